@@ -1,0 +1,486 @@
+//! Two coins: once with their labels written down, once with the labels lost.
+//!
+//! | letter | meaning | here |
+//! |---|---|---|
+//! | m | experiments | `experiments.len()` |
+//! | n | tosses of each experiment | [`Experiments::tosses`] |
+//! | k | coins | `coins.thetas.len()` |
+//! | x_i | heads of experiment i | [`Experiments::heads`] |
+//! | z_i | the coin of experiment i: known or hidden | `labels`, or `responsibilities` (m x k) |
+//! | theta_j | probability of heads of coin j | [`Coins::thetas`] |
+//! | phi_j | probability that an experiment takes coin j | [`Coins::weights`] |
+//!
+//! All logarithms are natural, all likelihoods in nats.
+
+use ndarray::Array2;
+use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use statrs::function::factorial::ln_binomial;
+
+use crate::em::{self, Fit, Step, Stop};
+use crate::error::{Error, Result};
+
+/// What was written down: the heads of each experiment, all of equally many tosses.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Experiments {
+    heads: Vec<u64>,
+    tosses: u64,
+}
+
+/// The model: a biased coin for each component, and how often each is taken.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Coins {
+    /// theta_j, the probability of heads of each coin.
+    pub thetas: Vec<f64>,
+    /// phi_j, the mixing weights; they add up to 1.
+    pub weights: Vec<f64>,
+}
+
+/// What the E-step finds at one model; likelihoods are in nats.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Expectation {
+    /// w_ij = p(z_i = j | x_i; theta), m x k; each row adds up to 1.
+    pub responsibilities: Array2<f64>,
+    /// log p(x; theta), the labels summed out.
+    pub log_likelihood: f64,
+    /// The lower bound at q = w; it touches the log-likelihood.
+    pub lower_bound: f64,
+    /// E_w[log p(x, z; theta)]: the part of the bound that the M-step maximises.
+    pub expected_complete_log_likelihood: f64,
+    /// sum_ij w_ij log p(x_i | z_i = j; theta): the expected complete-data log-likelihood without its terms in log phi.
+    ///
+    /// This is the number that the blog post's second program prints as `ll`; its first program leaves
+    /// [`Experiments::log_binomial_constant`] out of it as well. Neither is the log-likelihood nor the bound.
+    pub expected_conditional_log_likelihood: f64,
+}
+
+/// What becomes of the mixing weights in the M-step.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Mixing {
+    /// They stay as the start gives them.
+    #[default]
+    Given,
+    /// phi_j = sum_i w_ij / m.
+    Estimated,
+}
+
+/// Options of [`Experiments::fit`].
+#[derive(Debug, Clone, Copy, Default)]
+pub struct CoinOptions {
+    /// Whether the mixing weights are estimated.
+    pub mixing: Mixing,
+    /// When to stop; the tolerance is in nats.
+    pub stop: Stop,
+}
+
+impl Experiments {
+    /// Heads of each experiment, and the number of tosses that each of them makes.
+    ///
+    /// ```
+    /// use em_routing::coin::Experiments;
+    /// let experiments = Experiments::new(&[5, 9, 8, 4, 7], 10)?;
+    /// assert_eq!(experiments.len(), 5);
+    /// println!("{}", Experiments::new(&[5, 11], 10).unwrap_err()); // experiment 1 counts 11 heads in 10 tosses
+    /// # Ok::<(), em_routing::error::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// No experiments, no tosses, or more heads than tosses.
+    pub fn new(heads: &[u64], tosses: u64) -> Result<Experiments> {
+        if heads.is_empty() {
+            return Err(Error::Empty { what: "experiments" });
+        }
+        if tosses == 0 {
+            return Err(Error::Empty { what: "tosses" });
+        }
+        match heads.iter().position(|&heads| heads > tosses) {
+            Some(index) => Err(Error::Count { index, heads: heads[index], tosses }),
+            None => Ok(Experiments { heads: heads.to_vec(), tosses }),
+        }
+    }
+
+    /// Tosses the coin `labels[i]`, whose probability of heads is `thetas[labels[i]]`, `tosses` times for each `i`.
+    ///
+    /// The same seed gives the same heads on every machine.
+    ///
+    /// # Errors
+    ///
+    /// No labels, no coins, no tosses, a label that names no coin, or a theta outside [0, 1].
+    pub fn simulate(labels: &[usize], thetas: &[f64], tosses: u64, seed: u64) -> Result<Experiments> {
+        check_thetas(thetas)?;
+        check_labels(labels, labels.len(), thetas.len())?;
+        let mut rng = ChaCha8Rng::seed_from_u64(seed);
+        let heads: Vec<u64> = labels
+            .iter()
+            .map(|&label| (0..tosses).filter(|_| rng.r#gen::<f64>() < thetas[label]).count() as u64)
+            .collect();
+        Experiments::new(&heads, tosses)
+    }
+
+    /// The blog post's five experiments of ten tosses whose labels are known, and these labels (A is 0, B is 1).
+    pub fn blog_known() -> (Experiments, Vec<usize>) {
+        (Experiments { heads: vec![7, 9, 2, 6, 0], tosses: 10 }, vec![0, 0, 1, 0, 1])
+    }
+
+    /// The blog post's five experiments of ten tosses whose labels are lost.
+    pub fn blog_hidden() -> Experiments {
+        Experiments { heads: vec![5, 9, 8, 4, 7], tosses: 10 }
+    }
+
+    /// x_i, the heads of each experiment.
+    pub fn heads(&self) -> &[u64] {
+        &self.heads
+    }
+
+    /// n, the tosses of each experiment.
+    pub fn tosses(&self) -> u64 {
+        self.tosses
+    }
+
+    /// m, the number of experiments.
+    pub fn len(&self) -> usize {
+        self.heads.len()
+    }
+
+    /// Never true: there is at least one experiment.
+    pub fn is_empty(&self) -> bool {
+        self.heads.is_empty()
+    }
+
+    /// sum_i log C(n, x_i), the part of every log-likelihood that no parameter changes.
+    pub fn log_binomial_constant(&self) -> f64 {
+        self.heads.iter().map(|&heads| ln_binomial(self.tosses, heads)).sum()
+    }
+
+    /// log p(x_i | z_i = j; theta_j) for each experiment i and coin j, m x k.
+    ///
+    /// # Formula
+    ///
+    /// ```text
+    /// log p(x | theta) = log C(n, x) + x log theta + (n - x) log(1 - theta),      0 log 0 = 0
+    /// ```
+    fn log_probabilities(&self, thetas: &[f64]) -> Array2<f64> {
+        Array2::from_shape_fn((self.len(), thetas.len()), |(i, j)| {
+            let (heads, tails) = (self.heads[i], self.tosses - self.heads[i]);
+            ln_binomial(self.tosses, heads)
+                + times_log(heads as f64, thetas[j])
+                + times_log(tails as f64, 1.0 - thetas[j])
+        })
+    }
+
+    /// The log-likelihood where experiment `i` was made with coin `labels[i]`.
+    ///
+    /// Minus infinity where an experiment is impossible, as one head is with theta = 0.
+    ///
+    /// # Errors
+    ///
+    /// A label that names no coin, fewer or more labels than experiments, no coins, or a theta outside [0, 1].
+    pub fn known_log_likelihood(&self, labels: &[usize], thetas: &[f64]) -> Result<f64> {
+        check_thetas(thetas)?;
+        check_labels(labels, self.len(), thetas.len())?;
+        let log_probabilities = self.log_probabilities(thetas);
+        Ok(labels.iter().enumerate().map(|(i, &label)| log_probabilities[(i, label)]).sum())
+    }
+
+    /// The maximum likelihood in closed form, where the labels are known: heads of a coin over its tosses.
+    ///
+    /// # Formula
+    ///
+    /// ```text
+    /// theta_j = sum_{i: z_i = j} x_i / sum_{i: z_i = j} n
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// A label that names no coin, fewer or more labels than experiments, no coins, or a coin without an experiment.
+    pub fn known_maximum(&self, labels: &[usize], coins: usize) -> Result<Vec<f64>> {
+        check_labels(labels, self.len(), coins)?;
+        let (mut heads, mut tosses) = (vec![0u64; coins], vec![0u64; coins]);
+        for (&label, &count) in labels.iter().zip(&self.heads) {
+            heads[label] += count;
+            tosses[label] += self.tosses;
+        }
+        match tosses.iter().position(|&tosses| tosses == 0) {
+            Some(coin) => Err(Error::NeverTossed { coin }),
+            None => Ok(heads.iter().zip(&tosses).map(|(&h, &n)| h as f64 / n as f64).collect()),
+        }
+    }
+
+    /// The same maximum found by a numerical minimiser of minus the log-likelihood, which knows nothing of the formula.
+    ///
+    /// It is SLSQP (Kraft 1988, from the crate `slsqp`), a quasi-Newton method with bounds. The trace holds each point at
+    /// which it evaluated the function and the log-likelihood there, in its order; the last step is the best of them.
+    /// The bounds are [1e-9, 1 - 1e-9], since at 0 and 1 the gradient of the logarithm is infinite.
+    ///
+    /// # Errors
+    ///
+    /// As [`Experiments::known_log_likelihood`], a coin without an experiment, and a minimiser that gives up.
+    pub fn minimise_known(&self, labels: &[usize], start: &[f64]) -> Result<Fit<Vec<f64>>> {
+        check_thetas(start)?;
+        self.known_maximum(labels, start.len())?; // is there a maximum?
+        const EDGE: f64 = 1e-9;
+        let trace = std::cell::RefCell::new(Vec::<Step<Vec<f64>>>::new());
+        let negative = |thetas: &[f64], gradient: Option<&mut [f64]>, _: &mut ()| {
+            if let Some(gradient) = gradient {
+                gradient.fill(0.0);
+                for (&label, &heads) in labels.iter().zip(&self.heads) {
+                    // d/d theta of -(x log theta + (n - x) log(1 - theta))
+                    gradient[label] -=
+                        heads as f64 / thetas[label] - (self.tosses - heads) as f64 / (1.0 - thetas[label]);
+                }
+            }
+            let objective = self.known_log_likelihood(labels, thetas).unwrap_or(f64::NAN);
+            trace.borrow_mut().push(Step { model: thetas.to_vec(), objective });
+            -objective
+        };
+        let start: Vec<f64> = start.iter().map(|theta| theta.clamp(EDGE, 1.0 - EDGE)).collect();
+        let bounds = vec![(EDGE, 1.0 - EDGE); start.len()];
+        let unconstrained: [fn(&[f64], Option<&mut [f64]>, &mut ()) -> f64; 0] = [];
+        let tolerances = slsqp::StopTols { ftol_rel: 1e-12, ..Default::default() };
+        let outcome = slsqp::minimize(negative, &start, &bounds, &unconstrained, (), 500, Some(tolerances));
+        let mut trace = trace.into_inner();
+        let (best, value) = match outcome {
+            Ok((_, best, value)) => (best, value),
+            // The last digits of the function are exhausted: the best point is as good as it gets.
+            Err((slsqp::FailStatus::RoundoffLimited, best, value)) => (best, value),
+            Err((status, _, _)) => return Err(Error::Minimiser { status: format!("{status:?}") }),
+        };
+        if trace.last().is_none_or(|last| last.model != best) {
+            trace.push(Step { model: best, objective: -value });
+        }
+        Ok(Fit { trace, converged: true })
+    }
+
+    /// The E-step, and the likelihoods that it finds on its way.
+    ///
+    /// # Formula
+    ///
+    /// ```text
+    /// w_ij = phi_j p(x_i | theta_j) / sum_l phi_l p(x_i | theta_l)
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Parameters that are no probabilities, weights that do not add up to 1, or an experiment that none of the coins
+    /// can have made.
+    pub fn expectation(&self, coins: &Coins) -> Result<Expectation> {
+        coins.check()?;
+        let conditional = self.log_probabilities(&coins.thetas);
+        let mut responsibilities = self.joint(&conditional, coins);
+        let mut log_likelihood = 0.0;
+        for (index, mut row) in responsibilities.rows_mut().into_iter().enumerate() {
+            // log sum exp, with the largest term taken out so that nothing underflows
+            let largest = row.fold(f64::NEG_INFINITY, |largest, &term| largest.max(term));
+            if largest == f64::NEG_INFINITY {
+                return Err(Error::Impossible { index });
+            }
+            let log_sum = largest + row.iter().map(|term| (term - largest).exp()).sum::<f64>().ln();
+            row.mapv_inplace(|term| (term - log_sum).exp());
+            log_likelihood += log_sum;
+        }
+        let expected = |log_terms: &Array2<f64>| -> f64 {
+            responsibilities.iter().zip(log_terms).map(|(&w, &term)| times(w, term)).sum()
+        };
+        let expected_complete_log_likelihood = expected(&self.joint(&conditional, coins));
+        let entropy = -responsibilities.iter().map(|&w| times_log(w, w)).sum::<f64>();
+        Ok(Expectation {
+            log_likelihood,
+            lower_bound: expected_complete_log_likelihood + entropy,
+            expected_complete_log_likelihood,
+            expected_conditional_log_likelihood: expected(&conditional),
+            responsibilities,
+        })
+    }
+
+    /// log p(x_i, z_i = j; theta, phi), m x k, from log p(x_i | z_i = j; theta).
+    fn joint(&self, conditional: &Array2<f64>, coins: &Coins) -> Array2<f64> {
+        let mut joint = conditional.clone();
+        for (mut column, &weight) in joint.columns_mut().into_iter().zip(&coins.weights) {
+            column.mapv_inplace(|term| term + weight.ln());
+        }
+        joint
+    }
+
+    /// The lower bound at any model, for any distribution q over the labels (m x k, rows add up to 1).
+    ///
+    /// With q held fixed and the model varied this is the curve that the M-step climbs; it touches the log-likelihood at
+    /// the model whose E-step gave q.
+    ///
+    /// # Formula
+    ///
+    /// ```text
+    /// bound(q, theta) = sum_ij q_ij (log p(x_i, z_i = j; theta) - log q_ij)
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Parameters that are no probabilities, or a q of the wrong shape or with an entry outside [0, 1].
+    pub fn lower_bound(&self, q: &Array2<f64>, coins: &Coins) -> Result<f64> {
+        coins.check()?;
+        self.check_responsibilities(q, coins.thetas.len())?;
+        let joint = self.joint(&self.log_probabilities(&coins.thetas), coins);
+        Ok(q.iter().zip(&joint).map(|(&q, &term)| times(q, term) - times_log(q, q)).sum())
+    }
+
+    /// The M-step: the coins that maximise the lower bound for these responsibilities.
+    ///
+    /// A coin that no experiment is given to (all its responsibilities are 0) leaves the bound flat in its theta; it keeps
+    /// the theta of `before`.
+    ///
+    /// # Formula
+    ///
+    /// ```text
+    /// theta_j = sum_i w_ij x_i / sum_i w_ij n        phi_j = sum_i w_ij / m
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Responsibilities of the wrong shape or outside [0, 1], or `before` not a model.
+    pub fn maximisation(
+        &self,
+        responsibilities: &Array2<f64>,
+        before: &Coins,
+        mixing: Mixing,
+    ) -> Result<Coins> {
+        before.check()?;
+        self.check_responsibilities(responsibilities, before.thetas.len())?;
+        let mut next = before.clone();
+        for (j, column) in responsibilities.columns().into_iter().enumerate() {
+            let effective_count = column.sum();
+            let effective_heads: f64 = column.iter().zip(&self.heads).map(|(&w, &x)| w * x as f64).sum();
+            if effective_count > 0.0 {
+                next.thetas[j] = (effective_heads / (effective_count * self.tosses as f64)).clamp(0.0, 1.0);
+            }
+            if mixing == Mixing::Estimated {
+                next.weights[j] = effective_count / self.len() as f64;
+            }
+        }
+        Ok(next)
+    }
+
+    /// Fits the coins to experiments whose labels are lost, by EM.
+    ///
+    /// ```
+    /// use em_routing::prelude::*;
+    /// let experiments = Experiments::blog_hidden();
+    /// let fit = experiments.fit(&Coins::even(&[0.6, 0.5])?, &CoinOptions::default())?;
+    /// assert!((fit.model().thetas[0] - 0.7968).abs() < 1e-3 && (fit.objective() + 9.796924).abs() < 1e-5);
+    /// # Ok::<(), em_routing::error::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// A start that is no model, or under which an experiment is impossible.
+    pub fn fit(&self, start: &Coins, options: &CoinOptions) -> Result<Fit<Coins>> {
+        em::maximise(start.clone(), options.stop, |coins| {
+            let expectation = self.expectation(coins)?;
+            let next = self.maximisation(&expectation.responsibilities, coins, options.mixing)?;
+            Ok((expectation.log_likelihood, next))
+        })
+    }
+
+    /// The E-step at each model of a fit, for its plots and tables.
+    ///
+    /// # Errors
+    ///
+    /// As [`Experiments::expectation`].
+    pub fn expectations(&self, fit: &Fit<Coins>) -> Result<Vec<Expectation>> {
+        fit.trace.iter().map(|step| self.expectation(&step.model)).collect()
+    }
+
+    fn check_responsibilities(&self, q: &Array2<f64>, coins: usize) -> Result<()> {
+        let (rows, columns) = q.dim();
+        if rows != self.len() {
+            return Err(Error::Length { name: "responsibilities' rows", expected: self.len(), found: rows });
+        }
+        if columns != coins {
+            return Err(Error::Length { name: "responsibilities' columns", expected: coins, found: columns });
+        }
+        for (index, row) in q.rows().into_iter().enumerate() {
+            check_probabilities("responsibilities' row", row.iter())
+                .and_then(|()| check_sum("a row of the responsibilities", row.sum()))
+                .map_err(|error| match error {
+                    Error::Probability { name, value, .. } => Error::Probability { name, index, value },
+                    other => other,
+                })?;
+        }
+        Ok(())
+    }
+}
+
+impl Coins {
+    /// Coins that are taken equally often.
+    ///
+    /// # Errors
+    ///
+    /// No coins, or a theta outside [0, 1].
+    pub fn even(thetas: &[f64]) -> Result<Coins> {
+        check_thetas(thetas)?;
+        Ok(Coins { thetas: thetas.to_vec(), weights: vec![1.0 / thetas.len() as f64; thetas.len()] })
+    }
+
+    /// Coins with the weights with which they are taken.
+    ///
+    /// # Errors
+    ///
+    /// No coins, a probability outside [0, 1], or weights that do not add up to 1.
+    pub fn new(thetas: &[f64], weights: &[f64]) -> Result<Coins> {
+        let coins = Coins { thetas: thetas.to_vec(), weights: weights.to_vec() };
+        coins.check()?;
+        Ok(coins)
+    }
+
+    fn check(&self) -> Result<()> {
+        check_thetas(&self.thetas)?;
+        if self.weights.len() != self.thetas.len() {
+            let (expected, found) = (self.thetas.len(), self.weights.len());
+            return Err(Error::Length { name: "weights", expected, found });
+        }
+        check_probabilities("weights", self.weights.iter())?;
+        check_sum("weights", self.weights.iter().sum())
+    }
+}
+
+fn check_thetas(thetas: &[f64]) -> Result<()> {
+    if thetas.is_empty() {
+        return Err(Error::Empty { what: "coins" });
+    }
+    check_probabilities("thetas", thetas.iter())
+}
+
+fn check_probabilities<'a>(name: &'static str, values: impl Iterator<Item = &'a f64>) -> Result<()> {
+    for (index, &value) in values.enumerate() {
+        if !(0.0..=1.0).contains(&value) {
+            return Err(Error::Probability { name, index, value });
+        }
+    }
+    Ok(())
+}
+
+fn check_sum(name: &'static str, sum: f64) -> Result<()> {
+    if (sum - 1.0).abs() <= 1e-9 { Ok(()) } else { Err(Error::Sum { name, sum }) }
+}
+
+fn check_labels(labels: &[usize], experiments: usize, coins: usize) -> Result<()> {
+    if coins == 0 {
+        return Err(Error::Empty { what: "coins" });
+    }
+    if labels.len() != experiments {
+        return Err(Error::Length { name: "labels", expected: experiments, found: labels.len() });
+    }
+    match labels.iter().position(|&label| label >= coins) {
+        Some(index) => Err(Error::Label { index, label: labels[index], coins }),
+        None => Ok(()),
+    }
+}
+
+/// a b, where 0 times minus infinity is 0: what cannot happen does not count.
+fn times(a: f64, b: f64) -> f64 {
+    if a == 0.0 { 0.0 } else { a * b }
+}
+
+/// a log b, where 0 log 0 is 0.
+fn times_log(a: f64, b: f64) -> f64 {
+    times(a, b.ln())
+}

@@ -1,0 +1,22 @@
+//! From two coins with hidden labels to a matrix-capsule network, each step the one before it with one thing changed.
+//!
+//! | chapter | what is hidden | E-step | M-step | module |
+//! |---|---|---|---|---|
+//! | 1 | nothing: the coins' labels are known | - | heads over tosses | [`coin`] |
+//! | 2 | the coin of each experiment | posterior of the coin | weighted heads over weighted tosses | [`coin`], [`em`] |
+//!
+//! Figures of all of it are drawn by [`plot`]; errors are in [`error`].
+
+pub mod coin;
+pub mod em;
+pub mod error;
+pub mod plot;
+
+/// What a notebook's first line brings in: `use em_routing::prelude::*;`.
+pub mod prelude {
+    pub use crate::coin::{CoinOptions, Coins, Expectation, Experiments, Mixing};
+    pub use crate::em::{Fit, Step, Stop, maximise};
+    pub use crate::error::{Error, Result};
+    pub use crate::plot;
+    pub use ndarray::{Array1, Array2, array};
+}

@@ -1,0 +1,2 @@
+//! The program `em-routing`: arguments, progress and calls into the library.
+fn main() {}
