@@ -10,13 +10,14 @@
 pub mod coin;
 pub mod em;
 pub mod error;
+pub mod gallery;
 pub mod plot;
 
 /// What a notebook's first line brings in: `use em_routing::prelude::*;`.
 pub mod prelude {
     pub use crate::coin::{CoinOptions, Coins, Expectation, Experiments, Mixing};
     pub use crate::em::{Fit, Step, Stop, maximise};
-    pub use crate::error::{Error, Result};
+    pub use crate::error::Error;
     pub use crate::plot;
     pub use ndarray::{Array1, Array2, array};
 }

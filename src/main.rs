@@ -1,2 +1,7 @@
 //! The program `em-routing`: arguments, progress and calls into the library.
-fn main() {}
+
+mod cli;
+
+fn main() -> std::process::ExitCode {
+    cli::main()
+}

@@ -1,0 +1,78 @@
+//! `em-routing doctor`: what is there, and what is not.
+
+use std::process::Command;
+
+use super::failure::{Failure, Outcome};
+use super::places::{EVCXR_VERSION, Places};
+use super::setup;
+use super::shell;
+
+/// Prints a line for each thing that the notebooks need; fails if one is missing.
+pub fn doctor(places: &Places) -> Outcome<()> {
+    println!("project  {}\ncache    {}\n", places.project.display(), places.cache.display());
+    let version = |program: &str, argument: &str| {
+        shell::capture(Command::new(program).arg(argument)).map(|text| text.lines().next().unwrap_or("").to_owned())
+    };
+    let setup = "cargo run --release -- setup";
+    let environment = places.environment().display().to_string();
+    let rows: [(&str, Option<String>, &str); 9] = [
+        ("Rust compiler", version("rustc", "--version"), "install Rust: https://rustup.rs"),
+        ("cargo", version("cargo", "--version"), "install Rust: https://rustup.rs"),
+        (
+            "linker",
+            version("cc", "--version").or_else(|| cfg!(windows).then(|| "cargo's own check".to_owned())),
+            "install a C compiler (Debian, Ubuntu: apt install build-essential)",
+        ),
+        (
+            "standard library's sources",
+            setup::find_sources().map(|path| path.display().to_string()),
+            "rustup component add rust-src",
+        ),
+        (
+            "evcxr_jupyter",
+            setup::find_evcxr(places).map(|path| format!("{EVCXR_VERSION}, {}", path.display())),
+            setup,
+        ),
+        (
+            "Python",
+            setup::find_python().map(|(program, version)| format!("{version}, {program}")),
+            "install Python 3.10 or newer",
+        ),
+        (
+            "Python environment",
+            setup::has_environment(places).then(|| {
+                let lab = places.environment_program("jupyter-lab").display().to_string();
+                format!("JupyterLab {}, {environment}", version(&lab, "--version").unwrap_or_default())
+            }),
+            setup,
+        ),
+        (
+            "kernelspec",
+            Some(places.jupyter().join("kernels").join(setup::KERNEL).join("kernel.json"))
+                .filter(|path| path.is_file())
+                .map(|path| path.display().to_string()),
+            setup,
+        ),
+        (
+            "the library, for the kernel",
+            setup::has_library(places).then(|| places.kernel_build().display().to_string()),
+            setup,
+        ),
+    ];
+    let mut missing = 0;
+    for (name, found, mend) in rows {
+        match found {
+            Some(found) => println!("ok       {name:<28} {found}"),
+            None => {
+                missing += 1;
+                println!("MISSING  {name:<28} {mend}");
+            }
+        }
+    }
+    if missing > 0 {
+        return Err(Failure::new(format!("{missing} of these are missing"))
+            .mend("the command beside each; `cargo run --release -- setup` does all but the first three and Python"));
+    }
+    println!("\nAll there. Next: cargo run --release -- run, or cargo run --release -- lab");
+    Ok(())
+}

@@ -1,0 +1,125 @@
+"""Executes one notebook in a Jupyter kernel, cell by cell, and tells of it in lines of JSON.
+
+    python execute.py KERNEL IN.ipynb OUT.ipynb OUT.html FIGURES    # an SVG goes into FIGURES for each figure shown
+    python execute.py --warm KERNEL                                 # one small notebook, so that all is compiled
+"""
+
+import base64
+import json
+import os
+import pathlib
+import re
+import sys
+import time
+
+import nbformat
+from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError, DeadKernelError
+from nbconvert import HTMLExporter
+
+FIGURE = re.compile(r'data-figure="([a-z0-9-]+)".*?src="data:image/svg\+xml;base64,([A-Za-z0-9+/=]+)"', re.S)
+ANSI = re.compile(r"\x1b\[[0-9;]*m")
+WARM = [
+    ':dep em-routing = { path = "..", default-features = false }\nuse em_routing::prelude::*;',
+    "let doubled: Vec<f64> = vec![1.0, 2.0].into_iter().map(|x| 2.0 * x).collect();",
+    "{\n    let tenfold = |x: f64| 10.0 * x;\n    println!(\"{}\", tenfold(doubled[1]));\n}",
+]
+
+
+def tell(**event):
+    print(json.dumps(event), flush=True)
+
+
+def write_whole(path, text):
+    """Beside its place first, then moved there: it is whole or not there at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(f"{path.name}.{os.getpid()}.part")
+    with open(beside, "w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(beside, path)
+
+
+def tidy(notebook):
+    """Joins the lines of a stream, which arrive one by one, and counts the code cells from 1."""
+    count = 0
+    for cell in notebook.cells:
+        cell.metadata.pop("execution", None)
+        if cell.cell_type != "code":
+            continue
+        count += 1
+        cell.execution_count = count
+        joined = []
+        for output in cell.outputs:
+            if output.output_type == "execute_result":
+                output.execution_count = count
+            if output.output_type == "stream" and joined and joined[-1].output_type == "stream" and joined[-1].name == output.name:
+                joined[-1].text += output.text
+            else:
+                joined.append(output)
+        cell.outputs = joined
+
+
+def words_of(cell, error):
+    """What the cell itself said of its failure, else what the client says."""
+    outputs = cell.get("outputs", [])
+    printed = "".join(output.text for output in outputs if output.output_type == "stream" and output.name == "stderr")
+    raised = [line for output in outputs if output.output_type == "error" for line in output.traceback or [output.evalue]]
+    text = ANSI.sub("", "\n".join([printed.strip(), *raised])).strip()
+    return text or str(error)
+
+
+def execute(kernel, notebook, folder):
+    """Runs the cells; returns None, or what failed."""
+    code = [index for index, cell in enumerate(notebook.cells) if cell.cell_type == "code"]
+    client = NotebookClient(notebook, timeout=None, startup_timeout=600, kernel_name=kernel, record_timing=False,
+                            resources={"metadata": {"path": str(folder)}})
+    start = time.monotonic()
+    with client.setup_kernel():
+        tell(event="kernel", cells=len(code), seconds=time.monotonic() - start)
+        for number, index in enumerate(code, 1):
+            cell = notebook.cells[index]
+            source = cell.source.strip().splitlines()
+            tell(event="cell", number=number, line=source[0] if source else "")
+            start = time.monotonic()
+            try:
+                client.execute_cell(cell, index)
+            except (CellExecutionError, DeadKernelError) as error:
+                return {"number": number, "source": cell.source, "words": words_of(cell, error)}
+            figure = any("data-figure" in "".join(output.get("data", {}).get("text/html", "")) for output in cell.outputs)
+            tell(event="done", number=number, seconds=time.monotonic() - start, figure=figure)
+    return None
+
+
+def main(arguments):
+    if arguments[0] == "--warm":
+        notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source) for source in WARM])
+        # The line's path is seen from a folder of the project, as the notebooks' own.
+        folder = pathlib.Path(__file__).resolve().parents[2] / "notebooks"
+        failed = execute(arguments[1], notebook, folder)
+    else:
+        kernel, source, executed, page, figures = arguments
+        source = pathlib.Path(source)
+        notebook = nbformat.read(source, as_version=4)
+        failed = execute(kernel, notebook, source.parent.resolve())
+        tidy(notebook)
+        write_whole(pathlib.Path(executed), nbformat.writes(notebook) + "\n")
+        names = []
+        for cell in notebook.cells:
+            for output in cell.get("outputs", []):
+                for name, data in FIGURE.findall("".join(output.get("data", {}).get("text/html", ""))):
+                    write_whole(pathlib.Path(figures) / f"{name}.svg", base64.b64decode(data).decode("utf-8"))
+                    names.append(name)
+        body, _ = HTMLExporter().from_notebook_node(notebook)
+        write_whole(pathlib.Path(page), body)
+        tell(event="figures", names=names)
+    if failed:
+        tell(event="failed", **failed)
+        return 1
+    tell(event="finished")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

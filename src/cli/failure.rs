@@ -1,0 +1,60 @@
+//! What stops a command: one clear sentence, and what mends it.
+
+/// A result whose error is for a person to read.
+pub type Outcome<T> = std::result::Result<T, Failure>;
+
+/// What went wrong, and what to do about it.
+#[derive(Debug)]
+pub struct Failure {
+    message: String,
+    mend: Option<String>,
+}
+
+impl Failure {
+    /// What went wrong, in one sentence.
+    pub fn new(message: impl Into<String>) -> Failure {
+        Failure { message: message.into(), mend: None }
+    }
+
+    /// And what mends it.
+    pub fn mend(mut self, mend: impl Into<String>) -> Failure {
+        self.mend = Some(mend.into());
+        self
+    }
+}
+
+impl std::fmt::Display for Failure {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "error: {}", self.message)?;
+        match &self.mend {
+            Some(mend) => write!(f, "\nto mend it: {mend}"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl From<em_routing::error::Error> for Failure {
+    fn from(error: em_routing::error::Error) -> Failure {
+        Failure::new(error.to_string())
+    }
+}
+
+/// Names the path that a system error is about.
+pub trait AtPath<T> {
+    /// Names the path that a system error is about.
+    fn at(self, path: &std::path::Path) -> Outcome<T>;
+}
+
+impl<T> AtPath<T> for std::io::Result<T> {
+    fn at(self, path: &std::path::Path) -> Outcome<T> {
+        self.map_err(|error| {
+            let failure = Failure::new(format!("{}: {error}", path.display()));
+            match error.kind() {
+                std::io::ErrorKind::StorageFull => {
+                    failure.mend("free some space on that disk and start again: what is done is kept")
+                }
+                _ => failure,
+            }
+        })
+    }
+}

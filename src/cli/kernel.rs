@@ -1,0 +1,115 @@
+//! What kernel.json starts: evcxr_jupyter with the library at hand, its checks off and the processor's own instructions.
+//!
+//! Tested on Linux. Nothing here is particular to it, but macOS and Windows are untested.
+
+use std::env;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, SystemTime};
+
+use super::failure::{AtPath, Failure, Outcome};
+use super::places::{Places, write_whole};
+use super::setup;
+use super::shell;
+
+/// Folders of kernels that were killed before they could clear up are removed once they are this old.
+const STALE: Duration = Duration::from_secs(2 * 24 * 3600);
+
+const PREFIX: &str = "em-routing-kernel-";
+
+/// What runs before the reader's first cell. A panic is told in its own words, without a backtrace through the kernel and
+/// without the second panic that it causes there. The variable wakes the type inference, which takes seconds.
+const PRELUDE: &str = r#"use em_routing::prelude::*;
+std::panic::set_hook(Box::new(|panic| {
+    let payload = panic.payload();
+    let words = payload.downcast_ref::<String>().map(String::as_str).or(payload.downcast_ref::<&str>().copied());
+    match words {
+        Some(words) if words.contains("cannot unwind") => {}
+        words => eprintln!("panicked: {}", words.unwrap_or("without a message")),
+    }
+}));
+let _awake = 0;
+"#;
+
+/// Runs one kernel to its end.
+pub fn launch(project: &Path, connection_file: &Path, strict: bool) -> Outcome<()> {
+    let places = Places::of(project)?;
+    let evcxr = setup::find_evcxr(&places).ok_or_else(|| {
+        Failure::new("evcxr_jupyter is not installed").mend("cargo run --release -- setup, in the project's folder")
+    })?;
+    remove_stale();
+    let folder = env::temp_dir().join(format!("{PREFIX}{}", std::process::id()));
+    let outcome = prepare(&places, &folder, strict).and_then(|()| {
+        let status = command(&evcxr, &folder, connection_file).status().at(&evcxr)?;
+        if status.success() { Ok(()) } else { Err(Failure::new(format!("evcxr_jupyter ended with {status}"))) }
+    });
+    drop(std::fs::remove_dir_all(&folder));
+    outcome
+}
+
+/// The line with which every notebook begins, with the path that it comes to. evcxr compares the text: where it is the
+/// same, the notebook's own line costs nothing.
+fn dependency(project: &Path) -> String {
+    format!(":dep em-routing = {{ path = \"{}\", default-features = false }}", escape(project))
+}
+
+fn escape(path: &Path) -> String {
+    path.to_string_lossy().replace('\\', "\\\\").replace('"', "\\\"")
+}
+
+fn prepare(places: &Places, folder: &Path, strict: bool) -> Outcome<()> {
+    let config = folder.join("config");
+    // Cells are built here; its own Cargo.lock makes them use the versions that the project was tested with.
+    let cells = folder.join("cells");
+    std::fs::create_dir_all(&cells).at(&cells)?;
+    let lock = places.project.join("Cargo.lock");
+    std::fs::copy(&lock, cells.join("Cargo.lock")).at(&lock)?;
+    let mut commands = vec![
+        format!(":build_env CARGO_BUILD_BUILD_DIR={}", places.kernel_build().display()),
+        dependency(&places.project),
+    ];
+    if strict {
+        // A panic then ends the cell's process, which the notebook's runner sees. Otherwise it would count as success.
+        commands.push(":preserve_vars_on_panic 0".into());
+    }
+    write_whole(&config.join("init.evcxr"), commands.join("\n").as_bytes())?;
+    write_whole(&config.join("prelude.rs"), PRELUDE.as_bytes())
+}
+
+fn command(evcxr: &Path, folder: &Path, connection_file: &Path) -> Command {
+    let mut command = Command::new(evcxr);
+    command
+        .arg("--control_file")
+        .arg(connection_file)
+        .env("EVCXR_CONFIG_DIR", folder.join("config"))
+        .env("EVCXR_TMPDIR", folder.join("cells"))
+        // evcxr compiles cells without optimisation and with debug checks: 18 times slower on an array loop.
+        .env("CARGO_PROFILE_DEV_OPT_LEVEL", "3")
+        .env("CARGO_PROFILE_DEV_DEBUG_ASSERTIONS", "false")
+        .env("CARGO_PROFILE_DEV_OVERFLOW_CHECKS", "false")
+        .env("CARGO_PROFILE_DEV_INCREMENTAL", "false")
+        // RUSTFLAGS is overwritten by evcxr; this one is not.
+        .env("CARGO_ENCODED_RUSTFLAGS", "-Cprefer-dynamic\u{1f}-Ctarget-cpu=native");
+    // With prefer-dynamic a cell needs the standard library's shared object.
+    if let Some(libraries) = shell::capture(Command::new("rustc").args(["--print", "target-libdir"])) {
+        let name = if cfg!(target_os = "macos") { "DYLD_LIBRARY_PATH" } else { "LD_LIBRARY_PATH" };
+        let mut paths = vec![PathBuf::from(libraries.trim())];
+        paths.extend(env::var_os(name).iter().flat_map(env::split_paths));
+        command.env(name, env::join_paths(paths).unwrap_or_else(|_| OsString::from(libraries.trim())));
+    }
+    command
+}
+
+fn remove_stale() {
+    let Ok(entries) = std::fs::read_dir(env::temp_dir()) else { return };
+    for entry in entries.flatten() {
+        let old = entry
+            .metadata()
+            .and_then(|metadata| metadata.modified())
+            .is_ok_and(|time| SystemTime::now().duration_since(time).is_ok_and(|age| age > STALE));
+        if old && entry.file_name().to_string_lossy().starts_with(PREFIX) {
+            drop(std::fs::remove_dir_all(entry.path()));
+        }
+    }
+}

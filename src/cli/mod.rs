@@ -1,0 +1,130 @@
+//! The commands. Nothing here computes: they set the kernel up, run the notebooks and draw the figures.
+
+mod doctor;
+mod failure;
+mod figures;
+mod kernel;
+mod lab;
+mod places;
+mod progress;
+mod run;
+mod setup;
+mod shell;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use failure::Outcome;
+use places::Places;
+
+#[derive(Parser)]
+#[command(
+    name = "em-routing",
+    version,
+    about = "From two coins with hidden labels to EM routing: notebooks in Rust, and the figures in them",
+    after_help = "Examples:\n  \
+        em-routing run                    set the kernel up, execute every notebook, write target/book/\n  \
+        em-routing lab                    read and change the notebooks in JupyterLab\n  \
+        em-routing figures --out /tmp/f   every figure as SVG, without Python and Jupyter\n  \
+        em-routing doctor                 what is installed, and what is missing\n\n\
+        In a clone, type `cargo run --release -- run` for `em-routing run`."
+)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Draws the figures, sets the Jupyter kernel up and executes the notebooks in it
+    #[command(after_help = "Examples:\n  \
+        em-routing run                              all of them, into target/book/\n  \
+        em-routing run notebooks/01_*.ipynb         one of them\n  \
+        em-routing run --save                       and write the outputs back into notebooks/ and assets/figures/")]
+    Run {
+        /// Notebooks to execute; all of those in notebooks/ if none is named
+        notebooks: Vec<PathBuf>,
+        /// Where the executed notebooks, their HTML and their figures go
+        #[arg(long, value_name = "DIR", default_value = "target/book")]
+        out: PathBuf,
+        /// Writes the outputs back into the notebooks themselves and the figures into assets/figures/
+        #[arg(long)]
+        save: bool,
+        /// How many notebooks are executed at a time
+        #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..=64))]
+        jobs: u16,
+    },
+    /// Sets the kernel up, then opens the notebooks in JupyterLab on this machine
+    #[command(after_help = "Examples:\n  \
+        em-routing lab                    opens a browser\n  \
+        em-routing lab --no-browser       prints the address, with its token, to open by hand")]
+    Lab {
+        /// Prints the address and opens no browser
+        #[arg(long)]
+        no_browser: bool,
+        /// The port on 127.0.0.1
+        #[arg(long, default_value_t = 8888)]
+        port: u16,
+    },
+    /// Draws every figure as SVG; needs neither Python nor Jupyter
+    #[command(after_help = "Example:\n  em-routing figures --out /tmp/figures")]
+    Figures {
+        /// The folder that they go to
+        #[arg(long, value_name = "DIR", default_value = "target/figures")]
+        out: PathBuf,
+    },
+    /// Sets the Jupyter kernel up and stops there; `run` and `lab` do this by themselves
+    #[command(after_help = "Examples:\n  \
+        em-routing setup                  into the project's folder and the user's cache\n  \
+        em-routing setup --user           and lists the kernel for the user's own Jupyter or editor")]
+    Setup {
+        /// Also writes the kernelspec into the user's Jupyter folder, where every Jupyter and editor finds it
+        #[arg(long)]
+        user: bool,
+    },
+    /// Tells what is installed, where, in which version, what is missing and what mends it
+    #[command(after_help = "Example:\n  em-routing doctor")]
+    Doctor,
+    /// What kernel.json starts
+    #[command(hide = true)]
+    Kernel {
+        /// The file that Jupyter hands over
+        #[arg(long)]
+        connection_file: PathBuf,
+        /// A panic in a cell ends the run
+        #[arg(long)]
+        strict: bool,
+        /// The project's folder
+        #[arg(long)]
+        project: PathBuf,
+    },
+}
+
+/// Runs what the arguments ask for.
+pub fn main() -> ExitCode {
+    let outcome = match Arguments::parse().command {
+        Command::Run { notebooks, out, save, jobs } => {
+            Places::find().and_then(|places| run::run(&places, &notebooks, &out, save, jobs as usize))
+        }
+        Command::Lab { no_browser, port } => Places::find().and_then(|places| lab::lab(&places, no_browser, port)),
+        Command::Figures { out } => draw(&out),
+        Command::Setup { user } => Places::find().and_then(|places| setup::command(&places, user)),
+        Command::Doctor => Places::find().and_then(|places| doctor::doctor(&places)),
+        Command::Kernel { connection_file, strict, project } => kernel::launch(&project, &connection_file, strict),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("\n{failure}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn draw(out: &std::path::Path) -> Outcome<()> {
+    let count = figures::draw_all(out)?;
+    println!("{count} figures in {}; open any of them in a browser.", out.display());
+    Ok(())
+}

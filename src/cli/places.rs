@@ -1,0 +1,129 @@
+//! Where things are: the project's folder, and the one cache outside it.
+
+use std::env;
+use std::path::{Path, PathBuf};
+
+use super::failure::{AtPath, Failure, Outcome};
+
+/// The version of evcxr_jupyter that the notebooks are written for and tested with.
+pub const EVCXR_VERSION: &str = "0.22.0";
+
+/// The Python packages that execute and show the notebooks.
+pub const REQUIREMENTS: &str = include_str!("requirements.txt");
+
+/// The project's folder, and the cache that all clones of it share.
+pub struct Places {
+    /// The clone: where Cargo.toml and notebooks/ are.
+    pub project: PathBuf,
+    /// What is built or fetched once for each user.
+    pub cache: PathBuf,
+}
+
+impl Places {
+    /// The clone around the current folder, else the one that this program was built in.
+    pub fn find() -> Outcome<Places> {
+        let here = env::current_dir().map_err(|error| Failure::new(format!("no current folder: {error}")))?;
+        let built_in = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let project = here.ancestors().chain([built_in]).find(|folder| is_project(folder)).ok_or_else(|| {
+            Failure::new(format!("neither {} nor a folder above it is a clone of em-routing", here.display()))
+                .mend("go into your clone of the project and start again")
+        })?;
+        Ok(Places { project: project.to_path_buf(), cache: cache_folder()? })
+    }
+
+    /// The places of a project that is known.
+    pub fn of(project: &Path) -> Outcome<Places> {
+        Ok(Places { project: project.canonicalize().at(project)?, cache: cache_folder()? })
+    }
+
+    /// The folder of the notebooks.
+    pub fn notebooks(&self) -> PathBuf {
+        self.project.join("notebooks")
+    }
+
+    /// Where the project's own Jupyter data is, kernelspecs among them.
+    pub fn jupyter(&self) -> PathBuf {
+        self.project.join("target").join("jupyter")
+    }
+
+    /// Where cells find the library, built once for all kernels of this clone.
+    pub fn kernel_build(&self) -> PathBuf {
+        self.project.join("target").join("kernel")
+    }
+
+    /// Where a kernel that set-up builds is put.
+    pub fn evcxr_root(&self) -> PathBuf {
+        self.cache.join(format!("evcxr_jupyter-{EVCXR_VERSION}"))
+    }
+
+    /// The Python environment of these requirements.
+    pub fn environment(&self) -> PathBuf {
+        self.cache.join(format!("python-{:016x}", fingerprint(REQUIREMENTS.as_bytes())))
+    }
+
+    /// A program of the Python environment.
+    pub fn environment_program(&self, name: &str) -> PathBuf {
+        if cfg!(windows) {
+            self.environment().join("Scripts").join(format!("{name}.exe"))
+        } else {
+            self.environment().join("bin").join(name)
+        }
+    }
+
+    /// Environment variables that keep Jupyter's own files in the project's folder.
+    pub fn jupyter_variables(&self) -> [(&'static str, PathBuf); 4] {
+        let jupyter = self.jupyter();
+        [
+            ("JUPYTER_DATA_DIR", jupyter.clone()),
+            ("JUPYTER_RUNTIME_DIR", jupyter.join("runtime")),
+            ("JUPYTERLAB_WORKSPACES_DIR", jupyter.join("workspaces")),
+            ("IPYTHONDIR", jupyter.join("ipython")),
+        ]
+    }
+}
+
+fn is_project(folder: &Path) -> bool {
+    std::fs::read_to_string(folder.join("Cargo.toml")).is_ok_and(|text| text.contains("name = \"em-routing\""))
+        && folder.join("notebooks").is_dir()
+}
+
+fn cache_folder() -> Outcome<PathBuf> {
+    let named = |name: &str| env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    if let Some(folder) = named("EM_ROUTING_CACHE") {
+        return std::path::absolute(&folder).at(&folder);
+    }
+    let base = if cfg!(windows) {
+        named("LOCALAPPDATA")
+    } else if cfg!(target_os = "macos") {
+        named("HOME").map(|home| home.join("Library/Caches"))
+    } else {
+        named("XDG_CACHE_HOME").or_else(|| named("HOME").map(|home| home.join(".cache")))
+    };
+    base.map(|base| base.join("em-routing")).ok_or_else(|| {
+        Failure::new("no folder for the cache: there is no home folder")
+            .mend("name one: EM_ROUTING_CACHE=/some/folder")
+    })
+}
+
+/// FNV-1a: a name for a content, the same on every machine. It guards against change, not against malice.
+pub fn fingerprint(bytes: &[u8]) -> u64 {
+    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, &byte| (hash ^ byte as u64).wrapping_mul(0x0100_0000_01b3))
+}
+
+/// Writes a file beside its place, then moves it there: it is whole or not there at all.
+pub fn write_whole(path: &Path, contents: &[u8]) -> Outcome<()> {
+    if let Some(folder) = path.parent() {
+        std::fs::create_dir_all(folder).at(folder)?;
+    }
+    let mut beside = path.as_os_str().to_owned();
+    beside.push(format!(".{}.part", std::process::id()));
+    let beside = PathBuf::from(beside);
+    let write = || -> std::io::Result<()> {
+        use std::io::Write;
+        let mut file = std::fs::File::create(&beside)?;
+        file.write_all(contents)?;
+        file.sync_all()?;
+        std::fs::rename(&beside, path)
+    };
+    write().inspect_err(|_| drop(std::fs::remove_file(&beside))).at(path)
+}

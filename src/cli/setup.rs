@@ -1,0 +1,299 @@
+//! The set-up: each step looks first whether it is done, does what is missing, and leaves nothing half-done.
+
+use std::env;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde_json::json;
+
+use super::failure::{AtPath, Failure, Outcome};
+use super::places::{EVCXR_VERSION, Places, REQUIREMENTS, fingerprint, write_whole};
+use super::progress::Board;
+use super::shell;
+
+/// The name of the kernel that readers use; in it a panic is told and the notebook goes on.
+pub const KERNEL: &str = "em-routing";
+
+/// The name of the kernel that runs and tests use; in it a panic ends the run.
+pub const STRICT_KERNEL: &str = "em-routing-strict";
+
+/// How many crates the kernel is built from; only the progress bar's length depends on it.
+const EVCXR_CRATES: usize = 273;
+
+/// How many packages the Python environment holds; only the progress bar's length depends on it.
+const PYTHON_PACKAGES: usize = 90;
+
+/// `em-routing setup`.
+pub fn command(places: &Places, user: bool) -> Outcome<()> {
+    let board = Board::default();
+    ensure(places, &board)?;
+    if user {
+        let folder = user_kernels()?;
+        write_kernelspecs(places, &folder)?;
+        println!("The kernel is listed for your own Jupyter: {}", folder.join(KERNEL).display());
+    }
+    println!("Set up. Next: cargo run --release -- run, or cargo run --release -- lab");
+    Ok(())
+}
+
+/// Does what is missing of the set-up.
+pub fn ensure(places: &Places, board: &Board) -> Outcome<()> {
+    fs::create_dir_all(&places.cache).at(&places.cache)?;
+    let _lock = lock(places, board)?;
+    sources(board)?;
+    kernel(places, board)?;
+    environment(places, board)?;
+    write_kernelspecs(places, &places.jupyter().join("kernels"))?;
+    library(places, board)
+}
+
+/// One set-up at a time: two that build at once would get into each other's way.
+fn lock(places: &Places, board: &Board) -> Outcome<fs::File> {
+    let path = places.cache.join("lock");
+    let file = fs::File::create(&path).at(&path)?;
+    if file.try_lock().is_err() {
+        board.say("another set-up is under way; this one goes on when it ends");
+        file.lock().at(&path)?;
+    }
+    Ok(file)
+}
+
+/// The standard library's sources, without which the kernel's type inference knows no `Vec` and no `Result`.
+pub fn find_sources() -> Option<PathBuf> {
+    let sysroot = shell::capture(Command::new("rustc").args(["--print", "sysroot"]))?;
+    let sources = Path::new(sysroot.trim()).join("lib/rustlib/src/rust/library");
+    let named = env::var_os("RUST_SRC_PATH").map(PathBuf::from);
+    [Some(sources), named].into_iter().flatten().find(|path| path.join("core").is_dir())
+}
+
+fn sources(board: &Board) -> Outcome<()> {
+    if find_sources().is_some() {
+        return Ok(());
+    }
+    if shell::capture(Command::new("rustc").arg("--version")).is_none() {
+        return Err(Failure::new("rustc is not on the PATH, and the kernel compiles each cell with it")
+            .mend("install Rust (https://rustup.rs), open a new shell and start again"));
+    }
+    if shell::capture(Command::new("rustup").arg("--version")).is_none() {
+        return Err(Failure::new("the standard library's sources are missing, and there is no rustup to add them")
+            .mend("install the package that holds them (often named rust-src), or set RUST_SRC_PATH to its library folder"));
+    }
+    let mut task = board.task("standard library's sources");
+    shell::follow(Command::new("rustup").args(["component", "add", "rust-src"]), |line| task.message(line))?;
+    task.done("the component rust-src, added by rustup to your toolchain");
+    Ok(())
+}
+
+/// The kernel: one that set-up installed, else the user's own of the same version.
+pub fn find_evcxr(places: &Places) -> Option<PathBuf> {
+    let program = format!("evcxr_jupyter{}", env::consts::EXE_SUFFIX);
+    let ours = places.evcxr_root().join("bin").join(&program);
+    if ours.is_file() {
+        return Some(ours);
+    }
+    let listed = shell::capture(Command::new("cargo").args(["install", "--list"]))?;
+    let wanted = format!("evcxr_jupyter v{EVCXR_VERSION}:");
+    listed.lines().any(|line| line.trim_end() == wanted).then_some(())?;
+    let root = ["CARGO_INSTALL_ROOT", "CARGO_HOME"].iter().find_map(env::var_os).map(PathBuf::from);
+    let root = root.or_else(|| env::var_os("HOME").or_else(|| env::var_os("USERPROFILE")).map(|home| PathBuf::from(home).join(".cargo")));
+    root.map(|root| root.join("bin").join(&program)).filter(|path| path.is_file())
+}
+
+fn kernel(places: &Places, board: &Board) -> Outcome<()> {
+    if find_evcxr(places).is_some() {
+        return Ok(());
+    }
+    let root = places.evcxr_root();
+    let package = format!("evcxr_jupyter@{EVCXR_VERSION}");
+    if shell::capture(Command::new("cargo").args(["binstall", "-V"])).is_some() {
+        let mut task = board.task("evcxr_jupyter");
+        let mut binstall = Command::new("cargo");
+        binstall.args(["binstall", "--no-confirm", "--disable-strategies", "compile", "--root"]).arg(&root).arg(&package);
+        if shell::follow(&mut binstall, |line| task.message(line)).is_ok() && find_evcxr(places).is_some() {
+            task.done("fetched by cargo-binstall");
+            return Ok(());
+        }
+        task.done("cargo-binstall has none for this machine: it is built instead");
+    }
+    // A build folder of its own, kept until the end: a build that was cut off goes on where it was.
+    let build = places.cache.join(format!("evcxr_jupyter-{EVCXR_VERSION}-build"));
+    let mut task = board.task("evcxr_jupyter (built once a user)");
+    let mut compiled = 0;
+    let mut install = Command::new("cargo");
+    install
+        .args(["install", "--locked", "--root"])
+        .arg(&root)
+        .arg(&package)
+        .env("CARGO_TARGET_DIR", &build)
+        .env_remove("RUSTFLAGS")
+        .env_remove("CARGO_ENCODED_RUSTFLAGS");
+    shell::follow(&mut install, |line| {
+        if let Some(krate) = line.trim_start().strip_prefix("Compiling ") {
+            compiled += 1;
+            task.at(compiled, EVCXR_CRATES.max(compiled), &format!("crates; now {krate}"));
+        } else {
+            task.message(line.trim());
+        }
+    })?;
+    drop(fs::remove_dir_all(&build));
+    task.done(&root.display().to_string());
+    Ok(())
+}
+
+/// The stamp that is written into the Python environment last.
+fn environment_stamp(places: &Places) -> PathBuf {
+    places.environment().join("complete")
+}
+
+/// Whether the Python environment is there and complete.
+pub fn has_environment(places: &Places) -> bool {
+    environment_stamp(places).is_file() && places.environment_program("python").is_file()
+}
+
+/// A Python that can make environments: its program and version.
+pub fn find_python() -> Option<(String, String)> {
+    let named = env::var("EM_ROUTING_PYTHON").ok();
+    named.into_iter().chain(["python3", "python"].map(String::from)).find_map(|program| {
+        let script = "import sys; assert sys.version_info >= (3, 10); print(sys.version.split()[0])";
+        let version = shell::capture(Command::new(&program).args(["-c", script]))?;
+        Some((program, version.trim().to_owned()))
+    })
+}
+
+fn environment(places: &Places, board: &Board) -> Outcome<()> {
+    if has_environment(places) {
+        return Ok(());
+    }
+    let (python, version) = find_python().ok_or_else(|| {
+        Failure::new("no Python 3.10 or newer is on the PATH, and Jupyter needs one").mend(
+            "install Python 3 (Debian, Ubuntu: apt install python3 python3-venv; Fedora: dnf install python3; macOS: brew install python; Windows: python.org), or name one: EM_ROUTING_PYTHON=/path/to/python3",
+        )
+    })?;
+    let folder = places.environment();
+    if folder.exists() {
+        fs::remove_dir_all(&folder).at(&folder)?; // a set-up that was cut off
+    }
+    let mut task = board.task("Python environment");
+    task.message(&format!("python -m venv, Python {version}"));
+    shell::follow(Command::new(&python).args(["-m", "venv"]).arg(&folder), |_| ())?;
+    let requirements = folder.join("requirements.txt");
+    write_whole(&requirements, REQUIREMENTS.as_bytes())?;
+    let mut collected = 0;
+    let mut pip = Command::new(places.environment_program("python"));
+    pip.args(["-m", "pip", "install", "--disable-pip-version-check", "--progress-bar", "off", "-r"]).arg(&requirements);
+    shell::follow(&mut pip, |line| {
+        if let Some(package) = line.strip_prefix("Collecting ") {
+            collected += 1;
+            task.at(collected, PYTHON_PACKAGES.max(collected), &format!("packages; now {package}"));
+        } else if line.starts_with("Installing collected") {
+            task.message("packages fetched; installing them");
+        }
+    })?;
+    write_whole(&environment_stamp(places), b"")?;
+    task.done(&format!("JupyterLab and nbclient for Python {version}, in {}", folder.display()));
+    Ok(())
+}
+
+/// Writes both kernelspecs, which start this very program.
+fn write_kernelspecs(places: &Places, folder: &Path) -> Outcome<()> {
+    let program = env::current_exe().map_err(|error| Failure::new(format!("this program's own path: {error}")))?;
+    for (name, title, strict) in
+        [(KERNEL, "Rust (em-routing)", false), (STRICT_KERNEL, "Rust (em-routing, strict: for tests)", true)]
+    {
+        let mut arguments = vec![
+            json!(program),
+            json!("kernel"),
+            json!("--project"),
+            json!(places.project),
+            json!("--connection-file"),
+            json!("{connection_file}"),
+        ];
+        if strict {
+            arguments.push(json!("--strict"));
+        }
+        let specification = json!({
+            "argv": arguments,
+            "display_name": title,
+            "language": "rust",
+            "interrupt_mode": "message",
+        });
+        let text = format!("{specification:#}\n");
+        let path = folder.join(name).join("kernel.json");
+        if fs::read_to_string(&path).ok().as_deref() != Some(&text) {
+            write_whole(&path, text.as_bytes())?;
+        }
+    }
+    Ok(())
+}
+
+fn user_kernels() -> Outcome<PathBuf> {
+    let home = |name: &str| env::var_os(name).map(PathBuf::from);
+    let jupyter = match home("JUPYTER_DATA_DIR") {
+        Some(folder) => Some(folder),
+        None if cfg!(windows) => home("APPDATA").map(|folder| folder.join("jupyter")),
+        None if cfg!(target_os = "macos") => home("HOME").map(|folder| folder.join("Library/Jupyter")),
+        None => home("XDG_DATA_HOME")
+            .or_else(|| home("HOME").map(|folder| folder.join(".local/share")))
+            .map(|folder| folder.join("jupyter")),
+    };
+    jupyter
+        .map(|folder| folder.join("kernels"))
+        .ok_or_else(|| Failure::new("the user's Jupyter folder cannot be found: there is no home folder"))
+}
+
+/// What the library as cells see it depends on: where it changes, it is compiled anew before a reader waits for it.
+fn library_fingerprint(places: &Places) -> Outcome<String> {
+    let mut text = shell::capture(Command::new("rustc").arg("--version")).unwrap_or_default();
+    let mut pending = vec![places.project.join("src"), places.project.join("Cargo.toml"), places.project.join("Cargo.lock")];
+    let mut files = Vec::new();
+    while let Some(path) = pending.pop() {
+        if path.is_dir() {
+            for entry in fs::read_dir(&path).at(&path)? {
+                pending.push(entry.at(&path)?.path());
+            }
+        } else {
+            files.push(path);
+        }
+    }
+    files.sort();
+    for path in files.iter().filter(|path| !path.components().any(|part| part.as_os_str() == "cli")) {
+        let contents = fs::read(path).at(path)?;
+        text.push_str(&format!("{} {:016x}\n", path.display(), fingerprint(&contents)));
+    }
+    Ok(format!("{:016x}", fingerprint(text.as_bytes())))
+}
+
+fn library_stamp(places: &Places) -> PathBuf {
+    places.kernel_build().join("complete")
+}
+
+/// Whether cells find the library as it is now already compiled.
+pub fn has_library(places: &Places) -> bool {
+    library_fingerprint(places)
+        .is_ok_and(|now| fs::read_to_string(library_stamp(places)).is_ok_and(|then| then == now))
+}
+
+/// Starts a kernel once and has it compile the library, a cell, a closure and a display.
+fn library(places: &Places, board: &Board) -> Outcome<()> {
+    if has_library(places) {
+        return Ok(());
+    }
+    let mut task = board.task("the library, for the kernel");
+    task.message("compiled once for all cells of this clone");
+    let script = places.jupyter().join("execute.py");
+    write_whole(&script, super::run::EXECUTE.as_bytes())?;
+    let mut python = Command::new(places.environment_program("python"));
+    python.arg(&script).args(["--warm", STRICT_KERNEL]).envs(places.jupyter_variables());
+    let mut finished = false;
+    shell::follow(&mut python, |line| {
+        finished |= line.contains("\"finished\"");
+        task.message(line);
+    })?;
+    if !finished {
+        return Err(Failure::new("the kernel did not run its first cell"));
+    }
+    write_whole(&library_stamp(places), library_fingerprint(places)?.as_bytes())?;
+    task.done("compiled; a cell now links it");
+    Ok(())
+}
