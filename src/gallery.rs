@@ -1,7 +1,151 @@
-//! stub
-/// stub
-pub struct Entry { /// n
- pub name: &'static str, /// d
- pub draw: fn() -> crate::error::Result<crate::plot::Figure> }
-/// stub
-pub const FIGURES: &[Entry] = &[];
+//! Every figure of the notebooks, drawn without one.
+
+use crate::coin::{CoinOptions, Coins, Experiments, Mixing};
+use crate::em::{self, Fit, Stop};
+use crate::error::Result;
+use crate::plot::{self, Figure};
+
+/// A figure, and how to draw it.
+pub struct Entry {
+    /// The figure's name, which is also its file's.
+    pub name: &'static str,
+    /// The chapter that shows it.
+    pub chapter: u8,
+    /// What it shows.
+    pub title: &'static str,
+    /// Draws it; the same bytes each time.
+    pub draw: fn() -> Result<Figure>,
+}
+
+/// Every figure, in the order of the chapters.
+pub const FIGURES: &[Entry] = &[
+    Entry {
+        name: "jensen-chord",
+        chapter: 1,
+        title: "Jensen's inequality: the logarithm lies above its chord",
+        draw: jensen_chord,
+    },
+    Entry {
+        name: "known-likelihood",
+        chapter: 1,
+        title: "Known labels: the log-likelihood of each coin",
+        draw: known_likelihood,
+    },
+    Entry {
+        name: "minimiser-path",
+        chapter: 1,
+        title: "Known labels: a numerical minimiser on its way",
+        draw: minimiser_path,
+    },
+    Entry {
+        name: "bound-animation",
+        chapter: 2,
+        title: "The lower bound touches, EM climbs it, and it touches again",
+        draw: bound_animation,
+    },
+    Entry {
+        name: "surface",
+        chapter: 2,
+        title: "Hidden labels: the log-likelihood of two coins and EM's path",
+        draw: surface,
+    },
+    Entry {
+        name: "likelihood-trace",
+        chapter: 2,
+        title: "Log-likelihood, lower bound and the blog's number by iteration",
+        draw: likelihood_trace,
+    },
+    Entry {
+        name: "responsibilities",
+        chapter: 2,
+        title: "Which coin made which experiment, by iteration",
+        draw: responsibilities,
+    },
+    Entry { name: "starts", chapter: 2, title: "Where EM ends from each start", draw: starts },
+];
+
+fn jensen_chord() -> Result<Figure> {
+    plot::jensen_chord(1.0, 6.0, 0.6)
+}
+
+fn known_likelihood() -> Result<Figure> {
+    let (experiments, labels) = Experiments::blog_known();
+    plot::known_likelihood(&experiments, &labels)
+}
+
+fn minimiser_path() -> Result<Figure> {
+    let (experiments, labels) = Experiments::blog_known();
+    plot::minimiser_path(&experiments, &labels, &experiments.minimise_known(&labels, &[0.5, 0.5])?)
+}
+
+fn bound_animation() -> Result<Figure> {
+    let experiments = Experiments::blog_hidden();
+    let fit = one_coin_free(&experiments, &Coins::even(&[0.56, 0.52])?, 0, Stop::default())?;
+    plot::bound_animation(&experiments, &fit, 0, 8)
+}
+
+fn surface() -> Result<Figure> {
+    let experiments = Experiments::blog_hidden();
+    plot::surface(&experiments, &[&blog_fit(&experiments)?])
+}
+
+fn likelihood_trace() -> Result<Figure> {
+    let experiments = Experiments::blog_hidden();
+    plot::likelihood_trace(&experiments, &blog_fit(&experiments)?)
+}
+
+fn responsibilities() -> Result<Figure> {
+    let experiments = Experiments::blog_hidden();
+    plot::responsibilities(&experiments, &experiments.expectations(&blog_fit(&experiments)?)?)
+}
+
+fn starts() -> Result<Figure> {
+    let experiments = Experiments::blog_hidden();
+    plot::starts(&experiments, &fits_from_grid(&experiments, 21, &CoinOptions::default())?)
+}
+
+/// The blog post's fit: hidden labels, from theta = (0.6, 0.5).
+fn blog_fit(experiments: &Experiments) -> Result<Fit<Coins>> {
+    experiments.fit(&Coins::even(&[0.6, 0.5])?, &CoinOptions::default())
+}
+
+/// EM in which only the theta of one coin moves, so that its log-likelihood is one curve that stands still.
+///
+/// # Errors
+///
+/// A start that is no model, or under which an experiment is impossible.
+///
+/// # Panics
+///
+/// If `start` has no coin of index `coin`.
+pub fn one_coin_free(
+    experiments: &Experiments,
+    start: &Coins,
+    coin: usize,
+    stop: Stop,
+) -> Result<Fit<Coins>> {
+    em::maximise(start.clone(), stop, |coins| {
+        let expectation = experiments.expectation(coins)?;
+        let moved = experiments.maximisation(&expectation.responsibilities, coins, Mixing::Given)?;
+        let mut next = coins.clone();
+        next.thetas[coin] = moved.thetas[coin];
+        Ok((expectation.log_likelihood, next))
+    })
+}
+
+/// EM from each point of a grid of `per_axis` x `per_axis` starts (theta_A, theta_B) in (0, 1), two coins taken equally
+/// often, its diagonal included; theta_A varies fastest.
+///
+/// # Errors
+///
+/// As [`Experiments::fit`].
+pub fn fits_from_grid(
+    experiments: &Experiments,
+    per_axis: usize,
+    options: &CoinOptions,
+) -> Result<Vec<Fit<Coins>>> {
+    let middle = |i: usize| (i as f64 + 0.5) / per_axis as f64;
+    (0..per_axis * per_axis)
+        .map(|i| experiments.fit(&Coins::even(&[middle(i % per_axis), middle(i / per_axis)])?, options))
+        .collect()
+}

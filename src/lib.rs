@@ -5,7 +5,7 @@
 //! | 1 | nothing: the coins' labels are known | - | heads over tosses | [`coin`] |
 //! | 2 | the coin of each experiment | posterior of the coin | weighted heads over weighted tosses | [`coin`], [`em`] |
 //!
-//! Figures of all of it are drawn by [`plot`]; errors are in [`error`].
+//! Figures of all of it are drawn by [`plot`], those of the notebooks listed in [`gallery`]; errors are in [`error`].
 
 pub mod coin;
 pub mod em;

@@ -1,5 +1,45 @@
-//! Figures: a trace goes in, a figure comes out; a plot never fits.
-/// stub
-pub struct Figure;
-impl Figure { /// stub
- pub fn save(&self, _: impl AsRef<std::path::Path>) -> crate::error::Result<()> { Ok(()) } }
+//! Pictures of what the other modules compute: a trace in, a [`Figure`] out. A plot never fits.
+//!
+//! Every figure is one SVG on a light card of its own, readable on a dark page too; an animation is one SVG that plays
+//! without a script. Axes carry their units; coins are A, B, C, … in the order of their index.
+
+mod animate;
+mod chart;
+mod coin_hidden;
+mod coin_known;
+mod coin_path;
+mod compact;
+mod figure;
+mod image;
+mod surface;
+mod table;
+
+pub use animate::animate;
+pub use coin_hidden::{bound_animation, likelihood_trace, responsibilities};
+pub use coin_known::{jensen_chord, known_likelihood, minimiser_path};
+pub use coin_path::{starts, surface};
+pub use figure::Figure;
+pub use table::Table;
+
+use chart::{COLOURS, INK};
+
+/// The letter of a coin: A, B, …, Z, then its number.
+fn letter(coin: usize) -> String {
+    match u8::try_from(coin) {
+        Ok(index) if index < 26 => char::from(b'A' + index).to_string(),
+        _ => (coin + 1).to_string(),
+    }
+}
+
+/// θ with the coin's letter under the line.
+fn theta(coin: usize) -> String {
+    format!("θ_{{{}}}", letter(coin))
+}
+
+/// The colour of a component; after the seventh they come round again.
+fn colour(component: usize) -> image::Rgb {
+    COLOURS[component % (COLOURS.len() - 1)]
+}
+
+/// The colour of what no component owns.
+const NEUTRAL: image::Rgb = INK;

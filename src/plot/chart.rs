@@ -1,0 +1,484 @@
+//! A chart: two axes and what stands between them, collected first and drawn once.
+
+use plotters::coord::{ranged1d::BoldPoints, types::RangedCoordf64};
+use plotters::prelude::*;
+use plotters::style::text_anchor::{HPos, Pos, VPos};
+
+use super::Figure;
+use super::compact::{HALO, PLAIN, SCALE, compact, placeholder};
+use super::image::Rgb;
+use crate::error::{Error, Result};
+
+/// Colours that the colour-blind can tell apart (Okabe and Ito 2008), in the order in which components take them.
+pub(crate) const COLOURS: [Rgb; 7] = [BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY, INK];
+pub(crate) const BLUE: Rgb = [0, 114, 178];
+pub(crate) const VERMILION: Rgb = [213, 94, 0];
+pub(crate) const GREEN: Rgb = [0, 158, 115];
+pub(crate) const PURPLE: Rgb = [204, 121, 167];
+pub(crate) const ORANGE: Rgb = [230, 159, 0];
+pub(crate) const SKY: Rgb = [86, 180, 233];
+pub(crate) const INK: Rgb = [34, 34, 34];
+pub(crate) const GREY: Rgb = [100, 100, 96];
+pub(crate) const PALE: Rgb = [228, 225, 214];
+pub(crate) const CARD: Rgb = [253, 252, 248];
+
+/// A point in the axes' units.
+pub(crate) type Point = (f64, f64);
+
+/// Where a text stands from its point.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Side {
+    /// It ends there.
+    Left,
+    /// It is centred there.
+    Middle,
+    /// It begins there.
+    Right,
+}
+
+/// The look of a line; widths and dashes in pixels.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Pen {
+    pub colour: Rgb,
+    pub width: f64,
+    pub dash: Option<(f64, f64)>,
+    pub opacity: f64,
+}
+
+impl Pen {
+    pub fn new(colour: Rgb, width: f64) -> Pen {
+        Pen { colour, width, dash: None, opacity: 1.0 }
+    }
+
+    pub fn dashed(self, on: f64, off: f64) -> Pen {
+        Pen { dash: Some((on, off)), ..self }
+    }
+
+    fn style(&self) -> ShapeStyle {
+        ShapeStyle {
+            color: rgb(self.colour).mix(self.opacity),
+            filled: false,
+            stroke_width: px(self.width) as u32,
+        }
+    }
+}
+
+/// The look of a text.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Ink {
+    pub colour: Rgb,
+    pub size: f64,
+    pub bold: bool,
+    pub halo: bool,
+}
+
+impl Ink {
+    pub fn new(colour: Rgb) -> Ink {
+        Ink { colour: colour.map(|c| (f64::from(c) * 0.86) as u8), size: 13.0, bold: false, halo: true }
+    }
+
+    pub fn bold(self) -> Ink {
+        Ink { bold: true, ..self }
+    }
+
+    pub fn size(self, size: f64) -> Ink {
+        Ink { size, ..self }
+    }
+
+    pub fn plain(self) -> Ink {
+        Ink { halo: false, ..self }
+    }
+}
+
+enum Item {
+    Line { points: Vec<Point>, pen: Pen },
+    Disc { at: Point, radius: f64, colour: Rgb },
+    Ring { at: Point, radius: f64, pen: Pen },
+    Cross { at: Point, radius: f64, pen: Pen },
+    Text { at: Point, offset: (f64, f64), side: Side, ink: Ink, text: String },
+    Block { from: Point, to: Point, colour: Rgb },
+    Image { from: Point, to: Point, uri: String },
+}
+
+/// An axis: its range, its title, and ticks where they are not to be chosen.
+pub(crate) struct Axis {
+    pub range: (f64, f64),
+    pub title: String,
+    pub ticks: Option<Vec<(f64, String)>>,
+    pub grid: bool,
+}
+
+impl Axis {
+    pub fn new(title: impl Into<String>, low: f64, high: f64) -> Axis {
+        Axis { range: (low, high), title: title.into(), ticks: None, grid: true }
+    }
+
+    pub fn ticks(self, ticks: Vec<(f64, String)>) -> Axis {
+        Axis { ticks: Some(ticks), ..self }
+    }
+
+    pub fn no_grid(self) -> Axis {
+        Axis { grid: false, ..self }
+    }
+
+    fn chosen_ticks(&self, most: usize) -> Vec<(f64, String)> {
+        if let Some(ticks) = &self.ticks {
+            return ticks.clone();
+        }
+        let (low, high) = self.range;
+        let coordinate: RangedCoordf64 = (low..high).into();
+        let places = coordinate.key_points(BoldPoints(most));
+        let step = if places.len() > 1 { places[1] - places[0] } else { high - low };
+        let decimals = (-(step.abs() * 1.000_001).log10().floor()).clamp(0.0, 9.0) as usize;
+        places.into_iter().map(|place| (place, number(place, decimals))).collect()
+    }
+}
+
+/// A number with a true minus sign, and none before zero.
+pub(crate) fn number(value: f64, decimals: usize) -> String {
+    let text = format!("{value:.decimals$}");
+    match text.strip_prefix('-') {
+        Some(digits) if digits.bytes().any(|digit| (b'1'..=b'9').contains(&digit)) => {
+            format!("\u{2212}{digits}")
+        }
+        Some(digits) => digits.to_string(),
+        None => text,
+    }
+}
+
+/// What a figure is made of; items are drawn in the order in which they were added.
+pub(crate) struct Chart {
+    name: String,
+    alt: String,
+    size: (u32, u32),
+    /// Left, right, top, bottom of the axes, in pixels.
+    margins: [u32; 4],
+    x: Axis,
+    y: Axis,
+    items: Vec<Item>,
+}
+
+impl Chart {
+    pub fn new(name: &str, size: (u32, u32), x: Axis, y: Axis) -> Chart {
+        Chart {
+            name: name.to_string(),
+            alt: name.replace('-', " "),
+            size,
+            margins: [72, 24, 20, 56],
+            x,
+            y,
+            items: Vec::new(),
+        }
+    }
+
+    pub fn margins(mut self, left: u32, right: u32, top: u32, bottom: u32) -> Chart {
+        self.margins = [left, right, top, bottom];
+        self
+    }
+
+    pub fn alt(mut self, alt: impl Into<String>) -> Chart {
+        self.alt = alt.into();
+        self
+    }
+
+    /// A line; the parts of it outside the axes are cut off.
+    pub fn line(&mut self, points: impl IntoIterator<Item = Point>, pen: Pen) {
+        let points: Vec<Point> = points.into_iter().collect();
+        for points in clipped(&points, self.x.range, self.y.range) {
+            self.items.push(Item::Line { points, pen });
+        }
+    }
+
+    /// A line that may run outside the axes.
+    pub fn line_anywhere(&mut self, points: impl IntoIterator<Item = Point>, pen: Pen) {
+        self.items.push(Item::Line { points: points.into_iter().collect(), pen });
+    }
+
+    /// A line of a function at `samples` + 1 places from `low` to `high`, interrupted where it is no number.
+    pub fn curve(&mut self, low: f64, high: f64, samples: usize, pen: Pen, f: impl Fn(f64) -> f64) {
+        let at = |i: usize| low + (high - low) * i as f64 / samples as f64;
+        self.line((0..=samples).map(|i| (at(i), f(at(i)))), pen);
+    }
+
+    /// A disc with a rim in the card's colour, so that it stands out from what is under it.
+    pub fn disc(&mut self, at: Point, radius: f64, colour: Rgb) {
+        self.items.push(Item::Disc { at, radius: radius + 1.5, colour: CARD });
+        self.dot(at, radius, colour);
+    }
+
+    /// A disc without a rim.
+    pub fn dot(&mut self, at: Point, radius: f64, colour: Rgb) {
+        self.items.push(Item::Disc { at, radius, colour });
+    }
+
+    /// A circle filled with the card's colour.
+    pub fn ring(&mut self, at: Point, radius: f64, colour: Rgb) {
+        self.items.push(Item::Disc { at, radius: radius + 2.5, colour: CARD });
+        self.items.push(Item::Ring { at, radius, pen: Pen::new(colour, 2.0) });
+    }
+
+    /// An x-shaped cross with a rim in the card's colour.
+    pub fn cross(&mut self, at: Point, radius: f64, colour: Rgb) {
+        self.items.push(Item::Cross { at, radius, pen: Pen::new(CARD, 6.0) });
+        self.items.push(Item::Cross { at, radius, pen: Pen::new(colour, 2.6) });
+    }
+
+    /// Text at `offset` pixels (right, down) from a point.
+    pub fn text(&mut self, at: Point, offset: (f64, f64), side: Side, ink: Ink, text: impl Into<String>) {
+        self.items.push(Item::Text { at, offset, side, ink, text: text.into() });
+    }
+
+    pub fn block(&mut self, from: Point, to: Point, colour: Rgb) {
+        self.items.push(Item::Block { from, to, colour });
+    }
+
+    pub fn image(&mut self, from: Point, to: Point, uri: String) {
+        self.items.push(Item::Image { from, to, uri });
+    }
+
+    /// A point in the axes' units from one in pixels of the figure (from its upper left corner).
+    pub fn at_pixel(&self, x: f64, y: f64) -> Point {
+        let [left, right, top, bottom] = self.margins.map(f64::from);
+        let (width, height) = (f64::from(self.size.0) - left - right, f64::from(self.size.1) - top - bottom);
+        (
+            self.x.range.0 + (x - left) / width * (self.x.range.1 - self.x.range.0),
+            self.y.range.1 - (y - top) / height * (self.y.range.1 - self.y.range.0),
+        )
+    }
+
+    /// The place of a point in pixels of the figure.
+    pub fn pixel(&self, (x, y): Point) -> (f64, f64) {
+        let [left, right, top, bottom] = self.margins.map(f64::from);
+        let (width, height) = (f64::from(self.size.0) - left - right, f64::from(self.size.1) - top - bottom);
+        (
+            left + (x - self.x.range.0) / (self.x.range.1 - self.x.range.0) * width,
+            top + (self.y.range.1 - y) / (self.y.range.1 - self.y.range.0) * height,
+        )
+    }
+
+    /// Draws it all.
+    ///
+    /// # Errors
+    ///
+    /// A range that is empty or not finite, and what plotters says.
+    pub fn finish(self) -> Result<Figure> {
+        let failed = |message: String| Error::Drawing { figure: self.name.clone(), message };
+        for (low, high) in [self.x.range, self.y.range] {
+            if !(low.is_finite() && high.is_finite() && low < high) {
+                return Err(failed(format!("an axis runs from {low} to {high}")));
+            }
+        }
+        let mut raw = String::new();
+        let mut images = Vec::new();
+        {
+            let canvas = (self.size.0 * SCALE as u32, self.size.1 * SCALE as u32);
+            let root = SVGBackend::with_string(&mut raw, canvas).into_drawing_area();
+            self.draw(&root, &mut images)
+                .and_then(|()| root.present().map_err(|error| error.to_string()))
+                .map_err(failed)?;
+        }
+        Ok(Figure::new(&self.name, &self.alt, compact(&raw, self.size, &images)))
+    }
+
+    fn draw(
+        &self,
+        root: &DrawingArea<SVGBackend, plotters::coord::Shift>,
+        images: &mut Vec<String>,
+    ) -> std::result::Result<(), String> {
+        let place = |point: Point| {
+            let (x, y) = self.pixel(point);
+            (px(x), px(y))
+        };
+        let put = |result: std::result::Result<(), DrawingAreaErrorKind<std::io::Error>>| {
+            result.map_err(|error| error.to_string())
+        };
+        let path = |points: Vec<(i32, i32)>, pen: Pen| match pen.dash {
+            None => put(root.draw(&PathElement::new(points, pen.style()))),
+            Some(dash) => dashes(&points, dash)
+                .into_iter()
+                .try_for_each(|dash| put(root.draw(&PathElement::new(dash, pen.style())))),
+        };
+        let write = |(x, y): (i32, i32), side: Side, ink: Ink, turned: bool, text: &str| {
+            let position = match side {
+                Side::Left => HPos::Right,
+                Side::Middle => HPos::Center,
+                Side::Right => HPos::Left,
+            };
+            let size = ink.size * f64::from(SCALE) * 1.24; // plotters divides by it
+            let mut font = (if ink.halo { HALO } else { PLAIN }, size).into_font();
+            if ink.bold {
+                font = font.style(FontStyle::Bold);
+            }
+            if turned {
+                font = font.transform(FontTransform::Rotate270);
+            }
+            let style = font.color(&rgb(ink.colour)).pos(Pos::new(position, VPos::Center));
+            put(root.draw(&Text::new(text.to_string(), (x, y), style)))
+        };
+        let (x_ticks, y_ticks) = (self.x.chosen_ticks(9), self.y.chosen_ticks(8));
+        let grid = Pen::new(PALE, 1.0);
+        let ((x0, x1), (y0, y1)) = (self.x.range, self.y.range);
+        if self.x.grid {
+            for (x, _) in &x_ticks {
+                path(vec![place((*x, y0)), place((*x, y1))], grid)?;
+            }
+        }
+        if self.y.grid {
+            for (y, _) in &y_ticks {
+                path(vec![place((x0, *y)), place((x1, *y))], grid)?;
+            }
+        }
+        let tick = Ink::new(GREY).plain().size(12.5);
+        for (x, label) in &x_ticks {
+            let (x, y) = place((*x, y0));
+            write((x, y + px(14.0)), Side::Middle, tick, false, label)?;
+        }
+        for (y, label) in &y_ticks {
+            let (x, y) = place((x0, *y));
+            write((x - px(8.0), y), Side::Left, tick, false, label)?;
+        }
+        let title = Ink::new(INK).plain();
+        let (middle, bottom) = place(((x0 + x1) / 2.0, y0));
+        write((middle, bottom + px(38.0)), Side::Middle, title, false, &self.x.title)?;
+        let (_, middle) = place((x0, (y0 + y1) / 2.0));
+        write((px(20.0), middle), Side::Middle, title, true, &self.y.title)?;
+
+        let frame = Pen::new([150, 147, 138], 1.0);
+        path(vec![place((x0, y1)), place((x0, y0)), place((x1, y0))], frame)?;
+        for item in &self.items {
+            match item {
+                Item::Line { points, pen } => path(points.iter().copied().map(place).collect(), *pen)?,
+                Item::Disc { at, radius, colour } => {
+                    put(root.draw(&Circle::new(place(*at), px(*radius), rgb(*colour).filled())))?;
+                }
+                Item::Ring { at, radius, pen } => {
+                    put(root.draw(&Circle::new(place(*at), px(*radius), pen.style())))?;
+                }
+                Item::Cross { at, radius, pen } => {
+                    let ((x, y), arm) = (place(*at), px(*radius));
+                    path(vec![(x - arm, y - arm), (x + arm, y + arm)], *pen)?;
+                    path(vec![(x - arm, y + arm), (x + arm, y - arm)], *pen)?;
+                }
+                Item::Text { at, offset, side, ink, text } => {
+                    let (x, y) = place(*at);
+                    write((x + px(offset.0), y + px(offset.1)), *side, *ink, false, text)?;
+                }
+                Item::Block { from, to, colour } => {
+                    put(root.draw(&Rectangle::new([place(*from), place(*to)], rgb(*colour).filled())))?;
+                }
+                Item::Image { from, to, uri } => {
+                    let style = rgb(placeholder(images.len())).filled();
+                    put(root.draw(&Rectangle::new([place(*from), place(*to)], style)))?;
+                    images.push(uri.clone());
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+fn px(pixels: f64) -> i32 {
+    (pixels * f64::from(SCALE)).round() as i32
+}
+
+fn rgb([r, g, b]: Rgb) -> RGBColor {
+    RGBColor(r, g, b)
+}
+
+/// The parts of a line inside the axes (Liang and Barsky, segment by segment); it breaks where a point is no number.
+fn clipped(points: &[Point], x: (f64, f64), y: (f64, f64)) -> Vec<Vec<Point>> {
+    let mut parts: Vec<Vec<Point>> = Vec::new();
+    let mut open = false;
+    for pair in points.windows(2) {
+        let (a, b) = (pair[0], pair[1]);
+        let finite = [a.0, a.1, b.0, b.1].iter().all(|value| value.is_finite());
+        let (mut enter, mut leave) = (0.0f64, 1.0f64);
+        let (dx, dy) = (b.0 - a.0, b.1 - a.1);
+        for (delta, room) in [(-dx, a.0 - x.0), (dx, x.1 - a.0), (-dy, a.1 - y.0), (dy, y.1 - a.1)] {
+            if delta == 0.0 {
+                if room < 0.0 {
+                    leave = -1.0;
+                }
+            } else if delta < 0.0 {
+                enter = enter.max(room / delta);
+            } else {
+                leave = leave.min(room / delta);
+            }
+        }
+        if !finite || enter > leave {
+            open = false;
+            continue;
+        }
+        let at = |t: f64| (a.0 + t * dx, a.1 + t * dy);
+        match parts.last_mut().filter(|_| open && enter == 0.0) {
+            Some(part) => part.push(at(leave)),
+            None => parts.push(vec![at(enter), at(leave)]),
+        }
+        open = leave == 1.0;
+    }
+    parts
+}
+
+/// A line on canvas pixels, cut into dashes of `on` and gaps of `off` pixels of the figure.
+fn dashes(points: &[(i32, i32)], (on, off): (f64, f64)) -> Vec<Vec<(i32, i32)>> {
+    let lengths = [on * f64::from(SCALE), off * f64::from(SCALE)];
+    let mut parts: Vec<Vec<(i32, i32)>> = Vec::new();
+    let (mut phase, mut left) = (0, lengths[0]);
+    if let Some(&first) = points.first() {
+        parts.push(vec![first]);
+    }
+    for pair in points.windows(2) {
+        let (dx, dy) = (f64::from(pair[1].0 - pair[0].0), f64::from(pair[1].1 - pair[0].1));
+        let length = dx.hypot(dy);
+        let mut done = 0.0;
+        while length - done > left {
+            done += left;
+            let t = done / length;
+            let at = (
+                (f64::from(pair[0].0) + t * dx).round() as i32,
+                (f64::from(pair[0].1) + t * dy).round() as i32,
+            );
+            if phase == 0 {
+                parts.last_mut().expect("a dash is open").push(at);
+            } else {
+                parts.push(vec![at]);
+            }
+            phase = 1 - phase;
+            left = lengths[phase];
+        }
+        left -= length - done;
+        if phase == 0 {
+            parts.last_mut().expect("a dash is open").push(pair[1]);
+        }
+    }
+    parts.retain(|part| part.len() > 1);
+    parts
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_are_cut_at_the_axes() {
+        let parts = clipped(&[(-1.0, 0.5), (2.0, 0.5), (2.0, 2.0)], (0.0, 1.0), (0.0, 1.0));
+        assert_eq!(parts, [[(0.0, 0.5), (1.0, 0.5)]]);
+        let parts = clipped(&[(0.1, 0.1), (0.2, f64::NAN), (0.3, 0.3), (0.4, 0.4)], (0.0, 1.0), (0.0, 1.0));
+        assert_eq!(parts, [[(0.3, 0.3), (0.4, 0.4)]]);
+    }
+
+    #[test]
+    fn dashes_keep_their_length() {
+        let parts = dashes(&[(0, 0), (50, 0), (100, 0)], (2.0, 1.0));
+        assert_eq!(
+            parts,
+            [vec![(0, 0), (20, 0)], vec![(30, 0), (50, 0)], vec![(60, 0), (80, 0)], vec![(90, 0), (100, 0)]]
+        );
+    }
+
+    #[test]
+    fn numbers_have_a_true_minus_sign_and_no_negative_zero() {
+        assert_eq!(number(-1.25, 1), "\u{2212}1.2");
+        assert_eq!(number(-0.001, 2), "0.00");
+    }
+}

@@ -1,0 +1,237 @@
+//! Chapter 2: the lower bound, the likelihoods and the responsibilities, iteration by iteration.
+
+use super::chart::{Axis, BLUE, Chart, GREEN, GREY, INK, Ink, Pen, Point, Side, VERMILION, number};
+use super::image::between;
+use super::{Figure, animate, colour, letter, theta};
+use crate::coin::{Coins, Expectation, Experiments};
+use crate::em::Fit;
+use crate::error::{Error, Result};
+
+/// Seconds that a frame of an animation stays.
+const SECONDS: f64 = 1.6;
+
+/// The lower bound at work, a frame an iteration: the log-likelihood along theta of one coin (the other parameters as in
+/// that step), the bound that touches it there, and the bound's maximum, which is the next theta.
+///
+/// `frames` is the most that are drawn, from the first iteration on. The axes are the same in all of them.
+///
+/// # Errors
+///
+/// No frames or no iterations, a coin that the model does not have, or a model that gives an experiment no probability.
+pub fn bound_animation(
+    experiments: &Experiments,
+    fit: &Fit<Coins>,
+    coin: usize,
+    frames: usize,
+) -> Result<Figure> {
+    let coins = fit.model().thetas.len();
+    if coin >= coins {
+        return Err(Error::Setting { name: "coin", expected: "the index of a coin", value: coin as f64 });
+    }
+    let frames = frames.min(fit.iterations());
+    if frames == 0 {
+        return Err(Error::Empty { what: "iterations to draw" });
+    }
+    let along = |model: &Coins, theta: f64| {
+        let mut moved = model.clone();
+        moved.thetas[coin] = theta;
+        moved
+    };
+    let curve = |model: &Coins, theta: f64| {
+        experiments.expectation(&along(model, theta)).map_or(f64::NAN, |found| found.log_likelihood)
+    };
+    // Axes that hold every theta and every curve where it matters.
+    let thetas: Vec<f64> = fit.trace[..=frames].iter().map(|step| step.model.thetas[coin]).collect();
+    let (low, high) = extent(&thetas);
+    let pad = (0.3 * (high - low)).max(0.02);
+    let (x0, x1) = ((low - pad).max(0.001), (high + pad).min(0.999));
+    let mut heights = Vec::new();
+    for step in &fit.trace[..=frames] {
+        heights.extend((0..=100).map(|i| curve(&step.model, x0 + (x1 - x0) * f64::from(i) / 100.0)));
+    }
+    heights.retain(|height| height.is_finite());
+    let (y0, y1) = extent(&heights);
+    let (y0, y1) = (y0 - 0.12 * (y1 - y0), y1 + 0.1 * (y1 - y0));
+
+    let mut pictures = Vec::with_capacity(frames);
+    for t in 0..frames {
+        let model = &fit.trace[t].model;
+        let (now, next) = (thetas[t], thetas[t + 1]);
+        let q = experiments.expectation(model)?.responsibilities;
+        let bound = |theta: f64| experiments.lower_bound(&q, &along(model, theta)).unwrap_or(f64::NAN);
+        let alt = format!(
+            "The log-likelihood over theta of coin {}, and the lower bound that touches it at {now:.4} and has its \
+             maximum at {next:.4}, the next theta.",
+            letter(coin)
+        );
+        let x = Axis::new(format!("{}, probability of heads", theta(coin)), x0, x1);
+        let y = Axis::new("log-likelihood, lower bound (nats)", y0, y1);
+        let mut chart = Chart::new("bound", (760, 480), x, y).margins(72, 24, 44, 56).alt(alt);
+        chart.curve(x0, x1, 400, Pen::new(BLUE, 2.6), |theta| curve(model, theta));
+        chart.curve(x0, x1, 400, Pen::new(VERMILION, 2.2), bound);
+        let (touch, peak, above) = (fit.trace[t].objective, bound(next), curve(model, next));
+        chart.line([(now, y0), (now, touch)], Pen::new(GREY, 1.2).dashed(3.0, 4.0));
+        chart.line([(next, y0), (next, peak)], Pen::new(VERMILION, 1.2).dashed(3.0, 4.0));
+        chart.line([(next, peak), (next, above)], Pen::new(INK, 1.8));
+        for &before in &thetas[..t] {
+            chart.dot((before, y0), 3.0, GREY);
+        }
+        chart.disc((now, touch), 5.5, BLUE);
+        chart.disc((next, peak), 5.5, VERMILION);
+        let heading = chart.at_pixel(72.0, 22.0);
+        chart.text(
+            heading,
+            (0.0, 0.0),
+            Side::Right,
+            Ink::new(INK).plain().bold().size(14.0),
+            format!("iteration {}", t + 1),
+        );
+        let text = format!("{} = {} → {}", theta(coin), number(now, 4), number(next, 4));
+        chart.text(heading, (110.0, 0.0), Side::Right, Ink::new(VERMILION).plain().size(14.0), text);
+        pictures.push(chart.finish()?);
+    }
+    animate("bound-animation", &pictures, SECONDS)
+}
+
+/// The least and the greatest; of no numbers, the whole line turned round.
+fn extent(values: &[f64]) -> (f64, f64) {
+    values
+        .iter()
+        .fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), &value| (low.min(value), high.max(value)))
+}
+
+/// Over the iterations: the log-likelihood, the lower bound as a staircase under it, and the blog post's number.
+///
+/// In each iteration the M-step climbs the bound with the old q, which ends below the log-likelihood; the next E-step
+/// lifts the bound until it touches.
+///
+/// # Errors
+///
+/// As [`Experiments::expectation`].
+pub fn likelihood_trace(experiments: &Experiments, fit: &Fit<Coins>) -> Result<Figure> {
+    let expectations = experiments.expectations(fit)?;
+    let levels: Vec<Point> =
+        expectations.iter().enumerate().map(|(t, found)| (t as f64, found.log_likelihood)).collect();
+    let blog: Vec<Point> = expectations
+        .iter()
+        .enumerate()
+        .map(|(t, found)| (t as f64, found.expected_conditional_log_likelihood))
+        .collect();
+    let mut stairs = vec![levels[0]];
+    for (t, found) in expectations.iter().enumerate().take(fit.iterations()) {
+        let climbed = experiments.lower_bound(&found.responsibilities, &fit.trace[t + 1].model)?;
+        stairs.push((t as f64 + 1.0, climbed));
+        stairs.push(levels[t + 1]);
+    }
+    let all: Vec<f64> = levels.iter().chain(&blog).chain(&stairs).map(|point| point.1).collect();
+    let (low, high) = extent(&all);
+    let pad = (0.12 * (high - low)).max(1e-6);
+    let last = (fit.iterations() as f64).max(1.0);
+    let every = (last / 12.0).ceil().max(1.0);
+    let x = Axis::new("iteration", -0.3, last + 0.3).ticks(
+        (0..).map(|i| f64::from(i) * every).take_while(|&t| t <= last).map(|t| (t, number(t, 0))).collect(),
+    );
+    let y = Axis::new("nats", low - pad, high + pad);
+    let alt = format!(
+        "Over {} iterations the log-likelihood rises from {:.3} to {:.3} nats; the lower bound touches it after each \
+         E-step; the blog's number ends at {:.3}.",
+        fit.iterations(),
+        levels[0].1,
+        fit.objective(),
+        blog[blog.len() - 1].1
+    );
+    let mut chart = Chart::new("likelihood-trace", (820, 460), x, y).margins(72, 24, 20, 56).alt(alt);
+    chart.line(blog.iter().copied(), Pen::new(GREEN, 1.8));
+    chart.line(stairs.iter().copied(), Pen::new(VERMILION, 1.8));
+    chart.line(levels.iter().copied(), Pen::new(BLUE, 2.6));
+    for &point in &blog {
+        chart.disc(point, 3.6, GREEN);
+    }
+    for &point in &levels {
+        chart.disc(point, 4.2, BLUE);
+    }
+    let end = blog.len() - 1;
+    chart.text(blog[end], (0.0, -18.0), Side::Left, Ink::new(GREEN).bold(), "the blog's number");
+    chart.text(levels[end], (0.0, -18.0), Side::Left, Ink::new(BLUE).bold(), "log-likelihood");
+    chart.text(levels[end], (0.0, 22.0), Side::Left, Ink::new(VERMILION).bold(), "lower bound");
+    chart.finish()
+}
+
+/// Responsibilities over the iterations, a row an experiment and a column an E-step, as colour and as number.
+///
+/// Of two coins the number is coin A's share, blue where the experiment is A's and orange where it is B's. Of more coins
+/// each cell names the coin with the largest share. Of a long fit the first columns and the last one are shown.
+///
+/// # Errors
+///
+/// No expectations, or one that is not of these experiments.
+pub fn responsibilities(experiments: &Experiments, expectations: &[Expectation]) -> Result<Figure> {
+    let Some(first) = expectations.first() else { return Err(Error::Empty { what: "expectations" }) };
+    let (m, coins) = (experiments.len(), first.responsibilities.ncols());
+    for found in expectations {
+        let (rows, columns) = found.responsibilities.dim();
+        if rows != m {
+            return Err(Error::Length { name: "responsibilities' rows", expected: m, found: rows });
+        }
+        if columns != coins {
+            return Err(Error::Length { name: "responsibilities' columns", expected: coins, found: columns });
+        }
+    }
+    const MOST: usize = 14;
+    let count = expectations.len();
+    let shown: Vec<usize> =
+        if count <= MOST { (0..count).collect() } else { (0..MOST - 1).chain([count - 1]).collect() };
+    let height = (44.0 * m as f64).clamp(120.0, 520.0);
+    let middles = |n: usize| (0..n).map(|i| i as f64 + 0.5);
+    let x = Axis::new("iteration", 0.0, shown.len() as f64)
+        .ticks(middles(shown.len()).zip(&shown).map(|(x, t)| (x, t.to_string())).collect())
+        .no_grid();
+    let every = m.div_ceil(26);
+    let row = |i: usize| format!("{} of {} heads", experiments.heads()[i], experiments.tosses());
+    let y = Axis::new("experiment", 0.0, m as f64)
+        .ticks((0..m).step_by(every).map(|i| ((m - i) as f64 - 0.5, row(i))).collect())
+        .no_grid();
+    let size = (820, height as u32 + 98);
+    let last = &expectations[count - 1].responsibilities;
+    let alt = format!(
+        "Responsibilities by iteration; after the last E-step coin A's are {}.",
+        last.column(0).iter().map(|w| format!("{w:.2}")).collect::<Vec<_>>().join(", ")
+    );
+    let mut chart = Chart::new("responsibilities", size, x, y).margins(150, 24, 42, 56).alt(alt);
+    let title = match coins {
+        2 => "number: responsibility of coin A (the rest is coin B's)".to_string(),
+        _ => "letter and number: the coin with the largest responsibility".to_string(),
+    };
+    chart.text((0.0, m as f64), (0.0, -20.0), Side::Right, Ink::new(INK).plain(), title);
+    let mut numbers = Vec::new();
+    for (column, &t) in shown.iter().enumerate() {
+        for (i, shares) in expectations[t].responsibilities.rows().into_iter().enumerate() {
+            let (largest, share) =
+                shares.iter().enumerate().fold((0, f64::NEG_INFINITY), |best, (j, &share)| {
+                    if share > best.1 { (j, share) } else { best }
+                });
+            let strength = if coins > 1 { (share * coins as f64 - 1.0) / (coins as f64 - 1.0) } else { 1.0 };
+            let fill = between(&[[244, 242, 234], colour(largest)], 0.85 * strength);
+            let (x, y) = (column as f64, (m - 1 - i) as f64);
+            chart.block((x, y), (x + 1.0, y + 1.0), fill);
+            let text =
+                if coins == 2 { number(shares[0], 2) } else { format!("{} {share:.2}", letter(largest)) };
+            let ink = if 0.85 * strength > 0.5 { [255, 255, 255] } else { INK };
+            numbers.push(((x + 0.5, y + 0.5), ink, text));
+        }
+    }
+    let rim = Pen::new([253, 252, 248], 2.0);
+    for i in 0..=m {
+        chart.line([(0.0, i as f64), (shown.len() as f64, i as f64)], rim);
+    }
+    for j in 0..=shown.len() {
+        chart.line([(j as f64, 0.0), (j as f64, m as f64)], rim);
+    }
+    if height / m as f64 >= 15.0 {
+        for (at, colour, text) in numbers {
+            let ink = Ink { colour, ..Ink::new(INK).plain().size(12.5) };
+            chart.text(at, (0.0, 0.0), Side::Middle, ink, text);
+        }
+    }
+    chart.finish()
+}

@@ -1,0 +1,182 @@
+//! Chapter 1: Jensen's inequality, and coins whose labels are known.
+
+use super::chart::{Axis, BLUE, Chart, GREEN, GREY, INK, Ink, Pen, Point, Side, VERMILION, number};
+use super::surface::{DEPTHS, Surface};
+use super::{Figure, colour, letter, theta};
+use crate::coin::Experiments;
+use crate::em::Fit;
+use crate::error::{Error, Result};
+
+/// Jensen's inequality on the logarithm: of X, which is `a` with probability `weight` and `b` otherwise, the logarithm of
+/// the mean lies above the mean of the logarithms, which lies on the chord.
+///
+/// # Errors
+///
+/// `a` or `b` not a positive number, both equal, or a weight outside [0, 1].
+pub fn jensen_chord(a: f64, b: f64, weight: f64) -> Result<Figure> {
+    for (name, value) in [("a", a), ("b", b)] {
+        if !(value > 0.0 && value.is_finite()) {
+            return Err(Error::Setting { name, expected: "a positive number", value });
+        }
+    }
+    if a == b {
+        return Err(Error::Setting { name: "b", expected: "another number than a", value: b });
+    }
+    if !(0.0..=1.0).contains(&weight) {
+        return Err(Error::Probability { name: "weight", index: 0, value: weight });
+    }
+    let (low, high) = (a.min(b), a.max(b));
+    let width = high - low;
+    let (x0, x1) = ((low - 0.25 * width).max(low * 0.5), high + 0.22 * width);
+    let (y0, y1) = (x0.ln(), x1.ln());
+    let pad = 0.08 * (y1 - y0);
+    let mean = weight * a + (1.0 - weight) * b;
+    let (log_mean, mean_log) = (mean.ln(), weight * a.ln() + (1.0 - weight) * b.ln());
+    let alt = format!(
+        "The curve of log x and the chord from x = {a} to x = {b}. At the mean {mean:.3} the curve is at {log_mean:.3}, \
+         above the chord at {mean_log:.3}."
+    );
+    let x = Axis::new("x", x0, x1);
+    let y = Axis::new("log x (nats)", y0 - pad, y1 + pad);
+    let mut chart = Chart::new("jensen-chord", (760, 440), x, y).alt(alt);
+    chart.line([(mean, y0 - pad), (mean, mean_log)], Pen::new(GREY, 1.2).dashed(3.0, 4.0));
+    chart.curve(x0, x1, 400, Pen::new(BLUE, 2.6), f64::ln);
+    chart.line([(a, a.ln()), (b, b.ln())], Pen::new(VERMILION, 2.2));
+    chart.line([(mean, mean_log), (mean, log_mean)], Pen::new(INK, 2.0));
+    for (name, value, share) in [("a", a, weight), ("b", b, 1.0 - weight)] {
+        chart.disc((value, value.ln()), 5.0, INK);
+        let text = format!("{name} = {value}, probability {}", trimmed(share));
+        chart.text((value, value.ln()), (12.0, 14.0), Side::Right, Ink::new(INK), text);
+    }
+    chart.disc((mean, log_mean), 5.5, BLUE);
+    chart.disc((mean, mean_log), 5.5, VERMILION);
+    let upper = format!("log E[X] = {}", number(log_mean, 3));
+    chart.text((mean, log_mean), (-10.0, -14.0), Side::Left, Ink::new(BLUE).bold(), upper);
+    let lower = format!("E[log X] = {}", number(mean_log, 3));
+    chart.text((mean, mean_log), (12.0, 16.0), Side::Right, Ink::new(VERMILION).bold(), lower);
+    let at = (x1 + high) / 2.0;
+    chart.text((at, at.ln()), (0.0, -18.0), Side::Middle, Ink::new(BLUE), "log x");
+    chart.text(
+        (mean, y0 - pad),
+        (8.0, -12.0),
+        Side::Right,
+        Ink::new(GREY),
+        format!("E[X] = {}", trimmed(mean)),
+    );
+    chart.finish()
+}
+
+/// A number without needless zeros.
+fn trimmed(value: f64) -> String {
+    let text = number(value, 3);
+    if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.').to_string() } else { text }
+}
+
+/// The log-likelihood of each coin's theta where the labels are known, a curve a coin, with its maximum.
+///
+/// # Errors
+///
+/// As [`Experiments::known_maximum`].
+pub fn known_likelihood(experiments: &Experiments, labels: &[usize]) -> Result<Figure> {
+    let coins = labels.iter().max().map_or(0, |largest| largest + 1);
+    let maxima = experiments.known_maximum(labels, coins)?;
+    let mut curves = Vec::new();
+    for (coin, &theta) in maxima.iter().enumerate() {
+        let heads: Vec<u64> =
+            experiments.heads().iter().zip(labels).filter(|(_, l)| **l == coin).map(|(&x, _)| x).collect();
+        let own = Experiments::new(&heads, experiments.tosses())?;
+        let labels = vec![0; heads.len()];
+        let at = move |theta: f64| own.known_log_likelihood(&labels, &[theta]).unwrap_or(f64::NAN);
+        let top = at(theta);
+        curves.push((theta, top, at));
+    }
+    let top = curves.iter().map(|curve| curve.1).fold(f64::NEG_INFINITY, f64::max);
+    let low = curves.iter().map(|curve| curve.1).fold(f64::INFINITY, f64::min) - 26.0;
+    let pad = 0.14 * (top - low);
+    let x = Axis::new("θ, probability of heads", 0.0, 1.0);
+    let y = Axis::new("log-likelihood (nats)", low, top + pad);
+    let alt = curves.iter().enumerate().map(|(coin, curve)| {
+        format!("coin {} is most likely at {:.3}, with {:.3} nats", letter(coin), curve.0, curve.1)
+    });
+    let alt = format!("Log-likelihood over theta: {}.", alt.collect::<Vec<_>>().join("; "));
+    let mut chart = Chart::new("known-likelihood", (760, 440), x, y).alt(alt);
+    for (coin, (theta, top, at)) in curves.iter().enumerate() {
+        chart.line([(*theta, low), (*theta, *top)], Pen::new(colour(coin), 1.2).dashed(3.0, 4.0));
+        chart.curve(0.0, 1.0, 800, Pen::new(colour(coin), 2.6), at);
+    }
+    for (coin, (theta, top, _)) in curves.iter().enumerate() {
+        chart.disc((*theta, *top), 5.5, colour(coin));
+        let ink = Ink::new(colour(coin));
+        let (_, y) = chart.pixel((*theta, *top));
+        let at = chart.at_pixel(chart.pixel((*theta, 0.0)).0.clamp(170.0, 660.0), y);
+        chart.text(at, (0.0, -34.0), Side::Middle, ink.bold(), format!("coin {}", letter(coin)));
+        let text = format!("maximum {} at {} = {}", number(*top, 3), self::theta(coin), number(*theta, 4));
+        chart.text(at, (0.0, -17.0), Side::Middle, ink, text);
+    }
+    chart.finish()
+}
+
+/// The points at which a numerical minimiser evaluated minus the log-likelihood of two coins with known labels, joined
+/// and numbered in its order, over isolines of that function, with the minimum in closed form.
+///
+/// # Errors
+///
+/// As [`Experiments::known_maximum`]; a fit that is not of two coins.
+pub fn minimiser_path(experiments: &Experiments, labels: &[usize], fit: &Fit<Vec<f64>>) -> Result<Figure> {
+    if let Some(step) = fit.trace.iter().find(|step| step.model.len() != 2) {
+        return Err(Error::Length { name: "the fit's thetas", expected: 2, found: step.model.len() });
+    }
+    let minimum = experiments.known_maximum(labels, 2)?;
+    let minimum = (minimum[0], minimum[1]);
+    let at = |a: f64, b: f64| experiments.known_log_likelihood(labels, &[a, b]).unwrap_or(f64::NAN);
+    let best = at(minimum.0, minimum.1);
+    let surface = Surface::of(200, at);
+
+    let (x, y) =
+        (Axis::new("θ_A, probability of heads", 0.0, 1.0), Axis::new("θ_B, probability of heads", 0.0, 1.0));
+    let alt = format!(
+        "Minus the log-likelihood over theta_A and theta_B; {} evaluated points lead from ({:.2}, {:.2}) to the minimum \
+         at ({:.4}, {:.4}).",
+        fit.trace.len(),
+        fit.trace[0].model[0],
+        fit.trace[0].model[1],
+        minimum.0,
+        minimum.1
+    );
+    let mut chart = Chart::new("minimiser-path", (720, 600), x, y).margins(72, 116, 20, 56).alt(alt);
+    surface.draw_heat(&mut chart, best, 64.0);
+    let levels: Vec<f64> = DEPTHS.iter().map(|depth| best - depth).collect();
+    for line in surface.isolines(&levels)? {
+        chart.line(line, Pen { opacity: 0.45, ..Pen::new(INK, 0.8) });
+    }
+    let places: Vec<Point> = fit.trace.iter().map(|step| (step.model[0], step.model[1])).collect();
+    chart.line(places.iter().copied(), Pen::new([253, 252, 248], 4.6));
+    chart.line(places.iter().copied(), Pen::new(VERMILION, 2.0));
+    chart.cross(minimum, 7.0, GREEN);
+    let mut groups: Vec<(Point, usize, usize)> = Vec::new();
+    for (index, &place) in places.iter().enumerate() {
+        let (x, y) = chart.pixel(place);
+        let near = |other: Point| {
+            let (u, v) = chart.pixel(other);
+            (x - u).hypot(y - v) < 14.0
+        };
+        match groups.iter_mut().find(|group| near(group.0)) {
+            Some(group) => group.2 = index,
+            None => groups.push((place, index, index)),
+        }
+    }
+    for &place in &places {
+        chart.disc(place, 3.6, VERMILION);
+    }
+    for &(place, first, last) in &groups {
+        let text =
+            if first == last { format!("{}", first + 1) } else { format!("{}–{}", first + 1, last + 1) };
+        chart.text(place, (8.0, -11.0), Side::Right, Ink::new(VERMILION).bold(), text);
+    }
+    let text =
+        format!("minimum {} at ({}, {})", number(-best, 3), number(minimum.0, 4), number(minimum.1, 4));
+    chart.text(minimum, (0.0, 22.0), Side::Middle, Ink::new(GREEN).bold(), text);
+    let right = 720.0 - 104.0;
+    surface.draw_scale(&mut chart, (right, 60.0, 540.0), best, 64.0);
+    Ok(chart.finish()?)
+}

@@ -1,0 +1,126 @@
+//! A finished picture: shown by a notebook on its own, saved by a program.
+
+use std::fs;
+use std::io::Write as _;
+use std::path::Path;
+
+use base64::Engine as _;
+
+use crate::error::{Error, Result};
+
+/// A picture as SVG text, with a name and words for those who cannot see it.
+///
+/// A notebook cell whose last expression is a `Figure` shows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Figure {
+    name: String,
+    svg: String,
+    alt: String,
+    caption: Option<String>,
+}
+
+impl Figure {
+    pub(crate) fn new(name: &str, alt: &str, svg: String) -> Figure {
+        Figure { name: slug(name), svg, alt: alt.to_string(), caption: None }
+    }
+
+    /// The name, which a file can bear: lower-case letters, digits and hyphens.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The picture: one SVG document, which needs no other file and runs no script.
+    pub fn svg(&self) -> &str {
+        &self.svg
+    }
+
+    /// What the picture shows, in words: the caption if there is one.
+    pub fn alt(&self) -> &str {
+        self.caption.as_deref().unwrap_or(&self.alt)
+    }
+
+    /// The figure with words under it, plain text, which also become what a screen reader says.
+    pub fn captioned(self, caption: &str) -> Figure {
+        Figure { caption: Some(caption.to_string()), ..self }
+    }
+
+    /// The figure under another name; what a file name cannot hold becomes a hyphen.
+    pub fn named(self, name: &str) -> Figure {
+        Figure { name: slug(name), ..self }
+    }
+
+    /// Writes the SVG to a file: first beside it, then over it, so that a reader never finds half a picture.
+    ///
+    /// # Errors
+    ///
+    /// What the file system says, with the path that it is about.
+    pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
+        let path = path.as_ref();
+        let Some(file_name) = path.file_name() else {
+            let source =
+                std::io::Error::new(std::io::ErrorKind::InvalidInput, "this is not the name of a file");
+            return Err(Error::Io { path: path.to_path_buf(), source });
+        };
+        let mut beside = std::ffi::OsString::from(".");
+        beside.push(file_name);
+        beside.push(format!(".{}.part", std::process::id()));
+        let beside = path.with_file_name(beside);
+        let written = fs::File::create(&beside)
+            .and_then(|mut file| file.write_all(self.svg.as_bytes()).and_then(|()| file.sync_all()))
+            .and_then(|()| fs::rename(&beside, path));
+        written.map_err(|source| {
+            let _ = fs::remove_file(&beside); // the first error is the one that counts
+            Error::io(path)(source)
+        })
+    }
+
+    /// The figure as HTML: an image that holds its own data, since notebooks that are not trusted drop inline SVG.
+    pub fn html(&self) -> String {
+        let data = base64::engine::general_purpose::STANDARD.encode(&self.svg);
+        let caption = self
+            .caption
+            .as_deref()
+            .map_or(String::new(), |caption| format!("<figcaption>{}</figcaption>", escaped(caption)));
+        format!(
+            "<figure data-figure=\"{}\"><img alt=\"{}\" src=\"data:image/svg+xml;base64,{data}\" \
+             style=\"max-width:100%;height:auto\">{caption}</figure>",
+            escaped(&self.name),
+            escaped(self.alt()),
+        )
+    }
+
+    /// Shows the figure in a Rust notebook; the kernel calls this for a cell's last expression.
+    pub fn evcxr_display(&self) {
+        println!("EVCXR_BEGIN_CONTENT text/html\n{}\nEVCXR_END_CONTENT", self.html());
+    }
+}
+
+/// Text as it stands in XML and HTML, between tags or in an attribute.
+pub(crate) fn escaped(text: &str) -> String {
+    let mut safe = String::with_capacity(text.len());
+    for character in text.chars() {
+        match character {
+            '&' => safe.push_str("&amp;"),
+            '<' => safe.push_str("&lt;"),
+            '>' => safe.push_str("&gt;"),
+            '"' => safe.push_str("&quot;"),
+            '\n' | '\r' | '\t' => safe.push(' '),
+            control if control.is_control() => {}
+            other => safe.push(other),
+        }
+    }
+    safe
+}
+
+fn slug(name: &str) -> String {
+    let mut slug = String::new();
+    for character in name.chars() {
+        if character.is_ascii_alphanumeric() {
+            slug.push(character.to_ascii_lowercase());
+        } else if !slug.is_empty() && !slug.ends_with('-') {
+            slug.push('-');
+        }
+    }
+    let slug = slug.trim_end_matches('-');
+    if slug.is_empty() { "figure".to_string() } else { slug.to_string() }
+}
