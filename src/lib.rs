@@ -18,6 +18,6 @@ pub mod prelude {
     pub use crate::coin::{CoinOptions, Coins, Expectation, Experiments, Mixing};
     pub use crate::em::{Fit, Step, Stop, maximise};
     pub use crate::error::Error;
-    pub use crate::plot;
+    pub use crate::plot::{self, Figure, Table};
     pub use ndarray::{Array1, Array2, array};
 }

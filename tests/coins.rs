@@ -90,7 +90,8 @@ fn where_the_blog_s_fit_ends() {
     close(fit.model().thetas[0], 0.7968, 5e-5, "theta_A");
     close(fit.model().thetas[1], 0.5196, 5e-5, "theta_B");
     close(fit.objective(), -9.796924, 1e-7, "log-likelihood");
-    let first = [-11.320587, -10.085982, -9.949840, -9.854551, -9.811671, -9.799782, -9.797402, -9.796999, -9.796936];
+    let first =
+        [-11.320587, -10.085982, -9.949840, -9.854551, -9.811671, -9.799782, -9.797402, -9.796999, -9.796936];
     for (found, expected) in fit.objectives().into_iter().zip(first) {
         close(found, expected, 1e-7, "log-likelihood per iteration");
     }
@@ -202,7 +203,8 @@ fn what_is_wrong_is_named_with_its_place() {
             "a row of the responsibilities add up to 1.4",
         ),
         (
-            maximise(0.0, Stop { tolerance: f64::NAN, ..Default::default() }, |x: &f64| Ok((*x, *x))).map(drop),
+            maximise(0.0, Stop { tolerance: f64::NAN, ..Default::default() }, |x: &f64| Ok((*x, *x)))
+                .map(drop),
             "tolerance is NaN",
         ),
     ];

@@ -11,7 +11,8 @@ use super::shell;
 pub fn doctor(places: &Places) -> Outcome<()> {
     println!("project  {}\ncache    {}\n", places.project.display(), places.cache.display());
     let version = |program: &str, argument: &str| {
-        shell::capture(Command::new(program).arg(argument)).map(|text| text.lines().next().unwrap_or("").to_owned())
+        shell::capture(Command::new(program).arg(argument))
+            .map(|text| text.lines().next().unwrap_or("").to_owned())
     };
     let setup = "cargo run --release -- setup";
     let environment = places.environment().display().to_string();
@@ -70,8 +71,9 @@ pub fn doctor(places: &Places) -> Outcome<()> {
         }
     }
     if missing > 0 {
-        return Err(Failure::new(format!("{missing} of these are missing"))
-            .mend("the command beside each; `cargo run --release -- setup` does all but the first three and Python"));
+        return Err(Failure::new(format!("{missing} of these are missing")).mend(
+            "the command beside each; `cargo run --release -- setup` does all but the first three and Python",
+        ));
     }
     println!("\nAll there. Next: cargo run --release -- run, or cargo run --release -- lab");
     Ok(())

@@ -4,6 +4,7 @@
 
 use std::env;
 use std::ffi::OsString;
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, SystemTime};
@@ -32,19 +33,36 @@ std::panic::set_hook(Box::new(|panic| {
 let _awake = 0;
 "#;
 
+/// Set in the environment of the one kernel that set-up starts: it compiles into the folder that the others copy.
+pub const COMPILE_ONCE: &str = "EM_ROUTING_COMPILE_ONCE";
+
 /// Runs one kernel to its end.
 pub fn launch(project: &Path, connection_file: &Path, strict: bool) -> Outcome<()> {
     let places = Places::of(project)?;
     let evcxr = setup::find_evcxr(&places).ok_or_else(|| {
-        Failure::new("evcxr_jupyter is not installed").mend("cargo run --release -- setup, in the project's folder")
+        Failure::new("evcxr_jupyter is not installed")
+            .mend("cargo run --release -- setup, in the project's folder")
     })?;
-    remove_stale();
-    let folder = env::temp_dir().join(format!("{PREFIX}{}", std::process::id()));
-    let outcome = prepare(&places, &folder, strict).and_then(|()| {
+    let kernels = places.project.join("target").join("kernels");
+    let own = format!("{PREFIX}{}", std::process::id());
+    // The cell's package lies outside the project, so that cargo takes it for no part of a workspace around the clone.
+    let folder = env::temp_dir().join(&own);
+    let shared = env::var_os(COMPILE_ONCE).is_some();
+    let build = if shared { places.kernel_build() } else { kernels.join(&own) };
+    remove_stale(&env::temp_dir());
+    remove_stale(&kernels);
+    let outcome = prepare(&places, &folder, &build, strict).and_then(|()| {
         let status = command(&evcxr, &folder, connection_file).status().at(&evcxr)?;
-        if status.success() { Ok(()) } else { Err(Failure::new(format!("evcxr_jupyter ended with {status}"))) }
+        if status.success() {
+            Ok(())
+        } else {
+            Err(Failure::new(format!("evcxr_jupyter ended with {status}")))
+        }
     });
-    drop(std::fs::remove_dir_all(&folder));
+    drop(fs::remove_dir_all(&folder));
+    if !shared {
+        drop(fs::remove_dir_all(&build));
+    }
     outcome
 }
 
@@ -58,17 +76,19 @@ fn escape(path: &Path) -> String {
     path.to_string_lossy().replace('\\', "\\\\").replace('"', "\\\"")
 }
 
-fn prepare(places: &Places, folder: &Path, strict: bool) -> Outcome<()> {
+fn prepare(places: &Places, folder: &Path, build: &Path, strict: bool) -> Outcome<()> {
+    let compiled = places.kernel_build();
+    if build != compiled && compiled.is_dir() {
+        link_tree(&compiled, build)?;
+    }
     let config = folder.join("config");
     // Cells are built here; its own Cargo.lock makes them use the versions that the project was tested with.
     let cells = folder.join("cells");
-    std::fs::create_dir_all(&cells).at(&cells)?;
+    fs::create_dir_all(&cells).at(&cells)?;
     let lock = places.project.join("Cargo.lock");
-    std::fs::copy(&lock, cells.join("Cargo.lock")).at(&lock)?;
-    let mut commands = vec![
-        format!(":build_env CARGO_BUILD_BUILD_DIR={}", places.kernel_build().display()),
-        dependency(&places.project),
-    ];
+    fs::copy(&lock, cells.join("Cargo.lock")).at(&lock)?;
+    let mut commands =
+        vec![format!(":build_env CARGO_BUILD_BUILD_DIR={}", build.display()), dependency(&places.project)];
     if strict {
         // A panic then ends the cell's process, which the notebook's runner sees. Otherwise it would count as success.
         commands.push(":preserve_vars_on_panic 0".into());
@@ -101,15 +121,48 @@ fn command(evcxr: &Path, folder: &Path, connection_file: &Path) -> Command {
     command
 }
 
-fn remove_stale() {
-    let Ok(entries) = std::fs::read_dir(env::temp_dir()) else { return };
+/// Gives a kernel a build folder of its own, without compiling and almost without copying.
+///
+/// Kernels cannot share one: each compiles its cells into a file of the same name, and one would load the other's cell.
+/// What the compiler replaces as a whole is linked; what cargo writes in place is copied, with its time, by which cargo
+/// knows what is fresh. The cells' own files are left out.
+fn link_tree(from: &Path, to: &Path) -> Outcome<()> {
+    fs::create_dir_all(to).at(to)?;
+    for entry in fs::read_dir(from).at(from)? {
+        let entry = entry.at(from)?;
+        let (source, name) = (entry.path(), entry.file_name());
+        let target = to.join(&name);
+        let name = name.to_string_lossy();
+        if name.starts_with("ctx") || name.starts_with("libctx") {
+            continue;
+        }
+        if source.is_dir() {
+            link_tree(&source, &target)?;
+            continue;
+        }
+        let replaced_as_a_whole =
+            [".rlib", ".rmeta", ".so", ".dylib", ".dll"].iter().any(|end| name.ends_with(end));
+        if replaced_as_a_whole && fs::hard_link(&source, &target).is_ok() {
+            continue;
+        }
+        fs::copy(&source, &target).at(&target)?;
+        let modified = entry.metadata().and_then(|metadata| metadata.modified()).at(&source)?;
+        let copied = fs::File::options().write(true).open(&target).at(&target)?;
+        copied.set_modified(modified).at(&target)?;
+    }
+    Ok(())
+}
+
+/// Kernels that are killed leave their folders behind.
+fn remove_stale(parent: &Path) {
+    let Ok(entries) = fs::read_dir(parent) else { return };
     for entry in entries.flatten() {
         let old = entry
             .metadata()
             .and_then(|metadata| metadata.modified())
             .is_ok_and(|time| SystemTime::now().duration_since(time).is_ok_and(|age| age > STALE));
         if old && entry.file_name().to_string_lossy().starts_with(PREFIX) {
-            drop(std::fs::remove_dir_all(entry.path()));
+            drop(fs::remove_dir_all(entry.path()));
         }
     }
 }

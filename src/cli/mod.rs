@@ -108,11 +108,15 @@ pub fn main() -> ExitCode {
         Command::Run { notebooks, out, save, jobs } => {
             Places::find().and_then(|places| run::run(&places, &notebooks, &out, save, jobs as usize))
         }
-        Command::Lab { no_browser, port } => Places::find().and_then(|places| lab::lab(&places, no_browser, port)),
+        Command::Lab { no_browser, port } => {
+            Places::find().and_then(|places| lab::lab(&places, no_browser, port))
+        }
         Command::Figures { out } => draw(&out),
         Command::Setup { user } => Places::find().and_then(|places| setup::command(&places, user)),
         Command::Doctor => Places::find().and_then(|places| doctor::doctor(&places)),
-        Command::Kernel { connection_file, strict, project } => kernel::launch(&project, &connection_file, strict),
+        Command::Kernel { connection_file, strict, project } => {
+            kernel::launch(&project, &connection_file, strict)
+        }
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

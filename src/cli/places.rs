@@ -24,10 +24,14 @@ impl Places {
     pub fn find() -> Outcome<Places> {
         let here = env::current_dir().map_err(|error| Failure::new(format!("no current folder: {error}")))?;
         let built_in = Path::new(env!("CARGO_MANIFEST_DIR"));
-        let project = here.ancestors().chain([built_in]).find(|folder| is_project(folder)).ok_or_else(|| {
-            Failure::new(format!("neither {} nor a folder above it is a clone of em-routing", here.display()))
+        let project =
+            here.ancestors().chain([built_in]).find(|folder| is_project(folder)).ok_or_else(|| {
+                Failure::new(format!(
+                    "neither {} nor a folder above it is a clone of em-routing",
+                    here.display()
+                ))
                 .mend("go into your clone of the project and start again")
-        })?;
+            })?;
         Ok(Places { project: project.to_path_buf(), cache: cache_folder()? })
     }
 
@@ -83,7 +87,8 @@ impl Places {
 }
 
 fn is_project(folder: &Path) -> bool {
-    std::fs::read_to_string(folder.join("Cargo.toml")).is_ok_and(|text| text.contains("name = \"em-routing\""))
+    std::fs::read_to_string(folder.join("Cargo.toml"))
+        .is_ok_and(|text| text.contains("name = \"em-routing\""))
         && folder.join("notebooks").is_dir()
 }
 
@@ -107,7 +112,9 @@ fn cache_folder() -> Outcome<PathBuf> {
 
 /// FNV-1a: a name for a content, the same on every machine. It guards against change, not against malice.
 pub fn fingerprint(bytes: &[u8]) -> u64 {
-    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, &byte| (hash ^ byte as u64).wrapping_mul(0x0100_0000_01b3))
+    bytes
+        .iter()
+        .fold(0xcbf2_9ce4_8422_2325, |hash, &byte| (hash ^ byte as u64).wrapping_mul(0x0100_0000_01b3))
 }
 
 /// Writes a file beside its place, then moves it there: it is whole or not there at all.

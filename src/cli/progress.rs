@@ -56,7 +56,9 @@ impl Task {
         match &self.bar {
             Some(bar) => {
                 if bar.length() != Some(length as u64) {
-                    bar.set_style(style("{spinner} {prefix:<34} {elapsed:>5} [{bar:24}] {pos}/{len} {wide_msg}"));
+                    bar.set_style(style(
+                        "{spinner} {prefix:<34} {elapsed:>5} [{bar:24}] {pos}/{len} {wide_msg}",
+                    ));
                     bar.set_length(length as u64);
                 }
                 bar.set_position(position as u64);

@@ -75,8 +75,11 @@ pub fn run(places: &Places, named: &[PathBuf], out: &Path, save: bool, jobs: usi
         keep(places, &notebooks, &done, &out)?;
     }
     let shown: usize = done.iter().map(|executed| executed.figures.len()).sum();
-    println!("\n{} notebooks executed, {drawn} figures drawn, {shown} of them in the notebooks, in {}.",
-        done.len(), seconds(started.elapsed()));
+    println!(
+        "\n{} notebooks executed, {drawn} figures drawn, {shown} of them in the notebooks, in {}.",
+        done.len(),
+        seconds(started.elapsed())
+    );
     println!("  {}/*.html       open one in a browser", out.display());
     println!("  {}/*.ipynb      the same as notebooks, with their outputs", out.display());
     println!("  {}/figures/     every figure as SVG", out.display());
@@ -185,7 +188,8 @@ fn report(done: &[Executed]) {
         let mut later: Vec<f64> = executed.cell_seconds.iter().skip(1).copied().collect();
         later.sort_by(f64::total_cmp);
         let median = later.get(later.len() / 2).copied().unwrap_or(f64::NAN);
-        let figure = executed.first_figure.map_or("no figure".into(), |s| format!("first figure after {s:.1} s"));
+        let figure =
+            executed.first_figure.map_or("no figure".into(), |s| format!("first figure after {s:.1} s"));
         println!(
             "  {:<34} kernel {:.1} s, {figure}, a later cell {median:.1} s (median of {})",
             executed.name,
@@ -197,7 +201,8 @@ fn report(done: &[Executed]) {
 
 /// Writes the outputs back: the one way in which the committed ones are made.
 fn keep(places: &Places, notebooks: &[PathBuf], done: &[Executed], out: &Path) -> Outcome<()> {
-    let copy = |from: &Path, to: &Path| fs::read(from).at(from).and_then(|contents| write_whole(to, &contents));
+    let copy =
+        |from: &Path, to: &Path| fs::read(from).at(from).and_then(|contents| write_whole(to, &contents));
     for notebook in notebooks {
         copy(&out.join(format!("{}.ipynb", stem(notebook))), notebook)?;
     }
@@ -210,6 +215,11 @@ fn keep(places: &Places, notebooks: &[PathBuf], done: &[Executed], out: &Path) -
     for name in &names {
         copy(&out.join("figures").join(format!("{name}.svg")), &figures.join(format!("{name}.svg")))?;
     }
-    println!("saved: {} notebooks in place, {} figures in {}", notebooks.len(), names.len(), figures.display());
+    println!(
+        "saved: {} notebooks in place, {} figures in {}",
+        notebooks.len(),
+        names.len(),
+        figures.display()
+    );
     Ok(())
 }

@@ -96,7 +96,11 @@ pub fn find_evcxr(places: &Places) -> Option<PathBuf> {
     let wanted = format!("evcxr_jupyter v{EVCXR_VERSION}:");
     listed.lines().any(|line| line.trim_end() == wanted).then_some(())?;
     let root = ["CARGO_INSTALL_ROOT", "CARGO_HOME"].iter().find_map(env::var_os).map(PathBuf::from);
-    let root = root.or_else(|| env::var_os("HOME").or_else(|| env::var_os("USERPROFILE")).map(|home| PathBuf::from(home).join(".cargo")));
+    let root = root.or_else(|| {
+        env::var_os("HOME")
+            .or_else(|| env::var_os("USERPROFILE"))
+            .map(|home| PathBuf::from(home).join(".cargo"))
+    });
     root.map(|root| root.join("bin").join(&program)).filter(|path| path.is_file())
 }
 
@@ -109,7 +113,10 @@ fn kernel(places: &Places, board: &Board) -> Outcome<()> {
     if shell::capture(Command::new("cargo").args(["binstall", "-V"])).is_some() {
         let mut task = board.task("evcxr_jupyter");
         let mut binstall = Command::new("cargo");
-        binstall.args(["binstall", "--no-confirm", "--disable-strategies", "compile", "--root"]).arg(&root).arg(&package);
+        binstall
+            .args(["binstall", "--no-confirm", "--disable-strategies", "compile", "--root"])
+            .arg(&root)
+            .arg(&package);
         if shell::follow(&mut binstall, |line| task.message(line)).is_ok() && find_evcxr(places).is_some() {
             task.done("fetched by cargo-binstall");
             return Ok(());
@@ -181,7 +188,8 @@ fn environment(places: &Places, board: &Board) -> Outcome<()> {
     write_whole(&requirements, REQUIREMENTS.as_bytes())?;
     let mut collected = 0;
     let mut pip = Command::new(places.environment_program("python"));
-    pip.args(["-m", "pip", "install", "--disable-pip-version-check", "--progress-bar", "off", "-r"]).arg(&requirements);
+    pip.args(["-m", "pip", "install", "--disable-pip-version-check", "--progress-bar", "off", "-r"])
+        .arg(&requirements);
     shell::follow(&mut pip, |line| {
         if let Some(package) = line.strip_prefix("Collecting ") {
             collected += 1;
@@ -197,7 +205,8 @@ fn environment(places: &Places, board: &Board) -> Outcome<()> {
 
 /// Writes both kernelspecs, which start this very program.
 fn write_kernelspecs(places: &Places, folder: &Path) -> Outcome<()> {
-    let program = env::current_exe().map_err(|error| Failure::new(format!("this program's own path: {error}")))?;
+    let program =
+        env::current_exe().map_err(|error| Failure::new(format!("this program's own path: {error}")))?;
     for (name, title, strict) in
         [(KERNEL, "Rust (em-routing)", false), (STRICT_KERNEL, "Rust (em-routing, strict: for tests)", true)]
     {
@@ -245,7 +254,11 @@ fn user_kernels() -> Outcome<PathBuf> {
 /// What the library as cells see it depends on: where it changes, it is compiled anew before a reader waits for it.
 fn library_fingerprint(places: &Places) -> Outcome<String> {
     let mut text = shell::capture(Command::new("rustc").arg("--version")).unwrap_or_default();
-    let mut pending = vec![places.project.join("src"), places.project.join("Cargo.toml"), places.project.join("Cargo.lock")];
+    let mut pending = vec![
+        places.project.join("src"),
+        places.project.join("Cargo.toml"),
+        places.project.join("Cargo.lock"),
+    ];
     let mut files = Vec::new();
     while let Some(path) = pending.pop() {
         if path.is_dir() {
@@ -284,7 +297,11 @@ fn library(places: &Places, board: &Board) -> Outcome<()> {
     let script = places.jupyter().join("execute.py");
     write_whole(&script, super::run::EXECUTE.as_bytes())?;
     let mut python = Command::new(places.environment_program("python"));
-    python.arg(&script).args(["--warm", STRICT_KERNEL]).envs(places.jupyter_variables());
+    python
+        .arg(&script)
+        .args(["--warm", STRICT_KERNEL])
+        .env(super::kernel::COMPILE_ONCE, "1")
+        .envs(places.jupyter_variables());
     let mut finished = false;
     shell::follow(&mut python, |line| {
         finished |= line.contains("\"finished\"");

@@ -91,7 +91,9 @@ pub fn meaning(words: &str) -> Option<&'static str> {
         "no matching distribution",
         "unable to update registry",
     ]) {
-        Some("the network or a package registry does not answer: connect and start again; what is done is kept")
+        Some(
+            "the network or a package registry does not answer: connect and start again; what is done is kept",
+        )
     } else if says(&["ensurepip", "no module named venv"]) {
         Some("install Python's venv module (Debian, Ubuntu: apt install python3-venv) and start again")
     } else {
@@ -109,7 +111,10 @@ mod tests {
             ("error: failed to write: No space left on device (os error 28)", "free some space"),
             ("error: linker `cc` not found", "C compiler"),
             ("warning: spurious network error (3 tries remaining)", "network"),
-            ("ERROR: Could not find a version\nERROR: No matching distribution found for jupyterlab", "network"),
+            (
+                "ERROR: Could not find a version\nERROR: No matching distribution found for jupyterlab",
+                "network",
+            ),
             ("The virtual environment was not created because ensurepip is not available", "python3-venv"),
             ("error: package requires rustc 1.99 or newer", "rustup update"),
         ] {
