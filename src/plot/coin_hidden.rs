@@ -1,6 +1,6 @@
 //! Chapter 2: the lower bound, the likelihoods and the responsibilities, iteration by iteration.
 
-use super::chart::{Axis, BLUE, Chart, GREEN, GREY, INK, Ink, Pen, Point, Side, VERMILION, number};
+use super::chart::{Axis, BLUE, CARD, Chart, GREEN, GREY, INK, Ink, Pen, Point, Side, VERMILION, number};
 use super::image::{Rgb, between};
 use super::{Figure, animate, colour, letter, theta};
 use crate::coin::{Coins, Expectation, Experiments};
@@ -84,7 +84,7 @@ pub fn bound_animation(
         let at = x0 + 0.2 * (x1 - x0);
         chart.text(
             (at, curve(model, at)),
-            (-8.0, -14.0),
+            (-10.0, -18.0),
             Side::Left,
             Ink::new(BLUE).bold(),
             "log-likelihood",
@@ -96,7 +96,7 @@ pub fn bound_animation(
         let (offset, side) = if last > x1 - 0.2 * (x1 - x0) {
             ((-14.0, 20.0), Side::Left)
         } else {
-            ((10.0, 0.0), Side::Right)
+            ((14.0, -6.0), Side::Right)
         };
         chart.text((last, bound(last)), offset, side, Ink::new(VERMILION).bold(), "lower bound");
         let heading = chart.at_pixel(72.0, 22.0);
@@ -174,10 +174,10 @@ pub fn likelihood_trace(experiments: &Experiments, fit: &Fit<Coins>) -> Result<F
     for &point in &blog {
         chart.disc(point, 3.6, GREEN);
     }
-    let mut staircase = |place: &dyn Fn(Point) -> Point, shown: std::ops::RangeInclusive<f64>| {
-        let inside = |point: &&Point| shown.contains(&point.0);
-        for &(from, to) in gaps.iter().filter(|(from, to)| inside(&from) && inside(&to)) {
-            chart.block(place(from), place(to), GAP);
+    let staircase = |chart: &mut Chart, place: &dyn Fn(Point) -> Point, from: f64, to: f64| {
+        let inside = |point: &&Point| (from..=to).contains(&point.0);
+        for (low, high) in gaps.iter().filter(|(low, high)| inside(&low) && inside(&high)) {
+            chart.block(place(*low), place(*high), GAP);
         }
         chart.line(stairs.iter().filter(inside).copied().map(place), Pen::new(VERMILION, 2.0));
         chart.line(line.iter().filter(inside).copied().map(place), Pen::new(BLUE, 2.4));
@@ -185,12 +185,65 @@ pub fn likelihood_trace(experiments: &Experiments, fit: &Fit<Coins>) -> Result<F
             chart.disc(place(*point), 3.8, BLUE);
         }
     };
-    staircase(&|point| point, 0.0..=last);
+    staircase(&mut chart, &|point| point, 0.0, last);
+    if let Some(frame) = Enlarged::new(&chart, &levels, &stairs) {
+        staircase(&mut chart, &|point| frame.place(point), 1.0, Enlarged::LAST);
+        frame.draw(&mut chart);
+    }
     let end = blog.len() - 1;
     chart.text(blog[end], (0.0, -18.0), Side::Left, Ink::new(GREEN).bold(), "the blog's number");
     chart.text(levels[end], (0.0, -18.0), Side::Left, Ink::new(BLUE).bold(), "log-likelihood");
     chart.text(levels[end], (0.0, 20.0), Side::Left, Ink::new(VERMILION).bold(), "lower bound");
     chart.finish()
+}
+
+/// Iterations 1 to 5 once more, larger, in the corner under the curves, which a rising log-likelihood leaves free.
+struct Enlarged {
+    /// What is shown: the least and the greatest iteration, the least and the greatest value.
+    shown: (Point, Point),
+    /// Where, in the chart's units.
+    corners: (Point, Point),
+}
+
+impl Enlarged {
+    const LAST: f64 = 5.0;
+
+    /// Nothing for a short fit, or where the curves leave no room.
+    fn new(chart: &Chart, levels: &[Point], stairs: &[Point]) -> Option<Enlarged> {
+        let (left, top, right, bottom) = (340.0, 310.0, 776.0, 446.0);
+        let room =
+            levels.iter().map(|&level| chart.pixel(level)).all(|(x, y)| x < left - 30.0 || y < top - 50.0);
+        if !room || levels.len() as f64 <= Enlarged::LAST {
+            return None;
+        }
+        let values: Vec<f64> = stairs
+            .iter()
+            .filter(|(t, _)| (1.0..=Enlarged::LAST).contains(t))
+            .skip(1)
+            .map(|point| point.1)
+            .collect();
+        let (low, high) = extent(&values);
+        let corners = (chart.at_pixel(left, bottom), chart.at_pixel(right, top));
+        (low < high).then_some(Enlarged { shown: ((1.0, low), (Enlarged::LAST, high)), corners })
+    }
+
+    fn place(&self, (t, value): Point) -> Point {
+        let ((t0, low), (t1, high)) = self.shown;
+        let ((x0, y0), (x1, y1)) = self.corners;
+        let (across, up) = ((t - t0) / (t1 - t0), (value - low) / (high - low));
+        (x0 + (0.03 + 0.94 * across) * (x1 - x0), y0 + (0.08 + 0.84 * up) * (y1 - y0))
+    }
+
+    fn draw(&self, chart: &mut Chart) {
+        let ((x0, y0), (x1, y1)) = self.corners;
+        chart.line([(x0, y0), (x1, y0), (x1, y1), (x0, y1), (x0, y0)], Pen::new(GREY, 1.0));
+        let ((_, low), (_, high)) = self.shown;
+        let text = format!("iterations 1 to 5 enlarged: {} to {} nats", number(low, 3), number(high, 3));
+        chart.text((x0, y1), (0.0, -12.0), Side::Right, Ink::new(INK).size(12.0), text);
+        let ink = Ink::new(GREY).size(12.0);
+        chart.text((x1, y0), (-12.0, -30.0), Side::Left, ink, "after the M-step the bound lies below;");
+        chart.text((x1, y0), (-12.0, -13.0), Side::Left, ink, "the next E-step lifts it until it touches");
+    }
 }
 
 /// Responsibilities over the iterations, a row an experiment and a column an E-step, as colour and as number.
@@ -255,7 +308,7 @@ pub fn responsibilities(experiments: &Experiments, expectations: &[Expectation])
             numbers.push(((x + 0.5, y + 0.5), text));
         }
     }
-    let rim = Pen::new([253, 252, 248], 2.0);
+    let rim = Pen::new(CARD, 2.0);
     for i in 0..=m {
         chart.line([(0.0, i as f64), (shown.len() as f64, i as f64)], rim);
     }

@@ -1,6 +1,6 @@
 //! Chapter 1: Jensen's inequality, and coins whose labels are known.
 
-use super::chart::{Axis, BLUE, Chart, GREY, INK, Ink, Pen, Point, Side, VERMILION, number};
+use super::chart::{Axis, BLUE, CARD, Chart, GREY, INK, Ink, Pen, Point, Side, VERMILION, number};
 use super::surface::{DEPTHS, Scale, Surface};
 use super::{Figure, colour, letter, theta};
 use crate::coin::Experiments;
@@ -157,8 +157,8 @@ pub fn minimiser_path(experiments: &Experiments, labels: &[usize], fit: &Fit<Vec
         chart.line(line, Pen { opacity: 0.45, ..Pen::new(INK, 0.8) });
     }
     let places: Vec<Point> = fit.trace.iter().map(|step| (step.model[0], step.model[1])).collect();
-    chart.line(places.iter().copied(), Pen::new([253, 252, 248], 4.6));
-    chart.line(places.iter().copied(), Pen::new(VERMILION, 2.0));
+    chart.line(places.iter().copied(), Pen::new(CARD, 3.6));
+    chart.line(places.iter().copied(), Pen::new(VERMILION, 1.4));
     for &place in &places {
         chart.disc(place, 3.6, VERMILION);
     }
@@ -176,7 +176,7 @@ pub fn minimiser_path(experiments: &Experiments, labels: &[usize], fit: &Fit<Vec
     let text = format!(
         "closed-form minimum {} at ({}, {})",
         number(-best, 4),
-        trimmed(minimum.0),
+        number(minimum.0, 4),
         trimmed(minimum.1)
     );
     chart.text(cross, (14.0, 0.0), Side::Right, ink, text);

@@ -1,6 +1,6 @@
 //! Chapter 2: the log-likelihood of two coins with hidden labels, and where EM goes on it.
 
-use super::chart::{Axis, Chart, GREY, INK, Ink, Pen, Point, Side, VERMILION, number};
+use super::chart::{Axis, CARD, Chart, GREY, INK, Ink, Pen, Point, Side, VERMILION, number};
 use super::surface::{DEPTHS, Scale, Surface};
 use super::{Figure, NEUTRAL, colour};
 use crate::coin::{Coins, Experiments};
@@ -70,7 +70,7 @@ pub fn surface(experiments: &Experiments, fits: &[&Fit<Coins>]) -> Result<Figure
     for (index, fit) in fits.iter().enumerate() {
         let colour = if fits.len() == 1 { VERMILION } else { colour(index + 1) };
         let places: Vec<Point> = fit.trace.iter().map(|step| place(&step.model)).collect();
-        chart.line(places.iter().copied(), Pen::new([253, 252, 248], 5.0));
+        chart.line(places.iter().copied(), Pen::new(CARD, 5.0));
         chart.line(places.iter().copied(), Pen::new(colour, 2.2));
         for &place in &places {
             chart.dot(place, 3.2, colour);

@@ -290,9 +290,9 @@ fn subscripts(text: &str) -> String {
 /// Text on the base line again, after something lowered.
 fn push_back(out: &mut String, text: &str, lowered: bool) {
     if lowered && !text.is_empty() {
-        // A space that begins a tspan is dropped by some renderers; one that does not break stays.
-        let text = text.strip_prefix(' ').map_or(text.to_string(), |rest| format!("\u{a0}{rest}"));
-        let _ = write!(out, "<tspan dy=\"-.216em\">{text}</tspan>");
+        // A space that begins a tspan is dropped by some renderers, so it becomes a shift.
+        let (gap, text) = text.strip_prefix(' ').map_or(("", text), |rest| (" dx=\".27em\"", rest));
+        let _ = write!(out, "<tspan{gap} dy=\"-.216em\">{text}</tspan>");
     } else {
         out.push_str(text);
     }
