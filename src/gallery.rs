@@ -80,8 +80,8 @@ fn minimiser_path() -> Result<Figure> {
 
 fn bound_animation() -> Result<Figure> {
     let experiments = Experiments::blog_hidden();
-    let fit = one_coin_free(&experiments, &Coins::even(&[0.56, 0.52])?, 0, Stop::default())?;
-    plot::bound_animation(&experiments, &fit, 0, 8)
+    let fit = one_coin_free(&experiments, &Coins::even(&[0.3, 0.52])?, 0, Stop::default())?;
+    plot::bound_animation(&experiments, &fit, 0, 7)
 }
 
 fn surface() -> Result<Figure> {

@@ -194,10 +194,17 @@ impl Chart {
         self.items.push(Item::Line { points: points.into_iter().collect(), pen });
     }
 
-    /// A line of a function at `samples` + 1 places from `low` to `high`, interrupted where it is no number.
+    /// A line of a function at `samples` + 1 places from `low` to `high`, which lie closer at both ends, since there a
+    /// log-likelihood falls most steeply. It is interrupted where the function is no number.
     pub fn curve(&mut self, low: f64, high: f64, samples: usize, pen: Pen, f: impl Fn(f64) -> f64) {
-        let at = |i: usize| low + (high - low) * i as f64 / samples as f64;
-        self.line((0..=samples).map(|i| (at(i), f(at(i)))), pen);
+        let (bottom, top) = self.y.range;
+        let points = (0..=samples).map(|i| {
+            let x =
+                low + (high - low) * (1.0 - (std::f64::consts::PI * i as f64 / samples as f64).cos()) / 2.0;
+            let y = f(x);
+            (x, if y == f64::NEG_INFINITY { bottom - 100.0 * (top - bottom) } else { y })
+        });
+        self.line(points.collect::<Vec<_>>(), pen);
     }
 
     /// A disc with a rim in the card's colour, so that it stands out from what is under it.

@@ -1,7 +1,7 @@
 //! Chapter 2: the lower bound, the likelihoods and the responsibilities, iteration by iteration.
 
-use super::chart::{Axis, BLUE, Chart, GREEN, GREY, INK, Ink, Pen, Point, Side, VERMILION, number};
-use super::image::between;
+use super::chart::{Axis, BLUE, CARD, Chart, GREEN, GREY, INK, Ink, Pen, Point, Side, VERMILION, number};
+use super::image::{Rgb, between};
 use super::{Figure, animate, colour, letter, theta};
 use crate::coin::{Coins, Expectation, Experiments};
 use crate::em::Fit;
@@ -9,6 +9,9 @@ use crate::error::{Error, Result};
 
 /// Seconds that a frame of an animation stays.
 const SECONDS: f64 = 1.6;
+
+/// The gap between log-likelihood and bound.
+const GAP: Rgb = [248, 221, 196];
 
 /// The lower bound at work, a frame an iteration: the log-likelihood along theta of one coin (the other parameters as in
 /// that step), the bound that touches it there, and the bound's maximum, which is the next theta.
@@ -78,6 +81,24 @@ pub fn bound_animation(
         }
         chart.disc((now, touch), 5.5, BLUE);
         chart.disc((next, peak), 5.5, VERMILION);
+        let at = x0 + 0.2 * (x1 - x0);
+        chart.text(
+            (at, curve(model, at)),
+            (-10.0, -18.0),
+            Side::Left,
+            Ink::new(BLUE).bold(),
+            "log-likelihood",
+        );
+        // The bound's name stands where it leaves the picture, on the side with room.
+        let rest = |i: u32| next + (x1 - next) * f64::from(i) / 200.0;
+        let last =
+            (0..=200).rev().map(rest).find(|&theta| bound(theta) >= y0 + 0.15 * (y1 - y0)).unwrap_or(next);
+        let (offset, side) = if last > x1 - 0.2 * (x1 - x0) {
+            ((-14.0, 20.0), Side::Left)
+        } else {
+            ((14.0, -6.0), Side::Right)
+        };
+        chart.text((last, bound(last)), offset, side, Ink::new(VERMILION).bold(), "lower bound");
         let heading = chart.at_pixel(72.0, 22.0);
         chart.text(
             heading,
@@ -86,8 +107,11 @@ pub fn bound_animation(
             Ink::new(INK).plain().bold().size(14.0),
             format!("iteration {}", t + 1),
         );
-        let text = format!("{} = {} → {}", theta(coin), number(now, 4), number(next, 4));
-        chart.text(heading, (110.0, 0.0), Side::Right, Ink::new(VERMILION).plain().size(14.0), text);
+        let ink = |colour| Ink::new(colour).plain().size(14.0);
+        let text = format!("touches at {} = {}", theta(coin), number(now, 4));
+        chart.text(heading, (110.0, 0.0), Side::Right, ink(BLUE), text);
+        let text = format!("maximum at {} = {}", theta(coin), number(next, 4));
+        chart.text(heading, (310.0, 0.0), Side::Right, ink(VERMILION), text);
         pictures.push(chart.finish()?);
     }
     animate("bound-animation", &pictures, SECONDS)
@@ -117,11 +141,16 @@ pub fn likelihood_trace(experiments: &Experiments, fit: &Fit<Coins>) -> Result<F
         .enumerate()
         .map(|(t, found)| (t as f64, found.expected_conditional_log_likelihood))
         .collect();
-    let mut stairs = vec![levels[0]];
+    // Each iteration: the M-step moves theta and lifts both, half-way; the E-step lifts the bound alone, at its end.
+    let (mut stairs, mut line) = (vec![levels[0]], vec![levels[0]]);
+    let mut gaps = Vec::new();
     for (t, found) in expectations.iter().enumerate().take(fit.iterations()) {
         let climbed = experiments.lower_bound(&found.responsibilities, &fit.trace[t + 1].model)?;
-        stairs.push((t as f64 + 1.0, climbed));
-        stairs.push(levels[t + 1]);
+        let (half, whole) = (t as f64 + 0.5, t as f64 + 1.0);
+        let (before, after) = (levels[t].1, levels[t + 1].1);
+        stairs.extend([(half, before), (half, climbed), (whole, climbed), (whole, after)]);
+        line.extend([(half, before), (half, after), (whole, after)]);
+        gaps.push(((half, climbed), (whole, after)));
     }
     let all: Vec<f64> = levels.iter().chain(&blog).chain(&stairs).map(|point| point.1).collect();
     let (low, high) = extent(&all);
@@ -140,21 +169,81 @@ pub fn likelihood_trace(experiments: &Experiments, fit: &Fit<Coins>) -> Result<F
         fit.objective(),
         blog[blog.len() - 1].1
     );
-    let mut chart = Chart::new("likelihood-trace", (820, 460), x, y).margins(72, 24, 20, 56).alt(alt);
+    let mut chart = Chart::new("likelihood-trace", (820, 520), x, y).margins(72, 24, 20, 56).alt(alt);
     chart.line(blog.iter().copied(), Pen::new(GREEN, 1.8));
-    chart.line(stairs.iter().copied(), Pen::new(VERMILION, 1.8));
-    chart.line(levels.iter().copied(), Pen::new(BLUE, 2.6));
     for &point in &blog {
         chart.disc(point, 3.6, GREEN);
     }
-    for &point in &levels {
-        chart.disc(point, 4.2, BLUE);
+    let staircase = |chart: &mut Chart, place: &dyn Fn(Point) -> Point, from: f64, to: f64| {
+        let inside = |point: &&Point| (from..=to).contains(&point.0);
+        for (low, high) in gaps.iter().filter(|(low, high)| inside(&low) && inside(&high)) {
+            chart.block(place(*low), place(*high), GAP);
+        }
+        chart.line(stairs.iter().filter(inside).copied().map(place), Pen::new(VERMILION, 2.0));
+        chart.line(line.iter().filter(inside).copied().map(place), Pen::new(BLUE, 2.4));
+        for point in levels.iter().filter(inside) {
+            chart.disc(place(*point), 3.8, BLUE);
+        }
+    };
+    staircase(&mut chart, &|point| point, 0.0, last);
+    if let Some(frame) = Enlarged::new(&chart, &levels, &stairs) {
+        staircase(&mut chart, &|point| frame.place(point), 1.0, Enlarged::LAST);
+        frame.draw(&mut chart);
     }
     let end = blog.len() - 1;
     chart.text(blog[end], (0.0, -18.0), Side::Left, Ink::new(GREEN).bold(), "the blog's number");
     chart.text(levels[end], (0.0, -18.0), Side::Left, Ink::new(BLUE).bold(), "log-likelihood");
-    chart.text(levels[end], (0.0, 22.0), Side::Left, Ink::new(VERMILION).bold(), "lower bound");
+    chart.text(levels[end], (0.0, 20.0), Side::Left, Ink::new(VERMILION).bold(), "lower bound");
     chart.finish()
+}
+
+/// Iterations 1 to 5 once more, larger, in the corner under the curves, which a rising log-likelihood leaves free.
+struct Enlarged {
+    /// What is shown: the least and the greatest iteration, the least and the greatest value.
+    shown: (Point, Point),
+    /// Where, in the chart's units.
+    corners: (Point, Point),
+}
+
+impl Enlarged {
+    const LAST: f64 = 5.0;
+
+    /// Nothing for a short fit, or where the curves leave no room.
+    fn new(chart: &Chart, levels: &[Point], stairs: &[Point]) -> Option<Enlarged> {
+        let (left, top, right, bottom) = (340.0, 310.0, 776.0, 446.0);
+        let room =
+            levels.iter().map(|&level| chart.pixel(level)).all(|(x, y)| x < left - 30.0 || y < top - 50.0);
+        if !room || levels.len() as f64 <= Enlarged::LAST {
+            return None;
+        }
+        let values: Vec<f64> = stairs
+            .iter()
+            .filter(|(t, _)| (1.0..=Enlarged::LAST).contains(t))
+            .skip(1)
+            .map(|point| point.1)
+            .collect();
+        let (low, high) = extent(&values);
+        let corners = (chart.at_pixel(left, bottom), chart.at_pixel(right, top));
+        (low < high).then_some(Enlarged { shown: ((1.0, low), (Enlarged::LAST, high)), corners })
+    }
+
+    fn place(&self, (t, value): Point) -> Point {
+        let ((t0, low), (t1, high)) = self.shown;
+        let ((x0, y0), (x1, y1)) = self.corners;
+        let (across, up) = ((t - t0) / (t1 - t0), (value - low) / (high - low));
+        (x0 + (0.03 + 0.94 * across) * (x1 - x0), y0 + (0.08 + 0.84 * up) * (y1 - y0))
+    }
+
+    fn draw(&self, chart: &mut Chart) {
+        let ((x0, y0), (x1, y1)) = self.corners;
+        chart.line([(x0, y0), (x1, y0), (x1, y1), (x0, y1), (x0, y0)], Pen::new(GREY, 1.0));
+        let ((_, low), (_, high)) = self.shown;
+        let text = format!("iterations 1 to 5 enlarged: {} to {} nats", number(low, 3), number(high, 3));
+        chart.text((x0, y1), (0.0, -12.0), Side::Right, Ink::new(INK).size(12.0), text);
+        let ink = Ink::new(GREY).size(12.0);
+        chart.text((x1, y0), (-12.0, -30.0), Side::Left, ink, "after the M-step the bound lies below;");
+        chart.text((x1, y0), (-12.0, -13.0), Side::Left, ink, "the next E-step lifts it until it touches");
+    }
 }
 
 /// Responsibilities over the iterations, a row an experiment and a column an E-step, as colour and as number.
@@ -211,16 +300,15 @@ pub fn responsibilities(experiments: &Experiments, expectations: &[Expectation])
                     if share > best.1 { (j, share) } else { best }
                 });
             let strength = if coins > 1 { (share * coins as f64 - 1.0) / (coins as f64 - 1.0) } else { 1.0 };
-            let fill = between(&[[244, 242, 234], colour(largest)], 0.85 * strength);
+            let fill = between(&[[244, 242, 234], colour(largest)], 0.75 * strength);
             let (x, y) = (column as f64, (m - 1 - i) as f64);
             chart.block((x, y), (x + 1.0, y + 1.0), fill);
             let text =
                 if coins == 2 { number(shares[0], 2) } else { format!("{} {share:.2}", letter(largest)) };
-            let ink = if 0.85 * strength > 0.5 { [255, 255, 255] } else { INK };
-            numbers.push(((x + 0.5, y + 0.5), ink, text));
+            numbers.push(((x + 0.5, y + 0.5), text));
         }
     }
-    let rim = Pen::new([253, 252, 248], 2.0);
+    let rim = Pen::new(CARD, 2.0);
     for i in 0..=m {
         chart.line([(0.0, i as f64), (shown.len() as f64, i as f64)], rim);
     }
@@ -228,8 +316,8 @@ pub fn responsibilities(experiments: &Experiments, expectations: &[Expectation])
         chart.line([(j as f64, 0.0), (j as f64, m as f64)], rim);
     }
     if height / m as f64 >= 15.0 {
-        for (at, colour, text) in numbers {
-            let ink = Ink { colour, ..Ink::new(INK).plain().size(12.5) };
+        for (at, text) in numbers {
+            let ink = Ink::new(INK).plain().size(12.5);
             chart.text(at, (0.0, 0.0), Side::Middle, ink, text);
         }
     }

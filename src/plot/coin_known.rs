@@ -1,7 +1,7 @@
 //! Chapter 1: Jensen's inequality, and coins whose labels are known.
 
-use super::chart::{Axis, BLUE, Chart, GREEN, GREY, INK, Ink, Pen, Point, Side, VERMILION, number};
-use super::surface::{DEPTHS, Surface};
+use super::chart::{Axis, BLUE, CARD, Chart, GREY, INK, Ink, Pen, Point, Side, VERMILION, number};
+use super::surface::{DEPTHS, Scale, Surface};
 use super::{Figure, colour, letter, theta};
 use crate::coin::Experiments;
 use crate::em::Fit;
@@ -45,8 +45,15 @@ pub fn jensen_chord(a: f64, b: f64, weight: f64) -> Result<Figure> {
     chart.line([(mean, mean_log), (mean, log_mean)], Pen::new(INK, 2.0));
     for (name, value, share) in [("a", a, weight), ("b", b, 1.0 - weight)] {
         chart.disc((value, value.ln()), 5.0, INK);
-        let text = format!("{name} = {value}, probability {}", trimmed(share));
-        chart.text((value, value.ln()), (12.0, 14.0), Side::Right, Ink::new(INK), text);
+        let at = (value, value.ln());
+        chart.text(
+            at,
+            (12.0, 13.0),
+            Side::Right,
+            Ink::new(INK).bold(),
+            format!("{name} = {}", trimmed(value)),
+        );
+        chart.text(at, (12.0, 31.0), Side::Right, Ink::new(INK), format!("probability {}", trimmed(share)));
     }
     chart.disc((mean, log_mean), 5.5, BLUE);
     chart.disc((mean, mean_log), 5.5, VERMILION);
@@ -150,33 +157,99 @@ pub fn minimiser_path(experiments: &Experiments, labels: &[usize], fit: &Fit<Vec
         chart.line(line, Pen { opacity: 0.45, ..Pen::new(INK, 0.8) });
     }
     let places: Vec<Point> = fit.trace.iter().map(|step| (step.model[0], step.model[1])).collect();
-    chart.line(places.iter().copied(), Pen::new([253, 252, 248], 4.6));
-    chart.line(places.iter().copied(), Pen::new(VERMILION, 2.0));
-    chart.cross(minimum, 7.0, GREEN);
-    let mut groups: Vec<(Point, usize, usize)> = Vec::new();
-    for (index, &place) in places.iter().enumerate() {
-        let (x, y) = chart.pixel(place);
-        let near = |other: Point| {
-            let (u, v) = chart.pixel(other);
-            (x - u).hypot(y - v) < 14.0
-        };
-        match groups.iter_mut().find(|group| near(group.0)) {
-            Some(group) => group.2 = index,
-            None => groups.push((place, index, index)),
-        }
-    }
+    chart.line(places.iter().copied(), Pen::new(CARD, 3.6));
+    chart.line(places.iter().copied(), Pen::new(VERMILION, 1.4));
     for &place in &places {
         chart.disc(place, 3.6, VERMILION);
     }
-    for &(place, first, last) in &groups {
-        let text =
-            if first == last { format!("{}", first + 1) } else { format!("{}–{}", first + 1, last + 1) };
-        chart.text(place, (8.0, -11.0), Side::Right, Ink::new(VERMILION).bold(), text);
+    chart.cross(minimum, 7.0, INK);
+    for (at, text) in numbered(&chart, &places) {
+        let ink = Ink::new(VERMILION).bold().size(12.0);
+        chart.text(at, (0.0, 0.0), Side::Middle, ink, text);
     }
-    let text =
-        format!("minimum {} at ({}, {})", number(-best, 3), number(minimum.0, 4), number(minimum.1, 4));
-    chart.text(minimum, (0.0, 22.0), Side::Middle, Ink::new(GREEN).bold(), text);
-    let right = 720.0 - 104.0;
-    surface.draw_scale(&mut chart, (right, 60.0, 540.0), best, 64.0);
-    Ok(chart.finish()?)
+    let (dot, cross) = (chart.at_pixel(96.0, 44.0), chart.at_pixel(96.0, 66.0));
+    chart.disc(dot, 3.6, VERMILION);
+    chart.cross(cross, 6.0, INK);
+    let ink = Ink::new(INK);
+    let text = format!("evaluated, 1 to {} in this order", places.len());
+    chart.text(dot, (14.0, 0.0), Side::Right, ink, text);
+    let text = format!(
+        "closed-form minimum {} at ({}, {})",
+        number(-best, 4),
+        number(minimum.0, 4),
+        trimmed(minimum.1)
+    );
+    chart.text(cross, (14.0, 0.0), Side::Right, ink, text);
+    surface.draw_scale(
+        &mut chart,
+        Scale { left: 628.0, top: 60.0, bottom: 540.0, minimum: true },
+        best,
+        64.0,
+    );
+    chart.finish()
+}
+
+/// Where the numbers of the points go, one text for points that lie on each other: beside each point on the side where
+/// least is in the way.
+fn numbered(chart: &Chart, places: &[Point]) -> Vec<(Point, String)> {
+    let mut groups: Vec<(Point, Vec<usize>)> = Vec::new();
+    for (index, &place) in places.iter().enumerate() {
+        let (x, y) = chart.pixel(place);
+        let near = groups.iter_mut().find(|(other, _)| (x - other.0).hypot(y - other.1) < 9.0);
+        match near {
+            Some((_, members)) => members.push(index + 1),
+            None => groups.push(((x, y), vec![index + 1])),
+        }
+    }
+    // Boxes as middle and half sizes, in pixels.
+    let mut taken: Vec<(Point, Point)> = groups.iter().map(|(at, _)| (*at, (5.0, 5.0))).collect();
+    let mut texts = Vec::new();
+    for (at, members) in &groups {
+        let text = runs(members);
+        let half = (3.4 * text.chars().count() as f64 + 1.0, 7.0);
+        let (across, up) = (half.0 + 7.0, 12.0);
+        let sides = [
+            (across, -up),
+            (-across, -up),
+            (across, 0.0),
+            (-across, 0.0),
+            (0.0, -15.0),
+            (across, up),
+            (-across, up),
+        ];
+        let cost = |(dx, dy): Point| {
+            let middle = (at.0 + dx, at.1 + dy);
+            let overlap = |(other, size): &(Point, Point)| {
+                let width = half.0 + size.0 - (middle.0 - other.0).abs();
+                let height = half.1 + size.1 - (middle.1 - other.1).abs();
+                width.max(0.0) * height.max(0.0)
+            };
+            let (right, bottom) = chart.pixel((1.0, 0.0));
+            let beyond = (middle.0 + half.0 - right).max(0.0) + (middle.1 + half.1 - bottom).max(0.0);
+            taken.iter().map(overlap).sum::<f64>() + 100.0 * beyond
+        };
+        let (dx, dy) =
+            sides.into_iter().min_by(|&a, &b| cost(a).total_cmp(&cost(b))).expect("there are sides");
+        let middle = (at.0 + dx, at.1 + dy);
+        taken.push((middle, half));
+        texts.push((chart.at_pixel(middle.0, middle.1), text));
+    }
+    texts
+}
+
+/// Numbers in ascending order, neighbours joined: `3, 5–7`.
+fn runs(numbers: &[usize]) -> String {
+    let mut runs: Vec<(usize, usize)> = Vec::new();
+    for &number in numbers {
+        match runs.last_mut() {
+            Some((_, last)) if *last + 1 == number => *last = number,
+            _ => runs.push((number, number)),
+        }
+    }
+    let text = |(first, last): (usize, usize)| match last - first {
+        0 => first.to_string(),
+        1 => format!("{first}, {last}"),
+        _ => format!("{first}–{last}"),
+    };
+    runs.into_iter().map(text).collect::<Vec<_>>().join(", ")
 }

@@ -1,7 +1,7 @@
 //! Chapter 2: the log-likelihood of two coins with hidden labels, and where EM goes on it.
 
-use super::chart::{Axis, Chart, GREY, INK, Ink, Pen, Point, Side, VERMILION, number};
-use super::surface::{DEPTHS, Surface};
+use super::chart::{Axis, CARD, Chart, GREY, INK, Ink, Pen, Point, Side, VERMILION, number};
+use super::surface::{DEPTHS, Scale, Surface};
 use super::{Figure, NEUTRAL, colour};
 use crate::coin::{Coins, Experiments};
 use crate::em::Fit;
@@ -70,7 +70,7 @@ pub fn surface(experiments: &Experiments, fits: &[&Fit<Coins>]) -> Result<Figure
     for (index, fit) in fits.iter().enumerate() {
         let colour = if fits.len() == 1 { VERMILION } else { colour(index + 1) };
         let places: Vec<Point> = fit.trace.iter().map(|step| place(&step.model)).collect();
-        chart.line(places.iter().copied(), Pen::new([253, 252, 248], 5.0));
+        chart.line(places.iter().copied(), Pen::new(CARD, 5.0));
         chart.line(places.iter().copied(), Pen::new(colour, 2.2));
         for &place in &places {
             chart.dot(place, 3.2, colour);
@@ -83,7 +83,7 @@ pub fn surface(experiments: &Experiments, fits: &[&Fit<Coins>]) -> Result<Figure
         chart.text(start, (0.0, 20.0), Side::Middle, ink, text);
         let text = format!("({}, {})", number(end.0, 3), number(end.1, 3));
         chart.text(end, (12.0, -2.0), Side::Right, ink, text);
-        chart.text(end, (12.0, 15.0), Side::Right, ink, format!("{} nats", number(fit.objective(), 3)));
+        chart.text(end, (12.0, 17.0), Side::Right, ink, format!("{} nats", number(fit.objective(), 3)));
     }
     chart.finish()
 }
@@ -97,7 +97,7 @@ fn draw_ground(chart: &mut Chart, grid: &Surface, highest: f64) -> Result<()> {
     }
     chart.line([(0.0, 0.0), (1.0, 1.0)], Pen::new(NEUTRAL, 1.4).dashed(5.0, 5.0));
     chart.text((0.16, 0.16), (10.0, 12.0), Side::Right, Ink::new(INK), "ridge θ_A = θ_B");
-    grid.draw_scale(chart, (616.0, 60.0, 540.0), highest, DEPTH);
+    grid.draw_scale(chart, Scale { left: 628.0, top: 60.0, bottom: 540.0, minimum: false }, highest, DEPTH);
     Ok(())
 }
 

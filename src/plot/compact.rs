@@ -290,7 +290,9 @@ fn subscripts(text: &str) -> String {
 /// Text on the base line again, after something lowered.
 fn push_back(out: &mut String, text: &str, lowered: bool) {
     if lowered && !text.is_empty() {
-        let _ = write!(out, "<tspan dy=\"-.216em\">{text}</tspan>");
+        // A space that begins a tspan is dropped by some renderers, so it becomes a shift.
+        let (gap, text) = text.strip_prefix(' ').map_or(("", text), |rest| (" dx=\".27em\"", rest));
+        let _ = write!(out, "<tspan{gap} dy=\"-.216em\">{text}</tspan>");
     } else {
         out.push_str(text);
     }

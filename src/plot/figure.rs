@@ -83,7 +83,7 @@ impl Figure {
             .map_or(String::new(), |caption| format!("<figcaption>{}</figcaption>", escaped(caption)));
         format!(
             "<figure data-figure=\"{}\"><img alt=\"{}\" src=\"data:image/svg+xml;base64,{data}\" \
-             style=\"max-width:100%;height:auto\">{caption}</figure>",
+             style=\"max-width:100%;height:auto\"/>{caption}</figure>",
             escaped(&self.name),
             escaped(self.alt()),
         )
