@@ -236,6 +236,8 @@ impl Experiments {
         };
         let start: Vec<f64> = start.iter().map(|theta| theta.clamp(EDGE, 1.0 - EDGE)).collect();
         let bounds = vec![(EDGE, 1.0 - EDGE); start.len()];
+        #[allow(clippy::type_complexity)]
+        // the minimiser asks for a type even of constraints that are not there
         let unconstrained: [fn(&[f64], Option<&mut [f64]>, &mut ()) -> f64; 0] = [];
         let tolerances = slsqp::StopTols { ftol_rel: 1e-12, ..Default::default() };
         let outcome = slsqp::minimize(negative, &start, &bounds, &unconstrained, (), 500, Some(tolerances));

@@ -173,7 +173,7 @@ fn other_data_than_the_blogs_draws_too() {
     assert_sound(&plot::known_likelihood(&certain, &[0, 1]).unwrap());
     let fit = certain.fit(&Coins::even(&[0.0, 1.0]).unwrap(), &CoinOptions::default()).unwrap();
     assert_sound(&plot::surface(&certain, &[&fit, &fit]).unwrap());
-    assert_sound(&plot::starts(&certain, &[fit.clone()]).unwrap());
+    assert_sound(&plot::starts(&certain, std::slice::from_ref(&fit)).unwrap());
     assert_sound(&plot::likelihood_trace(&certain, &fit).unwrap());
     assert_sound(&plot::bound_animation(&certain, &fit, 0, 3).unwrap());
     assert_sound(

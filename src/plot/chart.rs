@@ -438,7 +438,7 @@ fn dashes(points: &[(i32, i32)], (on, off): (f64, f64)) -> Vec<Vec<(i32, i32)>> 
         let (dx, dy) = (f64::from(pair[1].0 - pair[0].0), f64::from(pair[1].1 - pair[0].1));
         let length = dx.hypot(dy);
         let mut done = 0.0;
-        while length - done > left {
+        while length - done >= left {
             done += left;
             let t = done / length;
             let at = (

@@ -179,7 +179,9 @@ pub fn likelihood_trace(experiments: &Experiments, fit: &Fit<Coins>) -> Result<F
         for (low, high) in gaps.iter().filter(|(low, high)| inside(&low) && inside(&high)) {
             chart.block(place(*low), place(*high), GAP);
         }
-        chart.line(stairs.iter().filter(inside).copied().map(place), Pen::new(VERMILION, 2.0));
+        // What begins in the middle begins after the E-step.
+        let steps = stairs.iter().filter(inside).skip(usize::from(from > 0.0));
+        chart.line(steps.copied().map(place), Pen::new(VERMILION, 2.0));
         chart.line(line.iter().filter(inside).copied().map(place), Pen::new(BLUE, 2.4));
         for point in levels.iter().filter(inside) {
             chart.disc(place(*point), 3.8, BLUE);
@@ -187,8 +189,8 @@ pub fn likelihood_trace(experiments: &Experiments, fit: &Fit<Coins>) -> Result<F
     };
     staircase(&mut chart, &|point| point, 0.0, last);
     if let Some(frame) = Enlarged::new(&chart, &levels, &stairs) {
-        staircase(&mut chart, &|point| frame.place(point), 1.0, Enlarged::LAST);
         frame.draw(&mut chart);
+        staircase(&mut chart, &|point| frame.place(point), 1.0, Enlarged::LAST);
     }
     let end = blog.len() - 1;
     chart.text(blog[end], (0.0, -18.0), Side::Left, Ink::new(GREEN).bold(), "the blog's number");
@@ -236,6 +238,7 @@ impl Enlarged {
 
     fn draw(&self, chart: &mut Chart) {
         let ((x0, y0), (x1, y1)) = self.corners;
+        chart.block((x0, y0), (x1, y1), CARD);
         chart.line([(x0, y0), (x1, y0), (x1, y1), (x0, y1), (x0, y0)], Pen::new(GREY, 1.0));
         let ((_, low), (_, high)) = self.shown;
         let text = format!("iterations 1 to 5 enlarged: {} to {} nats", number(low, 3), number(high, 3));

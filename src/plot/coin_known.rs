@@ -115,7 +115,7 @@ pub fn known_likelihood(experiments: &Experiments, labels: &[usize]) -> Result<F
         chart.disc((*theta, *top), 5.5, colour(coin));
         let ink = Ink::new(colour(coin));
         let (_, y) = chart.pixel((*theta, *top));
-        let at = chart.at_pixel(chart.pixel((*theta, 0.0)).0.clamp(170.0, 660.0), y);
+        let at = chart.at_pixel(chart.pixel((*theta, 0.0)).0.clamp(176.0, 642.0), y);
         chart.text(at, (0.0, -34.0), Side::Middle, ink.bold(), format!("coin {}", letter(coin)));
         let text = format!("maximum {} at {} = {}", number(*top, 3), self::theta(coin), number(*theta, 4));
         chart.text(at, (0.0, -17.0), Side::Middle, ink, text);
@@ -177,7 +177,7 @@ pub fn minimiser_path(experiments: &Experiments, labels: &[usize], fit: &Fit<Vec
         "closed-form minimum {} at ({}, {})",
         number(-best, 4),
         number(minimum.0, 4),
-        trimmed(minimum.1)
+        number(minimum.1, 4)
     );
     chart.text(cross, (14.0, 0.0), Side::Right, ink, text);
     surface.draw_scale(
@@ -216,6 +216,9 @@ fn numbered(chart: &Chart, places: &[Point]) -> Vec<(Point, String)> {
             (0.0, -15.0),
             (across, up),
             (-across, up),
+            (0.0, -28.0),
+            (across, -26.0),
+            (-across, -26.0),
         ];
         let cost = |(dx, dy): Point| {
             let middle = (at.0 + dx, at.1 + dy);
@@ -226,7 +229,8 @@ fn numbered(chart: &Chart, places: &[Point]) -> Vec<(Point, String)> {
             };
             let (right, bottom) = chart.pixel((1.0, 0.0));
             let beyond = (middle.0 + half.0 - right).max(0.0) + (middle.1 + half.1 - bottom).max(0.0);
-            taken.iter().map(overlap).sum::<f64>() + 100.0 * beyond
+            let far = if dy < -20.0 { 40.0 } else { 0.0 };
+            taken.iter().map(overlap).sum::<f64>() + 100.0 * beyond + far
         };
         let (dx, dy) =
             sides.into_iter().min_by(|&a, &b| cost(a).total_cmp(&cost(b))).expect("there are sides");

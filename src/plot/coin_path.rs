@@ -1,6 +1,7 @@
 //! Chapter 2: the log-likelihood of two coins with hidden labels, and where EM goes on it.
 
 use super::chart::{Axis, CARD, Chart, GREY, INK, Ink, Pen, Point, Side, VERMILION, number};
+use super::image::Rgb;
 use super::surface::{DEPTHS, Scale, Surface};
 use super::{Figure, NEUTRAL, colour};
 use crate::coin::{Coins, Experiments};
@@ -12,6 +13,9 @@ const DEPTH: f64 = 32.0;
 
 /// The two ends of EM paths count as one within this distance in theta.
 const SAME_END: f64 = 0.02;
+
+/// Colours of paths, which show on the heat map.
+const PATHS: [Rgb; 4] = [VERMILION, INK, [140, 60, 130], [150, 95, 0]];
 
 fn two_coins<'a>(fits: impl IntoIterator<Item = &'a Fit<Coins>>) -> Result<()> {
     for step in fits.into_iter().flat_map(|fit| &fit.trace) {
@@ -68,7 +72,7 @@ pub fn surface(experiments: &Experiments, fits: &[&Fit<Coins>]) -> Result<Figure
     let mut chart = Chart::new("surface", (720, 600), x, y).margins(72, 116, 20, 56).alt(alt);
     draw_ground(&mut chart, &grid, highest)?;
     for (index, fit) in fits.iter().enumerate() {
-        let colour = if fits.len() == 1 { VERMILION } else { colour(index + 1) };
+        let colour = PATHS[index % PATHS.len()];
         let places: Vec<Point> = fit.trace.iter().map(|step| place(&step.model)).collect();
         chart.line(places.iter().copied(), Pen::new(CARD, 5.0));
         chart.line(places.iter().copied(), Pen::new(colour, 2.2));
@@ -80,10 +84,18 @@ pub fn surface(experiments: &Experiments, fits: &[&Fit<Coins>]) -> Result<Figure
         chart.cross(end, 6.0, colour);
         let ink = Ink::new(colour).bold();
         let text = format!("start ({}, {})", number(start.0, 2), number(start.1, 2));
-        chart.text(start, (0.0, 20.0), Side::Middle, ink, text);
+        let down = if start.1 < 0.06 { -20.0 } else { 20.0 };
+        match start.0 {
+            x if x < 0.12 => chart.text(start, (6.0, down), Side::Right, ink, text),
+            x if x > 0.88 => chart.text(start, (-6.0, down), Side::Left, ink, text),
+            _ => chart.text(start, (0.0, down), Side::Middle, ink, text),
+        }
         let text = format!("({}, {})", number(end.0, 3), number(end.1, 3));
-        chart.text(end, (12.0, -2.0), Side::Right, ink, text);
-        chart.text(end, (12.0, 17.0), Side::Right, ink, format!("{} nats", number(fit.objective(), 3)));
+        let (across, side) = if end.0 > 0.82 { (-12.0, Side::Left) } else { (12.0, Side::Right) };
+        let down = if end.1 < 0.06 { -20.0 } else { 0.0 };
+        chart.text(end, (across, down - 2.0), side, ink, text);
+        let text = format!("{} nats", number(fit.objective(), 3));
+        chart.text(end, (across, down + 17.0), side, ink, text);
     }
     chart.finish()
 }

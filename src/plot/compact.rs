@@ -54,8 +54,10 @@ impl<'a> Element<'a> {
 
 /// A shape: its look as attributes, and its place as path data.
 enum Piece {
-    /// Path data under a look; an opaque one may be joined with its neighbour of the same look.
-    Path { look: String, data: String, joins: bool },
+    /// Path data under an opaque look: neighbours of the same look join.
+    Path { look: String, data: String },
+    /// Elements under a translucent look, which still show where they lie on each other: neighbours share a group.
+    Group { look: String, elements: Vec<String> },
     /// Anything else, finished.
     Other(String),
 }
@@ -92,16 +94,23 @@ pub(crate) fn compact(raw: &str, (width, height): (u32, u32), images: &[String])
             _ => continue, // the root
         };
         match (pieces.last_mut(), piece) {
-            (
-                Some(Piece::Path { look, data, joins: true }),
-                Piece::Path { look: next_look, data: next, joins: true },
-            ) if *look == next_look => data.push_str(&next),
+            (Some(Piece::Path { look, data }), Piece::Path { look: next_look, data: next })
+                if *look == next_look =>
+            {
+                data.push_str(&next);
+            }
+            (Some(Piece::Group { look, elements }), Piece::Group { look: next_look, elements: next })
+                if *look == next_look =>
+            {
+                elements.extend(next);
+            }
             (_, piece) => pieces.push(piece),
         }
     }
     for piece in pieces {
         let _ = match piece {
-            Piece::Path { look, data, .. } => writeln!(svg, "<path{look} d=\"{data}\"/>"),
+            Piece::Path { look, data } => writeln!(svg, "<path{look} d=\"{data}\"/>"),
+            Piece::Group { look, elements } => writeln!(svg, "<g{look}>{}</g>", elements.concat()),
             Piece::Other(element) => writeln!(svg, "{element}"),
         };
     }
@@ -199,7 +208,11 @@ fn path(element: &Element, paint: &str, points: &[(i32, i32)], closed: bool) -> 
     if closed {
         data.push('z');
     }
-    Piece::Path { look, data, joins: element.number("opacity") >= 1.0 }
+    if element.number("opacity") >= 1.0 {
+        Piece::Path { look, data }
+    } else {
+        Piece::Group { look, elements: vec![format!("<path d=\"{data}\"/>")] }
+    }
 }
 
 /// A disc is a line of no length with a round cap, so that discs of one look make one path; a translucent one stays.
@@ -208,14 +221,14 @@ fn circle(element: &Element) -> Piece {
     let filled = element.get("fill") != "none";
     if filled && element.number("opacity") >= 1.0 {
         let look = format!(" stroke=\"{}\" stroke-width=\"{}\"", element.get("fill"), 2 * radius);
-        return Piece::Path { look, data: format!("M{x} {y}h0"), joins: true };
+        return Piece::Path { look, data: format!("M{x} {y}h0") };
     }
     let paint = if filled {
         element.paint("fill")
     } else {
         format!("{} stroke-width=\"{}\"", element.paint("stroke"), element.whole("stroke-width"))
     };
-    Piece::Other(format!("<circle cx=\"{x}\" cy=\"{y}\" r=\"{radius}\"{paint}/>"))
+    Piece::Group { look: paint, elements: vec![format!("<circle cx=\"{x}\" cy=\"{y}\" r=\"{radius}\"/>")] }
 }
 
 fn rectangle(element: &Element, images: &[String]) -> Piece {
@@ -314,6 +327,22 @@ mod tests {
                    <circle cx=\"4\" cy=\"5\" r=\"3\" opacity=\"1\" fill=\"#000000\" stroke=\"none\"/>\n</svg>\n";
         let svg = compact(raw, (10, 10), &[]);
         assert!(svg.contains("<path stroke=\"#000000\" stroke-width=\"6\" d=\"M1 2h0M4 5h0\"/>"), "{svg}");
+    }
+
+    #[test]
+    fn translucent_discs_share_their_look_and_stay_apart() {
+        let disc = |x| {
+            format!(
+                "<circle cx=\"{x}\" cy=\"2\" r=\"3\" opacity=\"0.4\" fill=\"#000000\" stroke=\"none\"/>\n"
+            )
+        };
+        let svg = compact(&format!("<svg width=\"1\">\n{}{}</svg>\n", disc(1), disc(4)), (10, 10), &[]);
+        assert!(
+            svg.contains(
+                "<g fill=\"#000000\" fill-opacity=\"0.4\"><circle cx=\"1\" cy=\"2\" r=\"3\"/><circle"
+            ),
+            "{svg}"
+        );
     }
 
     #[test]
