@@ -4,6 +4,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 use std::time::Instant;
 
+type Test<'a> = (&'static str, &'a dyn Fn() -> Result<(), String>);
+
 /// Runs `em-routing run` and returns whether it succeeded, and what it printed to stderr.
 fn run(arguments: &[&Path], capture: bool) -> (bool, String) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_em-routing"));
@@ -97,7 +99,7 @@ fn a_missing_notebook_is_named(out: &Path) -> Result<(), String> {
 fn main() -> ExitCode {
     let out = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("book");
     let failing = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("book-that-fails");
-    let tests: [(&str, &dyn Fn() -> Result<(), String>); 5] = [
+    let tests: [Test; 5] = [
         ("a_missing_notebook_is_named", &|| a_missing_notebook_is_named(&failing)),
         ("every_notebook_runs", &|| every_notebook_runs(&out)),
         ("the_figures_are_the_gallery_s", &|| the_figures_are_the_gallery_s(&out)),
