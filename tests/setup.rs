@@ -120,7 +120,8 @@ fn executable(path: &Path, text: &str) {
 
 /// A machine that has all but what a test takes away.
 fn ready(name: &str) -> Machine {
-    let machine = Machine::new(name).with("rustc", RUSTC).with("cargo", "exit 1").with_sources().with_kernel();
+    let machine =
+        Machine::new(name).with("rustc", RUSTC).with("cargo", "exit 1").with_sources().with_kernel();
     machine.with("python3", PYTHON).with_environment_python(GOOD_PIP)
 }
 
@@ -131,37 +132,42 @@ fn without_rust() {
 
 #[test]
 fn without_the_sources_and_without_rustup() {
-    Machine::new("no-rustup").with("rustc", RUSTC).fails_with(&["sources are missing", "no rustup", "rust-src"]);
+    Machine::new("no-rustup").with("rustc", RUSTC).fails_with(&[
+        "sources are missing",
+        "no rustup",
+        "rust-src",
+    ]);
 }
 
 #[test]
 fn rustup_without_a_network() {
     let rustup = r#"[ "$1" = --version ] && exit 0
 echo "error: could not download file: failed to resolve host" >&2; exit 1"#;
-    Machine::new("offline")
-        .with("rustc", RUSTC)
-        .with("rustup", rustup)
-        .fails_with(&["rustup failed", "failed to resolve host", "network"]);
+    Machine::new("offline").with("rustc", RUSTC).with("rustup", rustup).fails_with(&[
+        "rustup failed",
+        "failed to resolve host",
+        "network",
+    ]);
 }
 
 #[test]
 fn a_kernel_that_cannot_be_linked() {
     let cargo = r#"[ "$1 $2" = "install --locked" ] || exit 1
 echo "   Compiling libc v0.2.0" >&2; echo 'error: linker `cc` not found' >&2; exit 101"#;
-    Machine::new("no-linker")
-        .with("rustc", RUSTC)
-        .with_sources()
-        .with("cargo", cargo)
-        .fails_with(&["cargo failed", "linker `cc` not found", "C compiler"]);
+    Machine::new("no-linker").with("rustc", RUSTC).with_sources().with("cargo", cargo).fails_with(&[
+        "cargo failed",
+        "linker `cc` not found",
+        "C compiler",
+    ]);
 }
 
 #[test]
 fn without_python() {
-    Machine::new("no-python")
-        .with("rustc", RUSTC)
-        .with_sources()
-        .with_kernel()
-        .fails_with(&["no Python 3.10 or newer", "python3-venv", "EM_ROUTING_PYTHON"]);
+    Machine::new("no-python").with("rustc", RUSTC).with_sources().with_kernel().fails_with(&[
+        "no Python 3.10 or newer",
+        "python3-venv",
+        "EM_ROUTING_PYTHON",
+    ]);
 }
 
 #[test]
