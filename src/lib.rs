@@ -24,8 +24,8 @@ pub mod plot;
 /// What a notebook's first line brings in: `use em_routing::prelude::*;`.
 pub mod prelude {
     pub use crate::coin::{CoinOptions, Coins, Expectation, Experiments, Mixing};
-    pub use crate::data::{self, Rows};
     pub use crate::data::npy::{self, NpyFile};
+    pub use crate::data::{self, Rows};
     pub use crate::em::{Fit, Step, Stop, maximise};
     pub use crate::error::{Error, Result};
     pub use crate::gmm::{self, Covariance, Covariances, Gmm, GmmOptions, GmmStart};
