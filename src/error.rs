@@ -95,6 +95,72 @@ pub enum Error {
         /// The system's own words.
         source: std::io::Error,
     },
+
+    // Tables of samples, clusters and mixtures
+    /// A number of the data that is NaN or infinite.
+    NonFinite {
+        /// The sample.
+        row: usize,
+        /// The column.
+        column: usize,
+        /// Its value.
+        value: f64,
+    },
+    /// A number of the data so large that its square does not fit.
+    Magnitude {
+        /// The sample.
+        row: usize,
+        /// The column.
+        column: usize,
+        /// Its value.
+        value: f64,
+    },
+    /// An array whose shape does not fit the others.
+    Shape {
+        /// The argument.
+        name: &'static str,
+        /// The shape that the other arguments ask for.
+        expected: Vec<usize>,
+        /// The shape that it has.
+        found: Vec<usize>,
+    },
+    /// More clusters or components than samples.
+    TooFew {
+        /// What there are too many of.
+        what: &'static str,
+        /// Their number, k.
+        wanted: usize,
+        /// The number of samples, n.
+        samples: usize,
+    },
+    /// A sample's weight that is negative or not finite.
+    SampleWeight {
+        /// The sample.
+        index: usize,
+        /// Its weight.
+        value: f64,
+    },
+    /// A start that names a cluster which does not exist.
+    Cluster {
+        /// The sample.
+        index: usize,
+        /// Its label.
+        label: usize,
+        /// The number of clusters; labels run from 0 to one less.
+        clusters: usize,
+    },
+    /// A component whose covariance has no inverse: it has collapsed on a point, a line or another flat.
+    NotPositiveDefinite {
+        /// The component.
+        component: usize,
+    },
+    /// A `.npy` file that is not the table that is needed.
+    Npy {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        fault: crate::data::npy::Fault,
+    },
 }
 
 impl Error {
@@ -133,6 +199,31 @@ impl std::fmt::Display for Error {
             Error::Minimiser { status } => write!(f, "the minimiser stopped without a minimum: {status}"),
             Error::Drawing { figure, message } => write!(f, "figure {figure} cannot be drawn: {message}"),
             Error::Io { path, source } => write!(f, "{}: {source}", path.display()),
+
+            Error::NonFinite { row, column, value } => {
+                write!(f, "row {row}, column {column} of the data is {value}, but should be a finite number")
+            }
+            Error::Magnitude { row, column, value } => {
+                write!(f, "row {row}, column {column} of the data is {value:e}, whose square does not fit")
+            }
+            Error::Shape { name, expected, found } => {
+                write!(f, "{name} has the shape {found:?}, but {expected:?} is needed")
+            }
+            Error::TooFew { what, wanted, samples } => {
+                write!(f, "there are {wanted} {what}, but only {samples} samples")
+            }
+            Error::SampleWeight { index, value } => {
+                write!(f, "the weight of sample {index} is {value}, but should be finite and not negative")
+            }
+            Error::Cluster { index, label, clusters } => {
+                write!(f, "sample {index} has label {label}, but there are only {clusters} clusters (from 0)")
+            }
+            Error::NotPositiveDefinite { component } => write!(
+                f,
+                "the covariance of component {component} is not positive definite: the component has collapsed; \
+                 a larger regularisation, fewer components or another start may help"
+            ),
+            Error::Npy { path, fault } => write!(f, "{}: {fault}", path.display()),
         }
     }
 }

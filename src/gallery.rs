@@ -1,5 +1,9 @@
 //! Every figure of the notebooks, drawn without one.
 
+mod clusters;
+
+pub use clusters::{blog_mixture_fit, crowded_fit, kmeans_from_grid, kmeans_runs};
+
 use crate::coin::{CoinOptions, Coins, Experiments, Mixing};
 use crate::em::{self, Fit, Stop};
 use crate::error::Result;
@@ -62,6 +66,72 @@ pub const FIGURES: &[Entry] = &[
         draw: responsibilities,
     },
     Entry { name: "starts", chapter: 2, title: "Where EM ends from each start", draw: starts },
+    Entry {
+        name: "iris-species",
+        chapter: 3,
+        title: "Iris: the species, pair by pair of measurements",
+        draw: clusters::iris_species,
+    },
+    Entry {
+        name: "iris-pairs",
+        chapter: 3,
+        title: "Iris: the clusters that K-means finds",
+        draw: clusters::iris_pairs,
+    },
+    Entry {
+        name: "kmeans-animation",
+        chapter: 3,
+        title: "K-means at work: nearest centroid, mean, and again",
+        draw: clusters::kmeans_animation,
+    },
+    Entry {
+        name: "kmeans-trace",
+        chapter: 3,
+        title: "Inertia by iteration from thirty random starts",
+        draw: clusters::kmeans_trace,
+    },
+    Entry {
+        name: "kmeans-atlas",
+        chapter: 3,
+        title: "Which optimum each start of one centroid leads to",
+        draw: clusters::kmeans_atlas,
+    },
+    Entry {
+        name: "kmeans-elbow",
+        chapter: 3,
+        title: "Iris: inertia over the number of clusters",
+        draw: clusters::kmeans_elbow,
+    },
+    Entry {
+        name: "kmeans-failure",
+        chapter: 3,
+        title: "Where K-means fails: long clusters",
+        draw: clusters::kmeans_failure,
+    },
+    Entry {
+        name: "mixture-contours",
+        chapter: 4,
+        title: "The density of the fitted mixture over the blog's data",
+        draw: clusters::mixture_contours,
+    },
+    Entry {
+        name: "mixture-animation",
+        chapter: 4,
+        title: "EM at work on a mixture of two Gaussians",
+        draw: clusters::mixture_animation,
+    },
+    Entry {
+        name: "mixture-trace",
+        chapter: 4,
+        title: "Log-likelihood by iteration from twelve random starts",
+        draw: clusters::mixture_trace,
+    },
+    Entry {
+        name: "mixture-bic",
+        chapter: 4,
+        title: "BIC, AIC and ICL over the number of components",
+        draw: clusters::mixture_bic,
+    },
 ];
 
 fn jensen_chord() -> Result<Figure> {

@@ -4,20 +4,32 @@
 //! |---|---|---|---|---|
 //! | 1 | nothing: the coins' labels are known | - | heads over tosses | [`coin`] |
 //! | 2 | the coin of each experiment | posterior of the coin | weighted heads over weighted tosses | [`coin`], [`em`] |
+//! | 3 | the cluster of each sample | the nearest centroid: a hard posterior | mean of each cluster | [`kmeans`] |
+//! | 4 | the Gaussian of each sample | posterior of the component | weighted mean and covariance | [`gmm`] |
 //!
+//! Tables of samples are arrays or files: [`data`].
 //! Figures of all of it are drawn by [`plot`], those of the notebooks listed in [`gallery`]; errors are in [`error`].
 
 pub mod coin;
+pub mod data;
 pub mod em;
 pub mod error;
 pub mod gallery;
+pub mod gmm;
+pub mod kmeans;
+mod lanes;
+mod parallel;
 pub mod plot;
 
 /// What a notebook's first line brings in: `use em_routing::prelude::*;`.
 pub mod prelude {
     pub use crate::coin::{CoinOptions, Coins, Expectation, Experiments, Mixing};
+    pub use crate::data::npy::{self, NpyFile};
+    pub use crate::data::{self, Rows};
     pub use crate::em::{Fit, Step, Stop, maximise};
-    pub use crate::error::Error;
+    pub use crate::error::{Error, Result};
+    pub use crate::gmm::{self, Covariance, Covariances, Gmm, GmmOptions, GmmStart};
+    pub use crate::kmeans::{KMeans, KMeansOptions, KMeansStart};
     pub use crate::plot::{self, Figure, Table};
     pub use ndarray::{Array1, Array2, array};
 }

@@ -92,7 +92,8 @@ impl Ink {
 
 enum Item {
     Line { points: Vec<Point>, pen: Pen },
-    Disc { at: Point, radius: f64, colour: Rgb },
+    Disc { at: Point, radius: f64, colour: Rgb, opacity: f64 },
+    Area { points: Vec<Point>, colour: Rgb, opacity: f64 },
     Ring { at: Point, radius: f64, pen: Pen },
     Cross { at: Point, radius: f64, pen: Pen },
     Text { at: Point, offset: (f64, f64), side: Side, ink: Ink, text: String },
@@ -106,11 +107,13 @@ pub(crate) struct Axis {
     pub title: String,
     pub ticks: Option<Vec<(f64, String)>>,
     pub grid: bool,
+    /// The most ticks that are chosen, where it is not for the chart to say.
+    pub most: Option<usize>,
 }
 
 impl Axis {
     pub fn new(title: impl Into<String>, low: f64, high: f64) -> Axis {
-        Axis { range: (low, high), title: title.into(), ticks: None, grid: true }
+        Axis { range: (low, high), title: title.into(), ticks: None, grid: true, most: None }
     }
 
     pub fn ticks(self, ticks: Vec<(f64, String)>) -> Axis {
@@ -121,13 +124,24 @@ impl Axis {
         Axis { grid: false, ..self }
     }
 
+    /// At most so many ticks.
+    pub fn most(self, most: usize) -> Axis {
+        Axis { most: Some(most), ..self }
+    }
+
+    /// Without numbers, for a panel whose neighbour bears them; the grid stays.
+    pub fn bare(self) -> Axis {
+        let ticks = self.chosen_ticks(9).into_iter().map(|(place, _)| (place, String::new())).collect();
+        Axis { title: String::new(), ticks: Some(ticks), ..self }
+    }
+
     fn chosen_ticks(&self, most: usize) -> Vec<(f64, String)> {
         if let Some(ticks) = &self.ticks {
             return ticks.clone();
         }
         let (low, high) = self.range;
         let coordinate: RangedCoordf64 = (low..high).into();
-        let places = coordinate.key_points(BoldPoints(most));
+        let places = coordinate.key_points(BoldPoints(self.most.unwrap_or(most)));
         let step = if places.len() > 1 { places[1] - places[0] } else { high - low };
         let decimals = (-(step.abs() * 1.000_001).log10().floor()).clamp(0.0, 9.0) as usize;
         places.into_iter().map(|place| (place, number(place, decimals))).collect()
@@ -155,6 +169,8 @@ pub(crate) struct Chart {
     margins: [u32; 4],
     x: Axis,
     y: Axis,
+    /// Where the title of the y axis stands, in pixels from the figure's left.
+    y_title: f64,
     items: Vec<Item>,
 }
 
@@ -167,12 +183,22 @@ impl Chart {
             margins: [72, 24, 20, 56],
             x,
             y,
+            y_title: 20.0,
             items: Vec::new(),
         }
     }
 
     pub fn margins(mut self, left: u32, right: u32, top: u32, bottom: u32) -> Chart {
         self.margins = [left, right, top, bottom];
+        self
+    }
+
+    /// A panel of a figure: where its axes stand in it, in pixels from its upper left corner.
+    pub fn panel(mut self, (left, top): (f64, f64), (width, height): (f64, f64)) -> Chart {
+        let right = f64::from(self.size.0) - left - width;
+        let bottom = f64::from(self.size.1) - top - height;
+        self.margins = [left, right, top, bottom].map(|margin| margin.max(0.0).round() as u32);
+        self.y_title = left - 46.0;
         self
     }
 
@@ -209,18 +235,37 @@ impl Chart {
 
     /// A disc with a rim in the card's colour, so that it stands out from what is under it.
     pub fn disc(&mut self, at: Point, radius: f64, colour: Rgb) {
-        self.items.push(Item::Disc { at, radius: radius + 1.5, colour: CARD });
+        self.items.push(Item::Disc { at, radius: radius + 1.5, colour: CARD, opacity: 1.0 });
         self.dot(at, radius, colour);
     }
 
     /// A disc without a rim.
     pub fn dot(&mut self, at: Point, radius: f64, colour: Rgb) {
-        self.items.push(Item::Disc { at, radius, colour });
+        self.items.push(Item::Disc { at, radius, colour, opacity: 1.0 });
+    }
+
+    /// Discs without a rim, those inside the axes; translucent ones darken where they lie on each other.
+    pub fn scatter(
+        &mut self,
+        points: impl IntoIterator<Item = Point>,
+        radius: f64,
+        colour: Rgb,
+        opacity: f64,
+    ) {
+        let ((x0, x1), (y0, y1)) = (self.x.range, self.y.range);
+        let inside = |&(x, y): &Point| (x0..=x1).contains(&x) && (y0..=y1).contains(&y);
+        let discs = points.into_iter().filter(inside);
+        self.items.extend(discs.map(|at| Item::Disc { at, radius, colour, opacity }));
+    }
+
+    /// A filled shape; it should lie inside the axes.
+    pub fn area(&mut self, points: impl IntoIterator<Item = Point>, colour: Rgb, opacity: f64) {
+        self.items.push(Item::Area { points: points.into_iter().collect(), colour, opacity });
     }
 
     /// A circle filled with the card's colour.
     pub fn ring(&mut self, at: Point, radius: f64, colour: Rgb) {
-        self.items.push(Item::Disc { at, radius: radius + 2.5, colour: CARD });
+        self.items.push(Item::Disc { at, radius: radius + 2.5, colour: CARD, opacity: 1.0 });
         self.items.push(Item::Ring { at, radius, pen: Pen::new(colour, 2.0) });
     }
 
@@ -269,8 +314,14 @@ impl Chart {
     ///
     /// A range that is empty or not finite, and what plotters says.
     pub fn finish(self) -> Result<Figure> {
+        self.finish_with(&[])
+    }
+
+    /// As [`Chart::finish`], with more panels of the same figure, which are drawn after this one.
+    pub fn finish_with(self, panels: &[Chart]) -> Result<Figure> {
         let failed = |message: String| Error::Drawing { figure: self.name.clone(), message };
-        for (low, high) in [self.x.range, self.y.range] {
+        let charts = || std::iter::once(&self).chain(panels);
+        for (low, high) in charts().flat_map(|chart| [chart.x.range, chart.y.range]) {
             if !(low.is_finite() && high.is_finite() && low < high) {
                 return Err(failed(format!("an axis runs from {low} to {high}")));
             }
@@ -280,7 +331,8 @@ impl Chart {
         {
             let canvas = (self.size.0 * SCALE as u32, self.size.1 * SCALE as u32);
             let root = SVGBackend::with_string(&mut raw, canvas).into_drawing_area();
-            self.draw(&root, &mut images)
+            charts()
+                .try_for_each(|chart| chart.draw(&root, &mut images))
                 .and_then(|()| root.present().map_err(|error| error.to_string()))
                 .map_err(failed)?;
         }
@@ -337,26 +389,41 @@ impl Chart {
         }
         let tick = Ink::new(GREY).plain().size(12.5);
         for (x, label) in &x_ticks {
+            if label.is_empty() {
+                continue;
+            }
             let (x, y) = place((*x, y0));
             write((x, y + px(14.0)), Side::Middle, tick, false, label)?;
         }
         for (y, label) in &y_ticks {
+            if label.is_empty() {
+                continue;
+            }
             let (x, y) = place((x0, *y));
             write((x - px(8.0), y), Side::Left, tick, false, label)?;
         }
         let title = Ink::new(INK).plain();
         let (middle, bottom) = place(((x0 + x1) / 2.0, y0));
-        write((middle, bottom + px(38.0)), Side::Middle, title, false, &self.x.title)?;
+        if !self.x.title.is_empty() {
+            write((middle, bottom + px(38.0)), Side::Middle, title, false, &self.x.title)?;
+        }
         let (_, middle) = place((x0, (y0 + y1) / 2.0));
-        write((px(20.0), middle), Side::Middle, title, true, &self.y.title)?;
+        if !self.y.title.is_empty() {
+            write((px(self.y_title), middle), Side::Middle, title, true, &self.y.title)?;
+        }
 
         let frame = Pen::new([150, 147, 138], 1.0);
         path(vec![place((x0, y1)), place((x0, y0)), place((x1, y0))], frame)?;
         for item in &self.items {
             match item {
                 Item::Line { points, pen } => path(points.iter().copied().map(place).collect(), *pen)?,
-                Item::Disc { at, radius, colour } => {
-                    put(root.draw(&Circle::new(place(*at), px(*radius), rgb(*colour).filled())))?;
+                Item::Disc { at, radius, colour, opacity } => {
+                    let style = rgb(*colour).mix(*opacity).filled();
+                    put(root.draw(&Circle::new(place(*at), px(*radius), style)))?;
+                }
+                Item::Area { points, colour, opacity } => {
+                    let points: Vec<_> = points.iter().copied().map(place).collect();
+                    put(root.draw(&Polygon::new(points, rgb(*colour).mix(*opacity))))?;
                 }
                 Item::Ring { at, radius, pen } => {
                     put(root.draw(&Circle::new(place(*at), px(*radius), pen.style())))?;

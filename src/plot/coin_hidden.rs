@@ -2,6 +2,7 @@
 
 use super::chart::{Axis, BLUE, CARD, Chart, GREEN, GREY, INK, Ink, Pen, Point, Side, VERMILION, number};
 use super::image::{Rgb, between};
+use super::plane::extent;
 use super::{Figure, animate, colour, letter, theta};
 use crate::coin::{Coins, Expectation, Experiments};
 use crate::em::Fit;
@@ -45,7 +46,7 @@ pub fn bound_animation(
     };
     // Axes that hold every theta and every curve where it matters.
     let thetas: Vec<f64> = fit.trace[..=frames].iter().map(|step| step.model.thetas[coin]).collect();
-    let (low, high) = extent(&thetas);
+    let (low, high) = extent(thetas.iter().copied());
     let pad = (0.3 * (high - low)).max(0.02);
     let (x0, x1) = ((low - pad).max(0.001), (high + pad).min(0.999));
     let mut heights = Vec::new();
@@ -53,7 +54,7 @@ pub fn bound_animation(
         heights.extend((0..=100).map(|i| curve(&step.model, x0 + (x1 - x0) * f64::from(i) / 100.0)));
     }
     heights.retain(|height| height.is_finite());
-    let (y0, y1) = extent(&heights);
+    let (y0, y1) = extent(heights.iter().copied());
     let (y0, y1) = (y0 - 0.12 * (y1 - y0), y1 + 0.1 * (y1 - y0));
 
     let mut pictures = Vec::with_capacity(frames);
@@ -117,13 +118,6 @@ pub fn bound_animation(
     animate("bound-animation", &pictures, SECONDS)
 }
 
-/// The least and the greatest; of no numbers, the whole line turned round.
-fn extent(values: &[f64]) -> (f64, f64) {
-    values
-        .iter()
-        .fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), &value| (low.min(value), high.max(value)))
-}
-
 /// Over the iterations: the log-likelihood, the lower bound as a staircase under it, and the blog post's number.
 ///
 /// In each iteration the M-step climbs the bound with the old q, which ends below the log-likelihood; the next E-step
@@ -153,7 +147,7 @@ pub fn likelihood_trace(experiments: &Experiments, fit: &Fit<Coins>) -> Result<F
         gaps.push(((half, climbed), (whole, after)));
     }
     let all: Vec<f64> = levels.iter().chain(&blog).chain(&stairs).map(|point| point.1).collect();
-    let (low, high) = extent(&all);
+    let (low, high) = extent(all);
     let pad = (0.12 * (high - low)).max(1e-6);
     let last = (fit.iterations() as f64).max(1.0);
     let every = (last / 12.0).ceil().max(1.0);
@@ -224,7 +218,7 @@ impl Enlarged {
             .skip(1)
             .map(|point| point.1)
             .collect();
-        let (low, high) = extent(&values);
+        let (low, high) = extent(values);
         let corners = (chart.at_pixel(left, bottom), chart.at_pixel(right, top));
         (low < high).then_some(Enlarged { shown: ((1.0, low), (Enlarged::LAST, high)), corners })
     }

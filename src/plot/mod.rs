@@ -4,21 +4,32 @@
 //! without a script. Axes carry their units; coins are A, B, C, … in the order of their index.
 
 mod animate;
+mod atlas;
 mod chart;
+mod clusters;
 mod coin_hidden;
 mod coin_known;
 mod coin_path;
 mod compact;
+mod criteria;
 mod figure;
 mod image;
+mod mixtures;
+mod pairs;
+mod plane;
 mod surface;
 mod table;
 
 pub use animate::animate;
+pub use atlas::{AtlasGround, StartGrid, atlas};
+pub use clusters::{Clustering, clusterings, kmeans_animation};
 pub use coin_hidden::{bound_animation, likelihood_trace, responsibilities};
 pub use coin_known::{jensen_chord, known_likelihood, minimiser_path};
 pub use coin_path::{starts, surface};
+pub use criteria::{Objective, criterion_curve, elbow, information_criteria, objective_trace};
 pub use figure::Figure;
+pub use mixtures::{mixture_animation, mixture_contours};
+pub use pairs::pair_plot;
 pub use table::Table;
 
 use chart::{COLOURS, INK};

@@ -33,10 +33,14 @@ impl Surface {
     /// Evaluates `f`; where it is no number it counts as minus infinity.
     pub fn of(n: usize, f: impl Fn(f64, f64) -> f64) -> Surface {
         let place = |i: usize| (i as f64 / (n - 1) as f64).clamp(EDGE, 1.0 - EDGE);
-        let values: Vec<f64> = (0..n * n)
-            .map(|index| f(place(index % n), place(index / n)))
-            .map(|value| if value.is_nan() { f64::NEG_INFINITY } else { value })
-            .collect();
+        Surface::from_values(n, (0..n * n).map(|index| f(place(index % n), place(index / n))).collect())
+    }
+
+    /// Values of a function at `n` x `n` places, row by row, the lowest y first; a NaN counts as minus infinity.
+    pub fn from_values(n: usize, values: Vec<f64>) -> Surface {
+        assert_eq!(values.len(), n * n, "a surface of {n} x {n} places");
+        let number = |value: f64| if value.is_nan() { f64::NEG_INFINITY } else { value };
+        let values: Vec<f64> = values.into_iter().map(number).collect();
         let highest = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
         Surface { n, values, highest }
     }

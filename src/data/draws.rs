@@ -1,0 +1,105 @@
+//! Samples drawn from mixtures that are known, so that what a fit finds can be compared with what was there.
+
+use ndarray::{Array1, Array2, Array3, array};
+use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+use crate::gmm::{Covariances, Gmm};
+
+/// The blog post's mixture: means (0, 4) and (-2, 0), covariances diag(3, 0.5) and diag(1, 2), weights 0.6 and 0.4.
+pub fn two_gaussians_model() -> Gmm {
+    Gmm {
+        weights: array![0.6, 0.4],
+        means: array![[0.0, 4.0], [-2.0, 0.0]],
+        covariances: Covariances::Full(array![[[3.0, 0.0], [0.0, 0.5]], [[1.0, 0.0], [0.0, 2.0]]]),
+    }
+}
+
+/// The blog post's data: `samples` draws (n x 2) from [`two_gaussians_model`], with the component of each (n).
+///
+/// As there, the first 0.6 n (rounded) are from the first Gaussian, all others from the second: of 1000, 600 and 400. The
+/// same seed gives the same samples.
+pub fn two_gaussians(samples: usize, seed: u64) -> (Array2<f64>, Vec<usize>) {
+    let first = (0.6 * samples as f64).round() as usize;
+    stratified(&two_gaussians_model(), &[first, samples - first], seed)
+}
+
+/// Five round clusters on a ring and in its middle, equally large, that touch: `samples` draws (n x 2) with the cluster of
+/// each (n). From a bad start K-means ends in one of several optima.
+pub fn five_blobs(samples: usize, seed: u64) -> (Array2<f64>, Vec<usize>) {
+    let means = array![[-4.0, -2.5], [4.0, -3.0], [3.6, 3.4], [-3.6, 3.2], [0.2, 0.3]];
+    let model = Gmm {
+        weights: Array1::from_elem(5, 0.2),
+        means,
+        covariances: Covariances::Spherical(array![0.9, 0.7, 0.8, 0.6, 0.7]),
+    };
+    stratified(&model, &shares(samples, 5), seed)
+}
+
+/// Three long clusters side by side, equally large: `samples` draws (n x 2) with the cluster of each (n). K-means, to
+/// which all clusters are round, cuts across them.
+pub fn three_stripes(samples: usize, seed: u64) -> (Array2<f64>, Vec<usize>) {
+    let mut covariances = Array3::zeros((3, 2, 2));
+    for mut covariance in covariances.outer_iter_mut() {
+        covariance.assign(&array![[7.0, 3.2], [3.2, 1.75]]);
+    }
+    let model = Gmm {
+        weights: Array1::from_elem(3, 1.0 / 3.0),
+        means: array![[-1.4, 2.6], [0.0, 0.0], [1.4, -2.6]],
+        covariances: Covariances::Full(covariances),
+    };
+    stratified(&model, &shares(samples, 3), seed)
+}
+
+/// `samples` over `components` as evenly as may be, the first ones one more.
+fn shares(samples: usize, components: usize) -> Vec<usize> {
+    (0..components).map(|k| samples / components + usize::from(k < samples % components)).collect()
+}
+
+/// So many draws from each component of a model in the plane, one component after another.
+fn stratified(model: &Gmm, counts: &[usize], seed: u64) -> (Array2<f64>, Vec<usize>) {
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    let labels: Vec<usize> =
+        counts.iter().enumerate().flat_map(|(k, &count)| std::iter::repeat_n(k, count)).collect();
+    let mut data = Array2::zeros((labels.len(), 2));
+    for (mut row, &k) in data.rows_mut().into_iter().zip(&labels) {
+        let covariance = model.covariance(k);
+        // x = mu + L e with L L^T = Sigma; one draw of Box and Muller makes both numbers of e.
+        let radius = (-2.0 * (1.0 - rng.r#gen::<f64>()).ln()).sqrt();
+        let (sine, cosine) = (2.0 * std::f64::consts::PI * rng.r#gen::<f64>()).sin_cos();
+        let (first, second) = (radius * cosine, radius * sine);
+        let l11 = covariance[(0, 0)].sqrt();
+        let l21 = covariance[(1, 0)] / l11;
+        let l22 = (covariance[(1, 1)] - l21 * l21).sqrt();
+        row[0] = model.means[(k, 0)] + l11 * first;
+        row[1] = model.means[(k, 1)] + l21 * first + l22 * second;
+    }
+    (data, labels)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_blogs_draw_has_its_counts_and_moments() {
+        let (data, labels) = two_gaussians(100_000, 3);
+        assert_eq!(labels.iter().filter(|&&label| label == 0).count(), 60_000);
+        for (k, mean, variance) in [(0, [0.0, 4.0], [3.0, 0.5]), (1, [-2.0, 0.0], [1.0, 2.0])] {
+            for column in 0..2 {
+                let values: Array1<f64> =
+                    (0..labels.len()).filter(|&i| labels[i] == k).map(|i| data[(i, column)]).collect();
+                assert!((values.mean().unwrap() - mean[column]).abs() < 0.03);
+                assert!((values.var(0.0) / variance[column] - 1.0).abs() < 0.03);
+            }
+        }
+        assert_eq!(two_gaussians(10, 3), two_gaussians(10, 3));
+        assert_ne!(two_gaussians(10, 3), two_gaussians(10, 4));
+    }
+
+    #[test]
+    fn no_samples_are_no_trouble_and_shares_add_up() {
+        assert_eq!(two_gaussians(0, 1).0.dim(), (0, 2));
+        assert_eq!(shares(11, 3), [4, 4, 3]);
+    }
+}

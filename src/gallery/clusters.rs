@@ -1,0 +1,199 @@
+//! Chapters 3 and 4: K-means and Gaussian mixtures.
+
+use ndarray::{Array2, array};
+
+use crate::data::{self, iris};
+use crate::em::{Fit, Stop};
+use crate::error::Result;
+use crate::gmm::{Covariance, Covariances, Gmm, GmmOptions, GmmStart};
+use crate::kmeans::{KMeans, KMeansOptions, KMeansStart};
+use crate::plot::{self, AtlasGround, Clustering, Figure, Objective, StartGrid};
+
+/// Names of the columns of iris with their unit, for the axes.
+const IRIS_AXES: [&str; 4] =
+    ["sepal length (cm)", "sepal width (cm)", "petal length (cm)", "petal width (cm)"];
+
+pub(super) fn iris_species() -> Result<Figure> {
+    let figure = plot::pair_plot(&iris::measurements(), &IRIS_AXES, &iris::species(), &iris::SPECIES)?;
+    Ok(figure.named("iris-species"))
+}
+
+pub(super) fn iris_pairs() -> Result<Figure> {
+    let flowers = iris::measurements();
+    let fit = KMeans::fit(&flowers, &KMeansOptions { clusters: 3, restarts: 5, ..Default::default() })?;
+    let labels = fit.model().predict(&flowers)?;
+    Ok(plot::pair_plot(&flowers, &IRIS_AXES, &labels, &[])?.named("iris-pairs"))
+}
+
+pub(super) fn kmeans_animation() -> Result<Figure> {
+    let (samples, _) = data::five_blobs(400, 1);
+    plot::kmeans_animation(&samples, &crowded_fit(&samples)?)
+}
+
+/// K-means on [`data::five_blobs`] from five centroids that all stand in one corner.
+///
+/// # Errors
+///
+/// As [`KMeans::fit`].
+pub fn crowded_fit(samples: &Array2<f64>) -> Result<Fit<KMeans>> {
+    let start = array![[-5.6, -4.2], [-5.2, -1.2], [-3.8, -3.8], [-2.6, -2.4], [-3.4, -0.8]];
+    KMeans::fit(samples, &KMeansOptions { clusters: 5, start: KMeansStart::Given(start), ..one_thread() })
+}
+
+pub(super) fn kmeans_elbow() -> Result<Figure> {
+    let flowers = iris::measurements();
+    let counts: Vec<usize> = (1..=9).collect();
+    let inertias = counts
+        .iter()
+        .map(|&clusters| {
+            let options = KMeansOptions { clusters, restarts: 10, ..one_thread() };
+            Ok(-KMeans::fit(&flowers, &options)?.objective())
+        })
+        .collect::<Result<Vec<f64>>>()?;
+    Ok(plot::elbow(&counts, &inertias, "cm²")?.named("kmeans-elbow"))
+}
+
+pub(super) fn kmeans_trace() -> Result<Figure> {
+    let (samples, _) = data::five_blobs(400, 1);
+    let fits = kmeans_runs(&samples, 5, KMeansStart::RandomPoints, 30)?;
+    let fits: Vec<&Fit<KMeans>> = fits.iter().collect();
+    Ok(plot::objective_trace(&fits, &[], Objective::Inertia)?.named("kmeans-trace"))
+}
+
+/// `runs` fits of K-means, each from a start of its own (seeds 0, 1, …).
+///
+/// # Errors
+///
+/// As [`KMeans::fit`].
+pub fn kmeans_runs(
+    samples: &Array2<f64>,
+    clusters: usize,
+    start: KMeansStart,
+    runs: usize,
+) -> Result<Vec<Fit<KMeans>>> {
+    (0..runs as u64)
+        .map(|seed| {
+            let options = KMeansOptions { clusters, start: start.clone(), seed, ..one_thread() };
+            KMeans::fit(samples, &options)
+        })
+        .collect()
+}
+
+pub(super) fn kmeans_atlas() -> Result<Figure> {
+    let (samples, _) = data::five_blobs(120, 1);
+    let fixed = array![[-4.0, -2.5], [-3.6, 3.2], [-2.6, 2.2], [4.0, -3.0]];
+    let grid = StartGrid {
+        x_title: "first coordinate of the fifth centroid's start",
+        x_range: (-7.0, 7.0),
+        y_title: "second coordinate of the fifth centroid's start",
+        y_range: (-6.5, 6.5),
+        columns: 42,
+    };
+    let fits = kmeans_from_grid(&samples, &fixed, &grid, 39)?;
+    let ground = AtlasGround { samples: &samples, fixed: &fixed };
+    Ok(plot::atlas(&fits, grid, Some(ground), Objective::Inertia)?.named("kmeans-atlas"))
+}
+
+/// K-means from each start of a grid: the `fixed` centroids (m x 2) and one more at each of the grid's places.
+///
+/// # Errors
+///
+/// As [`KMeans::fit`].
+pub fn kmeans_from_grid(
+    samples: &Array2<f64>,
+    fixed: &Array2<f64>,
+    grid: &StartGrid,
+    rows: usize,
+) -> Result<Vec<Fit<KMeans>>> {
+    let clusters = fixed.nrows() + 1;
+    let fit = |(x, y): (f64, f64)| {
+        let mut start = Array2::zeros((clusters, 2));
+        start.slice_mut(ndarray::s![..clusters - 1, ..]).assign(fixed);
+        start[(clusters - 1, 0)] = x;
+        start[(clusters - 1, 1)] = y;
+        KMeans::fit(samples, &KMeansOptions { clusters, start: KMeansStart::Given(start), ..one_thread() })
+    };
+    grid.starts(rows).into_iter().map(fit).collect()
+}
+
+pub(super) fn kmeans_failure() -> Result<Figure> {
+    let (samples, drawn) = data::three_stripes(450, 2);
+    let kmeans = KMeans::fit(&samples, &KMeansOptions { clusters: 3, restarts: 5, ..one_thread() })?;
+    let options =
+        GmmOptions { components: 3, restarts: 5, covariance: Covariance::Full, ..mixture_options() };
+    let mixture = Gmm::fit(&samples, &options)?;
+    let (hard, soft) = (kmeans.model().predict(&samples)?, mixture.model().predict(&samples)?);
+    let truth = Clustering { title: "as drawn", labels: &drawn, kmeans: None, mixture: None };
+    let panels = [
+        truth,
+        Clustering { title: "K-means", labels: &hard, kmeans: Some(kmeans.model()), ..truth },
+        Clustering { title: "Gaussian mixture", labels: &soft, mixture: Some(mixture.model()), ..truth },
+    ];
+    Ok(plot::clusterings(&samples, &panels)?.named("kmeans-failure"))
+}
+
+/// EM on the blog post's data ([`data::two_gaussians`]) from a poor start: means (-4, 6) and (2, -4), equal weights, unit
+/// covariances; no regularisation, so the log-likelihood never falls.
+///
+/// # Errors
+///
+/// As [`Gmm::fit`].
+pub fn blog_mixture_fit(samples: &Array2<f64>) -> Result<Fit<Gmm>> {
+    let start = Gmm {
+        weights: array![0.5, 0.5],
+        means: array![[0.9, 0.2], [0.3, 0.7]],
+        covariances: Covariances::Full(array![[[1.0, 0.0], [0.0, 1.0]], [[1.0, 0.0], [0.0, 1.0]]]),
+    };
+    Gmm::fit(samples, &GmmOptions { components: 2, start: GmmStart::Given(start), ..mixture_options() })
+}
+
+pub(super) fn mixture_contours() -> Result<Figure> {
+    let (samples, _) = data::two_gaussians(1000, 1234);
+    let fit = blog_mixture_fit(&samples)?;
+    plot::mixture_contours(&samples, fit.model(), (-8.0, 6.0), (-6.0, 8.0))
+}
+
+pub(super) fn mixture_animation() -> Result<Figure> {
+    let (samples, _) = data::two_gaussians(1000, 1234);
+    plot::mixture_animation(&samples, &blog_mixture_fit(&samples)?)
+}
+
+pub(super) fn mixture_bic() -> Result<Figure> {
+    let (samples, _) = data::five_blobs(300, 1);
+    let counts: Vec<usize> = (1..=9).collect();
+    let criteria = counts
+        .iter()
+        .map(|&components| {
+            let options = GmmOptions { components, restarts: 3, regularisation: 1e-3, ..mixture_options() };
+            Gmm::fit(&samples, &options)?.model().criteria(&samples)
+        })
+        .collect::<Result<Vec<_>>>()?;
+    Ok(plot::information_criteria(&counts, &criteria)?.named("mixture-bic"))
+}
+
+pub(super) fn mixture_trace() -> Result<Figure> {
+    let (samples, _) = data::five_blobs(300, 1);
+    let fits = (0..12)
+        .map(|seed| {
+            let options = GmmOptions {
+                components: 5,
+                start: GmmStart::RandomResponsibilities,
+                seed,
+                stop: Stop { max_iterations: 150, tolerance: 1e-4 },
+                ..mixture_options()
+            };
+            Gmm::fit(&samples, &options)
+        })
+        .collect::<Result<Vec<_>>>()?;
+    let fits: Vec<&Fit<Gmm>> = fits.iter().collect();
+    Ok(plot::objective_trace(&fits, &[], Objective::LogLikelihood)?.named("mixture-trace"))
+}
+
+/// Small data: more threads would only wait for each other.
+fn one_thread() -> KMeansOptions {
+    KMeansOptions { threads: 1, ..Default::default() }
+}
+
+fn mixture_options() -> GmmOptions {
+    GmmOptions { threads: 1, regularisation: 0.0, ..Default::default() }
+}

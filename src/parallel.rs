@@ -1,0 +1,166 @@
+//! Sums over chunks, the same to the bit for any number of threads.
+
+use std::collections::BTreeMap;
+use std::sync::{Condvar, Mutex, MutexGuard};
+
+use crate::error::Result;
+
+/// The number of threads that an option asks for, where 0 means one for each core.
+pub(crate) fn thread_count(threads: usize) -> usize {
+    match threads {
+        0 => std::thread::available_parallelism().map_or(1, usize::from),
+        _ => threads,
+    }
+}
+
+/// Where the threads stand.
+struct Progress<S> {
+    /// The next chunk that nobody has taken.
+    next: usize,
+    /// Chunks 0..merged are in `total`.
+    merged: usize,
+    total: Option<S>,
+    /// Finished chunks that wait for an earlier one.
+    waiting: BTreeMap<usize, Result<S>>,
+    /// No more chunks are to be taken: one has failed.
+    stopped: bool,
+}
+
+/// Merges `work(state, i)` for i in 0..chunks **in the order of i**, on up to `threads` threads.
+///
+/// Each thread makes a `state` (its buffers) and takes the next chunk that is free. A finished chunk waits until all
+/// before it are merged, and no thread runs further ahead than a few chunks, so that few sums are held at a time. The
+/// error that is returned is that of the first chunk that has one. None if there are no chunks.
+pub(crate) fn merge_in_order<S: Send, T>(
+    chunks: usize,
+    threads: usize,
+    state: impl Fn() -> T + Sync,
+    work: impl Fn(&mut T, usize) -> Result<S> + Sync,
+    merge: impl Fn(&mut S, S) + Sync,
+) -> Result<Option<S>> {
+    let threads = thread_count(threads).min(chunks);
+    if threads <= 1 {
+        let (mut state, mut total) = (state(), None);
+        for chunk in 0..chunks {
+            let sum = work(&mut state, chunk)?;
+            match &mut total {
+                None => total = Some(sum),
+                Some(total) => merge(total, sum),
+            }
+        }
+        return Ok(total);
+    }
+
+    let progress =
+        Mutex::new(Progress { next: 0, merged: 0, total: None, waiting: BTreeMap::new(), stopped: false });
+    let merged_more = Condvar::new();
+    let ahead = 4 * threads;
+
+    let worker = || {
+        // A thread that panics must not leave the others waiting for its chunk.
+        let _stop = StopOnPanic { progress: &progress, merged_more: &merged_more };
+        let mut state = state();
+        loop {
+            let chunk = {
+                let mut now = lock(&progress);
+                while !now.stopped && now.next < chunks && now.next >= now.merged + ahead {
+                    now = merged_more.wait(now).unwrap_or_else(|poisoned| poisoned.into_inner());
+                }
+                if now.stopped || now.next >= chunks {
+                    return;
+                }
+                now.next += 1;
+                now.next - 1
+            };
+            let result = work(&mut state, chunk);
+            let mut now = lock(&progress);
+            now.stopped |= result.is_err();
+            now.waiting.insert(chunk, result);
+            while let Some(Ok(_)) = now.waiting.get(&now.merged) {
+                let first = now.merged;
+                let Some(Ok(sum)) = now.waiting.remove(&first) else { unreachable!("it was just there") };
+                match &mut now.total {
+                    None => now.total = Some(sum),
+                    Some(total) => merge(total, sum),
+                }
+                now.merged += 1;
+            }
+            merged_more.notify_all();
+        }
+    };
+    std::thread::scope(|scope| {
+        for _ in 1..threads {
+            scope.spawn(worker);
+        }
+        worker();
+    });
+
+    let progress = progress.into_inner().unwrap_or_else(|poisoned| poisoned.into_inner());
+    // The chunks before the first that failed were all taken before it, so its error is always the first.
+    match progress.waiting.into_values().find_map(|result| result.err()) {
+        Some(error) => Err(error),
+        None => Ok(progress.total),
+    }
+}
+
+fn lock<S>(progress: &Mutex<Progress<S>>) -> MutexGuard<'_, Progress<S>> {
+    progress.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+}
+
+struct StopOnPanic<'a, S> {
+    progress: &'a Mutex<Progress<S>>,
+    merged_more: &'a Condvar,
+}
+
+impl<S> Drop for StopOnPanic<'_, S> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            lock(self.progress).stopped = true;
+            self.merged_more.notify_all();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::Error;
+
+    #[test]
+    fn the_order_of_the_sum_does_not_depend_on_the_threads() {
+        for chunks in [0, 1, 2, 7, 100] {
+            for threads in [1, 2, 3, 8] {
+                let all = merge_in_order(
+                    chunks,
+                    threads,
+                    || (),
+                    |(), chunk| {
+                        // the later a chunk, the sooner it is ready
+                        std::thread::sleep(std::time::Duration::from_micros(100 - chunk as u64));
+                        Ok(vec![chunk])
+                    },
+                    |all, more| all.extend(more),
+                );
+                assert_eq!(all.unwrap().unwrap_or_default(), (0..chunks).collect::<Vec<_>>());
+            }
+        }
+    }
+
+    #[test]
+    fn the_first_chunk_that_fails_names_the_error() {
+        for threads in [1, 2, 3] {
+            for _ in 0..20 {
+                let work = |(): &mut (), chunk: usize| match chunk {
+                    3 => {
+                        std::thread::sleep(std::time::Duration::from_micros(300));
+                        Err(Error::Impossible { index: 3 })
+                    }
+                    5 => Err(Error::Impossible { index: 5 }),
+                    _ => Ok(()),
+                };
+                let error = merge_in_order(50, threads, || (), work, |(), ()| ()).unwrap_err();
+                assert!(matches!(error, Error::Impossible { index: 3 }), "{error}");
+            }
+        }
+    }
+}
