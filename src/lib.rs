@@ -21,6 +21,9 @@ mod lanes;
 mod parallel;
 pub mod plot;
 
+/// The arrays of the whole interface. A notebook's type inference finds the names of their types here.
+pub use ndarray;
+
 /// What a notebook's first line brings in: `use em_routing::prelude::*;`.
 ///
 /// `error::Result` is not among it: a notebook's cells are wrapped in code that means the standard library's.
@@ -33,5 +36,5 @@ pub mod prelude {
     pub use crate::gmm::{self, Covariance, Covariances, Gmm, GmmOptions, GmmStart};
     pub use crate::kmeans::{KMeans, KMeansOptions, KMeansStart};
     pub use crate::plot::{self, Figure, Table};
-    pub use ndarray::{Array1, Array2, array};
+    pub use ndarray::{Array1, Array2, Array3, Axis, array, s};
 }
