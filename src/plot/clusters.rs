@@ -2,7 +2,7 @@
 
 use ndarray::Array2;
 
-use super::chart::{Chart, GREY, INK, Ink, Pen, Point, Side, number};
+use super::chart::{CARD, Chart, GREY, INK, Ink, Pen, Point, Side, number};
 use super::mixtures::ellipse;
 use super::plane::{axes, check_labels, check_plane, equal_units, haloed, points, ranges, stride};
 use super::{Figure, NEUTRAL, animate, colour};
@@ -80,6 +80,10 @@ pub fn kmeans_animation(data: &Array2<f64>, fit: &Fit<KMeans>) -> Result<Figure>
             for &before in &trail[..trail.len() - 1] {
                 chart.dot(before, 2.6, INK);
             }
+            if trail.len() > 1 {
+                chart.dot(trail[0], 4.4, INK);
+                chart.dot(trail[0], 2.8, CARD);
+            }
         }
         for k in 0..clusters {
             let at = (fit.trace[now].model.centroids[(k, 0)], fit.trace[now].model.centroids[(k, 1)]);
@@ -129,7 +133,7 @@ pub(crate) fn shown_iterations(iterations: usize, most: usize) -> Vec<usize> {
 }
 
 /// A centroid: a disc in the colour of its cluster with a dark rim.
-fn centre(chart: &mut Chart, at: Point, k: usize) {
+pub(crate) fn centre(chart: &mut Chart, at: Point, k: usize) {
     chart.disc(at, 8.0, INK);
     chart.dot(at, 5.8, colour(k));
 }
@@ -264,7 +268,7 @@ pub fn clusterings(data: &Array2<f64>, clusterings: &[Clustering]) -> Result<Fig
         panel.text((x.0, y.1), (0.0, -38.0), Side::Right, ink.bold().size(14.0), clustering.title);
         let share = 100.0 * same as f64 / all.len() as f64;
         if index > 0 {
-            let text = format!("{} % as in the first", number(share, 1));
+            let text = format!("{} % agree with the first", number(share, 1));
             panel.text((x.0, y.1), (0.0, -18.0), Side::Right, Ink::new(GREY).plain().size(12.5), text);
             words.push(format!("{} agrees on {share:.1} %", clustering.title));
         }

@@ -3,7 +3,7 @@
 use ndarray::Array2;
 
 use super::chart::{CARD, Chart, GREY, INK, Ink, Pen, Point, Side, number};
-use super::clusters::shown_iterations;
+use super::clusters::{centre, shown_iterations};
 use super::image::{Rgb, between};
 use super::plane::{axes, check_plane, equal_units, haloed, padded, points, stride};
 use super::surface::Surface;
@@ -19,7 +19,7 @@ const LEVELS: f64 = 10.0;
 const PLACES: usize = 140;
 
 /// Colours of the isolines, from low to high.
-const HEIGHTS: [Rgb; 3] = [[150, 196, 198], [52, 136, 156], [12, 74, 100]];
+const HEIGHTS: [Rgb; 3] = [[206, 190, 212], [142, 104, 160], [74, 34, 96]];
 
 /// Samples that are drawn at most.
 const MOST_SAMPLES: usize = 2500;
@@ -73,7 +73,7 @@ pub fn mixture_contours(
     );
     let mut chart = Chart::new("mixture-contours", size, x, y).margins(72, 132, 20, 56).alt(alt);
     let every = stride(data.nrows(), MOST_SAMPLES);
-    chart.scatter(points(data).into_iter().step_by(every), 2.8, [70, 70, 92], 0.2);
+    chart.scatter(points(data).into_iter().step_by(every), 2.8, [70, 78, 84], 0.26);
     let tint = |index: usize| between(&HEIGHTS, index as f64 / (levels.len().max(2) - 1) as f64);
     for (index, &level) in levels.iter().enumerate() {
         for line in surface.isolines(&[level])? {
@@ -82,7 +82,7 @@ pub fn mixture_contours(
         }
     }
     draw_components(&mut chart, mixture, 1.0)?;
-    name_components(&mut chart, mixture, x_range);
+    name_components(&mut chart, mixture, x_range, y_range)?;
     let left = 72.0 + width + 18.0;
     let ink = Ink::new(INK).plain().size(12.0);
     chart.text(chart.at_pixel(left, 30.0), (0.0, 0.0), Side::Right, ink.bold(), "density");
@@ -167,7 +167,7 @@ pub fn mixture_animation(data: &Array2<f64>, fit: &Fit<Gmm>) -> Result<Figure> {
             haloed(&mut chart, &trail, Pen::new(INK, 1.2));
         }
         draw_components(&mut chart, model, 1.0)?;
-        name_components(&mut chart, model, x);
+        name_components(&mut chart, model, x, y)?;
         let ink = Ink::new(INK).plain().size(14.0);
         let title = match t {
             0 => "start".to_string(),
@@ -216,20 +216,31 @@ fn draw_components(chart: &mut Chart, model: &Gmm, opacity: f64) -> Result<()> {
             );
             chart.line(ring, Pen { colour: colour(k), opacity, ..pen });
         }
-        chart.cross(mean(model, k), 5.5, colour(k));
+        centre(chart, mean(model, k), k);
     }
     Ok(())
 }
 
-/// The letter and weight of each component beside its mean.
-fn name_components(chart: &mut Chart, model: &Gmm, x: (f64, f64)) {
+/// The letter and weight of each component beside its outer ellipse, on the side where there is room.
+fn name_components(chart: &mut Chart, model: &Gmm, x: (f64, f64), y: (f64, f64)) -> Result<()> {
     for k in 0..model.weights.len() {
-        let at = mean(model, k);
-        let (across, side) =
-            if at.0 > x.0 + 0.82 * (x.1 - x.0) { (-12.0, Side::Left) } else { (12.0, Side::Right) };
-        let text = format!("{}  {}", letter(k), number(model.weights[k], 2));
-        chart.text(at, (across, -14.0), side, Ink::new(colour(k)).bold(), text);
+        let ring = ellipse(model, k, 2.0)?;
+        let leftwards = mean(model, k).0 > x.0 + 0.7 * (x.1 - x.0);
+        let upwards = mean(model, k).1 < y.0 + 0.85 * (y.1 - y.0);
+        // The corner of the ellipse farthest to that side.
+        let (across, up) = (if leftwards { -1.0 } else { 1.0 }, if upwards { 1.0 } else { -1.0 });
+        let reach = |point: &Point| {
+            let (right, high) = ((point.0 - x.0) / (x.1 - x.0), (point.1 - y.0) / (y.1 - y.0));
+            across * right + up * high
+        };
+        let corner = ring.into_iter().max_by(|a, b| reach(a).total_cmp(&reach(b)));
+        let at = corner.unwrap_or_else(|| mean(model, k));
+        let at = (at.0.clamp(x.0, x.1), at.1.clamp(y.0, y.1));
+        let side = if leftwards { Side::Left } else { Side::Right };
+        let text = format!("{}: {}", letter(k), number(model.weights[k], 2));
+        chart.text(at, (7.0 * across, -9.0 * up), side, Ink::new(colour(k)).bold(), text);
     }
+    Ok(())
 }
 
 fn mean(model: &Gmm, k: usize) -> Point {
