@@ -62,8 +62,11 @@ proptest! {
         let data = blobs(samples, dimensions, 3, seed).mapv(|x| (4.0 * x).round()); // many duplicates
         let start = if plus_plus { KMeansStart::PlusPlus } else { KMeansStart::RandomPoints };
         let fit = KMeans::fit(&data, &KMeansOptions { clusters, start, seed, ..Default::default() }).unwrap();
+        // A centroid is rounded, so where the inertia is 0 it may become as much as that.
+        let largest = data.iter().fold(0.0, |largest: f64, x| largest.max(x.abs()));
+        let rounding = (samples * dimensions) as f64 * (1e-15 * largest).powi(2);
         for pair in fit.objectives().windows(2) {
-            prop_assert!(pair[1] >= pair[0] - 1e-12 * pair[0].abs(), "{pair:?}");
+            prop_assert!(pair[1] >= pair[0] - 1e-12 * pair[0].abs() - rounding, "{pair:?}");
         }
         prop_assert!(fit.converged);
         prop_assert!(fit.model().centroids.iter().all(|c| c.is_finite()));
