@@ -133,7 +133,7 @@ pub enum Error {
         /// The number of samples, n.
         samples: usize,
     },
-    /// A sample's weight that is negative or not finite.
+    /// A sample's weight that is negative, too large, or not a number.
     SampleWeight {
         /// The sample.
         index: usize,
@@ -213,7 +213,7 @@ impl std::fmt::Display for Error {
                 write!(f, "there are {wanted} {what}, but only {samples} samples")
             }
             Error::SampleWeight { index, value } => {
-                write!(f, "the weight of sample {index} is {value}, but should be finite and not negative")
+                write!(f, "the weight of sample {index} is {value}, but should lie between 0 and 1e30")
             }
             Error::Cluster { index, label, clusters } => {
                 write!(f, "sample {index} has label {label}, but there are only {clusters} clusters (from 0)")
