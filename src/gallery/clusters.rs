@@ -92,18 +92,18 @@ pub fn kmeans_runs(
 }
 
 pub(super) fn kmeans_atlas() -> Result<Figure> {
-    let (samples, _) = data::five_blobs(150, 1);
-    let fixed = array![[-4.0, -2.5], [-3.6, 3.2], [3.8, 0.2]];
+    let (samples, _) = data::five_blobs(100, 1);
+    let fixed = array![[-3.6, 3.2], [0.2, 0.3]];
     let grid = StartGrid {
-        x_title: "x_1 of the fourth centroid's start",
+        x_title: "x_1 of the third centroid's start",
         x_range: (-7.0, 7.0),
-        y_title: "x_2 of the fourth centroid's start",
+        y_title: "x_2 of the third centroid's start",
         y_range: (-6.5, 6.5),
-        columns: 42,
+        columns: 56,
     };
-    let fits = kmeans_from_grid(&samples, &fixed, &grid, 39)?;
+    let fits = kmeans_from_grid(&samples, &fixed, &grid, 52)?;
     let ground = AtlasGround { samples: &samples, fixed: &fixed };
-    Ok(plot::atlas(&fits, grid, Some(ground), Objective::Inertia)?.named("kmeans-atlas"))
+    Ok(plot::atlas(&fits, grid, Some(ground), Objective::Inertia, 3.0)?.named("kmeans-atlas"))
 }
 
 /// K-means from each start of a grid: the `fixed` centroids (m x 2) and one more at each of the grid's places.

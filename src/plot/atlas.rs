@@ -52,21 +52,26 @@ pub struct AtlasGround<'a> {
 
 /// Which optimum each start leads to: a cell for each start, in the colour of its optimum.
 ///
-/// `fits` are those from the starts of `grid`, in the order of [`StartGrid::starts`]. Fits whose objectives are less than a
-/// fiftieth of the whole range apart count as one optimum; the best takes the first colour, and the legend says how many
-/// starts reach each.
+/// `fits` are those from the starts of `grid`, in the order of [`StartGrid::starts`]. Fits whose objectives are at most
+/// `same` apart (in the objective's own unit) count as one optimum; the best takes the first colour, and the legend says how
+/// many starts reach each.
 /// Over a `ground`, samples and fixed parts of the start are drawn on the cells, and both units are equally long.
 ///
 /// # Errors
 ///
-/// No fits, fits that don't fill the rows, an empty range, an objective that is not finite, and a ground that is not of
+/// No fits, fits that don't fill the rows, an empty range, an objective that is not finite, a negative `same`, and a ground that is not of
 /// points in the plane.
 pub fn atlas<M>(
     fits: &[Fit<M>],
     grid: StartGrid,
     ground: Option<AtlasGround>,
     objective: Objective,
+    same: f64,
 ) -> Result<Figure> {
+    if !(same >= 0.0 && same.is_finite()) {
+        let (name, expected) = ("same", "finite and not negative");
+        return Err(Error::Setting { name, expected, value: same });
+    }
     if fits.is_empty() || grid.columns == 0 {
         return Err(Error::Empty { what: "starts" });
     }
@@ -84,7 +89,7 @@ pub fn atlas<M>(
     if let Some(&value) = ends.iter().find(|value| !value.is_finite()) {
         return Err(Error::Setting { name: "an objective", expected: "finite", value });
     }
-    let (found, member) = optima(&ends);
+    let (found, member) = optima(&ends, same);
 
     let (columns, rows) = (grid.columns, fits.len() / grid.columns);
     let (width, height) = match ground {

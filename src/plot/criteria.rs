@@ -186,7 +186,7 @@ pub fn information_criteria(counts: &[usize], criteria: &[Criteria]) -> Result<F
 /// The objective of one or several fits by iteration.
 ///
 /// `names` has a name for each fit, and fits of one name share a colour; without names (an empty slice) fits that end at
-/// the same objective do. The right ends say what they reach and how many do. The axis leaves out the worst of the first
+/// the same objective do (to a fiftieth of what lies between the best and the worst). The right ends say what they reach and how many do. The axis leaves out the worst of the first
 /// steps, where they would squeeze the others.
 ///
 /// # Errors
@@ -204,7 +204,9 @@ pub fn objective_trace<M>(fits: &[&Fit<M>], names: &[&str], objective: Objective
         return Err(Error::Setting { name: "an objective", expected: "finite", value });
     }
     let ends: Vec<f64> = fits.iter().map(|fit| fit.objective()).collect();
-    let (groups, member) = optima(&ends);
+    let (worst, best) = extent(ends.iter().copied());
+    let same = (0.02 * (best - worst)).max(1e-6 * worst.abs().max(best.abs()));
+    let (groups, member) = optima(&ends, same);
     // Colours: by name in the order of the names, or by optimum, the best first.
     let mut known: Vec<&str> = Vec::new();
     let hue: Vec<usize> = (0..fits.len())
@@ -217,7 +219,6 @@ pub fn objective_trace<M>(fits: &[&Fit<M>], names: &[&str], objective: Objective
         })
         .collect();
 
-    let (worst, best) = extent(ends.iter().copied());
     let second = traces.iter().map(|trace| trace[1.min(trace.len() - 1)]);
     let (seen, _) = extent(second.chain([worst]));
     let (floor, _) = extent(traces.iter().flatten().copied());
@@ -302,13 +303,11 @@ pub(crate) struct Optimum {
     pub count: usize,
 }
 
-/// Objectives that are less than a fiftieth of their whole range apart count as one optimum: the optima, the best first;
-/// and which one each belongs to.
-pub(crate) fn optima(objectives: &[f64]) -> (Vec<Optimum>, Vec<usize>) {
+/// Objectives that are not more than `same` apart count as one optimum: the optima, the best first; and which one each
+/// belongs to.
+pub(crate) fn optima(objectives: &[f64], same: f64) -> (Vec<Optimum>, Vec<usize>) {
     let mut order: Vec<usize> = (0..objectives.len()).collect();
     order.sort_by(|&a, &b| objectives[b].total_cmp(&objectives[a]));
-    let (low, high) = extent(objectives.iter().copied());
-    let same = (0.02 * (high - low)).max(1e-6 * low.abs().max(high.abs()));
     let mut found: Vec<Optimum> = Vec::new();
     let mut member = vec![0; objectives.len()];
     for i in order {
@@ -331,7 +330,7 @@ mod tests {
 
     #[test]
     fn equal_ends_are_one_optimum_and_the_best_is_the_first() {
-        let (found, member) = optima(&[-5.0, -3.0, -5.02, -3.0]);
+        let (found, member) = optima(&[-5.0, -3.0, -5.02, -3.0], 0.1);
         let optimum = |best, worst| Optimum { best, worst, count: 2 };
         assert_eq!(found, [optimum(-3.0, -3.0), optimum(-5.0, -5.02)]);
         assert_eq!(member, [1, 0, 1, 0]);

@@ -221,22 +221,34 @@ fn draw_components(chart: &mut Chart, model: &Gmm, opacity: f64) -> Result<()> {
     Ok(())
 }
 
-/// The letter and weight of each component beside its outer ellipse, on the side where there is room.
+/// The letter and weight of each component at that corner of its outer ellipse which is farthest from the others.
 fn name_components(chart: &mut Chart, model: &Gmm, x: (f64, f64), y: (f64, f64)) -> Result<()> {
-    for k in 0..model.weights.len() {
-        let ring = ellipse(model, k, 2.0)?;
-        let leftwards = mean(model, k).0 > x.0 + 0.7 * (x.1 - x.0);
-        let upwards = mean(model, k).1 < y.0 + 0.85 * (y.1 - y.0);
-        // The corner of the ellipse farthest to that side.
-        let (across, up) = (if leftwards { -1.0 } else { 1.0 }, if upwards { 1.0 } else { -1.0 });
-        let reach = |point: &Point| {
-            let (right, high) = ((point.0 - x.0) / (x.1 - x.0), (point.1 - y.0) / (y.1 - y.0));
-            across * right + up * high
+    let rings: Vec<Vec<Point>> =
+        (0..model.weights.len()).map(|k| ellipse(model, k, 2.0)).collect::<Result<_>>()?;
+    let share = |point: &Point| ((point.0 - x.0) / (x.1 - x.0), (point.1 - y.0) / (y.1 - y.0));
+    let apart = |a: &Point, b: &Point| {
+        let ((ax, ay), (bx, by)) = (share(a), share(b));
+        (ax - bx).hypot(ay - by)
+    };
+    for (k, ring) in rings.iter().enumerate() {
+        let corner = |(across, up): (f64, f64)| {
+            let reach = |point: &Point| across * share(point).0 + up * share(point).1;
+            let at = ring.iter().copied().max_by(|a, b| reach(a).total_cmp(&reach(b))).unwrap_or_default();
+            // The text is wide, so it must begin well inside the axes.
+            let (right, high) = share(&at);
+            let inside = (0.02..0.98).contains(&high) && (0.01..0.99).contains(&(right + 0.13 * across));
+            let others = rings.iter().enumerate().filter(|(other, _)| *other != k).flat_map(|(_, ring)| ring);
+            let room = others.map(|point| apart(point, &at)).fold(1.0, f64::min);
+            (if inside { room } else { room - 2.0 }, at, across, up)
         };
-        let corner = ring.into_iter().max_by(|a, b| reach(a).total_cmp(&reach(b)));
-        let at = corner.unwrap_or_else(|| mean(model, k));
+        let corners = [(1.0, 1.0), (1.0, -1.0), (-1.0, 1.0), (-1.0, -1.0)].map(corner);
+        // The first of the best, so that it stays to the right where it may.
+        let (_, at, across, up) =
+            corners.into_iter().fold((f64::NEG_INFINITY, mean(model, k), 1.0, 1.0), |best, next| {
+                if next.0 > best.0 + 1e-9 { next } else { best }
+            });
         let at = (at.0.clamp(x.0, x.1), at.1.clamp(y.0, y.1));
-        let side = if leftwards { Side::Left } else { Side::Right };
+        let side = if across < 0.0 { Side::Left } else { Side::Right };
         let text = format!("{}: {}", letter(k), number(model.weights[k], 2));
         chart.text(at, (7.0 * across, -9.0 * up), side, Ink::new(colour(k)).bold(), text);
     }
