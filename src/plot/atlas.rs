@@ -75,7 +75,7 @@ pub fn atlas<M>(
     if fits.is_empty() || grid.columns == 0 {
         return Err(Error::Empty { what: "starts" });
     }
-    if fits.len() % grid.columns != 0 {
+    if !fits.len().is_multiple_of(grid.columns) {
         let expected = fits.len().next_multiple_of(grid.columns);
         return Err(Error::Length { name: "the fits from a grid", expected, found: fits.len() });
     }

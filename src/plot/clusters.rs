@@ -18,13 +18,13 @@ const SECONDS: f64 = 1.0;
 const MOST_ITERATIONS: usize = 12;
 
 /// Samples that are drawn at most, so that the animation stays small.
-const MOST_SAMPLES: usize = 1500;
+const MOST_SAMPLES: usize = 1200;
 
 /// K-means at work, two frames an iteration: each sample takes the colour of its nearest centroid (between which the
 /// borders run), then each centroid moves to the mean of its samples, with its trail behind it.
 ///
 /// `data` are samples in the plane (n x 2) and `fit` is one of theirs. Of a long fit the first iterations and some of the
-/// others are shown, of more than 1500 samples every so manieth.
+/// others are shown, of more than 1200 samples every so manieth.
 ///
 /// # Errors
 ///
@@ -77,8 +77,8 @@ pub fn kmeans_animation(data: &Array2<f64>, fit: &Fit<KMeans>) -> Result<Figure>
         for k in 0..clusters {
             let trail = trail(k, now);
             haloed(&mut chart, &trail, Pen::new(INK, 1.4));
-            for &before in &trail[..trail.len() - 1] {
-                chart.dot(before, 2.6, INK);
+            for &t in shown.iter().filter(|&&t| t < now) {
+                chart.dot(trail[t], 2.6, INK);
             }
             if trail.len() > 1 {
                 chart.dot(trail[0], 4.4, INK);
@@ -243,9 +243,9 @@ pub fn clusterings(data: &Array2<f64>, clusterings: &[Clustering]) -> Result<Fig
         let (x_axis, y_axis) = (x_axis.most(6), if index == 0 { y_axis } else { y_axis.bare() });
         let mut panel = Chart::new("clusterings", size, x_axis, y_axis).panel(place, (width, height));
         let (tints, same) = matched(clusterings[0].labels, clustering.labels, most);
-        for k in 0..most {
+        for (k, &tint) in tints.iter().enumerate() {
             let members = (0..all.len()).step_by(every).filter(|&i| clustering.labels[i] == k);
-            panel.scatter(members.map(|i| all[i]), 2.3, colour(tints[k]), 1.0);
+            panel.scatter(members.map(|i| all[i]), 2.3, colour(tint), 1.0);
         }
         if let Some(model) = clustering.kmeans {
             for border in borders(&model.centroids, x, y) {
@@ -256,12 +256,12 @@ pub fn clusterings(data: &Array2<f64>, clusterings: &[Clustering]) -> Result<Fig
             }
         }
         if let Some(model) = clustering.mixture {
-            for k in 0..model.means.nrows() {
+            for (k, mean) in model.means.rows().into_iter().enumerate() {
                 for deviations in [1.0, 2.0] {
                     let ring = ellipse(model, k, deviations)?;
                     haloed(&mut panel, &ring, Pen::new(NEUTRAL, if deviations > 1.0 { 1.0 } else { 1.8 }));
                 }
-                centre(&mut panel, (model.means[(k, 0)], model.means[(k, 1)]), tints[k]);
+                centre(&mut panel, (mean[0], mean[1]), tints[k]);
             }
         }
         let ink = Ink::new(INK).plain();

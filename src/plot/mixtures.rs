@@ -81,7 +81,7 @@ pub fn mixture_contours(
             chart.line(line, Pen::new(tint(index), 1.5));
         }
     }
-    draw_components(&mut chart, mixture, 1.0)?;
+    draw_components(&mut chart, mixture)?;
     name_components(&mut chart, mixture, x_range, y_range)?;
     let left = 72.0 + width + 18.0;
     let ink = Ink::new(INK).plain().size(12.0);
@@ -121,10 +121,11 @@ pub fn mixture_animation(data: &Array2<f64>, fit: &Fit<Gmm>) -> Result<Figure> {
     check_plane(data)?;
     check_mixture(fit.model())?;
     const SECONDS: f64 = 0.8;
-    let shown = shown_iterations(fit.iterations(), 20);
+    let components = fit.model().weights.len();
+    // Ellipses take most of the room of many components.
+    let shown = shown_iterations(fit.iterations(), (70 / components.max(1)).clamp(8, 20));
     let every = stride(data.nrows(), 1200);
     let all = points(data);
-    let components = fit.model().weights.len();
     let blends: Vec<Vec<Rgb>> = shown
         .iter()
         .map(|&t| {
@@ -166,7 +167,7 @@ pub fn mixture_animation(data: &Array2<f64>, fit: &Fit<Gmm>) -> Result<Figure> {
             let trail = trail(k, t);
             haloed(&mut chart, &trail, Pen::new(INK, 1.2));
         }
-        draw_components(&mut chart, model, 1.0)?;
+        draw_components(&mut chart, model)?;
         name_components(&mut chart, model, x, y)?;
         let ink = Ink::new(INK).plain().size(14.0);
         let title = match t {
@@ -205,17 +206,20 @@ const DEVIATIONS: [(f64, Pen); 2] = [
     (2.0, Pen { colour: INK, width: 1.6, dash: Some((6.0, 4.0)), opacity: 1.0 }),
 ];
 
-/// Ellipses and means, each component in its colour.
-fn draw_components(chart: &mut Chart, model: &Gmm, opacity: f64) -> Result<()> {
+/// Ellipses and means, each component in its colour; of more than twelve components the inner ellipses only.
+fn draw_components(chart: &mut Chart, model: &Gmm) -> Result<()> {
+    let rings = if model.weights.len() > 12 { 1 } else { 2 };
     for k in 0..model.weights.len() {
-        for (deviations, pen) in DEVIATIONS {
+        for (deviations, pen) in DEVIATIONS.into_iter().take(rings) {
             let ring = ellipse(model, k, deviations)?;
             chart.line(
                 ring.iter().copied(),
                 Pen { width: pen.width + 2.2, opacity: 0.85, ..Pen::new(CARD, 1.0) },
             );
-            chart.line(ring, Pen { colour: colour(k), opacity, ..pen });
+            chart.line(ring, Pen { colour: colour(k), ..pen });
         }
+    }
+    for k in 0..model.weights.len() {
         centre(chart, mean(model, k), k);
     }
     Ok(())
@@ -273,7 +277,7 @@ fn check_mixture(mixture: &Gmm) -> Result<()> {
 ///
 /// A covariance that is not positive definite.
 pub(crate) fn ellipse(model: &Gmm, k: usize, deviations: f64) -> Result<Vec<Point>> {
-    const CORNERS: usize = 96;
+    const CORNERS: usize = 80;
     let covariance = model.covariance(k);
     // Sigma = L L^T takes the circle to the ellipse.
     let l11 = covariance[(0, 0)].sqrt();
