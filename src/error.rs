@@ -154,6 +154,12 @@ pub enum Error {
         /// The component.
         component: usize,
     },
+    /// A data set that linfa has no use for.
+    #[cfg(feature = "linfa")]
+    Dataset {
+        /// linfa's own words.
+        message: String,
+    },
     /// A `.npy` file that is not the table that is needed.
     Npy {
         /// The file.
@@ -223,6 +229,8 @@ impl std::fmt::Display for Error {
                 "the covariance of component {component} is not positive definite: the component has collapsed; \
                  a larger regularisation, fewer components or another start may help"
             ),
+            #[cfg(feature = "linfa")]
+            Error::Dataset { message } => write!(f, "linfa: {message}"),
             Error::Npy { path, fault } => write!(f, "{}: {fault}", path.display()),
         }
     }

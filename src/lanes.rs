@@ -254,6 +254,9 @@ pub(crate) fn transpose(rows: &[f64], dimensions: usize, transposed: &mut [f64])
             let (third, fourth) = rest.split_at_mut(BLOCK);
             for s in 0..BLOCK {
                 let four = &rows[s * dimensions + j..][..4];
+                if j % 8 == 0 {
+                    prefetch(four.as_ptr().wrapping_add(BLOCK * dimensions));
+                }
                 (first[s], second[s], third[s], fourth[s]) = (four[0], four[1], four[2], four[3]);
             }
         }
@@ -270,6 +273,20 @@ pub(crate) fn transpose(rows: &[f64], dimensions: usize, transposed: &mut [f64])
             }
         }
     }
+}
+
+/// Asks for a cache line ahead of its use: of the rows of the next block while this one is computed with. Whether there is one
+/// does not matter, for the address is not read.
+#[inline(always)]
+fn prefetch(address: *const f64) {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: each x86-64 processor has the instruction, and it has no effect but on the caches.
+    unsafe {
+        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        _mm_prefetch::<_MM_HINT_T0>(address.cast());
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = address;
 }
 
 /// sum_s a_s b_s over a block, always in the same order.

@@ -394,7 +394,7 @@ mod linfa {
     use super::*;
     use ::linfa::DatasetBase;
     use ::linfa::prelude::{Fit, ParamGuard};
-    use linfa_clustering::{GaussianMixtureModel, KMeansInit};
+    use linfa_clustering::{GaussianMixtureModel, GmmError, KMeansInit};
     use rand::SeedableRng;
     use rand_chacha::ChaCha8Rng;
 
@@ -419,8 +419,11 @@ mod linfa {
                         .n_runs(1)
                         .tolerance(f64::MIN_POSITIVE)
                         .max_n_iterations(iterations);
-                    // It calls not to have converged an error, which here is what is asked for.
-                    let _ = parameters.check()?.fit(&dataset);
+                    match parameters.check()?.fit(&dataset) {
+                        // It calls not to have converged an error, which here is what is asked for.
+                        Ok(_) | Err(GmmError::NotConverged(_)) => {}
+                        Err(error) => return Err(error.into()),
+                    }
                 }
             }
             Ok(began.elapsed().as_secs_f64())
