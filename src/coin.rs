@@ -231,7 +231,11 @@ impl Experiments {
                 }
             }
             let objective = self.known_log_likelihood(labels, thetas).unwrap_or(f64::NAN);
-            trace.borrow_mut().push(Step { model: thetas.to_vec(), objective });
+            // It asks for value and gradient at the same point in two calls.
+            let mut trace = trace.borrow_mut();
+            if trace.last().is_none_or(|last| last.model != thetas) {
+                trace.push(Step { model: thetas.to_vec(), objective });
+            }
             -objective
         };
         let start: Vec<f64> = start.iter().map(|theta| theta.clamp(EDGE, 1.0 - EDGE)).collect();

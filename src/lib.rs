@@ -25,12 +25,14 @@ pub mod plot;
 pub mod with_linfa;
 
 /// What a notebook's first line brings in: `use em_routing::prelude::*;`.
+///
+/// `error::Result` is not among it: a notebook's cells are wrapped in code that means the standard library's.
 pub mod prelude {
     pub use crate::coin::{CoinOptions, Coins, Expectation, Experiments, Mixing};
     pub use crate::data::npy::{self, NpyFile};
     pub use crate::data::{self, Rows};
     pub use crate::em::{Fit, Step, Stop, maximise};
-    pub use crate::error::{Error, Result};
+    pub use crate::error::Error;
     pub use crate::gmm::{self, Covariance, Covariances, Gmm, GmmOptions, GmmStart};
     pub use crate::kmeans::{KMeans, KMeansOptions, KMeansStart};
     pub use crate::plot::{self, Figure, Table};

@@ -5,6 +5,7 @@
 """
 
 import base64
+import html
 import json
 import os
 import pathlib
@@ -13,9 +14,11 @@ import sys
 import time
 
 import nbformat
+from latex2mathml.converter import convert
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, DeadKernelError
 from nbconvert import HTMLExporter
+from nbconvert.filters.markdown_mistune import IPythonRenderer
 
 FIGURE = re.compile(r'data-figure="([a-z0-9-]+)".*?src="data:image/svg\+xml;base64,([A-Za-z0-9+/=]+)"', re.S)
 ANSI = re.compile(r"\x1b\[[0-9;]*m")
@@ -70,6 +73,30 @@ def words_of(cell, error):
     return text or str(error)
 
 
+STYLE = """<style>
+mtable { math-style: normal; }
+mtable.aligned > mtr > mtd:nth-child(odd) { text-align: right; }
+mtable.aligned > mtr > mtd:nth-child(even) { text-align: left; padding-right: 1em; }
+</style>"""
+
+
+def mathml(body, display):
+    """A formula as the browser's own mathematics, which needs no network; as it stands where it cannot be converted."""
+    try:
+        formula = convert(body.replace("{aligned}", "{align*}"), display=display)
+    except Exception:  # the converter raises whatever it meets; a formula in LaTeX is better than no page
+        return f"<code>{html.escape(body)}</code>"
+    return formula.replace("<mtable", '<mtable class="aligned"') if "{aligned}" in body else formula
+
+
+def page_of(notebook):
+    """The notebook as one HTML file, complete in itself."""
+    IPythonRenderer.block_math = lambda self, body: mathml(body, "block")
+    IPythonRenderer.inline_math = lambda self, body: mathml(body, "inline")
+    body, _ = HTMLExporter(mathjax_url="").from_notebook_node(notebook)
+    return body.replace('<script src=""> </script>', "").replace("</head>", STYLE + "</head>", 1)
+
+
 def execute(kernel, notebook, folder):
     """Runs the cells; returns None, or what failed."""
     code = [index for index, cell in enumerate(notebook.cells) if cell.cell_type == "code"]
@@ -111,8 +138,7 @@ def main(arguments):
                 for name, data in FIGURE.findall("".join(output.get("data", {}).get("text/html", ""))):
                     write_whole(pathlib.Path(figures) / f"{name}.svg", base64.b64decode(data).decode("utf-8"))
                     names.append(name)
-        body, _ = HTMLExporter().from_notebook_node(notebook)
-        write_whole(pathlib.Path(page), body)
+        write_whole(pathlib.Path(page), page_of(notebook))
         tell(event="figures", names=names)
     if failed:
         tell(event="failed", **failed)

@@ -93,8 +93,9 @@ fn prepare(places: &Places, folder: &Path, build: &Path, strict: bool) -> Outcom
         // A panic then ends the cell's process, which the notebook's runner sees. Otherwise it would count as success.
         commands.push(":preserve_vars_on_panic 0".into());
     }
-    write_whole(&config.join("init.evcxr"), commands.join("\n").as_bytes())?;
-    write_whole(&config.join("prelude.rs"), PRELUDE.as_bytes())
+    // In one piece: evcxr loads every source file into its type inference anew for each piece that it executes.
+    let prelude = format!("{}\n{PRELUDE}", commands.join("\n"));
+    write_whole(&config.join("prelude.rs"), prelude.as_bytes())
 }
 
 fn command(evcxr: &Path, folder: &Path, connection_file: &Path) -> Command {

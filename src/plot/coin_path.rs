@@ -50,22 +50,23 @@ fn axes() -> (Axis, Axis) {
 /// The log-likelihood of two coins with hidden labels over theta_A and theta_B, as colours and isolines, with the path of
 /// each fit on it and the ridge theta_A = theta_B, which EM never leaves.
 ///
-/// The mixing weights are those of the first fit's last model.
+/// The mixing weights are those of the first fit's last model; without a fit the coins are taken equally often.
 ///
 /// # Errors
 ///
-/// No fits, or one that is not of two coins.
+/// A fit that is not of two coins.
 pub fn surface(experiments: &Experiments, fits: &[&Fit<Coins>]) -> Result<Figure> {
-    let Some(first) = fits.first() else { return Err(Error::Empty { what: "fits" }) };
     two_coins(fits.iter().copied())?;
-    let grid = log_likelihood(experiments, &first.model().weights, 160);
+    let weights = fits.first().map_or(vec![0.5, 0.5], |fit| fit.model().weights.clone());
+    let grid = log_likelihood(experiments, &weights, 160);
     let highest = fits.iter().map(|fit| fit.objective()).fold(grid.highest, f64::max);
     let alt = fits.iter().map(|fit| {
         let ((a, b), (c, d)) = (place(&fit.trace[0].model), place(fit.model()));
         format!("from ({a:.2}, {b:.2}) to ({c:.3}, {d:.3}) in {} iterations", fit.iterations())
     });
     let alt = format!(
-        "The log-likelihood over theta_A and theta_B, symmetric about the dashed ridge where both are equal. EM goes {}.",
+        "The log-likelihood over theta_A and theta_B; where both are equal there is a dashed ridge.{}{}",
+        if fits.is_empty() { "" } else { " EM goes " },
         alt.collect::<Vec<_>>().join("; ")
     );
     let (x, y) = axes();

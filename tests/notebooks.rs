@@ -1,0 +1,136 @@
+//! Every notebook in the real kernel, and one that must fail. Without the default harness, so that its progress shows.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
+use std::time::Instant;
+
+type Test<'a> = (&'static str, &'a dyn Fn() -> Result<(), String>);
+
+/// Runs `em-routing run` and returns whether it succeeded, and what it printed to stderr.
+fn run(arguments: &[&Path], capture: bool) -> (bool, String) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_em-routing"));
+    command.arg("run").args(arguments).current_dir(env!("CARGO_MANIFEST_DIR"));
+    if capture {
+        let output = command.output().expect("the program can be started");
+        return (output.status.success(), String::from_utf8_lossy(&output.stderr).into_owned());
+    }
+    (command.status().expect("the program can be started").success(), String::new())
+}
+
+/// All notebooks run to their end, in the kernel in which a panic ends the run.
+fn every_notebook_runs(out: &Path) -> Result<(), String> {
+    match run(&["--out".as_ref(), out], false) {
+        (true, _) => Ok(()),
+        (false, _) => Err("a notebook failed; its cell and error are above".into()),
+    }
+}
+
+/// A figure in a notebook is, byte for byte, the one that is drawn without a kernel and the one in assets/figures/.
+fn the_figures_are_the_gallery_s(out: &Path) -> Result<(), String> {
+    let mut compared = 0;
+    for entry in em_routing::gallery::FIGURES {
+        let drawn = (entry.draw)().map_err(|error| error.to_string())?;
+        for folder in [out.join("figures"), PathBuf::from("assets/figures")] {
+            let path = folder.join(format!("{}.svg", entry.name));
+            let shown =
+                std::fs::read_to_string(&path).map_err(|error| format!("{}: {error}", path.display()))?;
+            if shown != drawn.svg() {
+                return Err(format!("{} is not the figure that the library draws", path.display()));
+            }
+            compared += 1;
+        }
+    }
+    if compared == 0 { Err("there is no figure".into()) } else { Ok(()) }
+}
+
+/// The committed notebooks are the executed ones: each code cell has the outputs of the kinds that it has now.
+fn the_committed_outputs_are_current(out: &Path) -> Result<(), String> {
+    let read = |path: &Path| -> Result<serde_json::Value, String> {
+        let text = std::fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?;
+        serde_json::from_str(&text).map_err(|error| format!("{}: {error}", path.display()))
+    };
+    let mut compared = 0;
+    for entry in std::fs::read_dir("notebooks").map_err(|error| error.to_string())?.flatten() {
+        let path = entry.path();
+        if path.extension().is_none_or(|extension| extension != "ipynb") {
+            continue;
+        }
+        let (committed, executed) = (read(&path)?, read(&out.join(entry.file_name()))?);
+        if std::fs::metadata(&path).is_ok_and(|metadata| metadata.len() > 3_000_000) {
+            return Err(format!("{} is over 3 MB", path.display()));
+        }
+        let cells = |notebook: &serde_json::Value| notebook["cells"].as_array().cloned().unwrap_or_default();
+        for (index, (before, now)) in cells(&committed).iter().zip(cells(&executed)).enumerate() {
+            let kinds = |cell: &serde_json::Value| -> Vec<String> {
+                let outputs = cell["outputs"].as_array().cloned().unwrap_or_default();
+                outputs.iter().map(|output| output["output_type"].to_string()).collect()
+            };
+            if kinds(before) != kinds(&now) {
+                return Err(format!(
+                    "{}, cell {index}: its committed outputs are not those of a run; cargo run --release -- run --save",
+                    path.display()
+                ));
+            }
+            // evcxr falls back to the debug form where it cannot show a value, say one made of a variable that it moves.
+            if ["Table {", "Figure {"].iter().any(|debug| now["outputs"].to_string().contains(debug)) {
+                return Err(format!(
+                    "{}, cell {index} shows a figure or a table in its debug form",
+                    path.display()
+                ));
+            }
+            compared += 1;
+        }
+    }
+    if compared == 0 { Err("there is no notebook".into()) } else { Ok(()) }
+}
+
+/// A failed check in a cell fails the run, and notebook, cell and message are named.
+fn a_failed_check_fails_the_run(out: &Path) -> Result<(), String> {
+    let notebook = Path::new("tests/notebooks/must_fail.ipynb");
+    let (success, words) = run(&[notebook, "--out".as_ref(), out], true);
+    let expected = ["must_fail.ipynb, code cell 3 of 4", "coin A should be the rarer one"];
+    if success {
+        return Err("the run succeeded although a check in it fails".into());
+    }
+    match expected.iter().find(|part| !words.contains(*part)) {
+        Some(part) => Err(format!("\"{part}\" is not in what the run said:\n{words}")),
+        None => Ok(()),
+    }
+}
+
+/// A notebook that is not there is named before anything is set up.
+fn a_missing_notebook_is_named(out: &Path) -> Result<(), String> {
+    let (success, words) = run(&[Path::new("notebooks/99_none.ipynb"), "--out".as_ref(), out], true);
+    if !success && words.contains("notebooks/99_none.ipynb is not a file") { Ok(()) } else { Err(words) }
+}
+
+fn main() -> ExitCode {
+    let out = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("book");
+    let failing = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("book-that-fails");
+    let tests: [Test; 5] = [
+        ("a_missing_notebook_is_named", &|| a_missing_notebook_is_named(&failing)),
+        ("every_notebook_runs", &|| every_notebook_runs(&out)),
+        ("the_figures_are_the_gallery_s", &|| the_figures_are_the_gallery_s(&out)),
+        ("the_committed_outputs_are_current", &|| the_committed_outputs_are_current(&out)),
+        ("a_failed_check_fails_the_run", &|| a_failed_check_fails_the_run(&failing)),
+    ];
+    let started = Instant::now();
+    println!("\nrunning {} tests", tests.len());
+    let mut failed = 0;
+    for (name, test) in tests {
+        match test() {
+            Ok(()) => println!("test {name} ... ok"),
+            Err(words) => {
+                failed += 1;
+                println!("test {name} ... FAILED\n{words}");
+            }
+        }
+    }
+    let verdict = if failed == 0 { "ok" } else { "FAILED" };
+    println!(
+        "\ntest result: {verdict}. {} passed; {failed} failed; 0 ignored; 0 measured; 0 filtered out; finished in {:.2}s\n",
+        tests.len() - failed,
+        started.elapsed().as_secs_f64()
+    );
+    if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
