@@ -240,7 +240,8 @@ pub fn clusterings(data: &Array2<f64>, clusterings: &[Clustering]) -> Result<Fig
     for (index, clustering) in clusterings.iter().enumerate() {
         let place = (LEFT + index as f64 * (width + GAP), TOP);
         let (x_axis, y_axis) = axes(x, y);
-        let (x_axis, y_axis) = (x_axis.most(6), if index == 0 { y_axis } else { y_axis.bare() });
+        let (x_axis, y_axis) = (x_axis.most(6), y_axis.most(6));
+        let y_axis = if index == 0 { y_axis } else { y_axis.bare() };
         let mut panel = Chart::new("clusterings", size, x_axis, y_axis).panel(place, (width, height));
         let (tints, same) = matched(clusterings[0].labels, clustering.labels, most);
         for (k, &tint) in tints.iter().enumerate() {
