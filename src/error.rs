@@ -133,7 +133,7 @@ pub enum Error {
         /// The number of samples, n.
         samples: usize,
     },
-    /// A sample's weight that is negative or not finite.
+    /// A sample's weight that is negative, too large, or not a number.
     SampleWeight {
         /// The sample.
         index: usize,
@@ -153,6 +153,12 @@ pub enum Error {
     NotPositiveDefinite {
         /// The component.
         component: usize,
+    },
+    /// A data set that linfa has no use for.
+    #[cfg(feature = "linfa")]
+    Dataset {
+        /// linfa's own words.
+        message: String,
     },
     /// A `.npy` file that is not the table that is needed.
     Npy {
@@ -213,7 +219,7 @@ impl std::fmt::Display for Error {
                 write!(f, "there are {wanted} {what}, but only {samples} samples")
             }
             Error::SampleWeight { index, value } => {
-                write!(f, "the weight of sample {index} is {value}, but should be finite and not negative")
+                write!(f, "the weight of sample {index} is {value}, but should lie between 0 and 1e30")
             }
             Error::Cluster { index, label, clusters } => {
                 write!(f, "sample {index} has label {label}, but there are only {clusters} clusters (from 0)")
@@ -223,6 +229,8 @@ impl std::fmt::Display for Error {
                 "the covariance of component {component} is not positive definite: the component has collapsed; \
                  a larger regularisation, fewer components or another start may help"
             ),
+            #[cfg(feature = "linfa")]
+            Error::Dataset { message } => write!(f, "linfa: {message}"),
             Error::Npy { path, fault } => write!(f, "{}: {fault}", path.display()),
         }
     }

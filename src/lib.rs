@@ -7,7 +7,8 @@
 //! | 3 | the cluster of each sample | the nearest centroid: a hard posterior | mean of each cluster | [`kmeans`] |
 //! | 4 | the Gaussian of each sample | posterior of the component | weighted mean and covariance | [`gmm`] |
 //!
-//! Tables of samples are arrays or files: [`data`].
+//! Tables of samples are arrays or files: [`data`]. With the feature `linfa` K-means and the mixture have linfa's traits.
+//!
 //! Figures of all of it are drawn by [`plot`], those of the notebooks listed in [`gallery`]; errors are in [`error`].
 
 pub mod coin;
@@ -20,6 +21,8 @@ pub mod kmeans;
 mod lanes;
 mod parallel;
 pub mod plot;
+#[cfg(feature = "linfa")]
+pub mod with_linfa;
 
 /// The arrays of the whole interface. A notebook's type inference finds the names of their types here.
 pub use ndarray;

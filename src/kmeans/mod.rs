@@ -157,7 +157,7 @@ impl KMeans {
     ///
     /// # Errors
     ///
-    /// No clusters, more clusters than samples, a start of the wrong shape, numbers that are not finite or beyond 1e140, no
+    /// No clusters, more clusters than samples, a start of the wrong shape, numbers that are not finite or beyond 1e130, no
     /// restarts, and what reading the data brings.
     pub fn fit(data: &dyn Rows, options: &KMeansOptions) -> Result<Fit<KMeans>> {
         if options.clusters == 0 {
@@ -346,9 +346,9 @@ impl KMeans {
             return Err(Error::Shape { name: "the centroids", expected, found });
         }
         let centroids: Vec<f64> = self.centroids.iter().copied().collect();
-        if let Some(index) = centroids.iter().position(|value| !(value.abs() <= Survey::LARGEST)) {
+        if let Some(index) = centroids.iter().position(|&value| !Survey::fits(value)) {
             let value = centroids[index];
-            return Err(Error::Setting { name: "a centroid", expected: "within 1e140 of 0", value });
+            return Err(Error::Setting { name: "a centroid", expected: "within 1e130 of 0", value });
         }
         let simd = Simd::detect();
         let state = || (RowBuffer::default(), Workspace::new(dimensions));
@@ -359,7 +359,7 @@ impl KMeans {
             for rows in data.read(range, buffer)?.chunks(BLOCK * dimensions) {
                 nearest(simd, rows, dimensions, &centroids, space);
                 let samples = rows.len() / dimensions;
-                let (labels, distances) = (&space.labels[..samples], &space.distances[..samples]);
+                let (labels, distances) = (&space.labels()[..samples], &space.distances()[..samples]);
                 each(&mut sum, Block { first, rows, labels, distances });
                 first += samples;
             }
