@@ -124,6 +124,13 @@ pub enum Error {
         /// The shape that it has.
         found: Vec<usize>,
     },
+    /// A model whose covariances are of another kind than the options ask for.
+    Kind {
+        /// The kind of the options.
+        expected: crate::gmm::Covariance,
+        /// The kind of the model.
+        found: crate::gmm::Covariance,
+    },
     /// More clusters or components than samples.
     TooFew {
         /// What there are too many of.
@@ -214,6 +221,12 @@ impl std::fmt::Display for Error {
             }
             Error::Shape { name, expected, found } => {
                 write!(f, "{name} has the shape {found:?}, but {expected:?} is needed")
+            }
+            Error::Kind { expected, found } => {
+                write!(
+                    f,
+                    "the start has covariances of the kind {found:?}, but the options ask for {expected:?}"
+                )
             }
             Error::TooFew { what, wanted, samples } => {
                 write!(f, "there are {wanted} {what}, but only {samples} samples")

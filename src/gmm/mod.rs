@@ -79,13 +79,6 @@ pub enum Covariance {
     Spherical,
 }
 
-impl Covariance {
-    /// Whether products of different columns play a part.
-    fn has_products(self) -> bool {
-        matches!(self, Covariance::Full | Covariance::Tied)
-    }
-}
-
 /// Where the model begins.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub enum GmmStart {
@@ -226,7 +219,11 @@ fn fit(data: &dyn Rows, sample_weights: Option<&[f64]>, options: &GmmOptions) ->
     match &options.start {
         GmmStart::Given(start) => {
             let name = "the start's means";
-            start.check_shape(name, options.components, data.dimensions(), options.covariance)?;
+            start.check_shape(name, options.components, data.dimensions())?;
+            let (expected, found) = (options.covariance, start.covariance_kind());
+            if expected != found {
+                return Err(Error::Kind { expected, found });
+            }
             return run(start.clone());
         }
         GmmStart::Labels(labels) => return run(starts.labels(labels)?),

@@ -204,7 +204,7 @@ impl Gmm {
         if d == 0 {
             return Err(Error::Empty { what: "columns" });
         }
-        self.check_shape("the means", k, d, self.covariance_kind())?;
+        self.check_shape("the means", k, d)?;
         if let Some(index) = self.weights.iter().position(|weight| !(0.0..=1.0 + 1e-9).contains(weight)) {
             return Err(Error::Probability { name: "weights", index, value: self.weights[index] });
         }
@@ -258,8 +258,8 @@ impl Gmm {
         Ok(Prepared { components: k, dimensions: d, means, whitening, log_constants })
     }
 
-    /// Checks its kind and shapes; `name` is what the means are called.
-    pub(super) fn check_shape(&self, name: &'static str, k: usize, d: usize, kind: Covariance) -> Result<()> {
+    /// Checks its shapes; `name` is what the means are called.
+    pub(super) fn check_shape(&self, name: &'static str, k: usize, d: usize) -> Result<()> {
         let check = |name, expected: &[usize], found: &[usize]| match expected == found {
             true => Ok(()),
             false => Err(Error::Shape { name, expected: expected.to_vec(), found: found.to_vec() }),
@@ -267,17 +267,11 @@ impl Gmm {
         check(name, &[k, d], self.means.shape())?;
         check("the weights", &[k], self.weights.shape())?;
         let name = "the covariances";
-        let expected = match kind {
-            Covariance::Full => vec![k, d, d],
-            Covariance::Tied => vec![d, d],
-            Covariance::Diagonal => vec![k, d],
-            Covariance::Spherical => vec![k],
-        };
         match &self.covariances {
-            Covariances::Full(full) => check(name, &expected, full.shape()),
-            Covariances::Tied(tied) => check(name, &expected, tied.shape()),
-            Covariances::Diagonal(diagonal) => check(name, &expected, diagonal.shape()),
-            Covariances::Spherical(spherical) => check(name, &expected, spherical.shape()),
+            Covariances::Full(full) => check(name, &[k, d, d], full.shape()),
+            Covariances::Tied(tied) => check(name, &[d, d], tied.shape()),
+            Covariances::Diagonal(diagonal) => check(name, &[k, d], diagonal.shape()),
+            Covariances::Spherical(spherical) => check(name, &[k], spherical.shape()),
         }
     }
 

@@ -51,7 +51,7 @@ pub(super) type ChunkResponsibilities<'a> = dyn Fn(usize, &[f64]) -> Result<Arra
 impl GmmStatistics {
     fn new(origins: &Array2<f64>, covariance: Covariance) -> GmmStatistics {
         let (k, d) = origins.dim();
-        let products = if covariance.has_products() { d * (d + 1) / 2 } else { d };
+        let products = GmmStatistics::products(d, covariance);
         GmmStatistics {
             log_likelihood: 0.0,
             effective_counts: Array1::zeros(k),
@@ -61,7 +61,19 @@ impl GmmStatistics {
         }
     }
 
+    /// The number of second moments.
+    fn products(d: usize, covariance: Covariance) -> usize {
+        match covariance {
+            Covariance::Full | Covariance::Tied => d * (d + 1) / 2,
+            Covariance::Diagonal | Covariance::Spherical => d,
+        }
+    }
+
     /// Adds what was found of other samples, with the same model.
+    ///
+    /// # Panics
+    ///
+    /// Where the models differ.
     pub fn merge(&mut self, other: &GmmStatistics) {
         assert_eq!(self.origins, other.origins, "statistics about different origins");
         assert_eq!(self.second_moments.dim(), other.second_moments.dim(), "statistics of different models");
@@ -85,8 +97,15 @@ impl GmmStatistics {
     /// diagonal   sigma_kj^2 = (Sigma_k)_jj
     /// spherical  sigma_k^2  = mean over j of (Sigma_k)_jj
     /// ```
+    ///
+    /// # Panics
+    ///
+    /// Where `before` is not of the shape and kind of the model that the look was taken with.
     pub fn maximisation(&self, before: &Gmm, regularisation: f64) -> Gmm {
         let (k, d) = self.origins.dim();
+        assert_eq!(before.means.dim(), (k, d), "the M-step of another model");
+        let products = GmmStatistics::products(d, before.covariance_kind());
+        assert_eq!(self.second_moments.ncols(), products, "the M-step of another kind of covariance");
         let total = self.effective_counts.sum();
         let vanished = |component: usize| self.vanished(component);
         let mut weights = &self.effective_counts / total;

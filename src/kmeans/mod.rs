@@ -110,6 +110,10 @@ impl KMeansStatistics {
     }
 
     /// Adds what was found of other samples, with the same centroids and origin.
+    ///
+    /// # Panics
+    ///
+    /// Where the origins or the shapes differ.
     pub fn merge(&mut self, other: &KMeansStatistics) {
         assert_eq!(self.origin, other.origin, "statistics about different origins");
         assert_eq!(self.sums.dim(), other.sums.dim(), "statistics of different models");
@@ -119,7 +123,12 @@ impl KMeansStatistics {
     }
 
     /// The M-step: the mean of each cluster. A cluster without a sample keeps the centroid of `before`.
+    ///
+    /// # Panics
+    ///
+    /// Where `before` is not of the shape of the model that the look was taken with.
     pub fn maximisation(&self, before: &KMeans) -> KMeans {
+        assert_eq!(before.centroids.dim(), self.sums.dim(), "the M-step of another model");
         let mut centroids = before.centroids.clone();
         for (j, mut centroid) in centroids.rows_mut().into_iter().enumerate() {
             if self.counts[j] > 0 {
@@ -208,7 +217,8 @@ impl KMeans {
         Ok(best.expect("there is at least one run"))
     }
 
-    /// One look at the samples: the E-step and the sums for the M-step. `origin` is a point amid the data (d).
+    /// One look at the samples: the E-step and the sums for the M-step. `origin` is a point amid the data (d). Whether the data
+    /// are finite is not looked at beforehand.
     ///
     /// # Errors
     ///

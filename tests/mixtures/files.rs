@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use em_routing::data::npy::{Fault, NpyFile, Precision, write};
 use em_routing::data::{RowBuffer, Rows};
+use em_routing::em::Stop;
 use em_routing::error::Error;
 use em_routing::gmm::{Gmm, GmmOptions, GmmStart};
 use em_routing::kmeans::{KMeans, KMeansOptions};
@@ -40,7 +41,8 @@ fn a_file_fits_as_memory_does_to_the_bit() {
                 Precision::F32 => data.mapv(|x| f64::from(x as f32)),
             };
             let clusters = samples.min(4);
-            let options = KMeansOptions { clusters, ..Default::default() };
+            let stop = Stop { max_iterations: 3, tolerance: 0.0 };
+            let options = KMeansOptions { clusters, stop, ..Default::default() };
             let memory = KMeans::fit(&data, &options).unwrap();
             assert_eq!(memory, KMeans::fit(&on_disk, &options).unwrap());
             assert_eq!(memory.model().predict(&data).unwrap(), memory.model().predict(&on_disk).unwrap());
@@ -48,7 +50,7 @@ fn a_file_fits_as_memory_does_to_the_bit() {
                 continue;
             }
             for start in [GmmStart::KMeans, GmmStart::RandomResponsibilities] {
-                let options = GmmOptions { components: clusters, start, ..Default::default() };
+                let options = GmmOptions { components: clusters, start, stop, ..Default::default() };
                 let memory = Gmm::fit(&data, &options).unwrap();
                 assert_eq!(memory, Gmm::fit(&on_disk, &options).unwrap());
             }

@@ -475,7 +475,15 @@ fn a_wrong_argument_is_named() {
     let Covariances::Full(full) = &mut covariances.covariances else { unreachable!() };
     full[(1, 0, 1)] = 0.5; // but [1, 0] is 0
     assert!(matches!(given(covariances), Error::NotPositiveDefinite { component: 1 }));
-    assert!(matches!(given(Gmm::standard(Array2::zeros((2, 2)), Covariance::Tied)), Error::Shape { .. }));
+    // of 2 components in 2 dimensions these have the same shape
+    let other_kind = GmmOptions {
+        components: 2,
+        covariance: Covariance::Diagonal,
+        start: GmmStart::Given(Gmm::standard(Array2::zeros((2, 2)), Covariance::Tied)),
+        ..Default::default()
+    };
+    assert!(matches!(gmm(other_kind), Error::Kind { .. }));
+    assert!(matches!(given(Gmm::standard(Array2::zeros((2, 2)), Covariance::Tied)), Error::Kind { .. }));
     assert!(matches!(given(Gmm::standard(Array2::zeros((3, 2)), Covariance::Full)), Error::Shape { .. }));
 
     for regularisation in [-1e-9, f64::NAN, f64::INFINITY] {
