@@ -7,10 +7,10 @@ const HELP: &str = "\
 Runs ours and the peers in turns on the same data and prints a table, and a JSON line for each case.
 
 Usage: cargo bench --bench compare -- mixtures [OPTIONS]
-       cargo bench --bench compare --features peers -- mixtures [OPTIONS]    (with linfa-clustering as well)
 
 Options:
-  --peers ENV      a Python environment with scikit-learn, as benches/peers/setup.sh makes it
+  --peers ENV      with the peers: scikit-learn in this Python environment, as benches/peers/setup.sh makes it, and
+                   linfa-clustering, which is compiled for it once
   --rounds N       how often each side runs (default 5)
   --threads N      threads of each side (default 2)
   --case CASE      instead of the four cases: gmm:100000x8x16 or kmeans:1000000x16x16 (samples x dimensions x clusters);
@@ -25,12 +25,28 @@ Example, in a minute:
 
 Of a run that others disturbed (others_busy above 0.06) no figure is to be quoted.";
 
+/// Starts over with linfa-clustering compiled in: a feature, so that who runs none of this does not wait for it.
+fn with_peers(arguments: &[String]) -> Result<(), Box<dyn std::error::Error>> {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let mut bench = std::process::Command::new(cargo);
+    bench.args(["bench", "--bench", "compare", "--features", "peers", "--"]).args(arguments);
+    let status = bench.current_dir(env!("CARGO_MANIFEST_DIR")).status()?;
+    if status.success() { Ok(()) } else { Err(format!("the comparison ended with {status}").into()) }
+}
+
 fn main() {
     // Cargo adds --bench of its own accord.
     let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
     let outcome = match arguments.first().map(String::as_str) {
         Some("mixtures") if !arguments.iter().any(|argument| argument == "--help") => {
-            mixtures::Options::parse(&arguments[1..]).and_then(|options| mixtures::run(&options))
+            mixtures::Options::parse(&arguments[1..]).and_then(|options| {
+                let peers = arguments.iter().any(|argument| argument == "--peers");
+                if peers && !cfg!(feature = "peers") {
+                    with_peers(&arguments)
+                } else {
+                    mixtures::run(&options)
+                }
+            })
         }
         None | Some("mixtures" | "--help") => {
             println!("{HELP}");
