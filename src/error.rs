@@ -161,6 +161,28 @@ pub enum Error {
         /// What is wrong with it.
         fault: crate::data::npy::Fault,
     },
+
+    // Capsules and routing
+    /// A number of an array that is out of its range.
+    Entry {
+        /// The array.
+        name: &'static str,
+        /// Its place in the array.
+        place: Vec<usize>,
+        /// What it may be.
+        expected: &'static str,
+        /// What it is.
+        value: f64,
+    },
+    /// A neighbourhood that does not fit into the layer below.
+    Kernel {
+        /// Its side, K.
+        size: usize,
+        /// The height of the layer below.
+        height: usize,
+        /// Its width.
+        width: usize,
+    },
 }
 
 impl Error {
@@ -224,6 +246,13 @@ impl std::fmt::Display for Error {
                  a larger regularisation, fewer components or another start may help"
             ),
             Error::Npy { path, fault } => write!(f, "{}: {fault}", path.display()),
+
+            Error::Entry { name, place, expected, value } => {
+                write!(f, "{name}{place:?} is {value}, but should be {expected}")
+            }
+            Error::Kernel { size, height, width } => {
+                write!(f, "a neighbourhood of {size} x {size} does not fit into {height} x {width} capsules")
+            }
         }
     }
 }

@@ -6,6 +6,9 @@
 //! | 2 | the coin of each experiment | posterior of the coin | weighted heads over weighted tosses | [`coin`], [`em`] |
 //! | 3 | the cluster of each sample | the nearest centroid: a hard posterior | mean of each cluster | [`kmeans`] |
 //! | 4 | the Gaussian of each sample | posterior of the component | weighted mean and covariance | [`gmm`] |
+//! | 5 | the whole that a part belongs to | - | votes: pose times transform | [`routing`] |
+//! | 6 | the same | posterior of the parent, weighted by activations | mean, variance and activation of the parent | [`routing::ladder`], [`routing`] |
+//! | 7 | the same, differentiated through all iterations | - | - | [`routing`] |
 //!
 //! Tables of samples are arrays or files: [`data`].
 //! Figures of all of it are drawn by [`plot`], those of the notebooks listed in [`gallery`]; errors are in [`error`].
@@ -20,6 +23,7 @@ pub mod kmeans;
 mod lanes;
 mod parallel;
 pub mod plot;
+pub mod routing;
 
 /// What a notebook's first line brings in: `use em_routing::prelude::*;`.
 ///
@@ -33,5 +37,8 @@ pub mod prelude {
     pub use crate::gmm::{self, Covariance, Covariances, Gmm, GmmOptions, GmmStart};
     pub use crate::kmeans::{KMeans, KMeansOptions, KMeansStart};
     pub use crate::plot::{self, Figure, Table};
+    pub use crate::routing::{
+        self, CapsuleLayer, Capsules, Reach, Routing, RoutingInput, RoutingOptions, Schedule,
+    };
     pub use ndarray::{Array1, Array2, array};
 }
