@@ -124,6 +124,13 @@ pub enum Error {
         /// The shape that it has.
         found: Vec<usize>,
     },
+    /// A model whose covariances are of another kind than the options ask for.
+    Kind {
+        /// The kind of the options.
+        expected: crate::gmm::Covariance,
+        /// The kind of the model.
+        found: crate::gmm::Covariance,
+    },
     /// More clusters or components than samples.
     TooFew {
         /// What there are too many of.
@@ -133,7 +140,7 @@ pub enum Error {
         /// The number of samples, n.
         samples: usize,
     },
-    /// A sample's weight that is negative or not finite.
+    /// A sample's weight that is negative, too large, or not a number.
     SampleWeight {
         /// The sample.
         index: usize,
@@ -153,6 +160,12 @@ pub enum Error {
     NotPositiveDefinite {
         /// The component.
         component: usize,
+    },
+    /// A data set that linfa has no use for.
+    #[cfg(feature = "linfa")]
+    Dataset {
+        /// linfa's own words.
+        message: String,
     },
     /// A `.npy` file that is not the table that is needed.
     Npy {
@@ -231,11 +244,17 @@ impl std::fmt::Display for Error {
             Error::Shape { name, expected, found } => {
                 write!(f, "{name} has the shape {found:?}, but {expected:?} is needed")
             }
+            Error::Kind { expected, found } => {
+                write!(
+                    f,
+                    "the start has covariances of the kind {found:?}, but the options ask for {expected:?}"
+                )
+            }
             Error::TooFew { what, wanted, samples } => {
                 write!(f, "there are {wanted} {what}, but only {samples} samples")
             }
             Error::SampleWeight { index, value } => {
-                write!(f, "the weight of sample {index} is {value}, but should be finite and not negative")
+                write!(f, "the weight of sample {index} is {value}, but should lie between 0 and 1e30")
             }
             Error::Cluster { index, label, clusters } => {
                 write!(f, "sample {index} has label {label}, but there are only {clusters} clusters (from 0)")
@@ -245,6 +264,8 @@ impl std::fmt::Display for Error {
                 "the covariance of component {component} is not positive definite: the component has collapsed; \
                  a larger regularisation, fewer components or another start may help"
             ),
+            #[cfg(feature = "linfa")]
+            Error::Dataset { message } => write!(f, "linfa: {message}"),
             Error::Npy { path, fault } => write!(f, "{}: {fault}", path.display()),
 
             Error::Entry { name, place, expected, value } => {

@@ -2,7 +2,7 @@
 
 mod clusters;
 
-pub use clusters::{blog_mixture_fit, crowded_fit, kmeans_from_grid, kmeans_runs};
+pub use clusters::{blog_mixture_fit, crowded_fit, in_order_of_appearance, kmeans_from_grid, kmeans_runs};
 
 use crate::coin::{CoinOptions, Coins, Experiments, Mixing};
 use crate::em::{self, Fit, Stop};

@@ -1,8 +1,8 @@
-//! Arithmetic that the compiler takes several numbers at a time.
+//! Arithmetic on several numbers at a time.
 //!
-//! A kernel is written once, in plain loops over samples, and compiled twice: as it stands, and inside a function that may
-//! use AVX2 and FMA. [`Simd::detect`] picks one of them at run time. What a loop calls is here: without a branch, so
-//! that the loop can become vector instructions.
+//! A kernel is written once, generic over a [`Vector`] of four numbers, and compiled twice: with plain arrays, and inside a
+//! function that may use AVX2 and FMA. [`Simd::detect`] picks one of them at run time. Loops that only work on
+//! one number after another are left to the compiler; what they call ([`exp`]) has no branch, so that it can take several.
 
 /// The instructions that a kernel may use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,10 +36,153 @@ impl Simd {
     }
 }
 
+/// Four numbers that are computed with at once.
+///
+/// The compiler makes vectors of plain loops, but not where a kernel keeps several sums side by side: hence this.
+pub(crate) trait Vector: Copy {
+    /// Whether a multiply-add is one instruction.
+    const FMA: bool;
+    fn splat(value: f64) -> Self;
+    fn load(from: &[f64; WIDTH]) -> Self;
+    fn store(self, to: &mut [f64; WIDTH]);
+    fn minus(self, other: Self) -> Self;
+    fn plus(self, other: Self) -> Self;
+    fn times(self, other: Self) -> Self;
+    /// self * factor + term
+    fn multiply_add(self, factor: Self, term: Self) -> Self;
+    /// Lane by lane: (self, own) where self < other, else (other, others).
+    fn smaller(self, own: Self, other: Self, others: Self) -> (Self, Self);
+
+    /// The sum of its lanes.
+    #[inline(always)]
+    fn sum(self) -> f64 {
+        let mut lanes = [0.0; WIDTH];
+        self.store(&mut lanes);
+        (lanes[0] + lanes[2]) + (lanes[1] + lanes[3])
+    }
+}
+
+/// The numbers of a [`Vector`].
+pub(crate) const WIDTH: usize = 4;
+
+/// For any processor.
+#[derive(Clone, Copy)]
+pub(crate) struct Plain([f64; WIDTH]);
+
+impl Vector for Plain {
+    const FMA: bool = false;
+
+    #[inline(always)]
+    fn splat(value: f64) -> Self {
+        Plain([value; WIDTH])
+    }
+
+    #[inline(always)]
+    fn load(from: &[f64; WIDTH]) -> Self {
+        Plain(*from)
+    }
+
+    #[inline(always)]
+    fn store(self, to: &mut [f64; WIDTH]) {
+        *to = self.0;
+    }
+
+    #[inline(always)]
+    fn minus(self, other: Self) -> Self {
+        Plain(std::array::from_fn(|lane| self.0[lane] - other.0[lane]))
+    }
+
+    #[inline(always)]
+    fn plus(self, other: Self) -> Self {
+        Plain(std::array::from_fn(|lane| self.0[lane] + other.0[lane]))
+    }
+
+    #[inline(always)]
+    fn times(self, other: Self) -> Self {
+        Plain(std::array::from_fn(|lane| self.0[lane] * other.0[lane]))
+    }
+
+    #[inline(always)]
+    fn multiply_add(self, factor: Self, term: Self) -> Self {
+        Plain(std::array::from_fn(|lane| self.0[lane] * factor.0[lane] + term.0[lane]))
+    }
+
+    #[inline(always)]
+    fn smaller(self, own: Self, other: Self, others: Self) -> (Self, Self) {
+        let pick = |yes: [f64; WIDTH], no: [f64; WIDTH]| {
+            Plain(std::array::from_fn(|lane| if self.0[lane] < other.0[lane] { yes[lane] } else { no[lane] }))
+        };
+        (pick(self.0, other.0), pick(own.0, others.0))
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+pub(crate) use avx2::Avx2;
+
+#[cfg(target_arch = "x86_64")]
+mod avx2 {
+    use std::arch::x86_64::*;
+
+    use super::{Vector, WIDTH};
+
+    /// For AVX2 and FMA: only functions with these target features, which a [`super::Simd::Avx2`] guards, may use it.
+    #[derive(Clone, Copy)]
+    pub(crate) struct Avx2(__m256d);
+
+    // SAFETY, of each block here: the type is used only where the processor has the instructions, as it says above, and what is
+    // read and written lies in the array that is borrowed.
+    impl Vector for Avx2 {
+        const FMA: bool = true;
+
+        #[inline(always)]
+        fn splat(value: f64) -> Self {
+            Avx2(unsafe { _mm256_set1_pd(value) })
+        }
+
+        #[inline(always)]
+        fn load(from: &[f64; WIDTH]) -> Self {
+            Avx2(unsafe { _mm256_loadu_pd(from.as_ptr()) })
+        }
+
+        #[inline(always)]
+        fn store(self, to: &mut [f64; WIDTH]) {
+            unsafe { _mm256_storeu_pd(to.as_mut_ptr(), self.0) }
+        }
+
+        #[inline(always)]
+        fn minus(self, other: Self) -> Self {
+            Avx2(unsafe { _mm256_sub_pd(self.0, other.0) })
+        }
+
+        #[inline(always)]
+        fn plus(self, other: Self) -> Self {
+            Avx2(unsafe { _mm256_add_pd(self.0, other.0) })
+        }
+
+        #[inline(always)]
+        fn times(self, other: Self) -> Self {
+            Avx2(unsafe { _mm256_mul_pd(self.0, other.0) })
+        }
+
+        #[inline(always)]
+        fn multiply_add(self, factor: Self, term: Self) -> Self {
+            Avx2(unsafe { _mm256_fmadd_pd(self.0, factor.0, term.0) })
+        }
+
+        #[inline(always)]
+        fn smaller(self, own: Self, other: Self, others: Self) -> (Self, Self) {
+            unsafe {
+                let is = _mm256_cmp_pd::<_CMP_LT_OQ>(self.0, other.0);
+                (Avx2(_mm256_blendv_pd(other.0, self.0, is)), Avx2(_mm256_blendv_pd(others.0, own.0, is)))
+            }
+        }
+    }
+}
+
 /// a b + c, with one rounding where the processor does it in one instruction; a call of the C library is many times slower.
 #[inline(always)]
-pub(crate) fn multiply_add<const FMA: bool>(a: f64, b: f64, c: f64) -> f64 {
-    if FMA { a.mul_add(b, c) } else { a * b + c }
+fn multiply_add<V: Vector>(a: f64, b: f64, c: f64) -> f64 {
+    if V::FMA { a.mul_add(b, c) } else { a * b + c }
 }
 
 /// e^x for x <= 709; 0 for x < -708, where the result would be subnormal. Within 1 unit in the last place.
@@ -48,7 +191,7 @@ pub(crate) fn multiply_add<const FMA: bool>(a: f64, b: f64, c: f64) -> f64 {
 /// e^x = 2^m e^r,    m = round(x / ln 2),    r = x - m ln 2,    |r| <= 0.347,    e^r = sum_{i<=13} r^i / i!
 /// ```
 #[inline(always)]
-pub(crate) fn exp<const FMA: bool>(x: f64) -> f64 {
+pub(crate) fn exp<V: Vector>(x: f64) -> f64 {
     const SMALLEST: f64 = -708.0;
     /// Adding it rounds to an integer, which then stands in the low bits.
     const ROUNDER: f64 = 6755399441055744.0; // 1.5 * 2^52
@@ -56,10 +199,10 @@ pub(crate) fn exp<const FMA: bool>(x: f64) -> f64 {
     const LN_2_HIGH: f64 = f64::from_bits(0x3fe62e42fee00000);
     const LN_2_LOW: f64 = 1.908_214_929_270_587_7e-10;
     let clamped = if x > SMALLEST { x } else { SMALLEST };
-    let rounded = multiply_add::<FMA>(clamped, std::f64::consts::LOG2_E, ROUNDER);
+    let rounded = multiply_add::<V>(clamped, std::f64::consts::LOG2_E, ROUNDER);
     let power = rounded - ROUNDER;
-    let r = multiply_add::<FMA>(power, -LN_2_HIGH, clamped);
-    let r = multiply_add::<FMA>(power, -LN_2_LOW, r);
+    let r = multiply_add::<V>(power, -LN_2_HIGH, clamped);
+    let r = multiply_add::<V>(power, -LN_2_LOW, r);
     const INVERSE_FACTORIALS: [f64; 11] = [
         1.0 / 479001600.0,
         1.0 / 39916800.0,
@@ -75,10 +218,10 @@ pub(crate) fn exp<const FMA: bool>(x: f64) -> f64 {
     ];
     let mut sum = 1.0 / 6227020800.0;
     for coefficient in INVERSE_FACTORIALS {
-        sum = multiply_add::<FMA>(sum, r, coefficient);
+        sum = multiply_add::<V>(sum, r, coefficient);
     }
     // 1 + r + r^2 (...), the largest terms last
-    let sum = multiply_add::<FMA>(sum, r * r, r) + 1.0;
+    let sum = multiply_add::<V>(sum, r * r, r) + 1.0;
     let exponent = f64::from_bits(rounded.to_bits().wrapping_add(1023) << 52);
     if x >= SMALLEST { sum * exponent } else { 0.0 }
 }
@@ -86,8 +229,14 @@ pub(crate) fn exp<const FMA: bool>(x: f64) -> f64 {
 /// The number of samples that a kernel takes at a time.
 pub(crate) const BLOCK: usize = 64;
 
-/// The part of a block whose sums stay in registers.
-pub(crate) const TILE: usize = 16;
+/// A block with one lane for each sample, as vectors.
+pub(crate) type Lanes = [[f64; WIDTH]; BLOCK / WIDTH];
+
+/// Lanes of 0.
+pub(crate) const NOTHING: Lanes = [[0.0; WIDTH]; BLOCK / WIDTH];
+
+/// The vectors of a block whose sums stay in registers side by side.
+pub(crate) const TILE: usize = 4;
 
 /// Turns up to [`BLOCK`] rows of d numbers into d rows of `BLOCK` numbers, one for each sample: lanes. The lanes that are
 /// left over repeat the last sample; whoever sums gives them the weight 0.
@@ -105,6 +254,9 @@ pub(crate) fn transpose(rows: &[f64], dimensions: usize, transposed: &mut [f64])
             let (third, fourth) = rest.split_at_mut(BLOCK);
             for s in 0..BLOCK {
                 let four = &rows[s * dimensions + j..][..4];
+                if j % 8 == 0 {
+                    prefetch(four.as_ptr().wrapping_add(BLOCK * dimensions));
+                }
                 (first[s], second[s], third[s], fourth[s]) = (four[0], four[1], four[2], four[3]);
             }
         }
@@ -123,30 +275,30 @@ pub(crate) fn transpose(rows: &[f64], dimensions: usize, transposed: &mut [f64])
     }
 }
 
-/// sum_s a_s b_s over a block, always in the same order.
+/// Asks for a cache line ahead of its use: of the rows of the next block while this one is computed with. Whether there is one
+/// does not matter, for the address is not read.
 #[inline(always)]
-pub(crate) fn dot<const FMA: bool>(a: &[f64; BLOCK], b: &[f64; BLOCK]) -> f64 {
-    let mut sums = [0.0; TILE];
-    for (a, b) in a.as_chunks::<TILE>().0.iter().zip(b.as_chunks::<TILE>().0) {
-        for s in 0..TILE {
-            sums[s] = multiply_add::<FMA>(a[s], b[s], sums[s]);
-        }
+fn prefetch(address: *const f64) {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: each x86-64 processor has the instruction, and it has no effect but on the caches.
+    unsafe {
+        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        _mm_prefetch::<_MM_HINT_T0>(address.cast());
     }
-    sum(&sums)
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = address;
 }
 
-/// The sum of a tile, in pairs.
+/// sum_s a_s b_s over a block, always in the same order.
 #[inline(always)]
-pub(crate) fn sum(tile: &[f64; TILE]) -> f64 {
-    let mut sums = *tile;
-    let mut width = TILE / 2;
-    while width > 0 {
-        for s in 0..width {
-            sums[s] += sums[s + width];
+pub(crate) fn dot<V: Vector>(a: &Lanes, b: &Lanes) -> f64 {
+    let mut sums = [V::splat(0.0); TILE];
+    for (a, b) in a.as_chunks::<TILE>().0.iter().zip(b.as_chunks::<TILE>().0) {
+        for t in 0..TILE {
+            sums[t] = V::load(&a[t]).multiply_add(V::load(&b[t]), sums[t]);
         }
-        width /= 2;
     }
-    sums[0]
+    (sums[0].plus(sums[2])).plus(sums[1].plus(sums[3])).sum()
 }
 
 #[cfg(test)]
@@ -158,17 +310,33 @@ mod tests {
         (left - right).abs() / (f64::from_bits(right.to_bits() + 1) - right)
     }
 
+    /// Calls `exp` as each path does.
+    fn every_exp(x: f64) -> Vec<f64> {
+        #[cfg(target_arch = "x86_64")]
+        #[target_feature(enable = "avx2,fma")]
+        fn fused(x: f64) -> f64 {
+            exp::<Avx2>(x)
+        }
+        let path = |simd: Simd| match simd {
+            Simd::Portable => exp::<Plain>(x),
+            #[cfg(target_arch = "x86_64")]
+            // SAFETY: this value exists only where the processor has AVX2 and FMA.
+            Simd::Avx2 => unsafe { fused(x) },
+        };
+        Simd::all().into_iter().map(path).collect()
+    }
+
     #[test]
     fn exp_is_within_one_unit_in_the_last_place() {
         let points = (0..400_000).map(|i| -708.0 + f64::from(i) * 0.003_541_7);
         for x in points.filter(|&x| x < 709.0).chain([0.0, -0.0, 1.0, -1e-300, 1e-9, -0.3465735902799726]) {
-            for value in [exp::<false>(x), exp::<true>(x)] {
+            for value in every_exp(x) {
                 let error = ulps(value, x.exp());
                 assert!(error <= 1.0, "exp({x}) = {value}, {error} units from {}", x.exp());
             }
         }
         for x in [-708.5, -1e6, f64::NEG_INFINITY] {
-            assert_eq!((exp::<false>(x), exp::<true>(x)), (0.0, 0.0));
+            assert!(every_exp(x).iter().all(|&value| value == 0.0));
         }
     }
 }

@@ -10,7 +10,8 @@
 //! | 6 | the same | posterior of the parent, weighted by activations | mean, variance and activation of the parent | [`routing::ladder`], [`routing`] |
 //! | 7 | the same, differentiated through all iterations | - | - | [`routing`] |
 //!
-//! Tables of samples are arrays or files: [`data`].
+//! Tables of samples are arrays or files: [`data`]. With the feature `linfa` K-means and the mixture have linfa's traits.
+//!
 //! Figures of all of it are drawn by [`plot`], those of the notebooks listed in [`gallery`]; errors are in [`error`].
 
 pub mod coin;
@@ -24,6 +25,11 @@ mod lanes;
 mod parallel;
 pub mod plot;
 pub mod routing;
+#[cfg(feature = "linfa")]
+pub mod with_linfa;
+
+/// The arrays of the whole interface. A notebook's type inference finds the names of their types here.
+pub use ndarray;
 
 /// What a notebook's first line brings in: `use em_routing::prelude::*;`.
 ///
@@ -38,7 +44,8 @@ pub mod prelude {
     pub use crate::kmeans::{KMeans, KMeansOptions, KMeansStart};
     pub use crate::plot::{self, Figure, Table};
     pub use crate::routing::{
-        self, CapsuleLayer, Capsules, Reach, Routing, RoutingInput, RoutingOptions, Schedule,
+        self, CapsuleLayer, Capsules, Competition, CostScale, LadderOptions, Parents, Reach, Routing,
+        RoutingInput, RoutingOptions, Schedule, ladder,
     };
-    pub use ndarray::{Array1, Array2, array};
+    pub use ndarray::{Array1, Array2, Array3, Array4, Axis, array, s};
 }

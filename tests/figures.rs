@@ -2,7 +2,7 @@
 
 use em_routing::error::Error;
 use em_routing::gallery::{self, FIGURES};
-use em_routing::plot::{self, Figure};
+use em_routing::plot::{self, Clustering, Figure, Objective, StartGrid};
 use em_routing::prelude::*;
 
 /// Each tag that opens is closed in its order, attributes are quoted, and `<` and `&` stand for nothing else.
@@ -180,6 +180,131 @@ fn other_data_than_the_blogs_draws_too() {
         &plot::minimiser_path(&certain, &[0, 1], &certain.minimise_known(&[0, 1], &[0.5, 0.5]).unwrap())
             .unwrap(),
     );
+}
+
+#[test]
+fn the_kmeans_animation_has_two_frames_an_iteration_and_writes_what_stays_once() {
+    let (samples, _) = data::five_blobs(200, 1);
+    let fit = gallery::crowded_fit(&samples).unwrap();
+    assert!(fit.converged && fit.iterations() > 3);
+    let short = Fit { trace: fit.trace[..4].to_vec(), converged: false };
+    let svg = plot::kmeans_animation(&samples, &short).unwrap().svg().to_string();
+    assert_eq!(svg.matches("<g id=\"f").count(), 7);
+    assert!(svg.contains("the fit stopped here") && svg.contains("each centroid to the mean"));
+    // 200 discs; those that move to another cluster are in each of the frames.
+    let discs = svg.matches("h0").count();
+    assert!(discs < 200 * 7, "{discs}");
+}
+
+#[test]
+fn the_atlas_has_a_cell_for_each_start_and_counts_them() {
+    let grid = StartGrid { x_title: "a", x_range: (0.0, 3.0), y_title: "b", y_range: (0.0, 2.0), columns: 3 };
+    assert_eq!(grid.starts(2), [(0.5, 0.5), (1.5, 0.5), (2.5, 0.5), (0.5, 1.5), (1.5, 1.5), (2.5, 1.5)]);
+    let fit = |objective| Fit { trace: vec![Step { model: (), objective }], converged: true };
+    let fits: Vec<Fit<()>> = [-1.0, -1.5, -3.0, -1.0, -9.0, -9.2].map(fit).into();
+    let figure = plot::atlas(&fits, grid, None, Objective::LogLikelihood, 0.6).unwrap();
+    assert_sound(&figure);
+    for words in ["3 of 6 starts", "1 of 6 starts", "2 of 6 starts"] {
+        assert!(figure.svg().contains(words), "{words}: {}", figure.alt());
+    }
+    assert!(matches!(
+        plot::atlas(&fits[..5], grid, None, Objective::Inertia, 0.0),
+        Err(Error::Length { expected: 6, found: 5, .. })
+    ));
+    assert!(plot::atlas(&fits, grid, None, Objective::Inertia, f64::NAN).is_err());
+    assert!(plot::atlas::<()>(&[], grid, None, Objective::Inertia, 0.0).is_err());
+    let none = StartGrid { columns: 0, ..grid };
+    assert!(plot::atlas(&fits, none, None, Objective::Inertia, 0.0).is_err());
+    let flat = StartGrid { x_range: (1.0, 1.0), ..grid };
+    assert!(matches!(plot::atlas(&fits, flat, None, Objective::Inertia, 0.0), Err(Error::Drawing { .. })));
+}
+
+#[test]
+fn clusters_and_mixtures_of_bad_input_are_errors() {
+    let plane = array![[0.0, 1.0], [2.0, 3.0], [4.0, 1.0]];
+    let space = array![[0.0, 1.0, 2.0], [2.0, 3.0, 4.0]];
+    let holed = array![[0.0, 1.0], [f64::NAN, 3.0]];
+    let names = ["a", "b"];
+    assert!(matches!(plot::pair_plot(&plane, &names, &[0, 1], &[]), Err(Error::Length { found: 2, .. })));
+    assert!(matches!(plot::pair_plot(&plane, &["a"], &[0, 1, 0], &[]), Err(Error::Length { found: 1, .. })));
+    assert!(matches!(plot::pair_plot(&plane, &names, &[0, 1, 0], &["x"]), Err(Error::Length { .. })));
+    assert!(matches!(
+        plot::pair_plot(&plane, &names, &[0, usize::MAX, 0], &[]),
+        Err(Error::Cluster { index: 1, .. })
+    ));
+    assert!(matches!(plot::pair_plot(&holed, &names, &[0, 1], &[]), Err(Error::NonFinite { row: 1, .. })));
+    assert!(matches!(plot::pair_plot(&Array2::zeros((0, 2)), &names, &[], &[]), Err(Error::Empty { .. })));
+    let wide = Array2::zeros((2, 9));
+    assert!(matches!(plot::pair_plot(&wide, &["a"; 9], &[0, 0], &[]), Err(Error::Setting { .. })));
+
+    let kmeans = |data: &Array2<f64>| KMeans::fit(data, &KMeansOptions { clusters: 2, ..Default::default() });
+    let fit = kmeans(&plane).unwrap();
+    assert!(matches!(plot::kmeans_animation(&holed, &fit), Err(Error::NonFinite { .. })));
+    assert!(matches!(plot::kmeans_animation(&space, &fit), Err(Error::Length { found: 3, .. })));
+    assert!(plot::kmeans_animation(&plane, &kmeans(&space).unwrap()).is_err());
+
+    let round = Gmm::standard(array![[0.0, 0.0]], Covariance::Spherical);
+    let solid = Gmm::standard(array![[0.0, 0.0, 0.0]], Covariance::Full);
+    assert!(plot::mixture_contours(&plane, &solid, (0.0, 1.0), (0.0, 1.0)).is_err());
+    assert!(plot::mixture_contours(&plane, &round, (1.0, 0.0), (0.0, 1.0)).is_err());
+    assert!(plot::mixture_contours(&plane, &round, (0.0, f64::NAN), (0.0, 1.0)).is_err());
+
+    let one = Clustering { title: "one", labels: &[0, 1, 1], kmeans: None, mixture: None };
+    assert!(matches!(plot::clusterings(&plane, &[]), Err(Error::Empty { .. })));
+    assert!(matches!(plot::clusterings(&plane, &[one; 5]), Err(Error::Setting { .. })));
+    assert!(plot::clusterings(&plane, &[Clustering { labels: &[0], ..one }]).is_err());
+    assert!(plot::clusterings(&plane, &[Clustering { mixture: Some(&solid), ..one }]).is_err());
+
+    assert!(plot::elbow(&[], &[], "cm²").is_err());
+    assert!(plot::elbow(&[1, 2], &[1.0], "cm²").is_err());
+    assert!(plot::elbow(&[2, 2], &[1.0, 2.0], "cm²").is_err());
+    assert!(plot::elbow(&[1, 2], &[1.0, f64::INFINITY], "cm²").is_err());
+    assert!(plot::criterion_curve("c", &[1], &[], true).is_err());
+    assert!(plot::objective_trace::<()>(&[], &[], Objective::Inertia).is_err());
+    assert!(plot::objective_trace(&[&fit], &["a", "b"], Objective::Inertia).is_err());
+}
+
+#[test]
+fn clusters_and_mixtures_of_odd_data_draw_too() {
+    // One sample; equal samples; a column that is constant; a fit without iterations; very different units.
+    let single = array![[3.0, -2.0]];
+    let equal = Array2::from_elem((6, 2), 1e6);
+    let flat = Array2::from_shape_fn((40, 2), |(i, j)| if j == 0 { i as f64 * 1e-6 } else { 5e4 });
+    let skewed =
+        Array2::from_shape_fn((60, 2), |(i, j)| if j == 0 { (i % 7) as f64 } else { 1e5 * (i % 11) as f64 });
+    for samples in [&single, &equal, &flat, &skewed] {
+        let clusters = samples.nrows().min(3);
+        let options = KMeansOptions { clusters, start: KMeansStart::RandomPoints, ..Default::default() };
+        let fit = KMeans::fit(samples, &options).unwrap();
+        let labels = fit.model().predict(samples).unwrap();
+        assert_sound(&plot::kmeans_animation(samples, &fit).unwrap());
+        assert_sound(&plot::pair_plot(samples, &["a", "b"], &labels, &[]).unwrap());
+        assert_sound(&plot::objective_trace(&[&fit, &fit], &[], Objective::Inertia).unwrap());
+        let panel =
+            Clustering { title: "K-means", labels: &labels, kmeans: Some(fit.model()), mixture: None };
+        assert_sound(&plot::clusterings(samples, &[panel, panel]).unwrap());
+        let options = GmmOptions { components: clusters, regularisation: 1e-3, ..Default::default() };
+        let fit = Gmm::fit(samples, &options).unwrap();
+        assert_sound(&plot::mixture_animation(samples, &fit).unwrap());
+        assert_sound(&plot::mixture_contours(samples, fit.model(), (-4.0, 4.0), (-3.0, 3.0)).unwrap());
+        let criteria = fit.model().criteria(samples).unwrap();
+        assert_sound(&plot::information_criteria(&[clusters], &[criteria]).unwrap());
+    }
+    // Many samples, many clusters, many columns: still within the sizes.
+    let (many, labels) = data::five_blobs(6_000, 4);
+    let fits = gallery::kmeans_runs(&many, 12, KMeansStart::PlusPlus, 2).unwrap();
+    assert_sound(&plot::kmeans_animation(&many, &fits[0]).unwrap());
+    let names = ["k-means++", "k-means++"];
+    assert_sound(&plot::objective_trace(&[&fits[0], &fits[1]], &names, Objective::Inertia).unwrap());
+    let options =
+        GmmOptions { components: 9, stop: Stop { max_iterations: 30, tolerance: 0.0 }, ..Default::default() };
+    let mixture = Gmm::fit(&many, &options).unwrap();
+    assert_sound(&plot::mixture_animation(&many, &mixture).unwrap());
+    assert_sound(&plot::mixture_contours(&many, mixture.model(), (-8.0, 8.0), (-8.0, 8.0)).unwrap());
+    let panel = Clustering { title: "drawn", labels: &labels, kmeans: None, mixture: Some(mixture.model()) };
+    assert_sound(&plot::clusterings(&many, &[panel; 4]).unwrap());
+    let wide = Array2::from_shape_fn((3000, 8), |(i, j)| many[(i + 13 * j, j % 2)]);
+    assert_sound(&plot::pair_plot(&wide, &["a"; 8], &labels[..3000], &[]).unwrap());
 }
 
 #[test]

@@ -41,11 +41,11 @@ pub fn five_blobs(samples: usize, seed: u64) -> (Array2<f64>, Vec<usize>) {
 pub fn three_stripes(samples: usize, seed: u64) -> (Array2<f64>, Vec<usize>) {
     let mut covariances = Array3::zeros((3, 2, 2));
     for mut covariance in covariances.outer_iter_mut() {
-        covariance.assign(&array![[7.0, 3.2], [3.2, 1.75]]);
+        covariance.assign(&array![[4.2, 3.7], [3.7, 3.6]]);
     }
     let model = Gmm {
         weights: Array1::from_elem(3, 1.0 / 3.0),
-        means: array![[-1.4, 2.6], [0.0, 0.0], [1.4, -2.6]],
+        means: array![[-1.6, 1.6], [0.0, 0.0], [1.6, -1.6]],
         covariances: Covariances::Full(covariances),
     };
     stratified(&model, &shares(samples, 3), seed)

@@ -79,8 +79,10 @@ pub(crate) struct Survey {
 }
 
 impl Survey {
-    /// Numbers beyond this have squares whose sums may not fit.
-    pub(crate) const LARGEST: f64 = 1e140;
+    /// Whether the squares of such numbers, and their sums, are finite.
+    pub(crate) fn fits(value: f64) -> bool {
+        value.abs() <= 1e130
+    }
 
     /// # Errors
     ///
@@ -105,18 +107,12 @@ impl Survey {
                 for row in rows.chunks_exact(dimensions) {
                     sums.iter_mut().zip(row).for_each(|(sum, value)| *sum += value);
                 }
-                // NaN and infinity stay in a sum, so one look at the sums clears the chunk; only where it doesn't, each
-                // number is looked at.
-                let largest = rows.iter().fold(0.0, |largest: f64, value| largest.max(value.abs()));
-                if !(largest <= Survey::LARGEST) || sums.iter().any(|sum| !sum.is_finite()) {
-                    let bad = rows.iter().position(|value| !(value.abs() <= Survey::LARGEST));
-                    if let Some(index) = bad {
-                        let (row, column) = (first + index / dimensions, index % dimensions);
-                        return Err(match rows[index] {
-                            value if value.is_finite() => Error::Magnitude { row, column, value },
-                            value => Error::NonFinite { row, column, value },
-                        });
-                    }
+                if let Some(index) = rows.iter().position(|&value| !Survey::fits(value)) {
+                    let (row, column) = (first + index / dimensions, index % dimensions);
+                    return Err(match rows[index] {
+                        value if value.is_finite() => Error::Magnitude { row, column, value },
+                        value => Error::NonFinite { row, column, value },
+                    });
                 }
                 Ok(sums)
             },

@@ -21,8 +21,20 @@ pub(super) fn iris_species() -> Result<Figure> {
 pub(super) fn iris_pairs() -> Result<Figure> {
     let flowers = iris::measurements();
     let fit = KMeans::fit(&flowers, &KMeansOptions { clusters: 3, restarts: 5, ..Default::default() })?;
-    let labels = fit.model().predict(&flowers)?;
+    let labels = in_order_of_appearance(&fit.model().predict(&flowers)?);
     Ok(plot::pair_plot(&flowers, &IRIS_AXES, &labels, &[])?.named("iris-pairs"))
+}
+
+/// The labels renumbered: the cluster of the first sample is 0, the next one that appears is 1, and so on.
+pub fn in_order_of_appearance(labels: &[usize]) -> Vec<usize> {
+    let mut seen: Vec<usize> = Vec::new();
+    let mut renumbered = |label: usize| {
+        seen.iter().position(|&other| other == label).unwrap_or_else(|| {
+            seen.push(label);
+            seen.len() - 1
+        })
+    };
+    labels.iter().map(|&label| renumbered(label)).collect()
 }
 
 pub(super) fn kmeans_animation() -> Result<Figure> {
@@ -80,18 +92,18 @@ pub fn kmeans_runs(
 }
 
 pub(super) fn kmeans_atlas() -> Result<Figure> {
-    let (samples, _) = data::five_blobs(120, 1);
-    let fixed = array![[-4.0, -2.5], [-3.6, 3.2], [-2.6, 2.2], [4.0, -3.0]];
+    let (samples, _) = data::five_blobs(100, 1);
+    let fixed = array![[-3.6, 3.2], [0.2, 0.3]];
     let grid = StartGrid {
-        x_title: "first coordinate of the fifth centroid's start",
+        x_title: "x_1 of the third centroid's start",
         x_range: (-7.0, 7.0),
-        y_title: "second coordinate of the fifth centroid's start",
+        y_title: "x_2 of the third centroid's start",
         y_range: (-6.5, 6.5),
-        columns: 42,
+        columns: 56,
     };
-    let fits = kmeans_from_grid(&samples, &fixed, &grid, 39)?;
+    let fits = kmeans_from_grid(&samples, &fixed, &grid, 52)?;
     let ground = AtlasGround { samples: &samples, fixed: &fixed };
-    Ok(plot::atlas(&fits, grid, Some(ground), Objective::Inertia)?.named("kmeans-atlas"))
+    Ok(plot::atlas(&fits, grid, Some(ground), Objective::Inertia, 3.0)?.named("kmeans-atlas"))
 }
 
 /// K-means from each start of a grid: the `fixed` centroids (m x 2) and one more at each of the grid's places.
@@ -132,8 +144,8 @@ pub(super) fn kmeans_failure() -> Result<Figure> {
     Ok(plot::clusterings(&samples, &panels)?.named("kmeans-failure"))
 }
 
-/// EM on the blog post's data ([`data::two_gaussians`]) from a poor start: means (-4, 6) and (2, -4), equal weights, unit
-/// covariances; no regularisation, so the log-likelihood never falls.
+/// EM on the blog post's data ([`data::two_gaussians`]) from a poor start: means (0.3, 0.7) and (0.9, 0.2), equal
+/// weights, unit covariances; no regularisation, so the log-likelihood never falls.
 ///
 /// # Errors
 ///
@@ -141,7 +153,7 @@ pub(super) fn kmeans_failure() -> Result<Figure> {
 pub fn blog_mixture_fit(samples: &Array2<f64>) -> Result<Fit<Gmm>> {
     let start = Gmm {
         weights: array![0.5, 0.5],
-        means: array![[0.9, 0.2], [0.3, 0.7]],
+        means: array![[0.3, 0.7], [0.9, 0.2]],
         covariances: Covariances::Full(array![[[1.0, 0.0], [0.0, 1.0]], [[1.0, 0.0], [0.0, 1.0]]]),
     };
     Gmm::fit(samples, &GmmOptions { components: 2, start: GmmStart::Given(start), ..mixture_options() })

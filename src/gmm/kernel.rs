@@ -1,10 +1,9 @@
 //! The two inner loops, a block of samples at a time with one lane for each sample: log-densities and responsibilities, and
 //! the weighted sums of products.
 
-use crate::lanes::{BLOCK, Simd, TILE, dot, exp, multiply_add, sum, transpose};
-
-/// A block with one lane for each sample.
-type Lanes = [f64; BLOCK];
+#[cfg(target_arch = "x86_64")]
+use crate::lanes::Avx2;
+use crate::lanes::{BLOCK, Lanes, NOTHING, Plain, Simd, TILE, Vector, WIDTH, dot, exp, transpose};
 
 /// A model made ready for the E-step.
 #[derive(Debug, Clone)]
@@ -31,27 +30,45 @@ pub(super) enum Whitening {
 pub(super) struct Workspace {
     /// The block, d lanes.
     x: Vec<Lanes>,
+    /// The vectors of each lane that hold samples.
+    vectors: usize,
     /// x - mu of one component, times the root of its weights in the M-step; then lanes of 0 up to a multiple of 4.
     shifted: Vec<Lanes>,
     /// log pi_k p(x | k), then the responsibilities; k lanes.
-    pub(super) responsibilities: Vec<Lanes>,
+    responsibilities: Vec<Lanes>,
     /// log p(x).
-    pub(super) log_density: Lanes,
+    log_density: Lanes,
 }
 
 impl Workspace {
     pub(super) fn new(components: usize, dimensions: usize) -> Workspace {
         Workspace {
-            x: vec![[0.0; BLOCK]; dimensions],
-            shifted: vec![[0.0; BLOCK]; dimensions.next_multiple_of(ROWS)],
-            responsibilities: vec![[0.0; BLOCK]; components],
-            log_density: [0.0; BLOCK],
+            x: vec![NOTHING; dimensions],
+            vectors: 0,
+            shifted: vec![NOTHING; dimensions.next_multiple_of(ROWS)],
+            responsibilities: vec![NOTHING; components],
+            log_density: NOTHING,
         }
     }
 
     /// Takes up to `BLOCK` rows; the lanes that are left over repeat the last of them.
     pub(super) fn load(&mut self, rows: &[f64]) {
-        transpose(rows, self.x.len(), self.x.as_flattened_mut());
+        self.vectors = (rows.len() / self.x.len()).div_ceil(WIDTH);
+        transpose(rows, self.x.len(), self.x.as_flattened_mut().as_flattened_mut());
+    }
+
+    /// log p(x) of each sample.
+    pub(super) fn log_density(&self) -> &[f64] {
+        self.log_density.as_flattened()
+    }
+
+    /// r_k of each sample.
+    pub(super) fn responsibilities(&self, component: usize) -> &[f64] {
+        self.responsibilities[component].as_flattened()
+    }
+
+    pub(super) fn responsibilities_mut(&mut self, component: usize) -> &mut [f64] {
+        self.responsibilities[component].as_flattened_mut()
     }
 }
 
@@ -73,14 +90,14 @@ pub(super) fn expectation(simd: Simd, model: &Prepared, space: &mut Workspace) {
         #[cfg(target_arch = "x86_64")]
         // SAFETY: this value exists only where the processor has AVX2 and FMA.
         Simd::Avx2 => unsafe { expectation_avx2(model, space) },
-        Simd::Portable => expectation_body::<false>(model, space),
+        Simd::Portable => expectation_body::<Plain>(model, space),
     }
 }
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2,fma")]
 fn expectation_avx2(model: &Prepared, space: &mut Workspace) {
-    expectation_body::<true>(model, space);
+    expectation_body::<Avx2>(model, space);
 }
 
 /// Adds the loaded block to the sums of a component, with the weight of each sample times its responsibility.
@@ -96,7 +113,7 @@ pub(super) fn accumulate(
         #[cfg(target_arch = "x86_64")]
         // SAFETY: this value exists only where the processor has AVX2 and FMA.
         Simd::Avx2 => unsafe { accumulate_avx2(component, origin, sample_weights, space, sums) },
-        Simd::Portable => accumulate_body::<false>(component, origin, sample_weights, space, sums),
+        Simd::Portable => accumulate_body::<Plain>(component, origin, sample_weights, space, sums),
     }
 }
 
@@ -109,12 +126,7 @@ fn accumulate_avx2(
     space: &mut Workspace,
     sums: Sums,
 ) {
-    accumulate_body::<true>(component, origin, sample_weights, space, sums);
-}
-
-#[inline(always)]
-fn tile_of(lanes: &Lanes, tile: usize) -> &[f64; TILE] {
-    &lanes.as_chunks().0[tile]
+    accumulate_body::<Avx2>(component, origin, sample_weights, space, sums);
 }
 
 /// ```text
@@ -122,115 +134,124 @@ fn tile_of(lanes: &Lanes, tile: usize) -> &[f64; TILE] {
 /// r_k = exp(log pi_k p(x | k) - log p(x)),      log p(x) = log sum_k pi_k p(x | k)
 /// ```
 #[inline(always)]
-fn expectation_body<const FMA: bool>(model: &Prepared, space: &mut Workspace) {
+fn expectation_body<V: Vector>(model: &Prepared, space: &mut Workspace) {
     let d = model.dimensions;
     for component in 0..model.components {
         let mean = &model.means[component * d..][..d];
         let constant = model.log_constants[component];
-        match &model.whitening {
-            Whitening::Full(inverse_factors) => {
-                for ((z, x), &mean) in space.shifted.iter_mut().zip(&space.x).zip(mean) {
-                    for s in 0..BLOCK {
-                        z[s] = x[s] - mean;
-                    }
-                }
-                let w = &inverse_factors[component * d * d..][..d * d];
-                for tile in 0..BLOCK / TILE {
-                    let square = full_square::<FMA>(w, &space.shifted[..d], tile);
-                    write_log_joint(&mut space.responsibilities[component], tile, &square, constant);
+        if let Whitening::Full(_) = model.whitening {
+            for ((z, x), &mean) in space.shifted.iter_mut().zip(&space.x).zip(mean) {
+                for (z, x) in z.as_flattened_mut().iter_mut().zip(x.as_flattened()) {
+                    *z = x - mean;
                 }
             }
-            Whitening::Diagonal(inverse_deviations) => {
-                let inverse = &inverse_deviations[component * d..][..d];
-                for tile in 0..BLOCK / TILE {
-                    let mut square = [0.0; TILE];
-                    for ((x, &mean), &inverse) in space.x.iter().zip(mean).zip(inverse) {
-                        let x = tile_of(x, tile);
-                        for s in 0..TILE {
-                            let y = (x[s] - mean) * inverse;
-                            square[s] = multiply_add::<FMA>(y, y, square[s]);
-                        }
-                    }
-                    write_log_joint(&mut space.responsibilities[component], tile, &square, constant);
+        }
+        for tile in 0..BLOCK / (TILE * WIDTH) {
+            let square = match &model.whitening {
+                Whitening::Full(w) => {
+                    full_square::<V>(&w[component * d * d..][..d * d], &space.shifted[..d], tile)
+                }
+                Whitening::Diagonal(w) => {
+                    diagonal_square::<V>(&w[component * d..][..d], mean, &space.x, tile)
+                }
+            };
+            let joint = &mut space.responsibilities[component].as_chunks_mut::<TILE>().0[tile];
+            for t in 0..TILE {
+                square[t].store(&mut joint[t]);
+                for joint in &mut joint[t] {
+                    // A square that does not fit (or is NaN, since its parts don't) is a density of 0.
+                    *joint = if *joint < f64::INFINITY { constant - 0.5 * *joint } else { f64::NEG_INFINITY };
                 }
             }
         }
     }
-    normalise::<FMA>(&mut space.responsibilities, &mut space.log_density);
+    normalise::<V>(&mut space.responsibilities, &mut space.log_density);
+}
+
+/// The vectors of a tile of some lanes.
+#[inline(always)]
+fn tile_of<V: Vector>(lanes: &Lanes, tile: usize) -> [V; TILE] {
+    let tile = &lanes.as_chunks::<TILE>().0[tile];
+    [V::load(&tile[0]), V::load(&tile[1]), V::load(&tile[2]), V::load(&tile[3])]
 }
 
 /// |W z|^2 of a tile. Two rows of W at a time: what is loaded of z serves twice, and eight sums run side by side.
 #[inline(always)]
-fn full_square<const FMA: bool>(w: &[f64], z: &[Lanes], tile: usize) -> [f64; TILE] {
+fn full_square<V: Vector>(w: &[f64], z: &[Lanes], tile: usize) -> [V; TILE] {
     let d = z.len();
-    let mut square = [0.0; TILE];
+    let mut square = [V::splat(0.0); TILE];
     let mut i = 0;
     while i + 1 < d {
         let (upper, lower) = (&w[i * d..][..i + 1], &w[(i + 1) * d..][..i + 2]);
-        let (mut y, mut next) = ([0.0; TILE], [0.0; TILE]);
+        let (mut y, mut next) = ([V::splat(0.0); TILE], [V::splat(0.0); TILE]);
         for ((z, &upper), &lower) in z.iter().zip(upper).zip(lower) {
-            let z = tile_of(z, tile);
-            for s in 0..TILE {
-                y[s] = multiply_add::<FMA>(upper, z[s], y[s]);
-                next[s] = multiply_add::<FMA>(lower, z[s], next[s]);
+            let (z, upper, lower) = (tile_of::<V>(z, tile), V::splat(upper), V::splat(lower));
+            for t in 0..TILE {
+                y[t] = upper.multiply_add(z[t], y[t]);
+                next[t] = lower.multiply_add(z[t], next[t]);
             }
         }
-        let last = tile_of(&z[i + 1], tile);
-        for s in 0..TILE {
-            next[s] = multiply_add::<FMA>(lower[i + 1], last[s], next[s]);
-            square[s] = multiply_add::<FMA>(y[s], y[s], square[s]);
-            square[s] = multiply_add::<FMA>(next[s], next[s], square[s]);
+        let (z, last) = (tile_of::<V>(&z[i + 1], tile), V::splat(lower[i + 1]));
+        for t in 0..TILE {
+            next[t] = last.multiply_add(z[t], next[t]);
+            square[t] = y[t].multiply_add(y[t], square[t]);
+            square[t] = next[t].multiply_add(next[t], square[t]);
         }
         i += 2;
     }
     if i < d {
-        let row = &w[i * d..][..d];
-        let mut y = [0.0; TILE];
-        for (z, &w) in z.iter().zip(row) {
-            let z = tile_of(z, tile);
-            for s in 0..TILE {
-                y[s] = multiply_add::<FMA>(w, z[s], y[s]);
+        let mut y = [V::splat(0.0); TILE];
+        for (z, &w) in z.iter().zip(&w[i * d..]) {
+            let (z, w) = (tile_of::<V>(z, tile), V::splat(w));
+            for t in 0..TILE {
+                y[t] = w.multiply_add(z[t], y[t]);
             }
         }
-        for s in 0..TILE {
-            square[s] = multiply_add::<FMA>(y[s], y[s], square[s]);
+        for t in 0..TILE {
+            square[t] = y[t].multiply_add(y[t], square[t]);
         }
     }
     square
 }
 
+/// sum_j ((x_j - mu_j) / sigma_j)^2 of a tile.
 #[inline(always)]
-fn write_log_joint(joint: &mut Lanes, tile: usize, square: &[f64; TILE], constant: f64) {
-    let joint = &mut joint.as_chunks_mut::<TILE>().0[tile];
-    for s in 0..TILE {
-        // A square that does not fit (or is NaN, since its parts don't) is a density of 0.
-        joint[s] = if square[s] < f64::INFINITY { constant - 0.5 * square[s] } else { f64::NEG_INFINITY };
+fn diagonal_square<V: Vector>(w: &[f64], mean: &[f64], x: &[Lanes], tile: usize) -> [V; TILE] {
+    let mut square = [V::splat(0.0); TILE];
+    for ((x, &mean), &w) in x.iter().zip(mean).zip(w) {
+        let (x, mean, w) = (tile_of::<V>(x, tile), V::splat(mean), V::splat(w));
+        for t in 0..TILE {
+            let y = x[t].minus(mean).times(w);
+            square[t] = y.multiply_add(y, square[t]);
+        }
     }
+    square
 }
 
 /// Log-sum-exp: with the largest term taken out, neither all terms underflow nor does one overflow.
 #[inline(always)]
-fn normalise<const FMA: bool>(joint: &mut [Lanes], log_density: &mut Lanes) {
+fn normalise<V: Vector>(joint: &mut [Lanes], log_density: &mut Lanes) {
+    let log_density = log_density.as_flattened_mut();
     let mut largest = [f64::NEG_INFINITY; BLOCK];
     for joint in joint.iter() {
-        for s in 0..BLOCK {
-            largest[s] = if joint[s] > largest[s] { joint[s] } else { largest[s] };
+        for (largest, &joint) in largest.iter_mut().zip(joint.as_flattened()) {
+            *largest = if joint > *largest { joint } else { *largest };
         }
     }
     let mut total = [0.0; BLOCK];
     for joint in joint.iter_mut() {
-        for s in 0..BLOCK {
-            joint[s] = exp::<FMA>(joint[s] - largest[s]);
-            total[s] += joint[s];
+        for ((joint, &largest), total) in joint.as_flattened_mut().iter_mut().zip(&largest).zip(&mut total) {
+            *joint = exp::<V>(*joint - largest);
+            *total += *joint;
         }
     }
-    for s in 0..BLOCK {
-        log_density[s] = largest[s] + total[s].ln();
-        total[s] = 1.0 / total[s];
+    for ((log_density, largest), total) in log_density.iter_mut().zip(largest).zip(&mut total) {
+        *log_density = largest + total.ln();
+        *total = 1.0 / *total;
     }
     for joint in joint.iter_mut() {
-        for s in 0..BLOCK {
-            joint[s] *= total[s];
+        for (joint, total) in joint.as_flattened_mut().iter_mut().zip(&total) {
+            *joint *= total;
         }
     }
 }
@@ -238,11 +259,9 @@ fn normalise<const FMA: bool>(joint: &mut [Lanes], log_density: &mut Lanes) {
 /// Rows and columns of the products that are summed side by side in registers.
 const ROWS: usize = 4;
 const COLUMNS: usize = 2;
-/// Lanes of each of these sums.
-const WIDTH: usize = 4;
 
 #[inline(always)]
-fn accumulate_body<const FMA: bool>(
+fn accumulate_body<V: Vector>(
     component: usize,
     origin: &[f64],
     sample_weights: &Lanes,
@@ -250,35 +269,29 @@ fn accumulate_body<const FMA: bool>(
     sums: Sums,
 ) {
     let d = origin.len();
-    let mut weight = [0.0; BLOCK];
-    let mut root = [0.0; BLOCK];
-    let mut tile_sum = [0.0; TILE];
-    for s in 0..BLOCK {
-        weight[s] = sample_weights[s] * space.responsibilities[component][s];
-        root[s] = weight[s].sqrt();
+    let responsibilities = &space.responsibilities[component];
+    *sums.count += dot::<V>(sample_weights, responsibilities);
+    let mut root = NOTHING;
+    let weights = sample_weights.as_flattened().iter().zip(responsibilities.as_flattened());
+    for (root, (weight, responsibility)) in root.as_flattened_mut().iter_mut().zip(weights) {
+        *root = (weight * responsibility).sqrt();
     }
-    for weight in weight.as_chunks::<TILE>().0 {
-        for s in 0..TILE {
-            tile_sum[s] += weight[s];
-        }
-    }
-    *sums.count += sum(&tile_sum);
     // u = sqrt(w) z, so that w z_i z_j = u_i u_j
     for (((u, x), &origin), first) in space.shifted.iter_mut().zip(&space.x).zip(origin).zip(sums.first) {
-        for s in 0..BLOCK {
-            u[s] = root[s] * (x[s] - origin);
+        for ((u, x), root) in u.as_flattened_mut().iter_mut().zip(x.as_flattened()).zip(root.as_flattened()) {
+            *u = root * (x - origin);
         }
-        *first += dot::<FMA>(u, &root);
+        *first += dot::<V>(u, &root);
     }
     if sums.second.len() == d {
         for (u, second) in space.shifted.iter().zip(sums.second) {
-            *second += dot::<FMA>(u, u);
+            *second += dot::<V>(u, u);
         }
         return;
     }
     for rows in (0..d).step_by(ROWS) {
         for columns in (0..rows + ROWS).step_by(COLUMNS) {
-            let products = products::<FMA>(&space.shifted, rows, columns);
+            let products = products::<V>(&space.shifted, space.vectors, rows, columns);
             for (i, products) in (rows..d).zip(products) {
                 for (j, product) in (columns..=i).zip(products) {
                     sums.second[i * (i + 1) / 2 + j] += product;
@@ -290,21 +303,126 @@ fn accumulate_body<const FMA: bool>(
 
 /// sum_s u_is u_js for some i and j.
 #[inline(always)]
-fn products<const FMA: bool>(u: &[Lanes], rows: usize, columns: usize) -> [[f64; COLUMNS]; ROWS] {
-    let (left, right): (&[Lanes; ROWS], &[Lanes; COLUMNS]) = (
-        u[rows..].first_chunk().expect("rows up to a multiple of 4"),
-        u[columns..].first_chunk().expect("columns within them"),
-    );
-    let mut sums = [[[0.0; WIDTH]; COLUMNS]; ROWS];
-    for s in (0..BLOCK).step_by(WIDTH) {
+fn products<V: Vector>(u: &[Lanes], vectors: usize, rows: usize, columns: usize) -> [[f64; COLUMNS]; ROWS] {
+    let left: &[Lanes; ROWS] = u[rows..].first_chunk().expect("rows up to a multiple of 4");
+    let right: &[Lanes; COLUMNS] = u[columns..].first_chunk().expect("columns within them");
+    let mut sums = [[V::splat(0.0); COLUMNS]; ROWS];
+    for s in 0..vectors.min(BLOCK / WIDTH) {
         for i in 0..ROWS {
             for j in 0..COLUMNS {
-                for lane in 0..WIDTH {
-                    sums[i][j][lane] =
-                        multiply_add::<FMA>(left[i][s + lane], right[j][s + lane], sums[i][j][lane]);
+                sums[i][j] = V::load(&left[i][s]).multiply_add(V::load(&right[j][s]), sums[i][j]);
+            }
+        }
+    }
+    sums.map(|row| row.map(V::sum))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn number(i: usize) -> f64 {
+        ((i * 2654435761) % 1009) as f64 / 500.0 - 1.0
+    }
+
+    /// Means in [-1, 1] and whitenings near 1.
+    fn model(components: usize, dimensions: usize, full: bool) -> Prepared {
+        let (k, d) = (components, dimensions);
+        let whitening = if full {
+            Whitening::Full(
+                (0..k * d * d).map(|i| number(i) / 2.0 + f64::from(u8::from(i % (d + 1) == 0))).collect(),
+            )
+        } else {
+            Whitening::Diagonal((0..k * d).map(|i| 1.2 + number(i)).collect())
+        };
+        let means = (0..k * d).map(|i| number(i + 99)).collect();
+        Prepared { components, dimensions, means, whitening, log_constants: (0..k).map(number).collect() }
+    }
+
+    fn close(found: f64, expected: f64) {
+        let error = (found - expected).abs();
+        assert!(error <= 1e-12 * expected.abs().max(1.0), "{found} instead of {expected}");
+    }
+
+    #[test]
+    fn every_path_follows_the_formulas_at_every_remainder() {
+        for simd in Simd::all() {
+            for samples in 1..=67 {
+                for (k, d, full) in
+                    [(1, 1, true), (3, 2, true), (2, 5, true), (5, 7, true), (4, 8, true), (3, 6, false)]
+                {
+                    let model = model(k, d, full);
+                    let rows: Vec<f64> = (0..samples * d).map(|i| number(i + 5)).collect();
+                    for block in rows.chunks(BLOCK * d) {
+                        check(simd, &model, block);
+                    }
                 }
             }
         }
     }
-    sums.map(|row| row.map(|lanes| (lanes[0] + lanes[2]) + (lanes[1] + lanes[3])))
+
+    fn check(simd: Simd, model: &Prepared, rows: &[f64]) {
+        let (k, d) = (model.components, model.dimensions);
+        let samples = rows.len() / d;
+        let mut space = Workspace::new(k, d);
+        // what an earlier block has left must not show
+        space.load(&vec![3.0; BLOCK * d]);
+        expectation(simd, model, &mut space);
+        space.load(rows);
+        expectation(simd, model, &mut space);
+        let mut weights = NOTHING;
+        weights.as_flattened_mut()[..samples].iter_mut().enumerate().for_each(|(s, w)| *w = 0.5 + s as f64);
+        for component in 0..k {
+            let mean = &model.means[component * d..][..d];
+            let log_joint = |row: &[f64], component: usize| -> f64 {
+                let mean = &model.means[component * d..][..d];
+                let z: Vec<f64> = row.iter().zip(mean).map(|(x, m)| x - m).collect();
+                let y = |i: usize| -> f64 {
+                    match &model.whitening {
+                        Whitening::Full(w) => (0..=i).map(|j| w[(component * d + i) * d + j] * z[j]).sum(),
+                        Whitening::Diagonal(w) => w[component * d + i] * z[i],
+                    }
+                };
+                model.log_constants[component] - 0.5 * (0..d).map(|i| y(i) * y(i)).sum::<f64>()
+            };
+            let (mut count, mut first, mut second) = (0.0, vec![0.0; d], vec![0.0; d * (d + 1) / 2]);
+            for (s, row) in rows.chunks(d).enumerate() {
+                let density: f64 = (0..k).map(|component| log_joint(row, component).exp()).sum();
+                let r = log_joint(row, component).exp() / density;
+                close(space.log_density()[s], density.ln());
+                close(space.responsibilities(component)[s], r);
+                let w = r * (0.5 + s as f64);
+                count += w;
+                for i in 0..d {
+                    first[i] += w * (row[i] - mean[i]);
+                    for j in 0..=i {
+                        second[i * (i + 1) / 2 + j] += w * (row[i] - mean[i]) * (row[j] - mean[j]);
+                    }
+                }
+            }
+            for products in [true, false] {
+                let expected: Vec<f64> = match products {
+                    true => second.clone(),
+                    false => (0..d).map(|i| second[i * (i + 3) / 2]).collect(),
+                };
+                let (mut found, mut moments, mut products) = (0.0, vec![0.0; d], vec![0.0; expected.len()]);
+                let sums = Sums { count: &mut found, first: &mut moments, second: &mut products };
+                accumulate(simd, component, mean, &weights, &mut space, sums);
+                close(found, count);
+                moments.iter().zip(&first).for_each(|(&found, &expected)| close(found, expected));
+                products.iter().zip(&expected).for_each(|(&found, &expected)| close(found, expected));
+            }
+        }
+    }
+
+    #[test]
+    fn a_sample_that_is_too_far_is_not_a_number_nor_finite() {
+        let model = model(2, 2, true);
+        for simd in Simd::all() {
+            let mut space = Workspace::new(2, 2);
+            space.load(&[1e200, -1e200]);
+            expectation(simd, &model, &mut space);
+            assert!(!space.log_density()[0].is_finite());
+        }
+    }
 }

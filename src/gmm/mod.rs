@@ -79,13 +79,6 @@ pub enum Covariance {
     Spherical,
 }
 
-impl Covariance {
-    /// Whether products of different columns play a part.
-    fn has_products(self) -> bool {
-        matches!(self, Covariance::Full | Covariance::Tied)
-    }
-}
-
 /// Where the model begins.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub enum GmmStart {
@@ -152,7 +145,7 @@ impl Gmm {
     ///
     /// # Errors
     ///
-    /// No components, more components than samples, a start that does not fit, numbers that are not finite or beyond 1e140, a
+    /// No components, more components than samples, a start that does not fit, numbers that are not finite or beyond 1e130, a
     /// negative regularisation, no restarts, a component that collapses ([`Error::NotPositiveDefinite`]) in each run, a sample
     /// that is impossible under all components, and what reading the data brings.
     pub fn fit(data: &dyn Rows, options: &GmmOptions) -> Result<Fit<Gmm>> {
@@ -161,11 +154,11 @@ impl Gmm {
 
     /// Fits a mixture to samples that count more or less than once: a weight of 2 is the sample twice.
     ///
-    /// The weights (n) must not be negative. K-means, where the start comes from it, does not see them.
+    /// The weights (n) lie between 0 and 1e30. K-means, where the start comes from it, does not see them.
     ///
     /// # Errors
     ///
-    /// As [`Gmm::fit`], and weights that are negative, not finite, all 0, or more or fewer than the samples.
+    /// As [`Gmm::fit`], and weights that are negative, beyond 1e30, all 0, or more or fewer than the samples.
     pub fn fit_weighted(data: &dyn Rows, sample_weights: &[f64], options: &GmmOptions) -> Result<Fit<Gmm>> {
         fit(data, Some(sample_weights), options)
     }
@@ -226,7 +219,11 @@ fn fit(data: &dyn Rows, sample_weights: Option<&[f64]>, options: &GmmOptions) ->
     match &options.start {
         GmmStart::Given(start) => {
             let name = "the start's means";
-            start.check_shape(name, options.components, data.dimensions(), options.covariance)?;
+            start.check_shape(name, options.components, data.dimensions())?;
+            let (expected, found) = (options.covariance, start.covariance_kind());
+            if expected != found {
+                return Err(Error::Kind { expected, found });
+            }
             return run(start.clone());
         }
         GmmStart::Labels(labels) => return run(starts.labels(labels)?),
@@ -342,7 +339,7 @@ fn check_sample_weights(data: &dyn Rows, sample_weights: Option<&[f64]>) -> Resu
         let (expected, found) = (data.samples(), weights.len());
         return Err(Error::Length { name: "sample_weights", expected, found });
     }
-    if let Some(index) = weights.iter().position(|weight| !(0.0..=Survey::LARGEST).contains(weight)) {
+    if let Some(index) = weights.iter().position(|weight| !(0.0..=1e30).contains(weight)) {
         return Err(Error::SampleWeight { index, value: weights[index] });
     }
     match weights.iter().sum::<f64>() {

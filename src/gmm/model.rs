@@ -81,7 +81,9 @@ impl Gmm {
     /// A model that is none (see [`Gmm::new`]), data of other dimensions or that are not finite, a sample that is so far from
     /// all components that its density cannot be told from 0 even as a logarithm, and what reading brings.
     pub fn log_density(&self, data: &dyn Rows) -> Result<Vec<f64>> {
-        self.each_block(data, |all: &mut Vec<f64>, space, samples| all.extend(&space.log_density[..samples]))
+        self.each_block(data, |all: &mut Vec<f64>, space, samples| {
+            all.extend(&space.log_density()[..samples])
+        })
     }
 
     /// log p(x) of all samples together, in nats.
@@ -100,8 +102,9 @@ impl Gmm {
     ///
     /// As [`Gmm::log_density`].
     pub fn responsibilities(&self, data: &dyn Rows) -> Result<Array2<f64>> {
+        let components = self.weights.len();
         let all = self.each_block(data, |all: &mut Vec<f64>, space, samples| {
-            all.extend((0..samples).flat_map(|s| space.responsibilities.iter().map(move |lanes| lanes[s])));
+            all.extend((0..samples).flat_map(|s| (0..components).map(move |k| space.responsibilities(k)[s])));
         })?;
         let shape = (data.samples(), self.weights.len());
         Ok(Array2::from_shape_vec(shape, all).expect("a responsibility for each sample and component"))
@@ -113,10 +116,11 @@ impl Gmm {
     ///
     /// As [`Gmm::log_density`].
     pub fn predict(&self, data: &dyn Rows) -> Result<Vec<usize>> {
+        let components = self.weights.len();
         self.each_block(data, |all: &mut Vec<usize>, space, samples| {
             all.extend((0..samples).map(|s| {
-                let lane = space.responsibilities.iter().map(|lanes| lanes[s]).enumerate();
-                lane.fold((0, 0.0), |best, each| if each.1 > best.1 { each } else { best }).0
+                let each = (0..components).map(|k| (k, space.responsibilities(k)[s]));
+                each.fold((0, 0.0), |best, each| if each.1 > best.1 { each } else { best }).0
             }));
         })
     }
@@ -139,9 +143,10 @@ impl Gmm {
     ///
     /// As [`Gmm::log_density`].
     pub fn criteria(&self, data: &dyn Rows) -> Result<Criteria> {
+        let components = self.weights.len();
         let sums = self.each_block(data, |all: &mut Vec<[f64; 2]>, space, samples| {
-            let log_likelihood = space.log_density[..samples].iter().sum();
-            let terms = space.responsibilities.iter().flat_map(|lanes| &lanes[..samples]);
+            let log_likelihood = space.log_density()[..samples].iter().sum();
+            let terms = (0..components).flat_map(|k| &space.responsibilities(k)[..samples]);
             let entropy = -terms.map(|&r| if r > 0.0 { r * r.ln() } else { 0.0 }).sum::<f64>();
             all.push([log_likelihood, entropy]);
         })?;
@@ -199,16 +204,17 @@ impl Gmm {
         if d == 0 {
             return Err(Error::Empty { what: "columns" });
         }
-        self.check_shape("the means", k, d, self.covariance_kind())?;
+        self.check_shape("the means", k, d)?;
         if let Some(index) = self.weights.iter().position(|weight| !(0.0..=1.0 + 1e-9).contains(weight)) {
             return Err(Error::Probability { name: "weights", index, value: self.weights[index] });
         }
         let sum = self.weights.sum();
-        if !((sum - 1.0).abs() <= 1e-9) {
+        let is_1 = (sum - 1.0).abs() <= 1e-9;
+        if !is_1 {
             return Err(Error::Sum { name: "weights", sum });
         }
-        if let Some(&value) = self.means.iter().find(|value| !(value.abs() <= Survey::LARGEST)) {
-            return Err(Error::Setting { name: "a mean", expected: "within 1e140 of 0", value });
+        if let Some(&value) = self.means.iter().find(|&&value| !Survey::fits(value)) {
+            return Err(Error::Setting { name: "a mean", expected: "within 1e130 of 0", value });
         }
         let singular = |component| Error::NotPositiveDefinite { component };
         let deviation = |component: usize, variance: f64| match 1.0 / variance.sqrt() {
@@ -252,8 +258,8 @@ impl Gmm {
         Ok(Prepared { components: k, dimensions: d, means, whitening, log_constants })
     }
 
-    /// Checks its kind and shapes; `name` is what the means are called.
-    pub(super) fn check_shape(&self, name: &'static str, k: usize, d: usize, kind: Covariance) -> Result<()> {
+    /// Checks its shapes; `name` is what the means are called.
+    pub(super) fn check_shape(&self, name: &'static str, k: usize, d: usize) -> Result<()> {
         let check = |name, expected: &[usize], found: &[usize]| match expected == found {
             true => Ok(()),
             false => Err(Error::Shape { name, expected: expected.to_vec(), found: found.to_vec() }),
@@ -261,17 +267,11 @@ impl Gmm {
         check(name, &[k, d], self.means.shape())?;
         check("the weights", &[k], self.weights.shape())?;
         let name = "the covariances";
-        let expected = match kind {
-            Covariance::Full => vec![k, d, d],
-            Covariance::Tied => vec![d, d],
-            Covariance::Diagonal => vec![k, d],
-            Covariance::Spherical => vec![k],
-        };
         match &self.covariances {
-            Covariances::Full(full) => check(name, &expected, full.shape()),
-            Covariances::Tied(tied) => check(name, &expected, tied.shape()),
-            Covariances::Diagonal(diagonal) => check(name, &expected, diagonal.shape()),
-            Covariances::Spherical(spherical) => check(name, &expected, spherical.shape()),
+            Covariances::Full(full) => check(name, &[k, d, d], full.shape()),
+            Covariances::Tied(tied) => check(name, &[d, d], tied.shape()),
+            Covariances::Diagonal(diagonal) => check(name, &[k, d], diagonal.shape()),
+            Covariances::Spherical(spherical) => check(name, &[k], spherical.shape()),
         }
     }
 
@@ -302,7 +302,7 @@ impl Gmm {
                 let samples = rows.len() / model.dimensions;
                 space.load(rows);
                 expectation(simd, &model, space);
-                if let Some(s) = space.log_density[..samples].iter().position(|log| !log.is_finite()) {
+                if let Some(s) = space.log_density()[..samples].iter().position(|log| !log.is_finite()) {
                     return Err(Error::Impossible { index: first + s });
                 }
                 each(&mut found, space, samples);

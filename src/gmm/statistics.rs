@@ -6,7 +6,7 @@ use super::kernel::{Prepared, Sums, Workspace, accumulate, expectation};
 use super::{Covariance, Covariances, Gmm};
 use crate::data::{RowBuffer, Rows, chunk_count, chunk_range};
 use crate::error::{Error, Result};
-use crate::lanes::{BLOCK, Simd};
+use crate::lanes::{BLOCK, NOTHING, Simd};
 use crate::parallel::merge_in_order;
 
 /// A variance that is smaller than this times the mean square it is the rest of is rounding: the component has no width.
@@ -51,7 +51,7 @@ pub(super) type ChunkResponsibilities<'a> = dyn Fn(usize, &[f64]) -> Result<Arra
 impl GmmStatistics {
     fn new(origins: &Array2<f64>, covariance: Covariance) -> GmmStatistics {
         let (k, d) = origins.dim();
-        let products = if covariance.has_products() { d * (d + 1) / 2 } else { d };
+        let products = GmmStatistics::products(d, covariance);
         GmmStatistics {
             log_likelihood: 0.0,
             effective_counts: Array1::zeros(k),
@@ -61,7 +61,19 @@ impl GmmStatistics {
         }
     }
 
+    /// The number of second moments.
+    fn products(d: usize, covariance: Covariance) -> usize {
+        match covariance {
+            Covariance::Full | Covariance::Tied => d * (d + 1) / 2,
+            Covariance::Diagonal | Covariance::Spherical => d,
+        }
+    }
+
     /// Adds what was found of other samples, with the same model.
+    ///
+    /// # Panics
+    ///
+    /// Where the models differ.
     pub fn merge(&mut self, other: &GmmStatistics) {
         assert_eq!(self.origins, other.origins, "statistics about different origins");
         assert_eq!(self.second_moments.dim(), other.second_moments.dim(), "statistics of different models");
@@ -85,8 +97,15 @@ impl GmmStatistics {
     /// diagonal   sigma_kj^2 = (Sigma_k)_jj
     /// spherical  sigma_k^2  = mean over j of (Sigma_k)_jj
     /// ```
+    ///
+    /// # Panics
+    ///
+    /// Where `before` is not of the shape and kind of the model that the look was taken with.
     pub fn maximisation(&self, before: &Gmm, regularisation: f64) -> Gmm {
         let (k, d) = self.origins.dim();
+        assert_eq!(before.means.dim(), (k, d), "the M-step of another model");
+        let products = GmmStatistics::products(d, before.covariance_kind());
+        assert_eq!(self.second_moments.ncols(), products, "the M-step of another kind of covariance");
         let total = self.effective_counts.sum();
         let vanished = |component: usize| self.vanished(component);
         let mut weights = &self.effective_counts / total;
@@ -143,7 +162,7 @@ impl GmmStatistics {
     }
 
     fn vanished(&self, component: usize) -> bool {
-        !(self.effective_counts[component] > VANISHED * self.effective_counts.sum())
+        self.effective_counts[component] <= VANISHED * self.effective_counts.sum()
     }
 
     /// Whether a component lies so far from its origin that the difference of its moments has lost digits: a second look,
@@ -242,28 +261,30 @@ pub(super) fn look(
             let samples = block.len() / dimensions;
             let first = range.start + index * BLOCK;
             // The lanes that are left over in the last block have the weight 0.
-            let mut weights = [0.0; BLOCK];
+            let mut lanes = NOTHING;
+            let weights = &mut lanes.as_flattened_mut()[..samples];
             match sample_weights {
-                Some(all) => weights[..samples].copy_from_slice(&all[first..first + samples]),
-                None => weights[..samples].fill(1.0),
+                Some(all) => weights.copy_from_slice(&all[first..first + samples]),
+                None => weights.fill(1.0),
             }
             space.load(block);
             match (responsibilities, &given) {
                 (Responsibilities::Model(model), _) => {
                     expectation(simd, model, space);
                     let mut log_likelihood = 0.0;
-                    for s in 0..samples {
-                        if !space.log_density[s].is_finite() {
+                    for (s, (weight, log_density)) in weights.iter().zip(space.log_density()).enumerate() {
+                        if !log_density.is_finite() {
                             return Err(Error::Impossible { index: first + s });
                         }
-                        log_likelihood += weights[s] * space.log_density[s];
+                        log_likelihood += weight * log_density;
                     }
                     sums.log_likelihood += log_likelihood;
                 }
                 (_, Some(given)) => {
-                    for (component, lanes) in space.responsibilities.iter_mut().enumerate() {
-                        let column = given.column(component);
-                        (0..samples).for_each(|s| lanes[s] = column[index * BLOCK + s]);
+                    for component in 0..components {
+                        let given = given.column(component);
+                        let lanes = space.responsibilities_mut(component);
+                        (0..samples).for_each(|s| lanes[s] = given[index * BLOCK + s]);
                     }
                 }
                 (_, None) => unreachable!("responsibilities that no model gives were made above"),
@@ -275,7 +296,7 @@ pub(super) fn look(
                     second: row_mut(&mut sums.second_moments, component),
                 };
                 let origin = &origin_rows[component * dimensions..][..dimensions];
-                accumulate(simd, component, origin, &weights, space, sums);
+                accumulate(simd, component, origin, &lanes, space, sums);
             }
         }
         Ok(sums)

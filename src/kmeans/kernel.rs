@@ -1,20 +1,31 @@
 //! Distances to the nearest centroid, a block of samples at a time.
 
-use crate::lanes::{BLOCK, Simd, TILE, multiply_add, transpose};
+#[cfg(target_arch = "x86_64")]
+use crate::lanes::Avx2;
+use crate::lanes::{Lanes, NOTHING, Plain, Simd, TILE, Vector, transpose};
 
 /// Space for one block, and what is found of it.
 pub(super) struct Workspace {
-    /// The block with one lane for each sample, d x `BLOCK`.
-    transposed: Vec<f64>,
-    /// The squared distance of each sample to its nearest centroid.
-    pub(super) distances: [f64; BLOCK],
+    /// The block, d lanes.
+    x: Vec<Lanes>,
+    distances: Lanes,
     /// The index of this centroid, as a number so that it takes a lane like the distance.
-    pub(super) labels: [f64; BLOCK],
+    labels: Lanes,
 }
 
 impl Workspace {
     pub(super) fn new(dimensions: usize) -> Workspace {
-        Workspace { transposed: vec![0.0; dimensions * BLOCK], distances: [0.0; BLOCK], labels: [0.0; BLOCK] }
+        Workspace { x: vec![NOTHING; dimensions], distances: NOTHING, labels: NOTHING }
+    }
+
+    /// The squared distance of each sample to its nearest centroid.
+    pub(super) fn distances(&self) -> &[f64] {
+        self.distances.as_flattened()
+    }
+
+    /// The index of this centroid.
+    pub(super) fn labels(&self) -> &[f64] {
+        self.labels.as_flattened()
     }
 }
 
@@ -24,14 +35,14 @@ pub(super) fn nearest(simd: Simd, rows: &[f64], dimensions: usize, centroids: &[
         #[cfg(target_arch = "x86_64")]
         // SAFETY: this value exists only where the processor has AVX2 and FMA.
         Simd::Avx2 => unsafe { nearest_avx2(rows, dimensions, centroids, space) },
-        Simd::Portable => nearest_body::<false>(rows, dimensions, centroids, space),
+        Simd::Portable => nearest_body::<Plain>(rows, dimensions, centroids, space),
     }
 }
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2,fma")]
 fn nearest_avx2(rows: &[f64], dimensions: usize, centroids: &[f64], space: &mut Workspace) {
-    nearest_body::<true>(rows, dimensions, centroids, space);
+    nearest_body::<Avx2>(rows, dimensions, centroids, space);
 }
 
 /// ```text
@@ -41,57 +52,61 @@ fn nearest_avx2(rows: &[f64], dimensions: usize, centroids: &[f64], space: &mut 
 /// Written out as |x|^2 - 2 x c + |c|^2 it would take fewer operations, but lose digits where the data lie far from 0, and
 /// ties would be decided by rounding.
 #[inline(always)]
-fn nearest_body<const FMA: bool>(rows: &[f64], dimensions: usize, centroids: &[f64], space: &mut Workspace) {
-    transpose(rows, dimensions, &mut space.transposed);
-    for tile in (0..BLOCK).step_by(TILE) {
-        let mut smallest = [f64::INFINITY; TILE];
-        let mut labels = [0.0; TILE];
-        let mut keep = |distances: &[f64; TILE], label: usize| {
-            let label = label as f64;
-            for s in 0..TILE {
-                let nearer = distances[s] < smallest[s];
-                smallest[s] = if nearer { distances[s] } else { smallest[s] };
-                labels[s] = if nearer { label } else { labels[s] };
-            }
-        };
-        // Two centroids at a time: each sample that is loaded serves twice.
+fn nearest_body<V: Vector>(rows: &[f64], dimensions: usize, centroids: &[f64], space: &mut Workspace) {
+    transpose(rows, dimensions, space.x.as_flattened_mut().as_flattened_mut());
+    let results =
+        space.distances.as_chunks_mut::<TILE>().0.iter_mut().zip(space.labels.as_chunks_mut::<TILE>().0);
+    for (tile, (distances, labels)) in results.enumerate() {
+        let mut smallest = [V::splat(f64::INFINITY); TILE];
+        let mut nearest = [V::splat(0.0); TILE];
+        // Two centroids at a time: each vector that is loaded serves twice, and eight sums run side by side.
         let mut pairs = centroids.chunks_exact(2 * dimensions);
-        let mut label = 0;
+        let mut label = 0.0;
         for pair in &mut pairs {
             let (one, other) = pair.split_at(dimensions);
-            let (mut to_one, mut to_other) = ([0.0; TILE], [0.0; TILE]);
-            for ((lanes, &one), &other) in space.transposed.as_chunks::<BLOCK>().0.iter().zip(one).zip(other)
-            {
-                let x = lanes[tile..].first_chunk::<TILE>().expect("a tile lies within its block");
-                for s in 0..TILE {
-                    let (a, b) = (x[s] - one, x[s] - other);
-                    to_one[s] = multiply_add::<FMA>(a, a, to_one[s]);
-                    to_other[s] = multiply_add::<FMA>(b, b, to_other[s]);
+            let (mut to_one, mut to_other) = ([V::splat(0.0); TILE], [V::splat(0.0); TILE]);
+            for ((x, &one), &other) in space.x.iter().zip(one).zip(other) {
+                let x = &x.as_chunks::<TILE>().0[tile];
+                let (one, other) = (V::splat(one), V::splat(other));
+                for t in 0..TILE {
+                    let x = V::load(&x[t]);
+                    let (a, b) = (x.minus(one), x.minus(other));
+                    to_one[t] = a.multiply_add(a, to_one[t]);
+                    to_other[t] = b.multiply_add(b, to_other[t]);
                 }
             }
-            keep(&to_one, label);
-            keep(&to_other, label + 1);
-            label += 2;
+            let (one, other) = (V::splat(label), V::splat(label + 1.0));
+            for t in 0..TILE {
+                (smallest[t], nearest[t]) = to_one[t].smaller(one, smallest[t], nearest[t]);
+                (smallest[t], nearest[t]) = to_other[t].smaller(other, smallest[t], nearest[t]);
+            }
+            label += 2.0;
         }
         let last = pairs.remainder();
         if !last.is_empty() {
-            let mut to_last = [0.0; TILE];
-            for (lanes, &last) in space.transposed.as_chunks::<BLOCK>().0.iter().zip(last) {
-                for s in 0..TILE {
-                    let a = lanes[tile + s] - last;
-                    to_last[s] = multiply_add::<FMA>(a, a, to_last[s]);
+            let mut to_last = [V::splat(0.0); TILE];
+            for (x, &last) in space.x.iter().zip(last) {
+                let x = &x.as_chunks::<TILE>().0[tile];
+                for t in 0..TILE {
+                    let a = V::load(&x[t]).minus(V::splat(last));
+                    to_last[t] = a.multiply_add(a, to_last[t]);
                 }
             }
-            keep(&to_last, label);
+            for t in 0..TILE {
+                (smallest[t], nearest[t]) = to_last[t].smaller(V::splat(label), smallest[t], nearest[t]);
+            }
         }
-        space.distances[tile..tile + TILE].copy_from_slice(&smallest);
-        space.labels[tile..tile + TILE].copy_from_slice(&labels);
+        for t in 0..TILE {
+            smallest[t].store(&mut distances[t]);
+            nearest[t].store(&mut labels[t]);
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::lanes::BLOCK;
 
     #[test]
     fn every_path_finds_the_nearest_at_every_remainder() {
@@ -110,8 +125,8 @@ mod tests {
                             };
                             let all: Vec<f64> = centroids.chunks(dimensions).map(to).collect();
                             let smallest = all.iter().copied().fold(f64::INFINITY, f64::min);
-                            assert!((space.distances[s] - smallest).abs() <= 1e-14 * smallest);
-                            assert!((all[space.labels[s] as usize] - smallest).abs() <= 1e-14 * smallest);
+                            assert!((space.distances()[s] - smallest).abs() <= 1e-14 * smallest);
+                            assert!((all[space.labels()[s] as usize] - smallest).abs() <= 1e-14 * smallest);
                         }
                     }
                 }

@@ -110,6 +110,10 @@ impl KMeansStatistics {
     }
 
     /// Adds what was found of other samples, with the same centroids and origin.
+    ///
+    /// # Panics
+    ///
+    /// Where the origins or the shapes differ.
     pub fn merge(&mut self, other: &KMeansStatistics) {
         assert_eq!(self.origin, other.origin, "statistics about different origins");
         assert_eq!(self.sums.dim(), other.sums.dim(), "statistics of different models");
@@ -119,7 +123,12 @@ impl KMeansStatistics {
     }
 
     /// The M-step: the mean of each cluster. A cluster without a sample keeps the centroid of `before`.
+    ///
+    /// # Panics
+    ///
+    /// Where `before` is not of the shape of the model that the look was taken with.
     pub fn maximisation(&self, before: &KMeans) -> KMeans {
+        assert_eq!(before.centroids.dim(), self.sums.dim(), "the M-step of another model");
         let mut centroids = before.centroids.clone();
         for (j, mut centroid) in centroids.rows_mut().into_iter().enumerate() {
             if self.counts[j] > 0 {
@@ -157,7 +166,7 @@ impl KMeans {
     ///
     /// # Errors
     ///
-    /// No clusters, more clusters than samples, a start of the wrong shape, numbers that are not finite or beyond 1e140, no
+    /// No clusters, more clusters than samples, a start of the wrong shape, numbers that are not finite or beyond 1e130, no
     /// restarts, and what reading the data brings.
     pub fn fit(data: &dyn Rows, options: &KMeansOptions) -> Result<Fit<KMeans>> {
         if options.clusters == 0 {
@@ -208,7 +217,8 @@ impl KMeans {
         Ok(best.expect("there is at least one run"))
     }
 
-    /// One look at the samples: the E-step and the sums for the M-step. `origin` is a point amid the data (d).
+    /// One look at the samples: the E-step and the sums for the M-step. `origin` is a point amid the data (d). Whether the data
+    /// are finite is not looked at beforehand.
     ///
     /// # Errors
     ///
@@ -346,9 +356,9 @@ impl KMeans {
             return Err(Error::Shape { name: "the centroids", expected, found });
         }
         let centroids: Vec<f64> = self.centroids.iter().copied().collect();
-        if let Some(index) = centroids.iter().position(|value| !(value.abs() <= Survey::LARGEST)) {
+        if let Some(index) = centroids.iter().position(|&value| !Survey::fits(value)) {
             let value = centroids[index];
-            return Err(Error::Setting { name: "a centroid", expected: "within 1e140 of 0", value });
+            return Err(Error::Setting { name: "a centroid", expected: "within 1e130 of 0", value });
         }
         let simd = Simd::detect();
         let state = || (RowBuffer::default(), Workspace::new(dimensions));
@@ -359,7 +369,7 @@ impl KMeans {
             for rows in data.read(range, buffer)?.chunks(BLOCK * dimensions) {
                 nearest(simd, rows, dimensions, &centroids, space);
                 let samples = rows.len() / dimensions;
-                let (labels, distances) = (&space.labels[..samples], &space.distances[..samples]);
+                let (labels, distances) = (&space.labels()[..samples], &space.distances()[..samples]);
                 each(&mut sum, Block { first, rows, labels, distances });
                 first += samples;
             }

@@ -37,7 +37,7 @@ pub(super) fn plus_plus(data: &dyn Rows, clusters: usize, rng: &mut impl Rng) ->
         let mut after = Vec::with_capacity(before.len());
         for (block, before) in rows.chunks(BLOCK * dimensions).zip(before.chunks(BLOCK)) {
             nearest(simd, block, dimensions, centroid, &mut space);
-            after.extend(space.distances.iter().zip(before).map(|(&new, &old)| new.min(old)));
+            after.extend(space.distances().iter().zip(before).map(|(&new, &old)| new.min(old)));
         }
         after
     };

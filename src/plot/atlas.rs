@@ -3,7 +3,7 @@
 use ndarray::Array2;
 
 use super::chart::{Axis, Chart, GREY, INK, Ink, Point, Side};
-use super::criteria::{Objective, optima};
+use super::criteria::{Objective, Optimum, optima};
 use super::image::Rgb;
 use super::plane::{check_plane, equal_units, points, stride};
 use super::{Figure, colour};
@@ -52,24 +52,30 @@ pub struct AtlasGround<'a> {
 
 /// Which optimum each start leads to: a cell for each start, in the colour of its optimum.
 ///
-/// `fits` are those from the starts of `grid`, in the order of [`StartGrid::starts`]. Fits whose objectives agree to 1e-5
-/// (relative) have found the same optimum; the best takes the first colour, and the legend says how many starts reach each.
+/// `fits` are those from the starts of `grid`, in the order of [`StartGrid::starts`]. Fits whose objectives are at most
+/// `same` apart (in the objective's own unit) count as one optimum; the best takes the first colour, and the legend says how
+/// many starts reach each.
 /// Over a `ground`, samples and fixed parts of the start are drawn on the cells, and both units are equally long.
 ///
 /// # Errors
 ///
-/// No fits, fits that don't fill the rows, an empty range, an objective that is not finite, and a ground that is not of
+/// No fits, fits that don't fill the rows, an empty range, an objective that is not finite, a negative `same`, and a ground that is not of
 /// points in the plane.
 pub fn atlas<M>(
     fits: &[Fit<M>],
     grid: StartGrid,
     ground: Option<AtlasGround>,
     objective: Objective,
+    same: f64,
 ) -> Result<Figure> {
+    if !(same >= 0.0 && same.is_finite()) {
+        let (name, expected) = ("same", "finite and not negative");
+        return Err(Error::Setting { name, expected, value: same });
+    }
     if fits.is_empty() || grid.columns == 0 {
         return Err(Error::Empty { what: "starts" });
     }
-    if fits.len() % grid.columns != 0 {
+    if !fits.len().is_multiple_of(grid.columns) {
         let expected = fits.len().next_multiple_of(grid.columns);
         return Err(Error::Length { name: "the fits from a grid", expected, found: fits.len() });
     }
@@ -83,9 +89,7 @@ pub fn atlas<M>(
     if let Some(&value) = ends.iter().find(|value| !value.is_finite()) {
         return Err(Error::Setting { name: "an objective", expected: "finite", value });
     }
-    let (found, member) = optima(&ends, 1e-5);
-    let counts: Vec<usize> =
-        found.iter().map(|&(group, _)| member.iter().filter(|&&other| other == group).count()).collect();
+    let (found, member) = optima(&ends, same);
 
     let (columns, rows) = (grid.columns, fits.len() / grid.columns);
     let (width, height) = match ground {
@@ -93,15 +97,16 @@ pub fn atlas<M>(
         None => (540.0, 500.0),
     };
     let size = (width as u32 + 72 + 216, (height as u32 + 76).max(330));
-    let words = found.iter().zip(&counts).map(|(&(_, value), count)| {
-        format!("{count} of {} starts reach {}", fits.len(), objective.words(value))
+    let words = found.iter().map(|group| {
+        let words = objective.words(group.best, group.worst);
+        format!("{} of {} starts reach {words}", group.count, fits.len())
     });
     let alt = format!("The optimum that each start reaches: {}.", words.collect::<Vec<_>>().join("; "));
     let bottom = size.1 - 20 - height as u32;
     let x = Axis::new(grid.x_title, grid.x_range.0, grid.x_range.1);
     let y = Axis::new(grid.y_title, grid.y_range.0, grid.y_range.1);
     let mut chart = Chart::new("atlas", size, x, y).margins(72, 216, 20, bottom).alt(alt);
-    for &(group, _) in &found {
+    for group in 0..found.len() {
         draw_cells(&mut chart, &grid, (columns, rows), |cell| member[cell] == group, tint(group));
     }
     if let Some(ground) = ground {
@@ -111,14 +116,7 @@ pub fn atlas<M>(
             chart.cross(at, 6.5, INK);
         }
     }
-    legend(
-        &mut chart,
-        72.0 + width + 22.0,
-        &found,
-        &counts,
-        objective,
-        ground.is_some_and(|g| g.fixed.nrows() > 0),
-    );
+    legend(&mut chart, 72.0 + width + 22.0, &found, objective, ground.is_some_and(|g| g.fixed.nrows() > 0));
     chart.finish()
 }
 
@@ -156,17 +154,10 @@ fn draw_cells(
 }
 
 /// The optima, the best first, with what they reach and from how many starts.
-fn legend(
-    chart: &mut Chart,
-    left: f64,
-    found: &[(usize, f64)],
-    counts: &[usize],
-    objective: Objective,
-    crosses: bool,
-) {
+fn legend(chart: &mut Chart, left: f64, found: &[Optimum], objective: Objective, crosses: bool) {
     let ink = Ink::new(INK).plain();
     let grey = Ink::new(GREY).plain().size(12.5);
-    let total: usize = counts.iter().sum();
+    let total: usize = found.iter().map(|group| group.count).sum();
     let share = |count: usize| format!("{count} of {total} starts");
     let box_at = |chart: &mut Chart, top: f64, colour: Rgb| -> Point {
         let corners = [(0.0, 0.0), (18.0, 0.0), (18.0, 18.0), (0.0, 18.0)];
@@ -175,17 +166,23 @@ fn legend(
         chart.at_pixel(left + 28.0, top)
     };
     let mut top = 36.0;
-    for (&(group, value), &count) in found.iter().zip(counts).take(MOST) {
-        let at = box_at(chart, top, tint(group));
-        chart.text(at, (0.0, 0.0), Side::Right, ink.bold(), objective.words(value));
-        chart.text(at, (0.0, 17.0), Side::Right, grey, share(count));
+    for (index, group) in found.iter().enumerate().take(MOST) {
+        let at = box_at(chart, top, tint(index));
+        chart.text(at, (0.0, 0.0), Side::Right, ink.bold(), objective.words(group.best, group.worst));
+        chart.text(at, (0.0, 17.0), Side::Right, grey, share(group.count));
         top += 46.0;
     }
     if found.len() > MOST {
         let at = box_at(chart, top, tint(MOST));
         let text = format!("{} other optima", found.len() - MOST);
         chart.text(at, (0.0, 0.0), Side::Right, ink.bold(), text);
-        chart.text(at, (0.0, 17.0), Side::Right, grey, share(counts[MOST..].iter().sum()));
+        chart.text(
+            at,
+            (0.0, 17.0),
+            Side::Right,
+            grey,
+            share(found[MOST..].iter().map(|group| group.count).sum()),
+        );
         top += 46.0;
     }
     if crosses {

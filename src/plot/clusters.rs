@@ -2,7 +2,7 @@
 
 use ndarray::Array2;
 
-use super::chart::{Chart, GREY, INK, Ink, Pen, Point, Side, number};
+use super::chart::{CARD, Chart, GREY, INK, Ink, Pen, Point, Side, number};
 use super::mixtures::ellipse;
 use super::plane::{axes, check_labels, check_plane, equal_units, haloed, points, ranges, stride};
 use super::{Figure, NEUTRAL, animate, colour};
@@ -18,13 +18,13 @@ const SECONDS: f64 = 1.0;
 const MOST_ITERATIONS: usize = 12;
 
 /// Samples that are drawn at most, so that the animation stays small.
-const MOST_SAMPLES: usize = 1500;
+const MOST_SAMPLES: usize = 1200;
 
 /// K-means at work, two frames an iteration: each sample takes the colour of its nearest centroid (between which the
 /// borders run), then each centroid moves to the mean of its samples, with its trail behind it.
 ///
 /// `data` are samples in the plane (n x 2) and `fit` is one of theirs. Of a long fit the first iterations and some of the
-/// others are shown, of more than 1500 samples every so manieth.
+/// others are shown, of more than 1200 samples every so manieth.
 ///
 /// # Errors
 ///
@@ -77,8 +77,12 @@ pub fn kmeans_animation(data: &Array2<f64>, fit: &Fit<KMeans>) -> Result<Figure>
         for k in 0..clusters {
             let trail = trail(k, now);
             haloed(&mut chart, &trail, Pen::new(INK, 1.4));
-            for &before in &trail[..trail.len() - 1] {
-                chart.dot(before, 2.6, INK);
+            for &t in shown.iter().filter(|&&t| t < now) {
+                chart.dot(trail[t], 2.6, INK);
+            }
+            if trail.len() > 1 {
+                chart.dot(trail[0], 4.4, INK);
+                chart.dot(trail[0], 2.8, CARD);
             }
         }
         for k in 0..clusters {
@@ -129,7 +133,7 @@ pub(crate) fn shown_iterations(iterations: usize, most: usize) -> Vec<usize> {
 }
 
 /// A centroid: a disc in the colour of its cluster with a dark rim.
-fn centre(chart: &mut Chart, at: Point, k: usize) {
+pub(crate) fn centre(chart: &mut Chart, at: Point, k: usize) {
     chart.disc(at, 8.0, INK);
     chart.dot(at, 5.8, colour(k));
 }
@@ -236,12 +240,13 @@ pub fn clusterings(data: &Array2<f64>, clusterings: &[Clustering]) -> Result<Fig
     for (index, clustering) in clusterings.iter().enumerate() {
         let place = (LEFT + index as f64 * (width + GAP), TOP);
         let (x_axis, y_axis) = axes(x, y);
-        let (x_axis, y_axis) = (x_axis.most(6), if index == 0 { y_axis } else { y_axis.bare() });
+        let (x_axis, y_axis) = (x_axis.most(6), y_axis.most(6));
+        let y_axis = if index == 0 { y_axis } else { y_axis.bare() };
         let mut panel = Chart::new("clusterings", size, x_axis, y_axis).panel(place, (width, height));
         let (tints, same) = matched(clusterings[0].labels, clustering.labels, most);
-        for k in 0..most {
+        for (k, &tint) in tints.iter().enumerate() {
             let members = (0..all.len()).step_by(every).filter(|&i| clustering.labels[i] == k);
-            panel.scatter(members.map(|i| all[i]), 2.3, colour(tints[k]), 1.0);
+            panel.scatter(members.map(|i| all[i]), 2.3, colour(tint), 1.0);
         }
         if let Some(model) = clustering.kmeans {
             for border in borders(&model.centroids, x, y) {
@@ -252,19 +257,19 @@ pub fn clusterings(data: &Array2<f64>, clusterings: &[Clustering]) -> Result<Fig
             }
         }
         if let Some(model) = clustering.mixture {
-            for k in 0..model.means.nrows() {
+            for (k, mean) in model.means.rows().into_iter().enumerate() {
                 for deviations in [1.0, 2.0] {
                     let ring = ellipse(model, k, deviations)?;
                     haloed(&mut panel, &ring, Pen::new(NEUTRAL, if deviations > 1.0 { 1.0 } else { 1.8 }));
                 }
-                centre(&mut panel, (model.means[(k, 0)], model.means[(k, 1)]), tints[k]);
+                centre(&mut panel, (mean[0], mean[1]), tints[k]);
             }
         }
         let ink = Ink::new(INK).plain();
         panel.text((x.0, y.1), (0.0, -38.0), Side::Right, ink.bold().size(14.0), clustering.title);
         let share = 100.0 * same as f64 / all.len() as f64;
         if index > 0 {
-            let text = format!("{} % as in the first", number(share, 1));
+            let text = format!("{} % agree with the first", number(share, 1));
             panel.text((x.0, y.1), (0.0, -18.0), Side::Right, Ink::new(GREY).plain().size(12.5), text);
             words.push(format!("{} agrees on {share:.1} %", clustering.title));
         }

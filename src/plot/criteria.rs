@@ -34,13 +34,15 @@ impl Objective {
         }
     }
 
-    /// The value with its name, as a legend has it.
-    pub(crate) fn words(self, objective: f64) -> String {
-        let value = self.value(objective);
-        let decimals = (3 - value.abs().max(1e-9).log10().floor() as i32).clamp(0, 6) as usize;
+    /// The values with their name, as a legend has them: from the best to the worst, one where both read the same.
+    pub(crate) fn words(self, best: f64, worst: f64) -> String {
+        let best = self.value(best);
+        let decimals = (3 - best.abs().max(1e-9).log10().floor() as i32).clamp(0, 6) as usize;
+        let (from, to) = (number(best, decimals), number(self.value(worst), decimals));
+        let values = if from == to { from } else { format!("{from} to {to}") };
         match self {
-            Objective::LogLikelihood => format!("{} nats", number(value, decimals)),
-            Objective::Inertia => format!("inertia {}", number(value, decimals)),
+            Objective::LogLikelihood => format!("{values} nats"),
+            Objective::Inertia => format!("inertia {values}"),
         }
     }
 }
@@ -78,6 +80,12 @@ pub fn criterion_curve(
         }
     }
     let (low, high) = padded(curves.iter().flat_map(|curve| curve.1.iter().copied()), 0.12);
+    // Of what can't be negative the axis begins at 0, unless that is far away.
+    let low = if low < 0.0 && curves.iter().all(|curve| curve.1.iter().all(|&value| value >= 0.0)) {
+        0.0
+    } else {
+        low
+    };
     let (first, last) = (counts[0] as f64, counts[counts.len() - 1] as f64);
     let every = counts.len().div_ceil(16);
     let pad = (0.06 * (last - first)).max(0.4);
@@ -99,8 +107,9 @@ pub fn criterion_curve(
         })
         .collect();
     let alt = format!("Over k from {first} to {last}: {}.", words.join("; "));
+    let labelled = curves.len() == 1 && !mark_smallest && counts.len() <= 10;
     let mut chart = Chart::new("criterion-curve", (760, 470), x, Axis::new(title, low, high))
-        .margins(84, 84, 24, 56)
+        .margins(84, if labelled { 40 } else { 150 }, 24, 56)
         .alt(alt);
     let point = |index: usize, values: &[f64]| (counts[index] as f64, values[index]);
     for (c, (_, values)) in curves.iter().enumerate() {
@@ -110,14 +119,22 @@ pub fn criterion_curve(
             chart.disc(at, 4.0, colour(c));
         }
     }
-    for (c, (_, values)) in curves.iter().enumerate().filter(|_| mark_smallest) {
-        let at = point(best[c], values);
-        chart.ring(at, 8.0, colour(c));
-        chart.dot(at, 4.0, colour(c));
-        let text = format!("smallest at {}", counts[best[c]]);
-        chart.text(at, (0.0, 22.0), Side::Middle, Ink::new(colour(c)).bold(), text);
+    if mark_smallest {
+        // Marks that meet become rings around each other, the outermost drawn first.
+        let marks: Vec<Point> =
+            curves.iter().zip(&best).map(|((_, values), &at)| point(at, values)).collect();
+        let meets = |a: Point, b: Point| {
+            let ((ax, ay), (bx, by)) = (chart.pixel(a), chart.pixel(b));
+            (ax - bx).hypot(ay - by) < 14.0
+        };
+        let rank = |c: usize| marks[..c].iter().filter(|&&other| meets(other, marks[c])).count();
+        let ranks: Vec<usize> = (0..marks.len()).map(rank).collect();
+        for c in (0..marks.len()).rev() {
+            chart.ring(marks[c], 8.0 + 4.5 * ranks[c] as f64, colour(c));
+            chart.dot(marks[c], 4.0, colour(c));
+        }
     }
-    if curves.len() == 1 && !mark_smallest && counts.len() <= 10 {
+    if labelled {
         let (_, values) = curves[0];
         let decimals =
             (2 - extent(values.iter().copied()).1.abs().max(1e-9).log10().floor() as i32).clamp(0, 6);
@@ -133,7 +150,11 @@ pub fn criterion_curve(
         for (c, top) in spread(&wanted, 17.0, (30.0, 410.0)).into_iter().enumerate() {
             let (name, values) = curves[c];
             let (at, down) = (end(values), top - wanted[c]);
-            chart.text(at, (12.0, down), Side::Right, Ink::new(colour(c)).bold(), name);
+            let text = match mark_smallest {
+                true => format!("{name}: least at {}", counts[best[c]]),
+                false => name.to_string(),
+            };
+            chart.text(at, (12.0, down), Side::Right, Ink::new(colour(c)).bold(), text);
         }
     }
     chart.finish()
@@ -158,14 +179,14 @@ pub fn information_criteria(counts: &[usize], criteria: &[Criteria]) -> Result<F
     let of = |value: fn(&Criteria) -> f64| criteria.iter().map(value).collect::<Vec<f64>>();
     let (bic, aic, icl) = (of(|all| all.bic), of(|all| all.aic), of(|all| all.icl));
     let curves: [(&str, &[f64]); 3] = [("BIC", &bic), ("AIC", &aic), ("ICL", &icl)];
-    let figure = criterion_curve("criterion (nats, twice), smaller is better", counts, &curves, true)?;
+    let figure = criterion_curve("\u{2212}2 log-likelihood + penalty (nats)", counts, &curves, true)?;
     Ok(figure.named("information-criteria"))
 }
 
 /// The objective of one or several fits by iteration.
 ///
 /// `names` has a name for each fit, and fits of one name share a colour; without names (an empty slice) fits that end at
-/// the same objective do. The right ends say what they reach and how many do. The axis leaves out the worst of the first
+/// the same objective do (to a fiftieth of what lies between the best and the worst). The right ends say what they reach and how many do. The axis leaves out the worst of the first
 /// steps, where they would squeeze the others.
 ///
 /// # Errors
@@ -183,7 +204,9 @@ pub fn objective_trace<M>(fits: &[&Fit<M>], names: &[&str], objective: Objective
         return Err(Error::Setting { name: "an objective", expected: "finite", value });
     }
     let ends: Vec<f64> = fits.iter().map(|fit| fit.objective()).collect();
-    let (groups, member) = optima(&ends, SAME_OPTIMUM);
+    let (worst, best) = extent(ends.iter().copied());
+    let same = (0.02 * (best - worst)).max(1e-6 * worst.abs().max(best.abs()));
+    let (groups, member) = optima(&ends, same);
     // Colours: by name in the order of the names, or by optimum, the best first.
     let mut known: Vec<&str> = Vec::new();
     let hue: Vec<usize> = (0..fits.len())
@@ -196,7 +219,6 @@ pub fn objective_trace<M>(fits: &[&Fit<M>], names: &[&str], objective: Objective
         })
         .collect();
 
-    let (worst, best) = extent(ends.iter().copied());
     let second = traces.iter().map(|trace| trace[1.min(trace.len() - 1)]);
     let (seen, _) = extent(second.chain([worst]));
     let (floor, _) = extent(traces.iter().flatten().copied());
@@ -205,8 +227,8 @@ pub fn objective_trace<M>(fits: &[&Fit<M>], names: &[&str], objective: Objective
     let (a, b) = padded([objective.value(lowest), objective.value(best)], 0.06);
     let last = traces.iter().map(|trace| trace.len() - 1).max().unwrap_or(0).max(1) as f64;
     let alt = groups.iter().map(|group| {
-        let count = member.iter().filter(|&&other| other == group.0).count();
-        format!("{count} of {} fits end at {}", fits.len(), objective.words(group.1))
+        let words = objective.words(group.best, group.worst);
+        format!("{} of {} fits end at {words}", group.count, fits.len())
     });
     let alt = format!("By iteration: {}.", alt.collect::<Vec<_>>().join("; "));
     let x = Axis::new("iteration", -0.02 * last, last * 1.02);
@@ -243,12 +265,9 @@ pub fn objective_trace<M>(fits: &[&Fit<M>], names: &[&str], objective: Objective
     chart.finish()
 }
 
-/// How far objectives of one optimum may lie apart, relative to the largest.
-const SAME_OPTIMUM: f64 = 1e-4;
-
 /// The labels at the right: objective, colour, and two lines of words; of more than ten the best.
 fn end_labels(
-    groups: &[(usize, f64)],
+    groups: &[Optimum],
     member: &[usize],
     hue: &[usize],
     names: &[&str],
@@ -257,41 +276,48 @@ fn end_labels(
     const MOST: usize = 10;
     let runs = |count: usize| if count == 1 { "1 run".to_string() } else { format!("{count} runs") };
     if names.is_empty() {
-        return groups
-            .iter()
-            .take(MOST)
-            .map(|&(group, value)| {
-                let count = member.iter().filter(|&&other| other == group).count();
-                (value, colour(group), objective.words(value), runs(count))
-            })
-            .collect();
+        let label = |(index, group): (usize, &Optimum)| {
+            (group.best, colour(index), objective.words(group.best, group.worst), runs(group.count))
+        };
+        return groups.iter().enumerate().take(MOST).map(label).collect();
     }
     let mut labels: Vec<(f64, Rgb, String, String)> = Vec::new();
     for tint in 0..=hue.iter().copied().max().unwrap_or(0) {
         let own: Vec<usize> = (0..hue.len()).filter(|&i| hue[i] == tint).collect();
-        let best = own.iter().map(|&i| groups[member[i]].1).fold(f64::NEG_INFINITY, f64::max);
-        let words = match own.len() {
-            1 => objective.words(best),
-            count => format!("{}, best {}", runs(count), objective.words(best)),
-        };
+        let best = own.iter().map(|&i| groups[member[i]].best).fold(f64::NEG_INFINITY, f64::max);
+        let words = objective.words(best, best);
+        let words = if own.len() == 1 { words } else { format!("{}, best {words}", runs(own.len())) };
         labels.push((best, colour(tint), names[own[0]].to_string(), words));
     }
     labels.truncate(MOST);
     labels
 }
 
-/// Objectives that lie within `same` of each other (relative to the largest) are one optimum: the optima, the best first,
-/// each with its index and its objective; and which one each belongs to.
-pub(crate) fn optima(objectives: &[f64], same: f64) -> (Vec<(usize, f64)>, Vec<usize>) {
+/// An optimum that fits reach.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Optimum {
+    /// The best and the worst objective that counts as it.
+    pub best: f64,
+    pub worst: f64,
+    /// How many fits reach it.
+    pub count: usize,
+}
+
+/// Objectives that are not more than `same` apart count as one optimum: the optima, the best first; and which one each
+/// belongs to.
+pub(crate) fn optima(objectives: &[f64], same: f64) -> (Vec<Optimum>, Vec<usize>) {
     let mut order: Vec<usize> = (0..objectives.len()).collect();
     order.sort_by(|&a, &b| objectives[b].total_cmp(&objectives[a]));
-    let scale = objectives.iter().fold(0.0, |largest: f64, value| largest.max(value.abs()));
-    let mut found: Vec<(usize, f64)> = Vec::new();
+    let mut found: Vec<Optimum> = Vec::new();
     let mut member = vec![0; objectives.len()];
     for i in order {
-        let new = found.last().is_none_or(|&(_, value)| value - objectives[i] > same * scale);
-        if new {
-            found.push((found.len(), objectives[i]));
+        let value = objectives[i];
+        match found.last_mut().filter(|last| last.best - value <= same) {
+            Some(last) => {
+                last.worst = value;
+                last.count += 1;
+            }
+            None => found.push(Optimum { best: value, worst: value, count: 1 }),
         }
         member[i] = found.len() - 1;
     }
@@ -304,14 +330,16 @@ mod tests {
 
     #[test]
     fn equal_ends_are_one_optimum_and_the_best_is_the_first() {
-        let (found, member) = optima(&[-5.0, -3.0, -5.0001, -3.0], 1e-4);
-        assert_eq!(found, [(0, -3.0), (1, -5.0)]);
+        let (found, member) = optima(&[-5.0, -3.0, -5.02, -3.0], 0.1);
+        let optimum = |best, worst| Optimum { best, worst, count: 2 };
+        assert_eq!(found, [optimum(-3.0, -3.0), optimum(-5.0, -5.02)]);
         assert_eq!(member, [1, 0, 1, 0]);
     }
 
     #[test]
     fn inertia_is_turned_round() {
-        assert_eq!(Objective::Inertia.words(-78.851), "inertia 78.85");
-        assert_eq!(Objective::LogLikelihood.words(-4021.7), "\u{2212}4022 nats");
+        assert_eq!(Objective::Inertia.words(-78.851, -78.852), "inertia 78.85");
+        assert_eq!(Objective::Inertia.words(-1856.2, -1870.9), "inertia 1856 to 1871");
+        assert_eq!(Objective::LogLikelihood.words(-4021.7, -4021.7), "\u{2212}4022 nats");
     }
 }

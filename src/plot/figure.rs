@@ -40,13 +40,13 @@ impl Figure {
     }
 
     /// The figure with words under it, plain text, which also become what a screen reader says.
-    pub fn captioned(self, caption: &str) -> Figure {
-        Figure { caption: Some(caption.to_string()), ..self }
+    pub fn captioned(&self, caption: &str) -> Figure {
+        Figure { caption: Some(caption.to_string()), ..self.clone() }
     }
 
     /// The figure under another name; what a file name cannot hold becomes a hyphen.
-    pub fn named(self, name: &str) -> Figure {
-        Figure { name: slug(name), ..self }
+    pub fn named(&self, name: &str) -> Figure {
+        Figure { name: slug(name), ..self.clone() }
     }
 
     /// Writes the SVG to a file: first beside it, then over it, so that a reader never finds half a picture.

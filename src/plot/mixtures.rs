@@ -3,7 +3,7 @@
 use ndarray::Array2;
 
 use super::chart::{CARD, Chart, GREY, INK, Ink, Pen, Point, Side, number};
-use super::clusters::shown_iterations;
+use super::clusters::{centre, shown_iterations};
 use super::image::{Rgb, between};
 use super::plane::{axes, check_plane, equal_units, haloed, padded, points, stride};
 use super::surface::Surface;
@@ -19,7 +19,7 @@ const LEVELS: f64 = 10.0;
 const PLACES: usize = 140;
 
 /// Colours of the isolines, from low to high.
-const HEIGHTS: [Rgb; 3] = [[150, 196, 198], [52, 136, 156], [12, 74, 100]];
+const HEIGHTS: [Rgb; 3] = [[206, 190, 212], [142, 104, 160], [74, 34, 96]];
 
 /// Samples that are drawn at most.
 const MOST_SAMPLES: usize = 2500;
@@ -73,7 +73,7 @@ pub fn mixture_contours(
     );
     let mut chart = Chart::new("mixture-contours", size, x, y).margins(72, 132, 20, 56).alt(alt);
     let every = stride(data.nrows(), MOST_SAMPLES);
-    chart.scatter(points(data).into_iter().step_by(every), 2.8, [70, 70, 92], 0.2);
+    chart.scatter(points(data).into_iter().step_by(every), 2.8, [70, 78, 84], 0.26);
     let tint = |index: usize| between(&HEIGHTS, index as f64 / (levels.len().max(2) - 1) as f64);
     for (index, &level) in levels.iter().enumerate() {
         for line in surface.isolines(&[level])? {
@@ -81,8 +81,8 @@ pub fn mixture_contours(
             chart.line(line, Pen::new(tint(index), 1.5));
         }
     }
-    draw_components(&mut chart, mixture, 1.0)?;
-    name_components(&mut chart, mixture, x_range);
+    draw_components(&mut chart, mixture)?;
+    name_components(&mut chart, mixture, x_range, y_range)?;
     let left = 72.0 + width + 18.0;
     let ink = Ink::new(INK).plain().size(12.0);
     chart.text(chart.at_pixel(left, 30.0), (0.0, 0.0), Side::Right, ink.bold(), "density");
@@ -121,10 +121,11 @@ pub fn mixture_animation(data: &Array2<f64>, fit: &Fit<Gmm>) -> Result<Figure> {
     check_plane(data)?;
     check_mixture(fit.model())?;
     const SECONDS: f64 = 0.8;
-    let shown = shown_iterations(fit.iterations(), 20);
+    let components = fit.model().weights.len();
+    // Ellipses take most of the room of many components.
+    let shown = shown_iterations(fit.iterations(), (70 / components.max(1)).clamp(8, 20));
     let every = stride(data.nrows(), 1200);
     let all = points(data);
-    let components = fit.model().weights.len();
     let blends: Vec<Vec<Rgb>> = shown
         .iter()
         .map(|&t| {
@@ -166,8 +167,8 @@ pub fn mixture_animation(data: &Array2<f64>, fit: &Fit<Gmm>) -> Result<Figure> {
             let trail = trail(k, t);
             haloed(&mut chart, &trail, Pen::new(INK, 1.2));
         }
-        draw_components(&mut chart, model, 1.0)?;
-        name_components(&mut chart, model, x);
+        draw_components(&mut chart, model)?;
+        name_components(&mut chart, model, x, y)?;
         let ink = Ink::new(INK).plain().size(14.0);
         let title = match t {
             0 => "start".to_string(),
@@ -205,31 +206,57 @@ const DEVIATIONS: [(f64, Pen); 2] = [
     (2.0, Pen { colour: INK, width: 1.6, dash: Some((6.0, 4.0)), opacity: 1.0 }),
 ];
 
-/// Ellipses and means, each component in its colour.
-fn draw_components(chart: &mut Chart, model: &Gmm, opacity: f64) -> Result<()> {
+/// Ellipses and means, each component in its colour; of more than twelve components the inner ellipses only.
+fn draw_components(chart: &mut Chart, model: &Gmm) -> Result<()> {
+    let rings = if model.weights.len() > 12 { 1 } else { 2 };
     for k in 0..model.weights.len() {
-        for (deviations, pen) in DEVIATIONS {
+        for (deviations, pen) in DEVIATIONS.into_iter().take(rings) {
             let ring = ellipse(model, k, deviations)?;
             chart.line(
                 ring.iter().copied(),
                 Pen { width: pen.width + 2.2, opacity: 0.85, ..Pen::new(CARD, 1.0) },
             );
-            chart.line(ring, Pen { colour: colour(k), opacity, ..pen });
+            chart.line(ring, Pen { colour: colour(k), ..pen });
         }
-        chart.cross(mean(model, k), 5.5, colour(k));
+    }
+    for k in 0..model.weights.len() {
+        centre(chart, mean(model, k), k);
     }
     Ok(())
 }
 
-/// The letter and weight of each component beside its mean.
-fn name_components(chart: &mut Chart, model: &Gmm, x: (f64, f64)) {
-    for k in 0..model.weights.len() {
-        let at = mean(model, k);
-        let (across, side) =
-            if at.0 > x.0 + 0.82 * (x.1 - x.0) { (-12.0, Side::Left) } else { (12.0, Side::Right) };
-        let text = format!("{}  {}", letter(k), number(model.weights[k], 2));
-        chart.text(at, (across, -14.0), side, Ink::new(colour(k)).bold(), text);
+/// The letter and weight of each component at that corner of its outer ellipse which is farthest from the others.
+fn name_components(chart: &mut Chart, model: &Gmm, x: (f64, f64), y: (f64, f64)) -> Result<()> {
+    let rings: Vec<Vec<Point>> =
+        (0..model.weights.len()).map(|k| ellipse(model, k, 2.0)).collect::<Result<_>>()?;
+    let share = |point: &Point| ((point.0 - x.0) / (x.1 - x.0), (point.1 - y.0) / (y.1 - y.0));
+    let apart = |a: &Point, b: &Point| {
+        let ((ax, ay), (bx, by)) = (share(a), share(b));
+        (ax - bx).hypot(ay - by)
+    };
+    for (k, ring) in rings.iter().enumerate() {
+        let corner = |(across, up): (f64, f64)| {
+            let reach = |point: &Point| across * share(point).0 + up * share(point).1;
+            let at = ring.iter().copied().max_by(|a, b| reach(a).total_cmp(&reach(b))).unwrap_or_default();
+            // The text is wide, so it must begin well inside the axes.
+            let (right, high) = share(&at);
+            let inside = (0.02..0.98).contains(&high) && (0.01..0.99).contains(&(right + 0.13 * across));
+            let others = rings.iter().enumerate().filter(|(other, _)| *other != k).flat_map(|(_, ring)| ring);
+            let room = others.map(|point| apart(point, &at)).fold(1.0, f64::min);
+            (if inside { room } else { room - 2.0 }, at, across, up)
+        };
+        let corners = [(1.0, 1.0), (1.0, -1.0), (-1.0, 1.0), (-1.0, -1.0)].map(corner);
+        // The first of the best, so that it stays to the right where it may.
+        let (_, at, across, up) =
+            corners.into_iter().fold((f64::NEG_INFINITY, mean(model, k), 1.0, 1.0), |best, next| {
+                if next.0 > best.0 + 1e-9 { next } else { best }
+            });
+        let at = (at.0.clamp(x.0, x.1), at.1.clamp(y.0, y.1));
+        let side = if across < 0.0 { Side::Left } else { Side::Right };
+        let text = format!("{}: {}", letter(k), number(model.weights[k], 2));
+        chart.text(at, (7.0 * across, -9.0 * up), side, Ink::new(colour(k)).bold(), text);
     }
+    Ok(())
 }
 
 fn mean(model: &Gmm, k: usize) -> Point {
@@ -250,7 +277,7 @@ fn check_mixture(mixture: &Gmm) -> Result<()> {
 ///
 /// A covariance that is not positive definite.
 pub(crate) fn ellipse(model: &Gmm, k: usize, deviations: f64) -> Result<Vec<Point>> {
-    const CORNERS: usize = 96;
+    const CORNERS: usize = 80;
     let covariance = model.covariance(k);
     // Sigma = L L^T takes the circle to the ellipse.
     let l11 = covariance[(0, 0)].sqrt();

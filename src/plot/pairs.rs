@@ -91,7 +91,12 @@ pub fn pair_plot(data: &Array2<f64>, names: &[&str], labels: &[usize], clusters:
         }
     }
     let mut first = panels.remove(0);
-    legend(&mut first, (LEFT, 22.0), &members, called, f64::from(size.0));
+    let end = first.at_pixel(LEFT + total, 22.0);
+    let grey = Ink::new(GREY).plain().size(12.5);
+    let note = if d > 2 { "on the diagonal: each cluster's density" } else { "" };
+    first.text(end, (0.0, 0.0), Side::Left, grey, note);
+    let room = if d > 2 { 250.0 } else { 0.0 };
+    legend(&mut first, (LEFT, 22.0), &members, called, f64::from(size.0) - room);
     let shares: Vec<String> =
         members.iter().enumerate().map(|(k, rows)| format!("{} of {}", rows.len(), called(k))).collect();
     let alt = format!(

@@ -43,6 +43,7 @@ mod reference;
 use ndarray::{Array1, Array2, Array3, Array4};
 
 use crate::error::{Error, Result};
+pub use ladder::{LadderOptions, LadderStep};
 pub use layer::{CapsuleLayer, CapsuleLayerGradient, CapsuleLayerRun, Capsules, Patches, Reach};
 pub use layer::{ELEMENTS, SIDE, add_coordinates, votes, votes_gradient};
 

@@ -1,6 +1,9 @@
 //! K-means and Gaussian mixtures: against the golden cases, against the plain formulas, and by their properties.
 
+mod files;
 mod golden;
+mod properties;
+mod restarts;
 
 use ndarray::{Array2, ArrayBase, Data, Dimension};
 

@@ -45,7 +45,8 @@ impl Case {
         let file = SafeTensors::deserialize(&self.bytes).unwrap();
         let tensor = file.tensor(name).unwrap_or_else(|error| panic!("{} {name}: {error}", self.name()));
         assert_eq!(tensor.dtype(), safetensors::Dtype::F64);
-        let numbers = tensor.data().chunks_exact(8).map(|bytes| f64::from_le_bytes(bytes.try_into().unwrap()));
+        let numbers =
+            tensor.data().chunks_exact(8).map(|bytes| f64::from_le_bytes(bytes.try_into().unwrap()));
         ArrayD::from_shape_vec(tensor.shape(), numbers.collect()).unwrap()
     }
 

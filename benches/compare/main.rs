@@ -1,0 +1,45 @@
+//! Ours beside the peers, on the same data from the same start, in turns.
+
+mod machine;
+mod mixtures;
+
+const HELP: &str = "\
+Runs ours and the peers in turns on the same data and prints a table, and a JSON line for each case.
+
+Usage: cargo bench --bench compare -- mixtures [OPTIONS]
+       cargo bench --bench compare --features peers -- mixtures [OPTIONS]    (with linfa-clustering as well)
+
+Options:
+  --peers ENV      a Python environment with scikit-learn, as benches/peers/setup.sh makes it
+  --rounds N       how often each side runs (default 5)
+  --threads N      threads of each side (default 2)
+  --case CASE      instead of the four cases: gmm:100000x8x16 or kmeans:1000000x16x16 (samples x dimensions x clusters);
+                   may be given again
+  --growth         also the cost as the samples grow from 10^4 to 10^7, and with one thread and two
+  --file GIB       also a fit from a file of this size, larger than its memory
+  --help           this
+
+Example, in a minute:
+  benches/peers/setup.sh /tmp/peers
+  cargo bench --bench compare -- mixtures --peers /tmp/peers --case gmm:20000x8x16 --case kmeans:20000x8x16
+
+Of a run that others disturbed (others_busy above 0.06) no figure is to be quoted.";
+
+fn main() {
+    // Cargo adds --bench of its own accord.
+    let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
+    let outcome = match arguments.first().map(String::as_str) {
+        Some("mixtures") if !arguments.iter().any(|argument| argument == "--help") => {
+            mixtures::Options::parse(&arguments[1..]).and_then(|options| mixtures::run(&options))
+        }
+        None | Some("mixtures" | "--help") => {
+            println!("{HELP}");
+            Ok(())
+        }
+        Some(other) => Err(format!("{other}? See --help.").into()),
+    };
+    if let Err(error) = outcome {
+        eprintln!("error: {error}");
+        std::process::exit(1);
+    }
+}

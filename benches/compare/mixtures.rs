@@ -1,0 +1,440 @@
+//! K-means and Gaussian mixtures: seconds an iteration, as the difference of a longer and a shorter fit.
+
+use std::io::{BufRead, BufReader, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdout, Command, Stdio};
+use std::time::Instant;
+
+use em_routing::data::npy::{self, NpyFile, Precision};
+use em_routing::data::{RowBuffer, Rows};
+use em_routing::em::Stop;
+use em_routing::gmm::{Covariance, Gmm, GmmOptions, GmmStart};
+use em_routing::kmeans::{KMeans, KMeansOptions, KMeansStart};
+use ndarray::{Array2, Axis};
+use serde_json::{Value, json};
+
+use crate::machine::{Watch, forget_peak, median, memory};
+
+type Outcome<T> = Result<T, Box<dyn std::error::Error>>;
+
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Algorithm {
+    Gmm,
+    KMeans,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Case {
+    algorithm: Algorithm,
+    samples: usize,
+    dimensions: usize,
+    clusters: usize,
+}
+
+pub struct Options {
+    peers: Option<PathBuf>,
+    rounds: usize,
+    threads: usize,
+    cases: Vec<Case>,
+    growth: bool,
+    file_gib: Option<f64>,
+}
+
+impl Options {
+    pub fn parse(arguments: &[String]) -> Outcome<Options> {
+        let mut options =
+            Options { peers: None, rounds: 5, threads: 2, cases: Vec::new(), growth: false, file_gib: None };
+        let mut arguments = arguments.iter();
+        while let Some(argument) = arguments.next() {
+            let mut value = || arguments.next().ok_or(format!("{argument} needs a value"));
+            match argument.as_str() {
+                "--peers" => options.peers = Some(value()?.into()),
+                "--rounds" => options.rounds = value()?.parse::<usize>()?.max(1),
+                "--threads" => options.threads = value()?.parse()?,
+                "--case" => options.cases.push(Case::parse(value()?)?),
+                "--growth" => options.growth = true,
+                "--file" => options.file_gib = Some(value()?.parse()?),
+                other => return Err(format!("{other}? See --help.").into()),
+            }
+        }
+        if options.cases.is_empty() {
+            for case in ["gmm:1000000x16x16", "gmm:100000x8x16", "kmeans:1000000x16x16", "kmeans:100000x8x16"]
+            {
+                options.cases.push(Case::parse(case)?);
+            }
+        }
+        Ok(options)
+    }
+}
+
+impl Case {
+    fn parse(text: &str) -> Outcome<Case> {
+        let wrong = || format!("{text} is no case like gmm:100000x8x16");
+        let (algorithm, sizes) = text.split_once(':').ok_or_else(wrong)?;
+        let algorithm = match algorithm {
+            "gmm" => Algorithm::Gmm,
+            "kmeans" => Algorithm::KMeans,
+            _ => return Err(wrong().into()),
+        };
+        let sizes: Vec<usize> =
+            sizes.split('x').map(str::parse).collect::<Result<_, _>>().map_err(|_| wrong())?;
+        match sizes[..] {
+            [samples, dimensions, clusters] if clusters >= 1 && samples >= clusters && dimensions >= 1 => {
+                Ok(Case { algorithm, samples, dimensions, clusters })
+            }
+            _ => Err(wrong().into()),
+        }
+    }
+
+    /// Iterations of the shorter and the longer fit.
+    fn iterations(&self) -> (usize, usize) {
+        match self.algorithm {
+            _ if self.samples >= 500_000 => (2, 6),
+            Algorithm::Gmm => (2, 12),
+            Algorithm::KMeans => (2, 42),
+        }
+    }
+
+    fn name(&self) -> &'static str {
+        match self.algorithm {
+            Algorithm::Gmm => "gmm",
+            Algorithm::KMeans => "kmeans",
+        }
+    }
+
+    /// Overlapping Gaussian blobs, and a start at some of the samples.
+    fn draw(&self) -> Outcome<(Array2<f64>, Array2<f64>)> {
+        let corners = Array2::from_shape_fn((self.clusters, self.dimensions), |(k, j)| {
+            ((k * 31 + j * 17 + k * j * 7) % 61) as f64 / 10.0 - 3.0
+        });
+        let (data, _) = Gmm::standard(corners, Covariance::Spherical).sample(self.samples, 1)?;
+        let step = self.samples / self.clusters;
+        let start = data.select(Axis(0), &(0..self.clusters).map(|k| k * step).collect::<Vec<_>>());
+        Ok((data, start))
+    }
+
+    /// Seconds of a fit of ours.
+    fn fit(&self, data: &dyn Rows, start: &Array2<f64>, iterations: usize, threads: usize) -> Outcome<f64> {
+        let stop = Stop { max_iterations: iterations, tolerance: -1.0 };
+        let began = Instant::now();
+        let made = match self.algorithm {
+            Algorithm::Gmm => {
+                let start = GmmStart::Given(Gmm::standard(start.clone(), Covariance::Full));
+                let components = self.clusters;
+                Gmm::fit(data, &GmmOptions { components, start, stop, threads, ..Default::default() })?
+                    .iterations()
+            }
+            Algorithm::KMeans => {
+                let start = KMeansStart::Given(start.clone());
+                let clusters = self.clusters;
+                KMeans::fit(data, &KMeansOptions { clusters, start, stop, threads, ..Default::default() })?
+                    .iterations()
+            }
+        };
+        assert_eq!(made, iterations);
+        Ok(began.elapsed().as_secs_f64())
+    }
+
+    /// Seconds an iteration of ours.
+    fn ours(&self, data: &dyn Rows, start: &Array2<f64>, threads: usize) -> Outcome<f64> {
+        let (few, many) = self.iterations();
+        let short = self.fit(data, start, few, threads)?;
+        Ok((self.fit(data, start, many, threads)? - short) / (many - few) as f64)
+    }
+}
+
+/// One side of the comparison: its rounds so far.
+struct Side {
+    name: String,
+    seconds: Vec<f64>,
+    others_busy: Vec<f64>,
+    peak_mib: f64,
+}
+
+impl Side {
+    fn new(name: String) -> Side {
+        Side { name, seconds: Vec::new(), others_busy: Vec::new(), peak_mib: f64::NAN }
+    }
+
+    fn json(&self) -> Value {
+        json!({
+            "name": self.name,
+            "s_per_iteration": median(&self.seconds),
+            "rounds": self.seconds,
+            "others_busy": median(&self.others_busy),
+            "peak_mib_above_data": self.peak_mib,
+        })
+    }
+}
+
+pub fn run(options: &Options) -> Outcome<()> {
+    let folder = std::env::temp_dir().join(format!("em-routing-compare-{}", std::process::id()));
+    std::fs::create_dir_all(&folder)?;
+    let outcome = run_in(options, &folder);
+    std::fs::remove_dir_all(&folder)?;
+    outcome
+}
+
+fn run_in(options: &Options, folder: &Path) -> Outcome<()> {
+    println!(
+        "{:<7} {:>9} {:>4} {:>4}  {:<26} {:>14} {:>7} {:>11} {:>7}",
+        "", "n", "d", "k", "", "s / iteration", "ratio", "peak (MiB)", "others"
+    );
+    for case in &options.cases {
+        let sides = compare(options, case, folder)?;
+        let ours = median(&sides[0].seconds);
+        for side in &sides {
+            let seconds = median(&side.seconds);
+            println!(
+                "{:<7} {:>9} {:>4} {:>4}  {:<26} {:>14.6} {:>7.2} {:>11.1} {:>7.3}",
+                case.name(),
+                case.samples,
+                case.dimensions,
+                case.clusters,
+                side.name,
+                seconds,
+                seconds / ours,
+                side.peak_mib,
+                median(&side.others_busy)
+            );
+        }
+        let line = json!({
+            "case": case.name(), "n": case.samples, "d": case.dimensions, "k": case.clusters,
+            "threads": options.threads, "sides": sides.iter().map(Side::json).collect::<Vec<_>>(),
+        });
+        println!("{line}");
+    }
+    if options.growth {
+        growth(options)?;
+    }
+    if let Some(gib) = options.file_gib {
+        from_file(options, gib, folder)?;
+    }
+    Ok(())
+}
+
+/// All sides in turns; the first is ours.
+fn compare(options: &Options, case: &Case, folder: &Path) -> Outcome<Vec<Side>> {
+    let (data, start) = case.draw()?;
+    let mut sides = vec![Side::new("em-routing".into())];
+    let mut peer = match &options.peers {
+        Some(environment) => {
+            let (data_path, start_path) = (folder.join("data.npy"), folder.join("start.npy"));
+            npy::write(&data_path, &data, Precision::F64)?;
+            npy::write(&start_path, &start, Precision::F64)?;
+            let peer = Peer::start(environment, case, &data_path, &start_path, options.threads)?;
+            sides.push(Side::new(peer.name.clone()));
+            Some(peer)
+        }
+        None => None,
+    };
+    for _ in 0..options.rounds {
+        let watch = Watch::new(std::process::id());
+        forget_peak();
+        let before = memory("VmRSS");
+        sides[0].seconds.push(case.ours(&data, &start, options.threads)?);
+        // The first round has the peak of memory that was never touched before.
+        sides[0].peak_mib = sides[0].peak_mib.max(memory("VmHWM") - before);
+        sides[0].others_busy.push(watch.others_busy());
+        if let Some(peer) = &mut peer {
+            let watch = Watch::new(peer.process.id());
+            let (seconds, peak_mib) = peer.round()?;
+            sides[1].seconds.push(seconds);
+            sides[1].peak_mib = sides[1].peak_mib.max(peak_mib);
+            sides[1].others_busy.push(watch.others_busy());
+        }
+        #[cfg(feature = "peers")]
+        {
+            let at = 1 + usize::from(peer.is_some());
+            if sides.len() == at {
+                sides.push(Side::new("linfa-clustering 0.8.1".into()));
+            }
+            let watch = Watch::new(std::process::id());
+            sides[at].seconds.push(linfa::seconds(case, &data, &start)?);
+            sides[at].others_busy.push(watch.others_busy());
+        }
+    }
+    Ok(sides)
+}
+
+/// The peer's program, which waits for a line before each round.
+struct Peer {
+    name: String,
+    process: Child,
+    answers: BufReader<ChildStdout>,
+}
+
+impl Peer {
+    fn start(environment: &Path, case: &Case, data: &Path, start: &Path, threads: usize) -> Outcome<Peer> {
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/peers/mixtures.py");
+        let (few, many) = case.iterations();
+        let mut process = Command::new(environment.join("bin/python"))
+            .arg(script)
+            .arg(case.name())
+            .args([data, start])
+            .args([few, many, threads].map(|number| number.to_string()))
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .map_err(|error| format!("{}: {error}", environment.join("bin/python").display()))?;
+        let answers = BufReader::new(process.stdout.take().expect("it is piped"));
+        let mut peer = Peer { name: String::new(), process, answers };
+        peer.name = peer.answer()?["peer"].as_str().unwrap_or("?").to_string();
+        Ok(peer)
+    }
+
+    fn answer(&mut self) -> Outcome<Value> {
+        let mut line = String::new();
+        if self.answers.read_line(&mut line)? == 0 {
+            return Err("the peer has ended".into());
+        }
+        Ok(serde_json::from_str(&line)?)
+    }
+
+    /// Seconds an iteration, and MiB above the data.
+    fn round(&mut self) -> Outcome<(f64, f64)> {
+        self.process.stdin.as_mut().expect("it is piped").write_all(b"\n")?;
+        let answer = self.answer()?;
+        let number = |key: &str| answer[key].as_f64().ok_or(format!("the peer says nothing of {key}"));
+        if number("iterations")? < 1.0 {
+            return Err("the peer converged at once: take a harder case".into());
+        }
+        Ok(((number("many")? - number("few")?) / number("iterations")?, number("peak_mib")?))
+    }
+}
+
+impl Drop for Peer {
+    fn drop(&mut self) {
+        drop(self.process.stdin.take()); // it ends when there are no more lines
+        let _ = self.process.wait();
+    }
+}
+
+/// Cost by the number of samples, and by threads.
+fn growth(options: &Options) -> Outcome<()> {
+    let sizes = [10_000, 100_000, 1_000_000, 10_000_000];
+    for (algorithm, name) in [(Algorithm::Gmm, "gmm"), (Algorithm::KMeans, "kmeans")] {
+        let mut rows = Vec::new();
+        for samples in sizes {
+            let case = Case { algorithm, samples, dimensions: 16, clusters: 16 };
+            let (data, start) = case.draw()?;
+            let (mut one, mut all) = (Vec::new(), Vec::new());
+            for _ in 0..options.rounds {
+                one.push(case.ours(&data, &start, 1)?);
+                all.push(case.ours(&data, &start, options.threads)?);
+            }
+            let (one, all) = (median(&one), median(&all));
+            println!(
+                "{name:<7} {samples:>9}   16   16  {:>10.1} ns a sample, {:>5.2} times as fast with {} threads as with one",
+                all / samples as f64 * 1e9,
+                one / all,
+                options.threads
+            );
+            rows.push(json!({"n": samples, "s_per_iteration": all, "s_per_iteration_one_thread": one}));
+        }
+        println!(
+            "{}",
+            json!({"case": "growth", "algorithm": name, "threads": options.threads, "rows": rows})
+        );
+    }
+    Ok(())
+}
+
+/// Samples that are made when they are read, so that a file larger than memory can be written.
+struct Synthetic {
+    samples: usize,
+    chunk: Array2<f64>,
+}
+
+impl Rows for Synthetic {
+    fn samples(&self) -> usize {
+        self.samples
+    }
+
+    fn dimensions(&self) -> usize {
+        self.chunk.ncols()
+    }
+
+    fn read<'a>(
+        &'a self,
+        range: std::ops::Range<usize>,
+        buffer: &'a mut RowBuffer,
+    ) -> em_routing::error::Result<&'a [f64]> {
+        buffer.values.clear();
+        // the same blobs again and again, each time moved a little
+        let rows = self.chunk.nrows();
+        for sample in range {
+            let shift = (sample / rows) as f64 * 1e-6;
+            buffer.values.extend(self.chunk.row(sample % rows).iter().map(|value| value + shift));
+        }
+        Ok(&buffer.values)
+    }
+}
+
+/// A fit from a file, and the memory that it takes.
+fn from_file(options: &Options, gib: f64, folder: &Path) -> Outcome<()> {
+    let path = folder.join("large.npy");
+    let samples = (gib * f64::from(1 << 30) / (16.0 * 8.0)) as usize;
+    for (algorithm, name) in [(Algorithm::Gmm, "gmm"), (Algorithm::KMeans, "kmeans")] {
+        let case = Case { algorithm, samples: 100_000.min(samples), dimensions: 16, clusters: 16 };
+        let (chunk, start) = case.draw()?;
+        if !path.exists() {
+            npy::write(&path, &Synthetic { samples, chunk }, Precision::F64)?;
+        }
+        let file = NpyFile::open(&path)?;
+        forget_peak();
+        let seconds = case.fit(&file, &start, 2, options.threads)?;
+        println!(
+            "{}",
+            json!({"case": "file", "algorithm": name, "gib": gib, "n": samples, "d": 16, "k": 16, "iterations": 2,
+                   "seconds": seconds, "peak_mib": memory("VmHWM")})
+        );
+    }
+    Ok(())
+}
+
+#[cfg(feature = "peers")]
+mod linfa {
+    use super::*;
+    use ::linfa::DatasetBase;
+    use ::linfa::prelude::{Fit, ParamGuard};
+    use linfa_clustering::{GaussianMixtureModel, GmmError, KMeansInit};
+    use rand::SeedableRng;
+    use rand_chacha::ChaCha8Rng;
+
+    /// Seconds an iteration. Its mixture takes no start of the caller's: it begins at K-means of its own, the same each time, so
+    /// that the difference of two fits is iterations alone.
+    pub fn seconds(case: &Case, data: &Array2<f64>, start: &Array2<f64>) -> Outcome<f64> {
+        let dataset = DatasetBase::from(data.view());
+        let rng = || ChaCha8Rng::seed_from_u64(1);
+        let fit = |iterations: u64| -> Outcome<f64> {
+            let began = Instant::now();
+            match case.algorithm {
+                Algorithm::KMeans => {
+                    let parameters = linfa_clustering::KMeans::params_with_rng(case.clusters, rng())
+                        .init_method(KMeansInit::Precomputed(start.clone()))
+                        .n_runs(1)
+                        .tolerance(f64::MIN_POSITIVE)
+                        .max_n_iterations(iterations);
+                    parameters.check()?.fit(&dataset)?;
+                }
+                Algorithm::Gmm => {
+                    let parameters = GaussianMixtureModel::params_with_rng(case.clusters, rng())
+                        .n_runs(1)
+                        .tolerance(f64::MIN_POSITIVE)
+                        .max_n_iterations(iterations);
+                    match parameters.check()?.fit(&dataset) {
+                        // It calls not to have converged an error, which here is what is asked for.
+                        Ok(_) | Err(GmmError::NotConverged(_)) => {}
+                        Err(error) => return Err(error.into()),
+                    }
+                }
+            }
+            Ok(began.elapsed().as_secs_f64())
+        };
+        // Its mixture's start takes as long as many iterations: the difference must be of enough of them.
+        let (few, many) = (2, if case.samples >= 500_000 { 4 } else { 22 });
+        let short = fit(few)?;
+        Ok((fit(many)? - short) / (many - few) as f64)
+    }
+}

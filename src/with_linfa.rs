@@ -1,0 +1,108 @@
+//! linfa's `Fit` and `Predict`: the options of K-means and of the mixture fit a linfa `Dataset`, and the models predict, so
+//! that linfa's metrics take what they give.
+//!
+//! ```
+//! use em_routing::kmeans::KMeansOptions;
+//! use linfa::prelude::*;
+//! let data = ndarray::array![[0.0, 0.0], [0.0, 1.0], [9.0, 9.0], [9.0, 8.0]];
+//! let dataset = DatasetBase::from(data);
+//! let model = KMeansOptions { clusters: 2, ..Default::default() }.fit(&dataset)?;
+//! let clustered: DatasetBase<_, ndarray::Array1<usize>> = Predict::predict(&model, dataset); // linfa's, not the model's own
+//! assert!(clustered.silhouette_score()? > 0.8);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! A trace is what [`KMeans::fit`] and [`Gmm::fit`] return; linfa's `Fit` returns the model alone. linfa's `Predict` has no way to
+//! say that data are NaN or have other dimensions than the model: where [`KMeans::predict`] and [`Gmm::predict`] return an
+//! error, it panics with its words.
+
+use linfa::DatasetBase;
+use linfa::traits::{Fit, PredictInplace};
+use ndarray::{Array1, ArrayBase, Data, Ix2};
+
+use crate::error::Error;
+use crate::gmm::{Gmm, GmmOptions};
+use crate::kmeans::{KMeans, KMeansOptions};
+
+impl From<linfa::Error> for Error {
+    fn from(error: linfa::Error) -> Error {
+        Error::Dataset { message: error.to_string() }
+    }
+}
+
+impl<D: Data<Elem = f64> + Sync, T> Fit<ArrayBase<D, Ix2>, T, Error> for KMeansOptions {
+    type Object = KMeans;
+
+    fn fit(&self, dataset: &DatasetBase<ArrayBase<D, Ix2>, T>) -> Result<KMeans, Error> {
+        let mut fit = KMeans::fit(dataset.records(), self)?;
+        Ok(fit.trace.pop().expect("a trace holds at least its start").model)
+    }
+}
+
+impl<D: Data<Elem = f64> + Sync, T> Fit<ArrayBase<D, Ix2>, T, Error> for GmmOptions {
+    type Object = Gmm;
+
+    fn fit(&self, dataset: &DatasetBase<ArrayBase<D, Ix2>, T>) -> Result<Gmm, Error> {
+        let mut fit = Gmm::fit(dataset.records(), self)?;
+        Ok(fit.trace.pop().expect("a trace holds at least its start").model)
+    }
+}
+
+impl<D: Data<Elem = f64> + Sync> PredictInplace<ArrayBase<D, Ix2>, Array1<usize>> for KMeans {
+    fn predict_inplace(&self, data: &ArrayBase<D, Ix2>, labels: &mut Array1<usize>) {
+        *labels = KMeans::predict(self, data).unwrap_or_else(|error| panic!("{error}")).into();
+    }
+
+    fn default_target(&self, data: &ArrayBase<D, Ix2>) -> Array1<usize> {
+        Array1::zeros(data.nrows())
+    }
+}
+
+impl<D: Data<Elem = f64> + Sync> PredictInplace<ArrayBase<D, Ix2>, Array1<usize>> for Gmm {
+    fn predict_inplace(&self, data: &ArrayBase<D, Ix2>, labels: &mut Array1<usize>) {
+        *labels = Gmm::predict(self, data).unwrap_or_else(|error| panic!("{error}")).into();
+    }
+
+    fn default_target(&self, data: &ArrayBase<D, Ix2>) -> Array1<usize> {
+        Array1::zeros(data.nrows())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::Error;
+    use linfa::prelude::{Predict, SilhouetteScore};
+    use ndarray::Array2;
+
+    fn data() -> Array2<f64> {
+        let centres = ndarray::array![[0.0, 0.0], [8.0, 0.0], [0.0, 8.0]];
+        Gmm::standard(centres, crate::gmm::Covariance::Spherical).sample(300, 1).unwrap().0
+    }
+
+    #[test]
+    fn metrics_and_datasets_of_linfa_take_our_models() {
+        let data = data();
+        let dataset = DatasetBase::from(data.view());
+        let options = KMeansOptions { clusters: 3, ..Default::default() };
+        let kmeans = Fit::fit(&options, &dataset).unwrap();
+        assert_eq!(&kmeans, KMeans::fit(&data, &options).unwrap().model());
+        let labels: Array1<usize> = Predict::predict(&kmeans, &data);
+        assert_eq!(labels.to_vec(), KMeans::predict(&kmeans, &data).unwrap());
+        let options = GmmOptions { components: 3, ..Default::default() };
+        let mixture = Fit::fit(&options, &dataset).unwrap();
+        assert_eq!(&mixture, Gmm::fit(&data, &options).unwrap().model());
+        for labels in [labels, Predict::predict(&mixture, &data)] {
+            let score = DatasetBase::new(data.clone(), labels).silhouette_score().unwrap();
+            assert!(score > 0.6, "{score}");
+        }
+    }
+
+    #[test]
+    fn an_error_passes_through() {
+        let none = DatasetBase::from(Array2::<f64>::zeros((0, 2)));
+        let result: Result<KMeans, Error> = KMeansOptions::default().fit(&none);
+        assert!(matches!(result, Err(Error::Empty { .. })));
+        assert!(Error::from(linfa::Error::NotEnoughSamples).to_string().contains("samples"));
+    }
+}
