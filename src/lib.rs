@@ -44,8 +44,8 @@ pub mod prelude {
     pub use crate::kmeans::{KMeans, KMeansOptions, KMeansStart};
     pub use crate::plot::{self, Figure, Table};
     pub use crate::routing::{
-        self, CapsuleLayer, Capsules, Competition, CostScale, LadderOptions, Parents, Reach, Routing,
-        RoutingInput, RoutingOptions, Schedule, ladder,
+        self, CapsuleLayer, Capsules, Competition, CostScale, InverseTemperature, LadderOptions, Parents,
+        Reach, Routing, RoutingInput, RoutingOptions, RoutingStart, ladder,
     };
     pub use ndarray::{Array1, Array2, Array3, Array4, Axis, array, s};
 }

@@ -3,7 +3,7 @@
 use ndarray::{Array1, Array2, Array3, Array4, ArrayView3, Axis};
 
 use super::reference::{Contests, CostSpread, log_deviation, sigmoid, undamped_mean};
-use super::{Routing, RoutingGradient, RoutingInput, RoutingOptions, RoutingStep, Start};
+use super::{Routing, RoutingGradient, RoutingInput, RoutingOptions, RoutingStart, RoutingStep};
 
 /// The gradient of the loss with respect to what one M-step hands on.
 struct StepGradient {
@@ -58,7 +58,7 @@ pub(super) fn backward(
             if iteration > 0 {
                 let before = &routing.trace[iteration - 1];
                 undo_from(before.means.view(), before.variances.view(), &mut d_step, &mut gradient);
-            } else if let Start::Parents(start) = &options.start {
+            } else if let RoutingStart::Parents(start) = &options.start {
                 let everywhere = (positions, parents, elements);
                 let means = start.means.broadcast(everywhere).expect("the start is checked");
                 let variances = start.variances.broadcast(everywhere).expect("the start is checked");

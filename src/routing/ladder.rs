@@ -15,7 +15,7 @@
 use ndarray::{Array1, Array2, Array3, Axis};
 
 use super::reference::sigmoid;
-use super::{Parents, Schedule, check_activations, check_finite, check_shape};
+use super::{InverseTemperature, Parents, check_activations, check_finite, check_shape};
 use crate::error::{Error, Result};
 
 /// Options of the rungs.
@@ -24,7 +24,7 @@ pub struct LadderOptions {
     /// The number of iterations, an E-step and an M-step each.
     pub iterations: usize,
     /// lambda of each iteration.
-    pub inverse_temperature: Schedule,
+    pub inverse_temperature: InverseTemperature,
     /// beta_v of all parents. As in the blog's equations it counts once for each parent; in its program, and in
     /// [`RoutingInput`](super::RoutingInput), once for each element of the pose.
     pub beta_v: f64,
@@ -38,7 +38,7 @@ impl Default for LadderOptions {
     fn default() -> Self {
         LadderOptions {
             iterations: 3,
-            inverse_temperature: Schedule::Linear,
+            inverse_temperature: InverseTemperature::Linear,
             beta_v: 0.0,
             beta_a: 0.0,
             variance_floor: 1e-6,

@@ -52,6 +52,8 @@ pub struct Patches {
     pub capsules: Array2<usize>,
     /// Height and width of the grid of parents.
     pub grid: (usize, usize),
+    /// Of the layer below: images, height, width, capsules.
+    pub below: [usize; 4],
 }
 
 impl Capsules {
@@ -101,20 +103,17 @@ impl Capsules {
         let poses =
             Array3::from_shape_fn((shape.0, shape.1, ELEMENTS), |(p, i, h)| all_poses[(capsules[(p, i)], h)]);
         let activations = capsules.mapv(|capsule| all_activations[capsule]);
-        Ok(Patches { poses, activations, capsules, grid })
+        Ok(Patches { poses, activations, capsules, grid, below: [images, height, width, below] })
     }
 }
 
 impl Patches {
-    /// The gradient of the capsules from that of the patches: a capsule gathers from each child that it is.
-    fn scatter(
-        &self,
-        d_poses: &Array3<f64>,
-        d_activations: &Array2<f64>,
-        below: &Capsules,
-    ) -> (Array5<f64>, Array4<f64>) {
-        let mut all_poses = Array2::zeros((below.activations.len(), ELEMENTS));
-        let mut all_activations = Array1::zeros(below.activations.len());
+    /// The gradient of the layer below from that of the patches: a capsule gathers from each child that it is.
+    fn scatter(&self, d_poses: &Array3<f64>, d_activations: &Array2<f64>) -> (Array5<f64>, Array4<f64>) {
+        let [images, height, width, below] = self.below;
+        let count = images * height * width * below;
+        let mut all_poses = Array2::zeros((count, ELEMENTS));
+        let mut all_activations = Array1::zeros(count);
         for ((p, i), &capsule) in self.capsules.indexed_iter() {
             // the patches were: poses[p, i] = all_poses[capsule], activations[p, i] = all_activations[capsule]
             for h in 0..ELEMENTS {
@@ -122,8 +121,8 @@ impl Patches {
             }
             all_activations[capsule] += d_activations[(p, i)];
         }
-        let poses = all_poses.into_shape_with_order(below.poses.raw_dim());
-        let activations = all_activations.into_shape_with_order(below.activations.raw_dim());
+        let poses = all_poses.into_shape_with_order((images, height, width, below, ELEMENTS));
+        let activations = all_activations.into_shape_with_order((images, height, width, below));
         let same = "the same number of elements";
         (poses.expect(same), activations.expect(same))
     }
@@ -280,7 +279,7 @@ impl CapsuleLayer {
     /// As [`Capsules::patches`], [`votes`] and [`RoutingInput::route`].
     pub fn forward(&self, below: &Capsules, options: &RoutingOptions) -> Result<CapsuleLayerRun> {
         let patches = below.patches(self.reach)?; // pass 1
-        self.check(below, &patches)?;
+        self.check(&patches)?;
         let mut votes = votes(&patches.poses, &self.transforms)?; // pass 2
         let (images, height, width, _) = below.activations.dim();
         if self.reach == Reach::Everywhere {
@@ -308,20 +307,19 @@ impl CapsuleLayer {
 
     /// The gradient of a loss, from that with respect to the poses and activations of the parents (shaped as they are).
     ///
-    /// `below`, `run` and `options` are those of [`CapsuleLayer::forward`].
+    /// `run` is what [`CapsuleLayer::forward`] left with the same options.
     ///
     /// # Errors
     ///
     /// As [`CapsuleLayer::forward`], and gradients that have not the shape of the parents.
     pub fn gradient(
         &self,
-        below: &Capsules,
         run: &CapsuleLayerRun,
         options: &RoutingOptions,
         d_poses: &Array5<f64>,
         d_activations: &Array4<f64>,
     ) -> Result<CapsuleLayerGradient> {
-        self.check(below, &run.patches)?;
+        self.check(&run.patches)?;
         check_shape("d_poses", run.capsules.poses.shape(), d_poses.shape())?;
         check_shape("d_activations", run.capsules.activations.shape(), d_activations.shape())?;
         let same = "the same number of elements";
@@ -334,21 +332,17 @@ impl CapsuleLayer {
         // pass 3 was: votes + coordinates, so that d_votes stays; pass 2 was: votes = poses times transforms
         let (d_poses, d_transforms) = votes_gradient(&run.patches.poses, &self.transforms, &d_votes)?;
         // pass 1 was: patches
-        let (d_poses, d_activations) = run.patches.scatter(&d_poses, &d_activations, below);
+        let (d_poses, d_activations) = run.patches.scatter(&d_poses, &d_activations);
         Ok(CapsuleLayerGradient { d_poses, d_activations, d_transforms, d_beta_v, d_beta_a })
     }
 
-    fn check(&self, below: &Capsules, patches: &Patches) -> Result<()> {
-        let (_, _, _, capsules) = below.activations.dim();
-        let (positions, children) = patches.activations.dim();
+    fn check(&self, patches: &Patches) -> Result<()> {
         let transforms = match self.reach {
-            Reach::Neighbourhood { .. } => children,
-            Reach::Everywhere => capsules,
+            Reach::Neighbourhood { .. } => patches.activations.ncols(),
+            Reach::Everywhere => patches.below[3],
         };
         let expected = [transforms, self.beta_v.len(), SIDE, SIDE];
         check_shape("the transforms", &expected, self.transforms.shape())?;
-        check_finite("transforms", &self.transforms)?;
-        let grid = below.activations.dim().0 * patches.grid.0 * patches.grid.1;
-        check_shape("the patches", &[grid, children], &[positions, children])
+        check_finite("transforms", &self.transforms)
     }
 }

@@ -76,9 +76,9 @@ pub struct RoutingOptions {
     /// The number of M-steps; an E-step stands between each two. All use 3, and often 2 train better.
     pub iterations: usize,
     /// lambda of each iteration.
-    pub inverse_temperature: Schedule,
+    pub inverse_temperature: InverseTemperature,
     /// Where R comes from before the first M-step, and with it the order of the two steps.
-    pub start: Start,
+    pub start: RoutingStart,
     /// Which parents share out a child.
     pub competition: Competition,
     /// Whether the costs are made to have mean 0 and standard deviation 1 over the parents of a position. The blog does; the
@@ -116,7 +116,7 @@ pub struct RoutingOptions {
 
 /// lambda, the inverse temperature of the activations, iteration by iteration.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Schedule {
+pub enum InverseTemperature {
     /// From 1 to min(T, 3) in equal steps over the T iterations: the blog.
     Linear,
     /// limit (1 - 0.95^(t+1)) in iteration t, from 0: the paper's authors with the limit 0.01, and so IBM; Google with 1.
@@ -130,7 +130,7 @@ pub enum Schedule {
 
 /// Where the responsibilities of the first M-step come from.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Start {
+pub enum RoutingStart {
     /// One over the number of parents that compete for the child: the paper and all programs. M-step first.
     Uniform,
     /// 1: the blog's text. The same means and variances, but masses and costs are as many times larger as there are parents.
@@ -224,8 +224,8 @@ impl RoutingOptions {
     pub fn blog() -> RoutingOptions {
         RoutingOptions {
             iterations: 3,
-            inverse_temperature: Schedule::Linear,
-            start: Start::Uniform,
+            inverse_temperature: InverseTemperature::Linear,
+            start: RoutingStart::Uniform,
             competition: Competition::Position,
             normalise_costs: true,
             cost_scale: CostScale::One,
@@ -245,7 +245,7 @@ impl RoutingOptions {
     /// all alike.
     pub fn paper() -> RoutingOptions {
         RoutingOptions {
-            inverse_temperature: Schedule::Saturating { limit: 0.01 },
+            inverse_temperature: InverseTemperature::Saturating { limit: 0.01 },
             normalise_costs: false,
             deviation_epsilon: 0.0,
             cost_epsilon: 0.0,
@@ -263,16 +263,16 @@ impl Default for RoutingOptions {
     }
 }
 
-impl Schedule {
+impl InverseTemperature {
     /// lambda in one of so many iterations, counted from 0.
     pub fn at(self, iteration: usize, iterations: usize) -> f64 {
         match self {
-            Schedule::Linear => {
+            InverseTemperature::Linear => {
                 let last = (iterations as f64).min(3.0);
                 1.0 + (last - 1.0) * iteration as f64 / (iterations as f64 - 1.0).max(1.0)
             }
-            Schedule::Saturating { limit } => limit * (1.0 - 0.95f64.powf(iteration as f64 + 1.0)),
-            Schedule::Constant(lambda) => lambda,
+            InverseTemperature::Saturating { limit } => limit * (1.0 - 0.95f64.powf(iteration as f64 + 1.0)),
+            InverseTemperature::Constant(lambda) => lambda,
         }
     }
 }
@@ -359,12 +359,16 @@ impl RoutingInput {
             let (expected, found) = (options.iterations, routing.trace.len());
             return Err(Error::Length { name: "the routing's trace", expected, found });
         }
-        let responsibilities = &routing.last().responsibilities;
-        check_shape(
-            "the routing's responsibilities",
-            &[positions, children, parents],
-            responsibilities.shape(),
-        )?;
+        for step in &routing.trace {
+            let found = step.responsibilities.shape();
+            check_shape("the routing's responsibilities", &[positions, children, parents], found)?;
+            for found in [step.means.shape(), step.variances.shape()] {
+                check_shape("the routing's Gaussians", &[positions, parents, elements], found)?;
+            }
+            for table in [&step.masses, &step.costs, &step.logits, &step.activations] {
+                check_shape("the routing's activations", &[positions, parents], table.shape())?;
+            }
+        }
         check_shape("d_poses", &[positions, parents, elements], d_poses.shape())?;
         check_shape("d_activations", &[positions, parents], d_activations.shape())?;
         Ok(gradient::backward(self, options, routing, d_poses, d_activations))
@@ -397,7 +401,7 @@ impl RoutingInput {
             }
             (None, Competition::Position) => {}
         }
-        if let Start::Parents(start) = &options.start {
+        if let RoutingStart::Parents(start) = &options.start {
             start.check(parents, elements)?;
         }
         options.check()
@@ -424,8 +428,10 @@ impl RoutingOptions {
         }
         let numbers = [
             match self.inverse_temperature {
-                Schedule::Linear => 0.0,
-                Schedule::Saturating { limit: lambda } | Schedule::Constant(lambda) => lambda,
+                InverseTemperature::Linear => 0.0,
+                InverseTemperature::Saturating { limit: lambda } | InverseTemperature::Constant(lambda) => {
+                    lambda
+                }
             },
             match self.cost_scale {
                 CostScale::One | CostScale::PerChild => 0.0,

@@ -2,7 +2,7 @@
 
 use ndarray::{Array2, Array3, ArrayView2, ArrayView3};
 
-use super::{Competition, Routing, RoutingInput, RoutingOptions, RoutingStep, Start};
+use super::{Competition, Routing, RoutingInput, RoutingOptions, RoutingStart, RoutingStep};
 
 pub(super) fn forward(input: &RoutingInput, options: &RoutingOptions) -> Routing {
     let mut responsibilities = first_responsibilities(input, options);
@@ -26,9 +26,9 @@ fn first_responsibilities(input: &RoutingInput, options: &RoutingOptions) -> Arr
     let (positions, children, parents, elements) = input.votes.dim();
     let shape = (positions, children, parents);
     match &options.start {
-        Start::Uniform => softmax(Array3::zeros(shape), input, options),
-        Start::One => Array3::ones(shape),
-        Start::Parents(start) => {
+        RoutingStart::Uniform => softmax(Array3::zeros(shape), input, options),
+        RoutingStart::One => Array3::ones(shape),
+        RoutingStart::Parents(start) => {
             let everywhere = (positions, parents, elements);
             let means = start.means.broadcast(everywhere).expect("the start is checked");
             let variances = start.variances.broadcast(everywhere).expect("the start is checked");
@@ -190,28 +190,32 @@ fn softmax(mut x: Array3<f64>, input: &RoutingInput, options: &RoutingOptions) -
 }
 
 /// Which of the children's contests a child at a position is in: its own there, or that of its capsule at all positions.
-pub(super) struct Contests<'a> {
+pub(super) struct Contests {
     pub count: usize,
     children: usize,
-    capsules: Option<&'a Array2<usize>>,
+    /// The rank of each child's capsule among those there are, positions x children.
+    capsules: Option<Array2<usize>>,
 }
 
-impl<'a> Contests<'a> {
-    pub(super) fn of(input: &'a RoutingInput, options: &RoutingOptions) -> Contests<'a> {
+impl Contests {
+    pub(super) fn of(input: &RoutingInput, options: &RoutingOptions) -> Contests {
         let (positions, children, ..) = input.votes.dim();
         let capsules = match options.competition {
             Competition::Position => None,
             Competition::AllPositions => input.capsules.as_ref(),
         };
-        let count = match capsules {
-            Some(capsules) => capsules.iter().max().map_or(0, |largest| largest + 1),
-            None => positions * children,
+        let Some(capsules) = capsules else {
+            return Contests { count: positions * children, children, capsules: None };
         };
-        Contests { count, children, capsules }
+        let mut names: Vec<usize> = capsules.iter().copied().collect();
+        names.sort_unstable();
+        names.dedup();
+        let ranks = capsules.mapv(|name| names.binary_search(&name).expect("each is among them"));
+        Contests { count: names.len(), children, capsules: Some(ranks) }
     }
 
     pub(super) fn index(&self, p: usize, i: usize) -> usize {
-        self.capsules.map_or(p * self.children + i, |capsules| capsules[(p, i)])
+        self.capsules.as_ref().map_or(p * self.children + i, |capsules| capsules[(p, i)])
     }
 }
 

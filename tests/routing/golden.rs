@@ -193,7 +193,7 @@ fn layers_agree() {
 
         let d_poses = case.reshaped("in.g_poses", run.capsules.poses.raw_dim());
         let d_activations = case.reshaped("in.g_act", run.capsules.activations.raw_dim());
-        let gradient = layer.gradient(&below, &run, &options, &d_poses, &d_activations).unwrap();
+        let gradient = layer.gradient(&run, &options, &d_poses, &d_activations).unwrap();
         case.check_gradient("poses", &gradient.d_poses);
         case.check_gradient("a", &gradient.d_activations);
         case.check_gradient("W", &gradient.d_transforms);

@@ -6,7 +6,7 @@ use em_routing::gmm::{Covariances, Gmm, plain};
 use em_routing::routing::ladder::{
     LadderOptions, LadderStep, routing_1, routing_2, routing_3, routing_4, routing_final, shared_votes,
 };
-use em_routing::routing::{Parents, RoutingInput, RoutingOptions, Schedule};
+use em_routing::routing::{InverseTemperature, Parents, RoutingInput, RoutingOptions};
 use ndarray::{Array1, Array2, Array3, Axis};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
@@ -101,8 +101,7 @@ fn rung_1_never_lowers_the_likelihood() {
                 before = step.log_likelihood;
             }
             for (falls, trace) in falls.iter_mut().zip(&all) {
-                let fell =
-                    |steps: &[LadderStep]| !(steps[1].log_likelihood >= steps[0].log_likelihood - 1e-9);
+                let fell = |steps: &[LadderStep]| steps[1].log_likelihood < steps[0].log_likelihood - 1e-9;
                 *falls += trace.windows(2).filter(|steps| fell(steps)).count();
             }
         }
@@ -117,7 +116,7 @@ fn the_last_rung_is_the_reference() {
     let mut rng = ChaCha8Rng::seed_from_u64(8);
     let votes = shared_votes(&poses, 4) + uniform((12, 4, 3), -1.0, 1.0, &mut rng);
     for iterations in [1, 2, 3, 5] {
-        let inverse_temperature = Schedule::Saturating { limit: 0.3 };
+        let inverse_temperature = InverseTemperature::Saturating { limit: 0.3 };
         let options = LadderOptions { inverse_temperature, beta_v: 0.6, beta_a: -0.4, ..exact(iterations) };
         let trace = routing_final(&votes, &activations, &options).unwrap();
         let input = RoutingInput::new(
