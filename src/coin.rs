@@ -196,10 +196,11 @@ impl Experiments {
     /// A label that names no coin, fewer or more labels than experiments, no coins, or a coin without an experiment.
     pub fn known_maximum(&self, labels: &[usize], coins: usize) -> Result<Vec<f64>> {
         check_labels(labels, self.len(), coins)?;
-        let (mut heads, mut tosses) = (vec![0u64; coins], vec![0u64; coins]);
+        // u128, since any number of tosses is allowed and two of the largest don't fit in u64.
+        let (mut heads, mut tosses) = (vec![0u128; coins], vec![0u128; coins]);
         for (&label, &count) in labels.iter().zip(&self.heads) {
-            heads[label] += count;
-            tosses[label] += self.tosses;
+            heads[label] += u128::from(count);
+            tosses[label] += u128::from(self.tosses);
         }
         match tosses.iter().position(|&tosses| tosses == 0) {
             Some(coin) => Err(Error::NeverTossed { coin }),

@@ -4,7 +4,7 @@ use ndarray::{Array2, array};
 
 use crate::data::{self, iris};
 use crate::em::{Fit, Stop};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::gmm::{Covariance, Covariances, Gmm, GmmOptions, GmmStart};
 use crate::kmeans::{KMeans, KMeansOptions, KMeansStart};
 use crate::plot::{self, AtlasGround, Clustering, Figure, Objective, StartGrid};
@@ -110,13 +110,17 @@ pub(super) fn kmeans_atlas() -> Result<Figure> {
 ///
 /// # Errors
 ///
-/// As [`KMeans::fit`].
+/// Fixed centroids that are not in the plane, and as [`KMeans::fit`].
 pub fn kmeans_from_grid(
     samples: &Array2<f64>,
     fixed: &Array2<f64>,
     grid: &StartGrid,
     rows: usize,
 ) -> Result<Vec<Fit<KMeans>>> {
+    if fixed.ncols() != 2 {
+        let (expected, found) = (vec![fixed.nrows(), 2], fixed.shape().to_vec());
+        return Err(Error::Shape { name: "the fixed centroids", expected, found });
+    }
     let clusters = fixed.nrows() + 1;
     let fit = |(x, y): (f64, f64)| {
         let mut start = Array2::zeros((clusters, 2));

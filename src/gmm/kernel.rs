@@ -416,6 +416,25 @@ mod tests {
     }
 
     #[test]
+    fn a_density_that_underflows_is_known_by_its_logarithm() {
+        let model = Prepared {
+            components: 2,
+            dimensions: 1,
+            means: vec![0.0, 1.0],
+            whitening: Whitening::Full(vec![1.0, 1.0]),
+            log_constants: vec![0.5f64.ln(); 2],
+        };
+        for simd in Simd::all() {
+            let mut space = Workspace::new(2, 1);
+            space.load(&[1001.0, -1000.0]);
+            expectation(simd, &model, &mut space);
+            close(space.log_density()[0], -500_000.0 + 0.5f64.ln());
+            close(space.log_density()[1], -500_000.0 + 0.5f64.ln());
+            assert_eq!((space.responsibilities(0)[0], space.responsibilities(1)[0]), (0.0, 1.0));
+        }
+    }
+
+    #[test]
     fn a_sample_that_is_too_far_is_not_a_number_nor_finite() {
         let model = model(2, 2, true);
         for simd in Simd::all() {

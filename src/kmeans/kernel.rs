@@ -133,4 +133,15 @@ mod tests {
             }
         }
     }
+
+    #[test]
+    fn of_equally_near_centroids_the_first_is_taken() {
+        for simd in Simd::all() {
+            for clusters in 1..=5 {
+                let mut space = Workspace::new(2);
+                nearest(simd, &[0.0, 1.0, 0.0, -1.0], 2, &[1.0, 0.0].repeat(clusters), &mut space);
+                assert_eq!((space.labels()[0], space.labels()[1]), (0.0, 0.0));
+            }
+        }
+    }
 }

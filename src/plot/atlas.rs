@@ -54,13 +54,12 @@ pub struct AtlasGround<'a> {
 ///
 /// `fits` are those from the starts of `grid`, in the order of [`StartGrid::starts`]. Fits whose objectives are at most
 /// `same` apart (in the objective's own unit) count as one optimum; the best takes the first colour, and the legend says how
-/// many starts reach each.
-/// Over a `ground`, samples and fixed parts of the start are drawn on the cells, and both units are equally long.
+/// many starts reach each. Over a `ground`, samples and fixed parts of the start are drawn on the cells, and both units are equally long.
 ///
 /// # Errors
 ///
-/// No fits, fits that don't fill the rows, an empty range, an objective that is not finite, a negative `same`, and a ground that is not of
-/// points in the plane.
+/// No fits, fits that don't fill the rows, an empty range, an objective that is not finite, a negative `same`, and a ground
+/// that is not of points in the plane.
 pub fn atlas<M>(
     fits: &[Fit<M>],
     grid: StartGrid,

@@ -429,6 +429,43 @@ fn few_or_equal_samples_fit_where_a_fit_exists() {
 }
 
 #[test]
+fn a_component_on_a_line_or_a_point_has_collapsed() {
+    let along = blobs(50, 1, 1, 3);
+    for direction in 1..60 {
+        let (dx, dy) = (f64::from(direction).sin(), f64::from(direction).cos());
+        let offset = f64::from(direction) * 0.37;
+        let line =
+            Array2::from_shape_fn((50, 2), |(i, j)| offset + along[(i, 0)] * if j == 0 { dx } else { dy });
+        let point = Array2::from_shape_fn((50, 2), |(_, j)| offset + if j == 0 { dx } else { dy });
+        let none = GmmOptions { regularisation: 0.0, ..Default::default() };
+        let result = Gmm::fit(&line, &none);
+        assert!(matches!(result, Err(Error::NotPositiveDefinite { component: 0 })), "direction {direction}");
+        for kind in KINDS {
+            let result = Gmm::fit(&point, &GmmOptions { covariance: kind, ..none.clone() });
+            assert!(
+                matches!(result, Err(Error::NotPositiveDefinite { component: 0 })),
+                "{kind:?} {direction}"
+            );
+        }
+        assert!(Gmm::fit(&line, &GmmOptions::default()).unwrap().objective().is_finite());
+    }
+}
+
+#[test]
+fn a_number_too_large_to_square_is_named() {
+    let mut data = blobs(20, 2, 2, 1);
+    data[(7, 1)] = -1e200;
+    let (kmeans, gmm) = (KMeansOptions { clusters: 2, ..Default::default() }, GmmOptions::default());
+    for error in [KMeans::fit(&data, &kmeans).unwrap_err(), Gmm::fit(&data, &gmm).unwrap_err()] {
+        assert!(matches!(error, Error::Magnitude { row: 7, column: 1, value: -1e200 }), "{error}");
+    }
+    data[(7, 1)] = -1e130;
+    assert!(KMeans::fit(&data, &kmeans).unwrap().objective().is_finite());
+    let start = GmmStart::RandomResponsibilities;
+    assert!(Gmm::fit(&data, &GmmOptions { start, ..gmm }).unwrap().objective().is_finite());
+}
+
+#[test]
 fn a_wrong_argument_is_named() {
     let data = blobs(20, 2, 2, 1);
     let kmeans = |options: KMeansOptions| KMeans::fit(&data, &options).unwrap_err();
