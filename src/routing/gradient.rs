@@ -51,19 +51,20 @@ pub(super) fn backward(
         let undo = Undo { input, options, step };
         let (d_responsibilities, d_means_before) = undo.maximisation(d_step, d_activations, &mut gradient);
         d_step = StepGradient::zeros(input);
-        if !options.stop_gradient_at_responsibilities {
-            let undo_from = |means, variances, d_step: &mut StepGradient, gradient: &mut RoutingGradient| {
-                undo.expectation((means, variances), &d_responsibilities, d_step, gradient)
-            };
-            if iteration > 0 {
-                let before = &routing.trace[iteration - 1];
-                undo_from(before.means.view(), before.variances.view(), &mut d_step, &mut gradient);
-            } else if let RoutingStart::Parents(start) = &options.start {
+        // The means and variances that R came from; a start's are constants, and a uniform R came from none.
+        let before = match (iteration, &options.start) {
+            (0, RoutingStart::Uniform | RoutingStart::One) => None,
+            (0, RoutingStart::Parents(start)) => {
                 let everywhere = (positions, parents, elements);
-                let means = start.means.broadcast(everywhere).expect("the start is checked");
-                let variances = start.variances.broadcast(everywhere).expect("the start is checked");
-                undo_from(means, variances, &mut d_step, &mut gradient); // its parents are constants
+                start.means.broadcast(everywhere).zip(start.variances.broadcast(everywhere))
             }
+            _ => {
+                let before = &routing.trace[iteration - 1];
+                Some((before.means.view(), before.variances.view()))
+            }
+        };
+        if let Some(before) = before.filter(|_| !options.stop_gradient_at_responsibilities) {
+            undo.expectation(before, &d_responsibilities, &mut d_step, &mut gradient);
         }
         d_step.d_means += &d_means_before;
     }
@@ -98,7 +99,7 @@ impl Undo<'_> {
                 let divisor = mass + options.mass_epsilon;
                 let variances = step.variances.slice(ndarray::s![p, j, ..]);
 
-                // pass M4 was: cost_j = sum_h (beta_v,j + log(sigma_jh + epsilon)) S_j
+                // pass M4 was: cost_j = scale sum_h (beta_v,j + log(sigma_jh + epsilon)) S_j
                 let log_deviations: f64 = variances.iter().map(|&v| log_deviation(v, options)).sum();
                 let price = elements as f64 * input.beta_v[j] + log_deviations;
                 let d_mass = cost_scale * price * d_costs[j];
@@ -111,7 +112,7 @@ impl Undo<'_> {
                     let mean = step.means[(p, j, h)];
                     let deviation = variances[h].sqrt();
 
-                    // log(sigma_jh + epsilon), sigma = sqrt(variance): d sigma = d variance / (2 sigma), and 0 where sigma is 0
+                    // log(sigma_jh + epsilon), sigma = sqrt(variance): d sigma = d variance / (2 sigma), or 0 where sigma is 0
                     let mut d_variance = d_step.d_variances[(p, j, h)];
                     if deviation > 0.0 {
                         let slope = 1.0 / (2.0 * deviation * (deviation + options.deviation_epsilon));

@@ -8,9 +8,10 @@
 //! | [`routing_4`] | the cost counts the mass sum_i a_i R_ij, where before it counted sum_i r_ij, which is 1 | as rung 2 |
 //! | [`routing_final`] | each parent sees votes of its own, and the M-step comes first | as rung 2 |
 //!
-//! Votes are children x parents x elements (V_ijh) on every rung, so that they can be compared; where there is one pose a child for
-//! all parents, as in the blog's rungs 1 to 4, [`shared_votes`] makes them. Then parents that start alike stay alike: they
-//! need a start. A step of a trace holds the responsibilities of its E-step and the parents that its M-step makes of them.
+//! Votes are children x parents x elements (V_ijh) on every rung, so that they can be compared; where there is one pose a
+//! child for all parents, as in the blog's rungs 1 to 4, [`shared_votes`] makes them. Then parents that start alike stay alike:
+//! they need a start. A step of a trace holds the responsibilities of its E-step and the parents that its M-step makes of
+//! them.
 
 use ndarray::{Array1, Array2, Array3, Axis};
 
@@ -85,7 +86,8 @@ pub fn routing_1(votes: &Array3<f64>, start: &Parents, options: &LadderOptions) 
         let log_p = log_densities(votes, &parents); // p_ij = N(V_ij; mu_j, sigma^2_j)
         let responsibilities = posterior(&log_p, &parents.weights); // R_ij = pi_j p_ij / sum_k pi_k p_ik
         let shares = per_parent(&responsibilities); // r_ij = R_ij / sum_i R_ij
-        parents = gaussians(votes, &shares, &parents, options); // M_j = sum_i r_ij V_ij, sigma^2_j = sum_i r_ij (V_ij - M_j)^2
+        // M_j = sum_i r_ij V_ij, sigma^2_j = sum_i r_ij (V_ij - M_j)^2
+        parents = gaussians(votes, &shares, &parents, options);
         parents.weights = responsibilities.sum_axis(Axis(0)) / votes.dim().0 as f64; // pi_j = 1/n sum_i R_ij
         trace.push(LadderStep {
             log_likelihood: log_likelihood(votes, &everyone, &parents),
@@ -115,8 +117,10 @@ pub fn routing_2(votes: &Array3<f64>, start: &Parents, options: &LadderOptions) 
         let log_p = log_densities(votes, &parents); // p_ij = N(V_ij; mu_j, sigma^2_j)
         let responsibilities = posterior(&log_p, &parents.weights); // R_ij = a_j p_ij / sum_k a_k p_ik
         let shares = per_parent(&responsibilities); // r_ij = R_ij / sum_i R_ij
-        parents = gaussians(votes, &shares, &parents, options); // M_j = sum_i r_ij V_ij, sigma^2_j = sum_i r_ij (V_ij - M_j)^2
-        let costs = prices(&parents, options) * shares.sum_axis(Axis(0)); // cost_j = (beta_v + sum_h ln sigma_jh) sum_i r_ij
+        // M_j = sum_i r_ij V_ij, sigma^2_j = sum_i r_ij (V_ij - M_j)^2
+        parents = gaussians(votes, &shares, &parents, options);
+        // cost_j = (beta_v + sum_h ln sigma_jh) sum_i r_ij
+        let costs = prices(&parents, options) * shares.sum_axis(Axis(0));
         let lambda = options.inverse_temperature.at(iteration, options.iterations);
         parents.weights = activations(&costs, lambda, options); // a_j = sigmoid(lambda (beta_a - cost_j))
         trace.push(LadderStep {
@@ -150,8 +154,10 @@ pub fn routing_3(
         let responsibilities = posterior(&log_p, &parents.weights); // R_ij = a_j p_ij / sum_k a_k p_ik
         let received = weighted(&responsibilities, child_activations); // a_i R_ij
         let shares = per_parent(&received); // r_ij = a_i R_ij / sum_i a_i R_ij
-        parents = gaussians(votes, &shares, &parents, options); // M_j = sum_i r_ij V_ij, sigma^2_j = sum_i r_ij (V_ij - M_j)^2
-        let costs = prices(&parents, options) * shares.sum_axis(Axis(0)); // cost_j = (beta_v + sum_h ln sigma_jh) sum_i r_ij
+        // M_j = sum_i r_ij V_ij, sigma^2_j = sum_i r_ij (V_ij - M_j)^2
+        parents = gaussians(votes, &shares, &parents, options);
+        // cost_j = (beta_v + sum_h ln sigma_jh) sum_i r_ij
+        let costs = prices(&parents, options) * shares.sum_axis(Axis(0));
         let lambda = options.inverse_temperature.at(iteration, options.iterations);
         parents.weights = activations(&costs, lambda, options); // a_j = sigmoid(lambda (beta_a - cost_j))
         trace.push(LadderStep {
@@ -188,8 +194,10 @@ pub fn routing_4(
         let responsibilities = posterior(&log_p, &parents.weights); // R_ij = a_j p_ij / sum_k a_k p_ik
         let received = weighted(&responsibilities, child_activations); // a_i R_ij
         let shares = per_parent(&received); // r_ij = a_i R_ij / sum_i a_i R_ij
-        parents = gaussians(votes, &shares, &parents, options); // M_j = sum_i r_ij V_ij, sigma^2_j = sum_i r_ij (V_ij - M_j)^2
-        let costs = prices(&parents, options) * received.sum_axis(Axis(0)); // cost_j = (beta_v + sum_h ln sigma_jh) sum_i a_i R_ij
+        // M_j = sum_i r_ij V_ij, sigma^2_j = sum_i r_ij (V_ij - M_j)^2
+        parents = gaussians(votes, &shares, &parents, options);
+        // cost_j = (beta_v + sum_h ln sigma_jh) sum_i a_i R_ij
+        let costs = prices(&parents, options) * received.sum_axis(Axis(0));
         let lambda = options.inverse_temperature.at(iteration, options.iterations);
         parents.weights = activations(&costs, lambda, options); // a_j = sigmoid(lambda (beta_a - cost_j))
         trace.push(LadderStep {
@@ -229,8 +237,10 @@ pub fn routing_final(
         };
         let received = weighted(&responsibilities, child_activations); // a_i R_ij
         let shares = per_parent(&received); // r_ij = a_i R_ij / sum_i a_i R_ij
-        parents = gaussians(votes, &shares, &parents, options); // M_j = sum_i r_ij V_ij, sigma^2_j = sum_i r_ij (V_ij - M_j)^2
-        let costs = prices(&parents, options) * received.sum_axis(Axis(0)); // cost_j = (beta_v + sum_h ln sigma_jh) sum_i a_i R_ij
+        // M_j = sum_i r_ij V_ij, sigma^2_j = sum_i r_ij (V_ij - M_j)^2
+        parents = gaussians(votes, &shares, &parents, options);
+        // cost_j = (beta_v + sum_h ln sigma_jh) sum_i a_i R_ij
+        let costs = prices(&parents, options) * received.sum_axis(Axis(0));
         let lambda = options.inverse_temperature.at(iteration, options.iterations);
         parents.weights = activations(&costs, lambda, options); // a_j = sigmoid(lambda (beta_a - cost_j))
         trace.push(LadderStep {
@@ -266,8 +276,8 @@ impl Parents {
         Ok(parents)
     }
 
-    /// How likely the votes are under the mixture of these parents, with their weights divided by their sum, in nats. A child counts
-    /// as often as its activation says.
+    /// How likely the votes are under the mixture of these parents, with their weights divided by their sum, in nats. A child
+    /// counts as often as its activation says.
     ///
     /// ```text
     /// sum_i a_i log sum_j w_j N(V_ij; mu_j, sigma^2_j) / sum_j w_j

@@ -130,8 +130,8 @@ impl Patches {
 
 /// The votes of each child for each parent, positions x children x parents x 16, each a 4 x 4 matrix row by row.
 ///
-/// `poses` is positions x children x 16. `transforms` is transforms x parents x 4 x 4; a child takes that of its index modulo their
-/// number, so that a class layer's children share those of their capsule.
+/// `poses` is positions x children x 16. `transforms` is transforms x parents x 4 x 4; a child takes that of its index modulo
+/// their number, so that a class layer's children share those of their capsule.
 ///
 /// # Formula
 ///

@@ -81,8 +81,8 @@ pub struct RoutingOptions {
     pub start: RoutingStart,
     /// Which parents share out a child.
     pub competition: Competition,
-    /// Whether the costs are made to have mean 0 and standard deviation 1 over the parents of a position. The blog does; the
-    /// paper, Google and IBM don't.
+    /// Whether the costs are made to have mean 0 and standard deviation 1 over the parents of a position: yes in the blog, no in
+    /// the paper, Google's and IBM's.
     ///
     /// ```text
     /// a_j = sigmoid(lambda (beta_a,j + (mean_k cost_k - cost_j) / (sd_k cost_k + cost_epsilon)))
@@ -94,14 +94,14 @@ pub struct RoutingOptions {
     pub deviation_epsilon: f64,
     /// Added to the standard deviation of the costs, where they are normalised: 1e-9 in the blog.
     pub cost_epsilon: f64,
-    /// Added to a_j under its logarithm in the E-step: 1e-9 in the blog. At 0 the logarithm is taken before the sigmoid, so that it
-    /// is finite all the same (Google).
+    /// Added to a_j under its logarithm in the E-step: 1e-9 in the blog. At 0 the logarithm is taken before a_j is rounded, so
+    /// that it is finite all the same (Google).
     pub activation_epsilon: f64,
-    /// Added to S_j where means and variances are divided by it: 1e-7 in Google's convolutional layer, 1e-5 in its class layer, a
-    /// small one in IBM's; 0 in the blog and the paper, where a parent without mass divides 0 by 0.
+    /// Added to S_j where means and variances are divided by it: 1e-7 in Google's convolutional layer, 1e-5 in its class layer,
+    /// a small one in IBM's; 0 in the blog and the paper, where a parent without mass divides 0 by 0.
     pub mass_epsilon: f64,
-    /// Added to each variance: 5e-4 in Google's code, 1e-9 in IBM's; 0 in the blog and the paper, where a parent whose votes are all
-    /// alike divides 0 by 0.
+    /// Added to each variance: 5e-4 in Google's code, 1e-9 in IBM's; 0 in the blog and the paper, where a parent whose votes are
+    /// all alike divides 0 by 0.
     pub variance_floor: f64,
     /// The share of the old mean in the new: 0.1 in Google's code, whose first old mean is 0; 0 elsewhere.
     ///
@@ -109,8 +109,8 @@ pub struct RoutingOptions {
     /// mu_j = (1 - damping) sum_i R_ij a_i V_ij / S_j + damping mu_j(before)
     /// ```
     pub mean_damping: f64,
-    /// Whether the gradient takes R as a constant, so that only the M-steps are differentiated. In all four programs the gradient
-    /// goes through every iteration.
+    /// Whether the gradient takes R as a constant, so that only the M-steps are differentiated. In all of the programs it goes
+    /// through every iteration.
     pub stop_gradient_at_responsibilities: bool,
 }
 
@@ -218,9 +218,9 @@ pub struct RoutingGradient {
 impl RoutingOptions {
     /// The blog's program, as printed.
     ///
-    /// Where its formula divides 0 by 0, so does this, and the result is NaN at that position: a position whose children are all
-    /// inactive; a parent whose votes are all alike (or that has one child only) and that an E-step then weighs. Where only
-    /// its gradient is NaN, since it takes the root of a standard deviation that is 0, this takes d sqrt(x)/dx as 0 at 0.
+    /// Where its formula divides 0 by 0, so does this, and the result is NaN at that position: where all children are inactive,
+    /// and where an E-step weighs a parent whose votes are all alike (or who has one child only). Where its gradient alone is
+    /// NaN, since it goes through the root of a deviation that is 0, this takes d sqrt(x)/dx as 0 at 0.
     pub fn blog() -> RoutingOptions {
         RoutingOptions {
             iterations: 3,
@@ -256,8 +256,8 @@ impl RoutingOptions {
 }
 
 impl Default for RoutingOptions {
-    /// The paper's equations with Google's variance floor and mass epsilon: finite for all activations and for votes and betas of
-    /// any size up to 1e8, outputs and gradients.
+    /// The paper's equations with Google's variance floor and mass epsilon: outputs and gradients are finite for all
+    /// activations and for votes and betas up to 1e8 in size.
     fn default() -> Self {
         RoutingOptions { mass_epsilon: 1e-7, variance_floor: 5e-4, ..RoutingOptions::paper() }
     }
@@ -341,7 +341,7 @@ impl RoutingInput {
     /// The gradient of a loss with respect to the votes, activations and betas, through every iteration.
     ///
     /// `routing` is what [`RoutingInput::route`] gave for the same options; `d_poses` (positions x parents x elements) and
-    /// `d_activations` (positions x parents) are the gradient of the loss with respect to its poses and activations.
+    /// `d_activations` (positions x parents) are the loss's gradient with respect to its poses and activations.
     ///
     /// # Errors
     ///

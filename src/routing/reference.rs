@@ -77,7 +77,7 @@ fn maximisation(
 
                 log_deviations += log_deviation(variances[(p, j, h)], options);
             }
-            // pass M4: cost_j = sum_h (beta_v,j + log(sigma_jh + epsilon)) S_j
+            // pass M4: cost_j = scale sum_h (beta_v,j + log(sigma_jh + epsilon)) S_j
             let price = elements as f64 * beta_v[j] + log_deviations;
             costs[(p, j)] = cost_scale * price * masses[(p, j)];
         }
