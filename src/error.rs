@@ -196,6 +196,15 @@ pub enum Error {
         /// Its width.
         width: usize,
     },
+    /// A label that names no class.
+    Class {
+        /// The image.
+        index: usize,
+        /// Its label.
+        label: usize,
+        /// The number of classes; labels run from 0 to one less.
+        classes: usize,
+    },
 }
 
 impl Error {
@@ -273,6 +282,9 @@ impl std::fmt::Display for Error {
             }
             Error::Kernel { size, height, width } => {
                 write!(f, "a neighbourhood of {size} x {size} does not fit into {height} x {width} capsules")
+            }
+            Error::Class { index, label, classes } => {
+                write!(f, "image {index} has label {label}, but there are only {classes} classes (from 0)")
             }
         }
     }

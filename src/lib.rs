@@ -10,10 +10,12 @@
 //! | 6 | the same | posterior of the parent, weighted by activations | mean, variance and activation of the parent | [`routing::ladder`], [`routing`] |
 //! | 7 | the same, differentiated through all iterations | - | - | [`routing`] |
 //!
+//! The network that is made of them: [`capsnet`].
 //! Tables of samples are arrays or files: [`data`]. With the feature `linfa` K-means and the mixture have linfa's traits.
 //!
 //! Figures of all of it are drawn by [`plot`], those of the notebooks listed in [`gallery`]; errors are in [`error`].
 
+pub mod capsnet;
 pub mod coin;
 pub mod data;
 pub mod em;

@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use em_routing::capsnet::loss::{margin_at, spread_loss};
+use em_routing::error::Error;
 use em_routing::routing::{
     CapsuleLayer, Capsules, Reach, RoutingInput, RoutingOptions, add_coordinates, votes,
 };
@@ -243,5 +245,37 @@ fn votes_agree() {
             case.reshaped("in.V", ndarray::Dim([shape[0], shape[1] * shape[2] * shape[3], shape[4], 16]));
         add_coordinates(&mut found, shape[1], shape[2]).unwrap();
         case.check("out.V", &found, &case.tensor("out.V"), Some(0.0), 1.0);
+    }
+}
+
+#[test]
+fn spread_losses_agree() {
+    for case in cases("spread_loss", 3) {
+        let activations = case.tensor("in.act").into_dimensionality().unwrap();
+        let file = SafeTensors::deserialize(&case.bytes).unwrap();
+        let labels = file.tensor("in.y").unwrap();
+        let labels = labels.data().chunks_exact(8).map(|bytes| i64::from_le_bytes(bytes.try_into().unwrap()));
+        let labels: Vec<usize> = labels.map(|label| label as usize).collect();
+        for margin in [0.2, 0.3, 0.5, 0.9] {
+            let (loss, gradient) = spread_loss(&activations, &labels, margin).unwrap();
+            let (loss_name, gradient_name) = (format!("out.loss_m{margin}"), format!("grad.m{margin}"));
+            case.check(&loss_name, &ndarray::array![loss], &case.tensor(&loss_name), Some(0.0), 1.0);
+            case.check(&gradient_name, &gradient, &case.tensor(&gradient_name), Some(0.0), 1.0);
+        }
+        let fault = spread_loss(&activations, &vec![99; labels.len()], 0.2).unwrap_err();
+        assert!(matches!(fault, Error::Class { index: 0, label: 99, .. }), "{fault}");
+    }
+}
+
+#[test]
+fn margins_agree() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
+    let manifest = std::fs::read(folder.join("caps_manifest.json")).unwrap();
+    let manifest: Value = serde_json::from_slice(&manifest).unwrap();
+    let mut schedules = manifest["cases"].as_array().unwrap().iter();
+    let schedule = schedules.find(|case| case["kind"] == "margin_schedule").unwrap();
+    let steps_per_epoch = schedule["iterations_per_epoch"].as_u64().unwrap() as usize;
+    for row in schedule["table"].as_array().unwrap() {
+        assert_eq!(Some(margin_at(row[0].as_u64().unwrap() as usize, steps_per_epoch)), row[1].as_f64());
     }
 }

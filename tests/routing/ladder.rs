@@ -158,6 +158,32 @@ fn each_rung_differs_from_the_one_before() {
 }
 
 #[test]
+fn rungs_follow_their_equations() {
+    let (poses, activations, responsibilities) = poses(20, 3, 5);
+    let mut rng = ChaCha8Rng::seed_from_u64(6);
+    let votes = shared_votes(&poses, 3) + uniform((20, 3, 3), -1.0, 1.0, &mut rng);
+    let inverse_temperature = InverseTemperature::Constant(0.3);
+    let options = LadderOptions { inverse_temperature, beta_v: 0.2, beta_a: 0.7, ..exact(4) };
+    let start = Parents::from_responsibilities(&votes, &responsibilities, &options).unwrap();
+    let all = rungs(&votes, &activations, &start, &options);
+    for (rung, trace) in all.iter().enumerate().skip(1) {
+        for step in trace {
+            let prices = step.parents.variances.mapv(|v| v.sqrt().ln()).sum_axis(Axis(1)) + 0.2;
+            let received = &step.responsibilities * &activations.view().insert_axis(Axis(1));
+            let masses = if rung >= 3 { received.sum_axis(Axis(0)) } else { Array1::ones(3) };
+            let costs = step.costs.as_ref().unwrap();
+            assert!(largest_error(costs, &(prices * masses), 1.0) <= 1e-12, "rung {}", rung + 1);
+            let weights = costs.mapv(|cost| 1.0 / (1.0 + (-0.3 * (0.7 - cost)).exp()));
+            assert!(largest_error(&step.parents.weights, &weights, 1.0) <= 1e-14, "rung {}", rung + 1);
+        }
+    }
+    // rung 4 goes on where the first M-step of the final rung has got to
+    let rest = LadderOptions { iterations: 3, ..options };
+    let continued = routing_4(&votes, &activations, &all[4][0].parents, &rest).unwrap();
+    assert_eq!(continued[..], all[4][1..]);
+}
+
+#[test]
 fn responsibilities_add_up_and_orders_do_not_matter() {
     let (poses, activations, responsibilities) = poses(15, 4, 11);
     let mut rng = ChaCha8Rng::seed_from_u64(12);
