@@ -355,9 +355,17 @@ impl Experiments {
         let mut next = before.clone();
         for (j, column) in responsibilities.columns().into_iter().enumerate() {
             let effective_count = column.sum();
-            let effective_heads: f64 = column.iter().zip(&self.heads).map(|(&w, &x)| w * x as f64).sum();
-            if effective_count > 0.0 {
-                next.thetas[j] = (effective_heads / (effective_count * self.tosses as f64)).clamp(0.0, 1.0);
+            let weighted = |counts: &dyn Fn(u64) -> u64| -> f64 {
+                column.iter().zip(&self.heads).map(|(&w, &heads)| w * counts(heads) as f64).sum()
+            };
+            let (heads, tails) = (weighted(&|heads| heads), weighted(&|heads| self.tosses - heads));
+            if heads + tails > 0.0 {
+                // A theta that is 0 or 1 only by rounding would make impossible what the responsibilities say has been seen.
+                let (lowest, highest) = (
+                    if heads > 0.0 { f64::MIN_POSITIVE } else { 0.0 },
+                    if tails > 0.0 { 1f64.next_down() } else { 1.0 },
+                );
+                next.thetas[j] = (heads / (heads + tails)).clamp(lowest, highest);
             }
             if mixing == Mixing::Estimated {
                 next.weights[j] = effective_count / self.len() as f64;

@@ -1,7 +1,7 @@
 """Executes one notebook in a Jupyter kernel, cell by cell, and tells of it in lines of JSON.
 
     python execute.py KERNEL IN.ipynb OUT.ipynb OUT.html FIGURES    # an SVG goes into FIGURES for each figure shown
-    python execute.py --warm KERNEL                                 # one small notebook, so that all is compiled
+    python execute.py --warm KERNEL                                 # what every notebook needs, so that all is compiled
 """
 
 import base64
@@ -23,7 +23,6 @@ from nbconvert.filters.markdown_mistune import IPythonRenderer
 FIGURE = re.compile(r'data-figure="([a-z0-9-]+)".*?src="data:image/svg\+xml;base64,([A-Za-z0-9+/=]+)"', re.S)
 ANSI = re.compile(r"\x1b\[[0-9;]*m")
 WARM = [
-    ':dep em-routing = { path = "..", default-features = false }\nuse em_routing::prelude::*;',
     "let doubled: Vec<f64> = vec![1.0, 2.0].into_iter().map(|x| 2.0 * x).collect();",
     "{\n    let tenfold = |x: f64| 10.0 * x;\n    println!(\"{}\", tenfold(doubled[1]));\n}",
 ]
@@ -97,6 +96,15 @@ def page_of(notebook):
     return body.replace('<script src=""> </script>', "").replace("</head>", STYLE + "</head>", 1)
 
 
+def first_cells(folder):
+    """The cells in which notebooks name what they depend on, each kind once; the most common first."""
+    counts = {}
+    for path in sorted(folder.glob("*.ipynb")):
+        cells = [cell.source for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "code"]
+        counts[cells[0]] = counts.get(cells[0], 0) + 1
+    return sorted(counts, key=lambda source: -counts[source])
+
+
 def execute(kernel, notebook, folder):
     """Runs the cells; returns None, or what failed."""
     code = [index for index, cell in enumerate(notebook.cells) if cell.cell_type == "code"]
@@ -121,9 +129,9 @@ def execute(kernel, notebook, folder):
 
 def main(arguments):
     if arguments[0] == "--warm":
-        notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source) for source in WARM])
-        # The line's path is seen from a folder of the project, as the notebooks' own.
         folder = pathlib.Path(__file__).resolve().parents[2] / "notebooks"
+        sources = first_cells(folder)
+        notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source) for source in sources[:1] + WARM + sources[1:]])
         failed = execute(arguments[1], notebook, folder)
     else:
         kernel, source, executed, page, figures = arguments
