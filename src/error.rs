@@ -174,6 +174,37 @@ pub enum Error {
         /// What is wrong with it.
         fault: crate::data::npy::Fault,
     },
+
+    // Capsules and routing
+    /// A number of an array that is out of its range.
+    Entry {
+        /// The array.
+        name: &'static str,
+        /// Its place in the array.
+        place: Vec<usize>,
+        /// What it may be.
+        expected: &'static str,
+        /// What it is.
+        value: f64,
+    },
+    /// A neighbourhood that does not fit into the layer below.
+    Kernel {
+        /// Its side, K.
+        size: usize,
+        /// The height of the layer below.
+        height: usize,
+        /// Its width.
+        width: usize,
+    },
+    /// A label that names no class.
+    Class {
+        /// The image.
+        index: usize,
+        /// Its label.
+        label: usize,
+        /// The number of classes; labels run from 0 to one less.
+        classes: usize,
+    },
 }
 
 impl Error {
@@ -245,6 +276,16 @@ impl std::fmt::Display for Error {
             #[cfg(feature = "linfa")]
             Error::Dataset { message } => write!(f, "linfa: {message}"),
             Error::Npy { path, fault } => write!(f, "{}: {fault}", path.display()),
+
+            Error::Entry { name, place, expected, value } => {
+                write!(f, "{name}{place:?} is {value}, but should be {expected}")
+            }
+            Error::Kernel { size, height, width } => {
+                write!(f, "a neighbourhood of {size} x {size} does not fit into {height} x {width} capsules")
+            }
+            Error::Class { index, label, classes } => {
+                write!(f, "image {index} has label {label}, but there are only {classes} classes (from 0)")
+            }
         }
     }
 }

@@ -6,11 +6,16 @@
 //! | 2 | the coin of each experiment | posterior of the coin | weighted heads over weighted tosses | [`coin`], [`em`] |
 //! | 3 | the cluster of each sample | the nearest centroid: a hard posterior | mean of each cluster | [`kmeans`] |
 //! | 4 | the Gaussian of each sample | posterior of the component | weighted mean and covariance | [`gmm`] |
+//! | 5 | the whole that a part belongs to | - | votes: pose times transform | [`routing`] |
+//! | 6 | the same | posterior of the parent, weighted by activations | mean, variance and activation of the parent | [`routing::ladder`], [`routing`] |
+//! | 7 | the same, differentiated through all iterations | - | - | [`routing`] |
 //!
+//! The network that is made of them: [`capsnet`].
 //! Tables of samples are arrays or files: [`data`]. With the feature `linfa` K-means and the mixture have linfa's traits.
 //!
 //! Figures of all of it are drawn by [`plot`], those of the notebooks listed in [`gallery`]; errors are in [`error`].
 
+pub mod capsnet;
 pub mod coin;
 pub mod data;
 pub mod em;
@@ -21,6 +26,7 @@ pub mod kmeans;
 mod lanes;
 mod parallel;
 pub mod plot;
+pub mod routing;
 #[cfg(feature = "linfa")]
 pub mod with_linfa;
 
@@ -39,5 +45,9 @@ pub mod prelude {
     pub use crate::gmm::{self, Covariance, Covariances, Gmm, GmmOptions, GmmStart};
     pub use crate::kmeans::{KMeans, KMeansOptions, KMeansStart};
     pub use crate::plot::{self, Figure, Table};
-    pub use ndarray::{Array1, Array2, Array3, Axis, array, s};
+    pub use crate::routing::{
+        self, CapsuleLayer, Capsules, Competition, CostScale, InverseTemperature, LadderOptions, Parents,
+        Reach, Routing, RoutingInput, RoutingOptions, RoutingStart, ladder,
+    };
+    pub use ndarray::{Array1, Array2, Array3, Array4, Axis, array, s};
 }

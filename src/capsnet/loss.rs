@@ -1,0 +1,63 @@
+//! The spread loss: the true class has to be more active than each other class, by a margin that grows as training goes on.
+
+use ndarray::Array2;
+
+use crate::error::{Error, Result};
+
+/// The spread loss of a batch, and its gradient with respect to the activations (images x classes).
+///
+/// `labels` holds the true class t of each image. The loss is a sum over the batch, not a mean.
+///
+/// # Formula
+///
+/// ```text
+/// loss = sum_images sum_{i != t} max(0, margin - (a_t - a_i))^2
+/// ```
+///
+/// ```
+/// use em_routing::capsnet::loss::spread_loss;
+/// use ndarray::array;
+/// let (loss, d_activations) = spread_loss(&array![[0.9, 0.5, 0.1]], &[0], 0.5)?;
+/// assert!((loss - 0.01).abs() < 1e-12); // only class 1 is within the margin, by 0.1
+/// assert!((d_activations[(0, 1)] - 0.2).abs() < 1e-12 && d_activations[(0, 2)] == 0.0);
+/// # Ok::<(), em_routing::error::Error>(())
+/// ```
+///
+/// # Errors
+///
+/// More or fewer labels than images, or a label that names no class.
+pub fn spread_loss(activations: &Array2<f64>, labels: &[usize], margin: f64) -> Result<(f64, Array2<f64>)> {
+    let (images, classes) = activations.dim();
+    if labels.len() != images {
+        return Err(Error::Length { name: "labels", expected: images, found: labels.len() });
+    }
+    if let Some(index) = labels.iter().position(|&label| label >= classes) {
+        return Err(Error::Class { index, label: labels[index], classes });
+    }
+    let mut loss = 0.0;
+    let mut d_activations = Array2::zeros((images, classes));
+    for (image, &t) in labels.iter().enumerate() {
+        for i in (0..classes).filter(|&i| i != t) {
+            let short = margin - (activations[(image, t)] - activations[(image, i)]);
+            if short <= 0.0 {
+                continue; // a NaN is not skipped: it shows in the loss
+            }
+            loss += short * short;
+            d_activations[(image, i)] += 2.0 * short;
+            d_activations[(image, t)] -= 2.0 * short;
+        }
+    }
+    Ok((loss, d_activations))
+}
+
+/// The margin after so many steps of training: 0.2 up to and including the first epoch's last, then 0.1 more each epoch, up to
+/// 0.9.
+///
+/// ```
+/// use em_routing::capsnet::loss::margin_at;
+/// assert_eq!([0, 110, 111, 770, 771, 5000].map(|step| margin_at(step, 110)), [0.2, 0.2, 0.3, 0.8, 0.9, 0.9]);
+/// ```
+pub fn margin_at(step: usize, steps_per_epoch: usize) -> f64 {
+    let epochs = step.div_ceil(steps_per_epoch.max(1)).saturating_sub(1);
+    (2 + epochs.min(7)) as f64 / 10.0
+}

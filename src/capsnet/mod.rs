@@ -1,0 +1,3 @@
+//! The matrix-capsule network: what its training makes small.
+
+pub mod loss;

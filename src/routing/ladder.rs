@@ -1,0 +1,424 @@
+//! The ladder from a Gaussian mixture to EM routing: five rungs, each the one before it with one thing changed.
+//!
+//! | rung | what changes | still EM? |
+//! |---|---|---|
+//! | [`routing_1`] | nothing: a mixture of diagonal Gaussians | yes: the log-likelihood never falls |
+//! | [`routing_2`] | an activation a_j, which sees how well the votes agree, in place of the mixing weight pi_j | no: a_j maximises nothing |
+//! | [`routing_3`] | the children's activations weigh the samples | as rung 2; with pi_j it would be EM on weighted samples |
+//! | [`routing_4`] | the cost counts the mass sum_i a_i R_ij, where before it counted sum_i r_ij, which is 1 | as rung 2 |
+//! | [`routing_final`] | each parent sees votes of its own, and the M-step comes first | as rung 2 |
+//!
+//! Votes are children x parents x elements (V_ijh) on every rung, so that they can be compared; where there is one pose a
+//! child for all parents, as in the blog's rungs 1 to 4, [`shared_votes`] makes them. Then parents that start alike stay alike:
+//! they need a start. A step of a trace holds the responsibilities of its E-step and the parents that its M-step makes of
+//! them.
+
+use ndarray::{Array1, Array2, Array3, Axis};
+
+use super::reference::sigmoid;
+use super::{InverseTemperature, Parents, check_activations, check_finite, check_shape};
+use crate::error::{Error, Result};
+
+/// Options of the rungs.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LadderOptions {
+    /// The number of iterations, an E-step and an M-step each.
+    pub iterations: usize,
+    /// lambda of each iteration.
+    pub inverse_temperature: InverseTemperature,
+    /// beta_v of all parents. As in the blog's equations it counts once for each parent; in its program, and in
+    /// [`RoutingInput`](super::RoutingInput), once for each element of the pose.
+    pub beta_v: f64,
+    /// beta_a of all parents.
+    pub beta_a: f64,
+    /// Added to each variance, so that no parent collapses. At 0 the equations are the blog's.
+    pub variance_floor: f64,
+}
+
+impl Default for LadderOptions {
+    fn default() -> Self {
+        LadderOptions {
+            iterations: 3,
+            inverse_temperature: InverseTemperature::Linear,
+            beta_v: 0.0,
+            beta_a: 0.0,
+            variance_floor: 1e-6,
+        }
+    }
+}
+
+/// One iteration of a rung.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LadderStep {
+    /// R_ij, children x parents: the share of a child that each parent takes. Rows add up to 1.
+    pub responsibilities: Array2<f64>,
+    /// r_ij, children x parents: the share of a parent that each child makes up. Columns add up to 1.
+    pub shares: Array2<f64>,
+    /// The parents that the M-step makes; their weights are pi_j on rung 1 and a_j above.
+    pub parents: Parents,
+    /// cost_j, one for each parent, in nats; none on rung 1.
+    pub costs: Option<Array1<f64>>,
+    /// lambda; none on rung 1.
+    pub inverse_temperature: Option<f64>,
+    /// Of the step's parents: [`Parents::log_likelihood`], with the children's activations from rung 3 on.
+    pub log_likelihood: f64,
+}
+
+/// Votes of children whose pose (children x elements) is the same for all parents: V_ij = P_i.
+pub fn shared_votes(poses: &Array2<f64>, parents: usize) -> Array3<f64> {
+    let (children, elements) = poses.dim();
+    Array3::from_shape_fn((children, parents, elements), |(i, _, h)| poses[(i, h)])
+}
+
+/// Rung 1: a mixture of diagonal Gaussians, whose samples are the votes.
+///
+/// With one pose a child for all parents it is [`Gmm`](crate::gmm::Gmm) with diagonal covariances, number for number.
+///
+/// # Errors
+///
+/// Nothing to route or no iterations, shapes that do not fit, numbers that are not finite, or an option out of its range.
+pub fn routing_1(votes: &Array3<f64>, start: &Parents, options: &LadderOptions) -> Result<Vec<LadderStep>> {
+    let everyone = Array1::ones(votes.dim().0);
+    check(votes, &everyone, Some(start), options)?;
+    let mut trace = Vec::new();
+    let mut parents = start.clone();
+    for _ in 0..options.iterations {
+        let log_p = log_densities(votes, &parents); // p_ij = N(V_ij; mu_j, sigma^2_j)
+        let responsibilities = posterior(&log_p, &parents.weights); // R_ij = pi_j p_ij / sum_k pi_k p_ik
+        let shares = per_parent(&responsibilities); // r_ij = R_ij / sum_i R_ij
+        // M_j = sum_i r_ij V_ij, sigma^2_j = sum_i r_ij (V_ij - M_j)^2
+        parents = gaussians(votes, &shares, &parents, options);
+        parents.weights = responsibilities.sum_axis(Axis(0)) / votes.dim().0 as f64; // pi_j = 1/n sum_i R_ij
+        trace.push(LadderStep {
+            log_likelihood: log_likelihood(votes, &everyone, &parents),
+            parents: parents.clone(),
+            costs: None,
+            inverse_temperature: None,
+            responsibilities,
+            shares,
+        });
+    }
+    Ok(trace)
+}
+
+/// Rung 2: an activation in place of the mixing weight.
+///
+/// pi_j cannot tell whether a whole is there: it is normalised over the parents, and it does not say whether their votes agree.
+///
+/// # Errors
+///
+/// As [`routing_1`].
+pub fn routing_2(votes: &Array3<f64>, start: &Parents, options: &LadderOptions) -> Result<Vec<LadderStep>> {
+    let everyone = Array1::ones(votes.dim().0);
+    check(votes, &everyone, Some(start), options)?;
+    let mut trace = Vec::new();
+    let mut parents = start.clone();
+    for iteration in 0..options.iterations {
+        let log_p = log_densities(votes, &parents); // p_ij = N(V_ij; mu_j, sigma^2_j)
+        let responsibilities = posterior(&log_p, &parents.weights); // R_ij = a_j p_ij / sum_k a_k p_ik
+        let shares = per_parent(&responsibilities); // r_ij = R_ij / sum_i R_ij
+        // M_j = sum_i r_ij V_ij, sigma^2_j = sum_i r_ij (V_ij - M_j)^2
+        parents = gaussians(votes, &shares, &parents, options);
+        // cost_j = (beta_v + sum_h ln sigma_jh) sum_i r_ij
+        let costs = prices(&parents, options) * shares.sum_axis(Axis(0));
+        let lambda = options.inverse_temperature.at(iteration, options.iterations);
+        parents.weights = activations(&costs, lambda, options); // a_j = sigmoid(lambda (beta_a - cost_j))
+        trace.push(LadderStep {
+            log_likelihood: log_likelihood(votes, &everyone, &parents),
+            parents: parents.clone(),
+            costs: Some(costs),
+            inverse_temperature: Some(lambda),
+            responsibilities,
+            shares,
+        });
+    }
+    Ok(trace)
+}
+
+/// Rung 3: the children's activations (one each) weigh them in the M-step.
+///
+/// # Errors
+///
+/// As [`routing_1`].
+pub fn routing_3(
+    votes: &Array3<f64>,
+    child_activations: &Array1<f64>,
+    start: &Parents,
+    options: &LadderOptions,
+) -> Result<Vec<LadderStep>> {
+    check(votes, child_activations, Some(start), options)?;
+    let mut trace = Vec::new();
+    let mut parents = start.clone();
+    for iteration in 0..options.iterations {
+        let log_p = log_densities(votes, &parents); // p_ij = N(V_ij; mu_j, sigma^2_j)
+        let responsibilities = posterior(&log_p, &parents.weights); // R_ij = a_j p_ij / sum_k a_k p_ik
+        let received = weighted(&responsibilities, child_activations); // a_i R_ij
+        let shares = per_parent(&received); // r_ij = a_i R_ij / sum_i a_i R_ij
+        // M_j = sum_i r_ij V_ij, sigma^2_j = sum_i r_ij (V_ij - M_j)^2
+        parents = gaussians(votes, &shares, &parents, options);
+        // cost_j = (beta_v + sum_h ln sigma_jh) sum_i r_ij
+        let costs = prices(&parents, options) * shares.sum_axis(Axis(0));
+        let lambda = options.inverse_temperature.at(iteration, options.iterations);
+        parents.weights = activations(&costs, lambda, options); // a_j = sigmoid(lambda (beta_a - cost_j))
+        trace.push(LadderStep {
+            log_likelihood: log_likelihood(votes, child_activations, &parents),
+            parents: parents.clone(),
+            costs: Some(costs),
+            inverse_temperature: Some(lambda),
+            responsibilities,
+            shares,
+        });
+    }
+    Ok(trace)
+}
+
+/// Rung 4: the cost counts the mass that a parent receives.
+///
+/// The blog calls it a simplification. It is a change: sum_i r_ij is 1 and says nothing, sum_i a_i R_ij is what parent j
+/// receives.
+///
+/// # Errors
+///
+/// As [`routing_1`].
+pub fn routing_4(
+    votes: &Array3<f64>,
+    child_activations: &Array1<f64>,
+    start: &Parents,
+    options: &LadderOptions,
+) -> Result<Vec<LadderStep>> {
+    check(votes, child_activations, Some(start), options)?;
+    let mut trace = Vec::new();
+    let mut parents = start.clone();
+    for iteration in 0..options.iterations {
+        let log_p = log_densities(votes, &parents); // p_ij = N(V_ij; mu_j, sigma^2_j)
+        let responsibilities = posterior(&log_p, &parents.weights); // R_ij = a_j p_ij / sum_k a_k p_ik
+        let received = weighted(&responsibilities, child_activations); // a_i R_ij
+        let shares = per_parent(&received); // r_ij = a_i R_ij / sum_i a_i R_ij
+        // M_j = sum_i r_ij V_ij, sigma^2_j = sum_i r_ij (V_ij - M_j)^2
+        parents = gaussians(votes, &shares, &parents, options);
+        // cost_j = (beta_v + sum_h ln sigma_jh) sum_i a_i R_ij
+        let costs = prices(&parents, options) * received.sum_axis(Axis(0));
+        let lambda = options.inverse_temperature.at(iteration, options.iterations);
+        parents.weights = activations(&costs, lambda, options); // a_j = sigmoid(lambda (beta_a - cost_j))
+        trace.push(LadderStep {
+            log_likelihood: log_likelihood(votes, child_activations, &parents),
+            parents: parents.clone(),
+            costs: Some(costs),
+            inverse_temperature: Some(lambda),
+            responsibilities,
+            shares,
+        });
+    }
+    Ok(trace)
+}
+
+/// The final rung: rung 4 on votes of each child for each parent, with the M-step first, for nothing is known of the parents yet.
+///
+/// It is the paper's routing: [`RoutingInput::route`](super::RoutingInput::route) with costs that are not normalised.
+///
+/// # Errors
+///
+/// As [`routing_1`].
+pub fn routing_final(
+    votes: &Array3<f64>,
+    child_activations: &Array1<f64>,
+    options: &LadderOptions,
+) -> Result<Vec<LadderStep>> {
+    check(votes, child_activations, None, options)?;
+    let (children, k, _) = votes.dim();
+    let mut trace: Vec<LadderStep> = Vec::new();
+    let mut parents = Parents::unknown(votes);
+    for iteration in 0..options.iterations {
+        let responsibilities = if iteration == 0 {
+            Array2::from_elem((children, k), 1.0 / k as f64) // R_ij = 1/k
+        } else {
+            let log_p = log_densities(votes, &parents); // p_ij = N(V_ij; mu_j, sigma^2_j)
+            posterior(&log_p, &parents.weights) // R_ij = a_j p_ij / sum_k a_k p_ik
+        };
+        let received = weighted(&responsibilities, child_activations); // a_i R_ij
+        let shares = per_parent(&received); // r_ij = a_i R_ij / sum_i a_i R_ij
+        // M_j = sum_i r_ij V_ij, sigma^2_j = sum_i r_ij (V_ij - M_j)^2
+        parents = gaussians(votes, &shares, &parents, options);
+        // cost_j = (beta_v + sum_h ln sigma_jh) sum_i a_i R_ij
+        let costs = prices(&parents, options) * received.sum_axis(Axis(0));
+        let lambda = options.inverse_temperature.at(iteration, options.iterations);
+        parents.weights = activations(&costs, lambda, options); // a_j = sigmoid(lambda (beta_a - cost_j))
+        trace.push(LadderStep {
+            log_likelihood: log_likelihood(votes, child_activations, &parents),
+            parents: parents.clone(),
+            costs: Some(costs),
+            inverse_temperature: Some(lambda),
+            responsibilities,
+            shares,
+        });
+    }
+    Ok(trace)
+}
+
+impl Parents {
+    /// A start for the ladder: the M-step of rung 1 for these responsibilities (children x parents).
+    ///
+    /// # Errors
+    ///
+    /// As [`routing_1`], and responsibilities of another shape, negative or not finite.
+    pub fn from_responsibilities(
+        votes: &Array3<f64>,
+        responsibilities: &Array2<f64>,
+        options: &LadderOptions,
+    ) -> Result<Parents> {
+        let (children, k, _) = votes.dim();
+        check(votes, &Array1::ones(children), None, options)?;
+        check_shape("the responsibilities", &[children, k], responsibilities.shape())?;
+        check_activations("responsibilities", responsibilities)?;
+        let shares = per_parent(responsibilities);
+        let mut parents = gaussians(votes, &shares, &Parents::unknown(votes), options);
+        parents.weights = responsibilities.sum_axis(Axis(0)) / children as f64;
+        Ok(parents)
+    }
+
+    /// How likely the votes are under the mixture of these parents, with their weights divided by their sum, in nats. A child
+    /// counts as often as its activation says.
+    ///
+    /// ```text
+    /// sum_i a_i log sum_j w_j N(V_ij; mu_j, sigma^2_j) / sum_j w_j
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Shapes that do not fit, or numbers that are not finite or out of their range.
+    pub fn log_likelihood(&self, votes: &Array3<f64>, child_activations: &Array1<f64>) -> Result<f64> {
+        check(votes, child_activations, Some(self), &LadderOptions::default())?;
+        Ok(log_likelihood(votes, child_activations, self))
+    }
+
+    /// Standard Gaussians: what a parent stays that no child ever speaks to.
+    fn unknown(votes: &Array3<f64>) -> Parents {
+        let (_, k, elements) = votes.dim();
+        Parents {
+            means: Array2::zeros((k, elements)),
+            variances: Array2::ones((k, elements)),
+            weights: Array1::from_elem(k, 1.0 / k as f64),
+        }
+    }
+}
+
+fn check(
+    votes: &Array3<f64>,
+    child_activations: &Array1<f64>,
+    start: Option<&Parents>,
+    options: &LadderOptions,
+) -> Result<()> {
+    let (children, parents, elements) = votes.dim();
+    let sizes = [
+        (children, "children"),
+        (parents, "parents"),
+        (elements, "elements of a pose"),
+        (options.iterations, "iterations"),
+    ];
+    if let Some((_, what)) = sizes.into_iter().find(|(size, _)| *size == 0) {
+        return Err(Error::Empty { what });
+    }
+    check_finite("votes", votes)?;
+    check_shape("the activations", &[children], child_activations.shape())?;
+    check_activations("activations", child_activations)?;
+    if let Some(start) = start {
+        start.check(parents, elements)?;
+    }
+    for (name, value) in [("beta_v", options.beta_v), ("beta_a", options.beta_a)] {
+        if !value.is_finite() {
+            return Err(Error::Setting { name, expected: "finite", value });
+        }
+    }
+    let value = options.variance_floor;
+    if !(0.0..f64::INFINITY).contains(&value) {
+        return Err(Error::Setting { name: "variance_floor", expected: "finite and not negative", value });
+    }
+    Ok(())
+}
+
+/// log p_ij, children x parents.
+///
+/// ```text
+/// log p_ij = - sum_h (log sigma_jh + 1/2 log 2 pi + (V_ijh - mu_jh)^2 / (2 sigma^2_jh))
+/// ```
+fn log_densities(votes: &Array3<f64>, parents: &Parents) -> Array2<f64> {
+    let (children, k, elements) = votes.dim();
+    Array2::from_shape_fn((children, k), |(i, j)| {
+        let log_density = |h: usize| {
+            let variance = parents.variances[(j, h)];
+            let square = (votes[(i, j, h)] - parents.means[(j, h)]).powi(2);
+            -0.5 * ((2.0 * std::f64::consts::PI).ln() + variance.ln() + square / variance)
+        };
+        (0..elements).map(log_density).sum()
+    })
+}
+
+/// R_ij = w_j p_ij / sum_k w_k p_ik, children x parents.
+fn posterior(log_p: &Array2<f64>, weights: &Array1<f64>) -> Array2<f64> {
+    let mut joint = log_p + &weights.mapv(f64::ln);
+    for mut row in joint.rows_mut() {
+        let log_sum = log_sum_exp(row.iter().copied());
+        row.mapv_inplace(|log_joint| (log_joint - log_sum).exp());
+    }
+    joint
+}
+
+fn log_likelihood(votes: &Array3<f64>, child_activations: &Array1<f64>, parents: &Parents) -> f64 {
+    let log_weights = (&parents.weights / parents.weights.sum()).mapv(f64::ln);
+    let joint = log_densities(votes, parents) + &log_weights;
+    joint.rows().into_iter().zip(child_activations).map(|(row, a)| a * log_sum_exp(row.iter().copied())).sum()
+}
+
+/// log sum_k exp(x_k), with the largest taken out so that nothing underflows.
+fn log_sum_exp(x: impl Iterator<Item = f64> + Clone) -> f64 {
+    let largest = x.clone().fold(f64::NEG_INFINITY, f64::max);
+    largest + x.map(|x| (x - largest).exp()).sum::<f64>().ln()
+}
+
+/// a_i R_ij, children x parents.
+fn weighted(responsibilities: &Array2<f64>, child_activations: &Array1<f64>) -> Array2<f64> {
+    responsibilities * &child_activations.view().insert_axis(Axis(1))
+}
+
+/// x_ij / sum_i x_ij, children x parents; a parent that receives nothing has shares of 0.
+fn per_parent(received: &Array2<f64>) -> Array2<f64> {
+    let masses = received.sum_axis(Axis(0));
+    Array2::from_shape_fn(received.dim(), |(i, j)| match masses[j] {
+        0.0 => 0.0,
+        mass => received[(i, j)] / mass,
+    })
+}
+
+/// M_j = sum_i r_ij V_ij and sigma^2_j = sum_i r_ij (V_ij - M_j)^2; a parent without shares keeps what it had.
+fn gaussians(
+    votes: &Array3<f64>,
+    shares: &Array2<f64>,
+    before: &Parents,
+    options: &LadderOptions,
+) -> Parents {
+    let (children, k, elements) = votes.dim();
+    let mut parents = before.clone();
+    for j in 0..k {
+        if shares.column(j).sum() == 0.0 {
+            continue;
+        }
+        for h in 0..elements {
+            let mean: f64 = (0..children).map(|i| shares[(i, j)] * votes[(i, j, h)]).sum();
+            let square = |i: usize| (votes[(i, j, h)] - mean).powi(2);
+            let variance: f64 = (0..children).map(|i| shares[(i, j)] * square(i)).sum();
+            parents.means[(j, h)] = mean;
+            parents.variances[(j, h)] = variance + options.variance_floor;
+        }
+    }
+    parents
+}
+
+/// beta_v + sum_h log sigma_jh, one for each parent: what a unit of mass costs.
+fn prices(parents: &Parents, options: &LadderOptions) -> Array1<f64> {
+    parents.variances.mapv(|variance| 0.5 * variance.ln()).sum_axis(Axis(1)) + options.beta_v
+}
+
+/// a_j = sigmoid(lambda (beta_a - cost_j)), one for each parent, kept above 0 so that its logarithm is finite.
+fn activations(costs: &Array1<f64>, lambda: f64, options: &LadderOptions) -> Array1<f64> {
+    costs.mapv(|cost| sigmoid(lambda * (options.beta_a - cost)).max(f64::MIN_POSITIVE))
+}

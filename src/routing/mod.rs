@@ -1,0 +1,493 @@
+//! EM routing between two layers of capsules: the hidden label of a part is the whole it belongs to.
+//!
+//! | letter | meaning | here |
+//! |---|---|---|
+//! | p | positions: each routes on its own, unless [`Competition::AllPositions`] | first axis |
+//! | i | children: the capsules below that vote at a position | |
+//! | j | parents: the capsules above | |
+//! | h | elements of a pose, 16 for a 4 x 4 matrix | last axis |
+//! | V_ijh | vote of child i for the pose of parent j | [`RoutingInput::votes`] |
+//! | a_i | activation of child i | [`RoutingInput::activations`] |
+//! | R_ij | responsibility of parent j for child i: what the capsule papers call the assignment | [`RoutingStep::responsibilities`] |
+//! | S_j | mass: what parent j receives | [`RoutingStep::masses`] |
+//! | mu_jh, sigma^2_jh | mean and variance of the parent's Gaussian | [`RoutingStep::means`], [`RoutingStep::variances`] |
+//! | cost_j | what the parent's votes cost to describe, in nats | [`RoutingStep::costs`] |
+//! | a_j | activation of parent j | [`RoutingStep::activations`] |
+//! | lambda | inverse temperature | [`RoutingStep::inverse_temperature`] |
+//!
+//! # Formula
+//!
+//! A Gaussian mixture (chapter 4) of which each component sees its own copy of the samples, and whose mixing weights are
+//! replaced by activations that say how well the votes agree:
+//!
+//! ```text
+//! S_j        = sum_i R_ij a_i                                                              (M-step)
+//! mu_jh      = sum_i R_ij a_i V_ijh / S_j
+//! sigma^2_jh = sum_i R_ij a_i (V_ijh - mu_jh)^2 / S_j
+//! cost_j     = sum_h (beta_v,j + log sigma_jh) S_j
+//! a_j        = sigmoid(lambda (beta_a,j - cost_j))
+//!
+//! p_ij       = prod_h N(V_ijh; mu_jh, sigma^2_jh)                                          (E-step)
+//! R_ij       = a_j p_ij / sum_k a_k p_ik
+//! ```
+//!
+//! [`ladder`] climbs from the mixture to these lines one change at a time. [`RoutingInput::route`] is the reference: every
+//! published variant in f64, a switch each ([`RoutingOptions`]); [`RoutingInput::gradient`] is its exact gradient.
+//! [`CapsuleLayer`] makes the votes of a layer of capsules and takes the gradient back to its poses and transforms.
+
+mod gradient;
+pub mod ladder;
+mod layer;
+mod reference;
+
+use ndarray::{Array1, Array2, Array3, Array4};
+
+use crate::error::{Error, Result};
+pub use ladder::{LadderOptions, LadderStep};
+pub use layer::{CapsuleLayer, CapsuleLayerGradient, CapsuleLayerRun, Capsules, Patches, Reach};
+pub use layer::{ELEMENTS, SIDE, add_coordinates, votes, votes_gradient};
+
+/// What is routed.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RoutingInput {
+    /// V, positions x children x parents x elements.
+    pub votes: Array4<f64>,
+    /// a_i, positions x children, none negative.
+    pub activations: Array2<f64>,
+    /// beta_v, one for each parent: the price of a unit of mass in each element.
+    pub beta_v: Array1<f64>,
+    /// beta_a, one for each parent: what an activation is worth.
+    pub beta_a: Array1<f64>,
+    /// Which capsule below each child is, positions x children: a capsule in several patches is a child at several
+    /// positions. Only [`Competition::AllPositions`] asks for it; [`Patches::capsules`] holds it.
+    pub capsules: Option<Array2<usize>>,
+}
+
+/// Options of [`RoutingInput::route`]. Each field is a place where the published programs differ.
+///
+/// | program | where |
+/// |---|---|
+/// | the blog | `matrix_capsules_em_routing` of the blog post that this crate follows |
+/// | the paper | Hinton, Sabour and Frosst, Matrix capsules with EM routing, ICLR 2018, procedure 1 |
+/// | Google's | google-research/google-research, `capsule_em/em_layers.py` |
+/// | IBM's | IBM/matrix-capsules-with-em-routing, `em_routing.py` (Gritzman 2019) |
+#[derive(Debug, Clone, PartialEq)]
+pub struct RoutingOptions {
+    /// The number of M-steps; an E-step stands between each two. All use 3, and often 2 train better.
+    pub iterations: usize,
+    /// lambda of each iteration.
+    pub inverse_temperature: InverseTemperature,
+    /// Where R comes from before the first M-step, and with it the order of the two steps.
+    pub start: RoutingStart,
+    /// Which parents share out a child.
+    pub competition: Competition,
+    /// Whether the costs are made to have mean 0 and standard deviation 1 over the parents of a position: yes in the blog, no in
+    /// the paper, Google's and IBM's.
+    ///
+    /// ```text
+    /// a_j = sigmoid(lambda (beta_a,j + (mean_k cost_k - cost_j) / (sd_k cost_k + cost_epsilon)))
+    /// ```
+    pub normalise_costs: bool,
+    /// What the costs are multiplied by.
+    pub cost_scale: CostScale,
+    /// Added to sigma under each logarithm: 1e-9 in the blog, 0 elsewhere.
+    pub deviation_epsilon: f64,
+    /// Added to the standard deviation of the costs, where they are normalised: 1e-9 in the blog.
+    pub cost_epsilon: f64,
+    /// Added to a_j under its logarithm in the E-step: 1e-9 in the blog. At 0 the logarithm is taken before a_j is rounded, so
+    /// that it is finite all the same (Google).
+    pub activation_epsilon: f64,
+    /// Added to S_j where means and variances are divided by it: 1e-7 in Google's convolutional layer, 1e-5 in its class layer,
+    /// a small one in IBM's; 0 in the blog and the paper, where a parent without mass divides 0 by 0.
+    pub mass_epsilon: f64,
+    /// Added to each variance: 5e-4 in Google's code, 1e-9 in IBM's; 0 in the blog and the paper, where a parent whose votes are
+    /// all alike divides 0 by 0.
+    pub variance_floor: f64,
+    /// The share of the old mean in the new: 0.1 in Google's code, whose first old mean is 0; 0 elsewhere.
+    ///
+    /// ```text
+    /// mu_j = (1 - damping) sum_i R_ij a_i V_ij / S_j + damping mu_j(before)
+    /// ```
+    pub mean_damping: f64,
+    /// Whether the gradient takes R as a constant, so that only the M-steps are differentiated. In all of the programs it goes
+    /// through every iteration.
+    pub stop_gradient_at_responsibilities: bool,
+}
+
+/// lambda, the inverse temperature of the activations, iteration by iteration.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum InverseTemperature {
+    /// From 1 to min(T, 3) in equal steps over the T iterations: the blog.
+    Linear,
+    /// limit (1 - 0.95^(t+1)) in iteration t, from 0: the paper's authors with the limit 0.01, and so IBM; Google with 1.
+    Saturating {
+        /// What lambda tends to.
+        limit: f64,
+    },
+    /// The same in each iteration.
+    Constant(f64),
+}
+
+/// Where the responsibilities of the first M-step come from.
+#[derive(Debug, Clone, PartialEq)]
+pub enum RoutingStart {
+    /// One over the number of parents that compete for the child: the paper and all programs. M-step first.
+    Uniform,
+    /// 1: the blog's text. The same means and variances, but masses and costs are as many times larger as there are parents.
+    One,
+    /// An E-step with these parents, the same at each position, taken as constants: the order of the mixture and of the blog's
+    /// equations.
+    Parents(Box<Parents>),
+}
+
+/// Which parents share out a child's responsibilities, which then add up to 1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Competition {
+    /// Those of one position: the blog. A capsule below that is in several patches counts once in each.
+    Position,
+    /// Those of all positions whose patches hold the capsule: the paper, Google, IBM.
+    AllPositions,
+}
+
+/// What the costs are multiplied by.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum CostScale {
+    /// 1: the blog, the paper, Google.
+    One,
+    /// 1 / children, so that lambda and the betas mean the same in layers of all sizes (Gritzman's second pitfall).
+    PerChild,
+    /// factor * parents / children: the same, as IBM's code has it, with the factor 100.
+    PerChildOfParent {
+        /// 100 in IBM's code.
+        factor: f64,
+    },
+}
+
+/// The Gaussians of the parents of one position.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Parents {
+    /// mu, parents x elements.
+    pub means: Array2<f64>,
+    /// sigma^2, parents x elements.
+    pub variances: Array2<f64>,
+    /// What each density is weighted with, one for each parent: pi_j in a mixture, the activation a_j in routing.
+    pub weights: Array1<f64>,
+}
+
+/// What the routing went through: a step for each iteration.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Routing {
+    /// One for each iteration; never empty.
+    pub trace: Vec<RoutingStep>,
+}
+
+/// One iteration: the responsibilities that it begins with, and what its M-step makes of them.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RoutingStep {
+    /// R, positions x children x parents.
+    pub responsibilities: Array3<f64>,
+    /// S_j, positions x parents.
+    pub masses: Array2<f64>,
+    /// mu, positions x parents x elements.
+    pub means: Array3<f64>,
+    /// sigma^2 with its floor, positions x parents x elements.
+    pub variances: Array3<f64>,
+    /// cost_j, positions x parents, in nats, before they are normalised.
+    pub costs: Array2<f64>,
+    /// What the sigmoid is taken of, lambda included, positions x parents.
+    pub logits: Array2<f64>,
+    /// a_j, positions x parents.
+    pub activations: Array2<f64>,
+    /// lambda.
+    pub inverse_temperature: f64,
+}
+
+/// Gradients with respect to each part of a [`RoutingInput`], of its shape.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RoutingGradient {
+    /// Positions x children x parents x elements.
+    pub d_votes: Array4<f64>,
+    /// Positions x children.
+    pub d_activations: Array2<f64>,
+    /// One for each parent.
+    pub d_beta_v: Array1<f64>,
+    /// One for each parent.
+    pub d_beta_a: Array1<f64>,
+}
+
+impl RoutingOptions {
+    /// The blog's program, as printed.
+    ///
+    /// Where its formula divides 0 by 0, so does this, and the result is NaN at that position: where all children are inactive,
+    /// and where an E-step weighs a parent whose votes are all alike (or who has one child only). Where its gradient alone is
+    /// NaN, since it goes through the root of a deviation that is 0, this takes d sqrt(x)/dx as 0 at 0.
+    pub fn blog() -> RoutingOptions {
+        RoutingOptions {
+            iterations: 3,
+            inverse_temperature: InverseTemperature::Linear,
+            start: RoutingStart::Uniform,
+            competition: Competition::Position,
+            normalise_costs: true,
+            cost_scale: CostScale::One,
+            deviation_epsilon: 1e-9,
+            cost_epsilon: 1e-9,
+            activation_epsilon: 1e-9,
+            mass_epsilon: 0.0,
+            variance_floor: 0.0,
+            mean_damping: 0.0,
+            stop_gradient_at_responsibilities: false,
+        }
+    }
+
+    /// The paper's equations, but for the parents of all positions competing: for that set [`Competition::AllPositions`].
+    ///
+    /// It divides 0 by 0 where [`RoutingOptions::blog`] does, and its cost is minus infinity for a parent whose votes are
+    /// all alike.
+    pub fn paper() -> RoutingOptions {
+        RoutingOptions {
+            inverse_temperature: InverseTemperature::Saturating { limit: 0.01 },
+            normalise_costs: false,
+            deviation_epsilon: 0.0,
+            cost_epsilon: 0.0,
+            activation_epsilon: 0.0,
+            ..RoutingOptions::blog()
+        }
+    }
+}
+
+impl Default for RoutingOptions {
+    /// The paper's equations with Google's variance floor and mass epsilon: outputs and gradients are finite for all
+    /// activations and for votes and betas up to 1e8 in size.
+    fn default() -> Self {
+        RoutingOptions { mass_epsilon: 1e-7, variance_floor: 5e-4, ..RoutingOptions::paper() }
+    }
+}
+
+impl InverseTemperature {
+    /// lambda in one of so many iterations, counted from 0.
+    pub fn at(self, iteration: usize, iterations: usize) -> f64 {
+        match self {
+            InverseTemperature::Linear => {
+                let last = (iterations as f64).min(3.0);
+                1.0 + (last - 1.0) * iteration as f64 / (iterations as f64 - 1.0).max(1.0)
+            }
+            InverseTemperature::Saturating { limit } => limit * (1.0 - 0.95f64.powf(iteration as f64 + 1.0)),
+            InverseTemperature::Constant(lambda) => lambda,
+        }
+    }
+}
+
+impl CostScale {
+    fn factor(self, children: usize, parents: usize) -> f64 {
+        match self {
+            CostScale::One => 1.0,
+            CostScale::PerChild => 1.0 / children as f64,
+            CostScale::PerChildOfParent { factor } => factor * parents as f64 / children as f64,
+        }
+    }
+}
+
+impl Routing {
+    /// The last step of the trace.
+    pub fn last(&self) -> &RoutingStep {
+        self.trace.last().expect("at least one iteration is made")
+    }
+
+    /// The parents' poses: the last means, positions x parents x elements.
+    pub fn poses(&self) -> &Array3<f64> {
+        &self.last().means
+    }
+
+    /// The parents' activations, positions x parents.
+    pub fn activations(&self) -> &Array2<f64> {
+        &self.last().activations
+    }
+}
+
+impl RoutingInput {
+    /// Votes (positions x children x parents x elements) and the rest, in the order of the fields; `capsules` is left out.
+    pub fn new(
+        votes: Array4<f64>,
+        activations: Array2<f64>,
+        beta_v: Array1<f64>,
+        beta_a: Array1<f64>,
+    ) -> RoutingInput {
+        RoutingInput { votes, activations, beta_v, beta_a, capsules: None }
+    }
+
+    /// Routes the votes: poses, activations and all that lies between.
+    ///
+    /// ```
+    /// use em_routing::prelude::*;
+    /// use ndarray::Array4;
+    /// // Three children, two parents, one element: the children agree on parent 0 and not on parent 1.
+    /// let votes = Array4::from_shape_vec((1, 3, 2, 1), vec![1.0, -5.0, 1.1, 0.0, 0.9, 6.0]).unwrap();
+    /// let input = RoutingInput::new(votes, array![[1.0, 1.0, 1.0]], array![0.0, 0.0], array![0.0, 0.0]);
+    /// let routing = input.route(&RoutingOptions::blog())?;
+    /// assert!((routing.poses()[(0, 0, 0)] - 1.0).abs() < 0.1);
+    /// assert!(routing.activations()[(0, 0)] > routing.activations()[(0, 1)]);
+    /// # Ok::<(), em_routing::error::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Nothing to route or no iterations, shapes that do not fit, a number that is not finite, a negative activation, or an
+    /// option out of its range.
+    pub fn route(&self, options: &RoutingOptions) -> Result<Routing> {
+        self.check(options)?;
+        Ok(reference::forward(self, options))
+    }
+
+    /// The gradient of a loss with respect to the votes, activations and betas, through every iteration.
+    ///
+    /// `routing` is what [`RoutingInput::route`] gave for the same options; `d_poses` (positions x parents x elements) and
+    /// `d_activations` (positions x parents) are the loss's gradient with respect to its poses and activations.
+    ///
+    /// # Errors
+    ///
+    /// As [`RoutingInput::route`], and a routing or gradients of another shape. Gradients that are not finite are passed on.
+    pub fn gradient(
+        &self,
+        options: &RoutingOptions,
+        routing: &Routing,
+        d_poses: &Array3<f64>,
+        d_activations: &Array2<f64>,
+    ) -> Result<RoutingGradient> {
+        self.check(options)?;
+        let (positions, children, parents, elements) = self.votes.dim();
+        if routing.trace.len() != options.iterations {
+            let (expected, found) = (options.iterations, routing.trace.len());
+            return Err(Error::Length { name: "the routing's trace", expected, found });
+        }
+        for step in &routing.trace {
+            let found = step.responsibilities.shape();
+            check_shape("the routing's responsibilities", &[positions, children, parents], found)?;
+            for found in [step.means.shape(), step.variances.shape()] {
+                check_shape("the routing's Gaussians", &[positions, parents, elements], found)?;
+            }
+            for table in [&step.masses, &step.costs, &step.logits, &step.activations] {
+                check_shape("the routing's activations", &[positions, parents], table.shape())?;
+            }
+        }
+        check_shape("d_poses", &[positions, parents, elements], d_poses.shape())?;
+        check_shape("d_activations", &[positions, parents], d_activations.shape())?;
+        Ok(gradient::backward(self, options, routing, d_poses, d_activations))
+    }
+
+    fn check(&self, options: &RoutingOptions) -> Result<()> {
+        let (positions, children, parents, elements) = self.votes.dim();
+        for (size, what) in [
+            (positions, "positions"),
+            (children, "children"),
+            (parents, "parents"),
+            (elements, "elements of a pose"),
+            (options.iterations, "iterations"),
+        ] {
+            if size == 0 {
+                return Err(Error::Empty { what });
+            }
+        }
+        check_shape("the activations", &[positions, children], self.activations.shape())?;
+        check_shape("beta_v", &[parents], self.beta_v.shape())?;
+        check_shape("beta_a", &[parents], self.beta_a.shape())?;
+        check_finite("votes", &self.votes)?;
+        check_finite("beta_v", &self.beta_v)?;
+        check_finite("beta_a", &self.beta_a)?;
+        check_activations("activations", &self.activations)?;
+        match (&self.capsules, options.competition) {
+            (Some(capsules), _) => check_shape("the capsules", &[positions, children], capsules.shape())?,
+            (None, Competition::AllPositions) => {
+                return Err(Error::Empty { what: "capsules to tell which children are one" });
+            }
+            (None, Competition::Position) => {}
+        }
+        if let RoutingStart::Parents(start) = &options.start {
+            start.check(parents, elements)?;
+        }
+        options.check()
+    }
+}
+
+impl RoutingOptions {
+    fn check(&self) -> Result<()> {
+        let not_negative = [
+            ("deviation_epsilon", self.deviation_epsilon),
+            ("cost_epsilon", self.cost_epsilon),
+            ("activation_epsilon", self.activation_epsilon),
+            ("mass_epsilon", self.mass_epsilon),
+            ("variance_floor", self.variance_floor),
+        ];
+        for (name, value) in not_negative {
+            if !(0.0..f64::INFINITY).contains(&value) {
+                return Err(Error::Setting { name, expected: "finite and not negative", value });
+            }
+        }
+        let value = self.mean_damping;
+        if !(0.0..1.0).contains(&value) {
+            return Err(Error::Setting { name: "mean_damping", expected: "at least 0 and below 1", value });
+        }
+        let numbers = [
+            match self.inverse_temperature {
+                InverseTemperature::Linear => 0.0,
+                InverseTemperature::Saturating { limit: lambda } | InverseTemperature::Constant(lambda) => {
+                    lambda
+                }
+            },
+            match self.cost_scale {
+                CostScale::One | CostScale::PerChild => 0.0,
+                CostScale::PerChildOfParent { factor } => factor,
+            },
+        ];
+        for (name, value) in ["inverse_temperature", "cost_scale"].into_iter().zip(numbers) {
+            if !value.is_finite() {
+                return Err(Error::Setting { name, expected: "finite", value });
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Parents {
+    /// Checks that there are so many parents, of so many elements, each a Gaussian with a weight.
+    fn check(&self, parents: usize, elements: usize) -> Result<()> {
+        check_shape("the start's means", &[parents, elements], self.means.shape())?;
+        check_shape("the start's variances", &[parents, elements], self.variances.shape())?;
+        check_shape("the start's weights", &[parents], self.weights.shape())?;
+        check_finite("the start's means", &self.means)?;
+        check_each("the start's variances", &self.variances, "positive", |v| v > 0.0 && v.is_finite())?;
+        check_each("the start's weights", &self.weights, "positive", |w| w > 0.0 && w.is_finite())
+    }
+}
+
+fn check_shape(name: &'static str, expected: &[usize], found: &[usize]) -> Result<()> {
+    if expected == found {
+        return Ok(());
+    }
+    Err(Error::Shape { name, expected: expected.to_vec(), found: found.to_vec() })
+}
+
+fn check_finite<D: ndarray::Dimension>(name: &'static str, array: &ndarray::Array<f64, D>) -> Result<()> {
+    check_each(name, array, "finite", f64::is_finite)
+}
+
+fn check_activations<D: ndarray::Dimension>(
+    name: &'static str,
+    array: &ndarray::Array<f64, D>,
+) -> Result<()> {
+    check_each(name, array, "finite and not negative", |a| (0.0..f64::INFINITY).contains(&a))
+}
+
+fn check_each<D: ndarray::Dimension>(
+    name: &'static str,
+    array: &ndarray::Array<f64, D>,
+    expected: &'static str,
+    is_good: impl Fn(f64) -> bool,
+) -> Result<()> {
+    let bad = array.view().into_dyn().indexed_iter().find_map(|(place, &value)| {
+        (!is_good(value)).then(|| (ndarray::Dimension::slice(&place).to_vec(), value))
+    });
+    match bad {
+        Some((place, value)) => Err(Error::Entry { name, place, expected, value }),
+        None => Ok(()),
+    }
+}

@@ -1,0 +1,285 @@
+//! Hostile votes, activations and betas: the default stays finite, and what is wrong with an input is said.
+
+use em_routing::error::Error;
+use em_routing::routing::{
+    Capsules, Competition, Reach, Routing, RoutingGradient, RoutingInput, RoutingOptions, RoutingStart, votes,
+};
+use ndarray::{Array1, Array2, Array3, Array4, Axis, s};
+use proptest::prelude::*;
+
+use super::{largest_error, random_input, uniform};
+
+/// Fails unless every number of the trace and of the gradient is finite.
+#[track_caller]
+pub fn assert_finite(name: &str, routing: &Routing, gradient: &RoutingGradient) {
+    for (iteration, step) in routing.trace.iter().enumerate() {
+        let all = step.responsibilities.iter().chain(&step.masses).chain(&step.means).chain(&step.variances);
+        let mut all = all.chain(&step.costs).chain(&step.logits).chain(&step.activations);
+        assert!(all.all(|value| value.is_finite()), "{name}: iteration {iteration}: {step:?}");
+    }
+    let all = gradient.d_votes.iter().chain(&gradient.d_activations);
+    let mut all = all.chain(&gradient.d_beta_v).chain(&gradient.d_beta_a);
+    assert!(all.all(|value| value.is_finite()), "{name}: {gradient:?}");
+}
+
+#[track_caller]
+fn assert_safe(name: &str, input: &RoutingInput, options: &RoutingOptions) {
+    let routing = input.route(options).unwrap();
+    let (d_poses, d_activations) = (routing.poses().mapv(|_| 1.0), routing.activations().mapv(|_| -1.0));
+    let gradient = input.gradient(options, &routing, &d_poses, &d_activations).unwrap();
+    assert_finite(name, &routing, &gradient);
+    for step in &routing.trace {
+        for (index, sum) in step.responsibilities.sum_axis(Axis(2)).indexed_iter() {
+            assert!((sum - 1.0).abs() <= 1e-12, "{name}: the responsibilities of {index:?} add up to {sum}");
+        }
+    }
+}
+
+/// Sizes from nothing to the largest that is promised.
+fn hostile() -> impl Strategy<Value = f64> {
+    let sizes = prop::sample::select(vec![0.0, 1e-300, 1e-30, 1e-9, 1e-4, 1.0, 1.0 + 1e-15, 1e4, 1e7, 1e8]);
+    prop_oneof![
+        (sizes, any::<bool>()).prop_map(|(size, negative)| if negative { -size } else { size }),
+        -1e8..1e8,
+        -1.0..1.0,
+    ]
+}
+
+fn hostile_input() -> impl Strategy<Value = RoutingInput> {
+    (1usize..3, 1usize..6, 1usize..5, 1usize..5).prop_flat_map(|(positions, children, parents, elements)| {
+        let votes = prop_oneof![
+            prop::collection::vec(hostile(), positions * children * parents * elements),
+            hostile().prop_map(move |vote| vec![vote; positions * children * parents * elements]),
+        ];
+        let activation = prop_oneof![Just(0.0), Just(1.0), Just(1e-300), Just(1e-12), 0.0..1.0];
+        let activations = prop_oneof![
+            prop::collection::vec(activation, positions * children),
+            Just(vec![0.0; positions * children]),
+        ];
+        let beta = prop_oneof![Just(-50.0), Just(50.0), Just(0.0), Just(1e8), Just(-1e8), -50.0..50.0];
+        let betas = prop::collection::vec(beta, 2 * parents);
+        (votes, activations, betas).prop_map(move |(votes, activations, betas)| RoutingInput {
+            votes: Array4::from_shape_vec((positions, children, parents, elements), votes).unwrap(),
+            activations: Array2::from_shape_vec((positions, children), activations).unwrap(),
+            beta_v: Array1::from(betas[..parents].to_vec()),
+            beta_a: Array1::from(betas[parents..].to_vec()),
+            capsules: None,
+        })
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(10_000) })]
+
+    #[test]
+    fn the_default_is_finite(input in hostile_input(), iterations in 1usize..6, blog_like in any::<bool>()) {
+        let default = RoutingOptions { iterations, ..Default::default() };
+        let options = match blog_like {
+            false => default,
+            // what makes the default finite makes the blog's form finite too
+            true => RoutingOptions {
+                mass_epsilon: default.mass_epsilon,
+                variance_floor: default.variance_floor,
+                iterations,
+                ..RoutingOptions::blog()
+            },
+        };
+        assert_safe("hostile", &input, &options);
+    }
+}
+
+#[test]
+fn corners() {
+    let ones = Array4::from_elem((1, 1, 1, 1), 1.0);
+    for iterations in [1, 2, 3, 5] {
+        let options = RoutingOptions { iterations, ..Default::default() };
+        for (children, parents) in [(1, 1), (1, 4), (6, 1), (6, 4)] {
+            for size in [0.0, 1e-8, 1.0, 1e8] {
+                for activation in [0.0, 1.0] {
+                    for beta in [-50.0, 0.0, 50.0] {
+                        let votes = ones.broadcast((2, children, parents, 16)).unwrap().to_owned() * size;
+                        let input = RoutingInput::new(
+                            votes,
+                            Array2::from_elem((2, children), activation),
+                            Array1::from_elem(parents, beta),
+                            Array1::from_elem(parents, -beta),
+                        );
+                        assert_safe("corner", &input, &options);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// What [`RoutingOptions::blog`] documents: 0/0 where the blog has it, at that position and no other.
+#[test]
+fn the_blog_divides_0_by_0() {
+    let (mut input, _) = random_input([2, 6, 3, 4], 1);
+    input.activations.row_mut(0).fill(0.0);
+    let routing = input.route(&RoutingOptions::blog()).unwrap();
+    assert!(routing.poses().index_axis(Axis(0), 0).iter().all(|pose| pose.is_nan()));
+    assert!(routing.poses().index_axis(Axis(0), 1).iter().all(|pose| pose.is_finite()));
+
+    let (mut input, _) = random_input([2, 6, 3, 4], 1);
+    input.votes.slice_mut(s![0, .., 2, ..]).fill(0.0);
+    let routing = input.route(&RoutingOptions::blog()).unwrap();
+    assert!(routing.activations().row(0).iter().all(|activation| activation.is_nan()));
+    assert!(routing.activations().row(1).iter().all(|activation| activation.is_finite()));
+    // without an E-step nobody weighs the parent
+    let once = RoutingOptions { iterations: 1, ..RoutingOptions::blog() };
+    assert!(input.route(&once).unwrap().activations().iter().all(|activation| activation.is_finite()));
+}
+
+#[test]
+fn orders_and_neighbours_do_not_matter() {
+    let (input, _) = random_input([3, 7, 4, 5], 9);
+    let (children, parents) = ([6, 2, 0, 1, 5, 4, 3], [3, 1, 0, 2]);
+    let permuted = RoutingInput {
+        votes: input.votes.select(Axis(1), &children).select(Axis(2), &parents),
+        activations: input.activations.select(Axis(1), &children),
+        beta_v: input.beta_v.select(Axis(0), &parents),
+        beta_a: input.beta_a.select(Axis(0), &parents),
+        capsules: None,
+    };
+    let alone = RoutingInput {
+        votes: input.votes.slice(s![1..2, .., .., ..]).to_owned(),
+        activations: input.activations.slice(s![1..2, ..]).to_owned(),
+        ..input.clone()
+    };
+    for options in [RoutingOptions::blog(), RoutingOptions::paper(), RoutingOptions::default()] {
+        let routing = input.route(&options).unwrap();
+        let found = permuted.route(&options).unwrap();
+        let expected = routing.poses().select(Axis(1), &parents);
+        assert!(largest_error(found.poses(), &expected, 1.0) <= 1e-10);
+        let expected = routing.activations().select(Axis(1), &parents);
+        assert!(largest_error(found.activations(), &expected, 1.0) <= 1e-10);
+        let r = &routing.last().responsibilities;
+        let expected = r.select(Axis(1), &children).select(Axis(2), &parents);
+        assert!(largest_error(&found.last().responsibilities, &expected, 1.0) <= 1e-10);
+        let alone = alone.route(&options).unwrap();
+        assert_eq!(alone.poses().index_axis(Axis(0), 0), routing.poses().index_axis(Axis(0), 1));
+    }
+}
+
+#[test]
+fn capsules_are_shared_out_over_all_positions() {
+    let (_, mut rng) = random_input([1, 1, 1, 1], 2);
+    let below = Capsules {
+        poses: uniform((2, 4, 3, 2, 16), -1.0, 1.0, &mut rng),
+        activations: uniform((2, 4, 3, 2), 0.1, 0.9, &mut rng),
+    };
+    let patches = below.patches(Reach::Neighbourhood { size: 2, stride: 1 }).unwrap();
+    let transforms = uniform((8, 3, 4, 4), -1.0, 1.0, &mut rng);
+    let input = RoutingInput {
+        votes: votes(&patches.poses, &transforms).unwrap(),
+        activations: patches.activations.clone(),
+        beta_v: Array1::zeros(3),
+        beta_a: Array1::zeros(3),
+        capsules: Some(patches.capsules.clone()),
+    };
+    let options = RoutingOptions { competition: Competition::AllPositions, ..Default::default() };
+    for step in input.route(&options).unwrap().trace {
+        let mut sums = vec![0.0; below.activations.len()];
+        for ((p, i, _), r) in step.responsibilities.indexed_iter() {
+            sums[patches.capsules[(p, i)]] += r;
+        }
+        assert!(sums.iter().all(|sum| (sum - 1.0).abs() <= 1e-12), "{sums:?}");
+    }
+}
+
+/// Votes of all parents turn with the whole, and so agree as well as before.
+#[test]
+fn votes_turn_with_the_whole() {
+    let (_, mut rng) = random_input([1, 1, 1, 1], 4);
+    let poses: Array3<f64> = uniform((1, 6, 16), -1.0, 1.0, &mut rng);
+    let transforms = uniform((6, 3, 4, 4), -1.0, 1.0, &mut rng);
+    let turn: Array2<f64> = uniform((4, 4), -1.0, 1.0, &mut rng);
+    let turned = |matrices: &Array2<f64>| {
+        let rows = matrices.rows().into_iter().flat_map(|row| {
+            let matrix = row.to_shape((4, 4)).unwrap().into_owned();
+            turn.dot(&matrix).into_iter().collect::<Vec<f64>>()
+        });
+        rows.collect::<Vec<f64>>()
+    };
+    let flat = |array: &[f64]| Array2::from_shape_vec((array.len() / 16, 16), array.to_vec()).unwrap();
+    let turned_poses = Array3::from_shape_vec((1, 6, 16), turned(&flat(poses.as_slice().unwrap()))).unwrap();
+    let found = votes(&turned_poses, &transforms).unwrap();
+    let expected = turned(&flat(votes(&poses, &transforms).unwrap().as_slice().unwrap()));
+    assert!(largest_error(&found, &expected, 1.0) <= 1e-12);
+}
+
+#[test]
+fn the_start_and_the_schedule() {
+    let (input, _) = random_input([2, 5, 4, 3], 3);
+    let uniform = input.route(&RoutingOptions { iterations: 1, ..RoutingOptions::paper() }).unwrap();
+    let one = RoutingOptions { iterations: 1, start: RoutingStart::One, ..RoutingOptions::paper() };
+    let one = input.route(&one).unwrap();
+    assert!(largest_error(uniform.poses(), one.poses(), 1.0) <= 1e-14);
+    assert!(largest_error(&(&uniform.last().masses * 4.0), &one.last().masses, 1.0) <= 1e-14);
+    let lambdas = |options: RoutingOptions| -> Vec<f64> {
+        input.route(&options).unwrap().trace.iter().map(|step| step.inverse_temperature).collect()
+    };
+    assert_eq!(lambdas(RoutingOptions::blog()), [1.0, 2.0, 3.0]);
+    assert_eq!(lambdas(RoutingOptions { iterations: 1, ..RoutingOptions::blog() }), [1.0]);
+    assert_eq!(lambdas(RoutingOptions { iterations: 2, ..RoutingOptions::blog() }), [1.0, 2.0]);
+    assert_eq!(
+        lambdas(RoutingOptions { iterations: 5, ..RoutingOptions::blog() }),
+        [1.0, 1.5, 2.0, 2.5, 3.0]
+    );
+    let paper = lambdas(RoutingOptions::paper());
+    assert!(largest_error(&paper, &[0.0005, 0.000975, 0.00142625], 1e-3) <= 1e-12);
+}
+
+#[test]
+fn faults_name_their_place() {
+    let (good, _) = random_input([2, 5, 3, 4], 1);
+    let options = RoutingOptions::default();
+    let fault = |input: &RoutingInput, options: &RoutingOptions| input.route(options).unwrap_err();
+    let mut input = good.clone();
+    input.votes[(1, 2, 0, 3)] = f64::NAN;
+    assert_eq!(fault(&input, &options).to_string(), "votes[1, 2, 0, 3] is NaN, but should be finite");
+    let mut input = good.clone();
+    input.activations[(0, 4)] = -0.5;
+    let expected = "activations[0, 4] is -0.5, but should be finite and not negative";
+    assert_eq!(fault(&input, &options).to_string(), expected);
+    let mut input = good.clone();
+    input.beta_v[2] = f64::INFINITY;
+    assert_eq!(fault(&input, &options).to_string(), "beta_v[2] is inf, but should be finite");
+    let input = RoutingInput { beta_a: Array1::zeros(2), ..good.clone() };
+    assert!(matches!(fault(&input, &options), Error::Shape { name: "beta_a", .. }));
+    let input = RoutingInput { activations: Array2::zeros((2, 4)), ..good.clone() };
+    assert!(matches!(fault(&input, &options), Error::Shape { name: "the activations", .. }));
+    for (shape, missing) in [
+        ((0, 5, 3, 4), "positions"),
+        ((2, 0, 3, 4), "children"),
+        ((2, 5, 0, 4), "parents"),
+        ((2, 5, 3, 0), "elements of a pose"),
+    ] {
+        let input = RoutingInput { votes: Array4::zeros(shape), ..good.clone() };
+        assert!(matches!(fault(&input, &options), Error::Empty { what } if what == missing));
+    }
+    let none = RoutingOptions { iterations: 0, ..Default::default() };
+    assert!(matches!(fault(&good, &none), Error::Empty { what: "iterations" }));
+    let alone = RoutingOptions { competition: Competition::AllPositions, ..Default::default() };
+    assert!(matches!(fault(&good, &alone), Error::Empty { .. }));
+    let negative = RoutingOptions { variance_floor: -1.0, ..Default::default() };
+    assert!(matches!(fault(&good, &negative), Error::Setting { name: "variance_floor", .. }));
+    let routing = good.route(&options).unwrap();
+    let error = good.gradient(&options, &routing, &Array3::zeros((2, 3, 3)), &Array2::zeros((2, 3)));
+    assert!(matches!(error, Err(Error::Shape { name: "d_poses", .. })));
+
+    let below = Capsules {
+        poses: Array4::zeros((1, 2, 2, 1)).insert_axis(Axis(4)),
+        activations: Array4::zeros((1, 2, 2, 1)),
+    };
+    let reach = Reach::Neighbourhood { size: 2, stride: 1 };
+    assert!(matches!(below.patches(reach), Err(Error::Shape { name: "the poses", .. })));
+    let below = Capsules { poses: ndarray::Array5::zeros((1, 2, 2, 1, 16)), ..below };
+    let error = below.patches(Reach::Neighbourhood { size: 3, stride: 1 }).unwrap_err();
+    assert!(matches!(error, Error::Kernel { size: 3, height: 2, width: 2 }));
+    assert!(below.patches(Reach::Neighbourhood { size: 2, stride: 0 }).is_err());
+    let transforms = Array4::zeros((3, 2, 4, 4));
+    let patches = below.patches(reach).unwrap();
+    assert!(matches!(votes(&patches.poses, &transforms), Err(Error::Shape { name: "the transforms", .. })));
+}
