@@ -42,6 +42,12 @@ pub const FIGURES: &[Entry] = &[
         draw: minimiser_path,
     },
     Entry {
+        name: "landscape",
+        chapter: 2,
+        title: "Hidden labels: the log-likelihood of two coins",
+        draw: landscape,
+    },
+    Entry {
         name: "bound-animation",
         chapter: 2,
         title: "The lower bound touches, EM climbs it, and it touches again",
@@ -79,6 +85,12 @@ pub const FIGURES: &[Entry] = &[
         draw: clusters::iris_pairs,
     },
     Entry {
+        name: "kmeans-start",
+        chapter: 3,
+        title: "K-means before its first iteration",
+        draw: clusters::kmeans_start,
+    },
+    Entry {
         name: "kmeans-animation",
         chapter: 3,
         title: "K-means at work: nearest centroid, mean, and again",
@@ -109,9 +121,15 @@ pub const FIGURES: &[Entry] = &[
         draw: clusters::kmeans_failure,
     },
     Entry {
+        name: "mixture-truth",
+        chapter: 4,
+        title: "The density that the points are drawn from",
+        draw: clusters::mixture_truth,
+    },
+    Entry {
         name: "mixture-contours",
         chapter: 4,
-        title: "The density of the fitted mixture over the blog's data",
+        title: "The density of the fitted mixture over points drawn as in the blog",
         draw: clusters::mixture_contours,
     },
     Entry {
@@ -152,6 +170,10 @@ fn bound_animation() -> Result<Figure> {
     let experiments = Experiments::blog_hidden();
     let fit = one_coin_free(&experiments, &Coins::even(&[0.3, 0.52])?, 0, Stop::default())?;
     plot::bound_animation(&experiments, &fit, 0, 7)
+}
+
+fn landscape() -> Result<Figure> {
+    Ok(plot::surface(&Experiments::blog_hidden(), &[])?.named("landscape"))
 }
 
 fn surface() -> Result<Figure> {

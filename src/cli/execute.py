@@ -74,6 +74,7 @@ def words_of(cell, error):
 
 STYLE = """<style>
 mtable { math-style: normal; }
+menclose { border: 1px solid; padding: 0.4em; }
 mtable.aligned > mtr > mtd:nth-child(odd) { text-align: right; }
 mtable.aligned > mtr > mtd:nth-child(even) { text-align: left; padding-right: 1em; }
 </style>"""
@@ -92,7 +93,9 @@ def page_of(notebook):
     """The notebook as one HTML file, complete in itself."""
     IPythonRenderer.block_math = lambda self, body: mathml(body, "block")
     IPythonRenderer.inline_math = lambda self, body: mathml(body, "inline")
-    body, _ = HTMLExporter(mathjax_url="").from_notebook_node(notebook)
+    title = next((cell.source.splitlines()[0] for cell in notebook.cells if cell.cell_type == "markdown"), "")
+    body, _ = HTMLExporter(mathjax_url="").from_notebook_node(notebook, {"metadata": {"name": title.lstrip("# ")}})
+    body = re.sub(r'href="([\w-]+)\.ipynb"', r'href="\1.html"', body)  # chapters link to each other
     return body.replace('<script src=""> </script>', "").replace("</head>", STYLE + "</head>", 1)
 
 

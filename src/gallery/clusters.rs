@@ -37,6 +37,14 @@ pub fn in_order_of_appearance(labels: &[usize]) -> Vec<usize> {
     labels.iter().map(|&label| renumbered(label)).collect()
 }
 
+pub(super) fn kmeans_start() -> Result<Figure> {
+    let (samples, _) = data::five_blobs(400, 1);
+    let start = KMeans { centroids: crowded_start() };
+    let labels = start.predict(&samples)?;
+    let panel = Clustering { title: "the start", labels: &labels, kmeans: Some(&start), mixture: None };
+    Ok(plot::clusterings(&samples, &[panel])?.named("kmeans-start"))
+}
+
 pub(super) fn kmeans_animation() -> Result<Figure> {
     let (samples, _) = data::five_blobs(400, 1);
     plot::kmeans_animation(&samples, &crowded_fit(&samples)?)
@@ -48,8 +56,12 @@ pub(super) fn kmeans_animation() -> Result<Figure> {
 ///
 /// As [`KMeans::fit`].
 pub fn crowded_fit(samples: &Array2<f64>) -> Result<Fit<KMeans>> {
-    let start = array![[-5.6, -4.2], [-5.2, -1.2], [-3.8, -3.8], [-2.6, -2.4], [-3.4, -0.8]];
-    KMeans::fit(samples, &KMeansOptions { clusters: 5, start: KMeansStart::Given(start), ..one_thread() })
+    let start = KMeansStart::Given(crowded_start());
+    KMeans::fit(samples, &KMeansOptions { clusters: 5, start, ..one_thread() })
+}
+
+fn crowded_start() -> Array2<f64> {
+    array![[-5.6, -4.2], [-5.2, -1.2], [-3.8, -3.8], [-2.6, -2.4], [-3.4, -0.8]]
 }
 
 pub(super) fn kmeans_elbow() -> Result<Figure> {
@@ -161,6 +173,12 @@ pub fn blog_mixture_fit(samples: &Array2<f64>) -> Result<Fit<Gmm>> {
         covariances: Covariances::Full(array![[[1.0, 0.0], [0.0, 1.0]], [[1.0, 0.0], [0.0, 1.0]]]),
     };
     Gmm::fit(samples, &GmmOptions { components: 2, start: GmmStart::Given(start), ..mixture_options() })
+}
+
+pub(super) fn mixture_truth() -> Result<Figure> {
+    let (samples, _) = data::two_gaussians(1000, 1234);
+    let truth = data::two_gaussians_model();
+    Ok(plot::mixture_contours(&samples, &truth, (-8.0, 6.0), (-6.0, 8.0))?.named("mixture-truth"))
 }
 
 pub(super) fn mixture_contours() -> Result<Figure> {

@@ -68,7 +68,8 @@ pub fn expectation(data: &Array2<f64>, model: &Gmm) -> Result<(Array2<f64>, f64)
 
 /// The M-step: the model that these responsibilities (n x K) make most likely.
 ///
-/// `before` says of what kind its covariances are; `regularisation` is added to each variance.
+/// `before` says of what kind its covariances are; `regularisation` is added to each variance. A component that no sample is
+/// given to (N_k = 0) divides 0 by 0 here, as the formulas do.
 ///
 /// ```text
 /// N_k = sum_i r_ik,    pi_k = N_k / n,    mu_k = sum_i r_ik x_i / N_k

@@ -48,7 +48,7 @@ fn axes() -> (Axis, Axis) {
 }
 
 /// The log-likelihood of two coins with hidden labels over theta_A and theta_B, as colours and isolines, with the path of
-/// each fit on it and the ridge theta_A = theta_B, which EM never leaves.
+/// each fit on it and the diagonal theta_A = theta_B, which EM never leaves.
 ///
 /// The mixing weights are those of the first fit's last model; without a fit the coins are taken equally often.
 ///
@@ -65,7 +65,7 @@ pub fn surface(experiments: &Experiments, fits: &[&Fit<Coins>]) -> Result<Figure
         format!("from ({a:.2}, {b:.2}) to ({c:.3}, {d:.3}) in {} iterations", fit.iterations())
     });
     let alt = format!(
-        "The log-likelihood over theta_A and theta_B; where both are equal there is a dashed ridge.{}{}",
+        "The log-likelihood over theta_A and theta_B; where both are equal there is a dashed diagonal.{}{}",
         if fits.is_empty() { "" } else { " EM goes " },
         alt.collect::<Vec<_>>().join("; ")
     );
@@ -101,7 +101,7 @@ pub fn surface(experiments: &Experiments, fits: &[&Fit<Coins>]) -> Result<Figure
     chart.finish()
 }
 
-/// Heat map, isolines, ridge and scale.
+/// Heat map, isolines, diagonal and scale.
 fn draw_ground(chart: &mut Chart, grid: &Surface, highest: f64) -> Result<()> {
     grid.draw_heat(chart, highest, DEPTH);
     let levels: Vec<f64> = DEPTHS.iter().map(|depth| highest - depth).collect();
@@ -109,7 +109,7 @@ fn draw_ground(chart: &mut Chart, grid: &Surface, highest: f64) -> Result<()> {
         chart.line(line, Pen { opacity: 0.45, ..Pen::new(INK, 0.8) });
     }
     chart.line([(0.0, 0.0), (1.0, 1.0)], Pen::new(NEUTRAL, 1.4).dashed(5.0, 5.0));
-    chart.text((0.16, 0.16), (10.0, 12.0), Side::Right, Ink::new(INK), "ridge θ_A = θ_B");
+    chart.text((0.16, 0.16), (10.0, 12.0), Side::Right, Ink::new(INK), "diagonal θ_A = θ_B");
     grid.draw_scale(chart, Scale { left: 628.0, top: 60.0, bottom: 540.0, minimum: false }, highest, DEPTH);
     Ok(())
 }

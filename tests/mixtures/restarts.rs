@@ -1,6 +1,6 @@
 //! Restarts are runs of their own, and what the best of them leaves belongs together. linfa-clustering 0.8.1 fails both: its
-//! mixture's further runs go on where the last one ended, and its K-means returns the labels of the last run with the centroids
-//! of the best.
+//! mixture's further runs go on where the last one ended, and its K-means counts clusters with the labels of the last run beside the
+//! centroids of the best.
 
 use em_routing::gmm::{Gmm, GmmOptions, GmmStart};
 use em_routing::kmeans::{KMeans, KMeansOptions, KMeansStart};
