@@ -71,8 +71,9 @@ pub fn doctor(places: &Places) -> Outcome<()> {
         }
     }
     if missing > 0 {
-        return Err(Failure::new(format!("{missing} of these are missing")).mend(
-            "the command beside each; `cargo run --release -- setup` does all but the first three and Python",
+        let verb = if missing == 1 { "is" } else { "are" };
+        return Err(Failure::new(format!("{missing} of these {verb} missing")).mend(
+            "the command beside each; Rust, a linker and Python are yours to install, set-up does the rest",
         ));
     }
     println!("\nAll there. Next: cargo run --release -- run, or cargo run --release -- lab");
