@@ -314,3 +314,16 @@ fn a_table_reads_as_text_and_as_html() {
     assert_well_formed("table", &table.html());
     assert!(table.html().contains("&lt;theta&gt;"));
 }
+
+#[test]
+fn the_cost_of_an_iteration_is_drawn_and_bad_points_are_named() {
+    let points = [(1e4, 1e-4), (1e5, 1e-3), (1e6, 1e-2)];
+    let figure = plot::cost_growth(&[("ours", &points)]).unwrap();
+    assert!(figure.svg().contains("1 million") && !figure.svg().contains("NaN"));
+    assert!(matches!(plot::cost_growth(&[]), Err(Error::Empty { .. })));
+    assert!(matches!(plot::cost_growth(&[("one", &points[..1])]), Err(Error::Length { .. })));
+    for bad in [0.0, -1.0, f64::NAN, f64::INFINITY] {
+        let points = [(1e4, 1e-4), (1e5, bad)];
+        assert!(matches!(plot::cost_growth(&[("bad", &points)]), Err(Error::Setting { .. })), "{bad}");
+    }
+}

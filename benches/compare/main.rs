@@ -15,7 +15,8 @@ Options:
   --threads N      threads of each side (default 2)
   --case CASE      instead of the four cases: gmm:100000x8x16 or kmeans:1000000x16x16 (samples x dimensions x clusters);
                    may be given again
-  --growth         also the cost as the samples grow from 10^4 to 10^7, and with one thread and two
+  --growth         also the cost as the samples grow from 10^4 to 10^7, and with one thread and two; draws it as
+                   target/cost-growth.svg
   --file GIB       also a fit from a file of this size, larger than its memory
   --help           this
 

@@ -313,6 +313,7 @@ impl Drop for Peer {
 /// Cost by the number of samples, and by threads.
 fn growth(options: &Options) -> Outcome<()> {
     let sizes = [10_000, 100_000, 1_000_000, 10_000_000];
+    let mut curves: Vec<(&str, Vec<(f64, f64)>)> = Vec::new();
     for (algorithm, name) in [(Algorithm::Gmm, "gmm"), (Algorithm::KMeans, "kmeans")] {
         let mut rows = Vec::new();
         for samples in sizes {
@@ -336,7 +337,15 @@ fn growth(options: &Options) -> Outcome<()> {
             "{}",
             json!({"case": "growth", "algorithm": name, "threads": options.threads, "rows": rows})
         );
+        let number = |row: &Value, key: &str| row[key].as_f64().unwrap_or(f64::NAN);
+        let points = rows.iter().map(|row| (number(row, "n"), number(row, "s_per_iteration"))).collect();
+        curves.push((if name == "gmm" { "Gaussian mixture" } else { "K-means" }, points));
     }
+    let curves: Vec<(&str, &[(f64, f64)])> =
+        curves.iter().map(|(name, points)| (*name, points.as_slice())).collect();
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("target").join("cost-growth.svg");
+    em_routing::plot::cost_growth(&curves)?.save(&path)?;
+    println!("wrote {}", path.display());
     Ok(())
 }
 

@@ -1,0 +1,71 @@
+//! What an iteration costs, over the number of samples.
+
+use super::chart::{Axis, Chart, Ink, Pen, Point, Side};
+use super::{Figure, colour};
+use crate::error::{Error, Result};
+
+/// Seconds an iteration over the number of samples, both on logarithmic axes: where the cost grows in proportion to the
+/// samples, a curve runs along the dashed line of slope 1 through its first point.
+///
+/// Each curve has a name and its points (samples, seconds), samples rising.
+///
+/// # Errors
+///
+/// No curves, a curve of fewer than two points, and numbers that are not positive.
+pub fn cost_growth(curves: &[(&str, &[(f64, f64)])]) -> Result<Figure> {
+    if curves.is_empty() {
+        return Err(Error::Empty { what: "curves" });
+    }
+    for (_, points) in curves {
+        if points.len() < 2 {
+            return Err(Error::Length { name: "a curve", expected: 2, found: points.len() });
+        }
+        for value in points.iter().flat_map(|&(samples, seconds)| [samples, seconds]) {
+            if !(value > 0.0 && value.is_finite()) {
+                return Err(Error::Setting {
+                    name: "a point of a curve",
+                    expected: "positive and finite",
+                    value,
+                });
+            }
+        }
+    }
+    let all = || curves.iter().flat_map(|(_, points)| points.iter());
+    let decades = |values: &mut dyn Iterator<Item = f64>| {
+        let (low, high) = values.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), value| {
+            (low.min(value.log10()), high.max(value.log10()))
+        });
+        (low.floor(), if high.ceil() > low.floor() { high.ceil() } else { high.ceil() + 1.0 })
+    };
+    let axis = |title: &str, (low, high): (f64, f64), words: &dyn Fn(i32) -> String| {
+        let ticks = (low as i32..=high as i32).map(|power| (f64::from(power), words(power))).collect();
+        Axis::new(title, low, high).ticks(ticks)
+    };
+    let (low, high) = decades(&mut all().map(|point| point.0));
+    let x = axis("number of samples", (low - 0.1, high + 0.1), &|power| match power {
+        6.. => format!("{} million", 10i64.pow(power as u32 - 6)),
+        3..6 => format!("{} thousand", 10i64.pow(power as u32 - 3)),
+        _ => format!("{}", 10f64.powi(power)),
+    });
+    let y = axis("time of an iteration", decades(&mut all().map(|point| point.1)), &|power| match power {
+        0.. => format!("{} s", 10f64.powi(power)),
+        -3..0 => format!("{} ms", 10f64.powi(power + 3)),
+        _ => format!("{} µs", 10f64.powi(power + 6)),
+    });
+    let mut chart = Chart::new("cost-growth", (720, 460), x, y)
+        .margins(84, 150, 20, 56)
+        .alt("Time of an iteration over the number of samples, on logarithmic axes.");
+    for (index, (name, points)) in curves.iter().enumerate() {
+        let places: Vec<Point> =
+            points.iter().map(|(samples, seconds)| (samples.log10(), seconds.log10())).collect();
+        let (first, last) = (places[0], places[places.len() - 1]);
+        let proportional = (last.0, first.1 + last.0 - first.0);
+        chart.line([first, proportional], Pen::new(colour(index), 1.2).dashed(4.0, 4.0));
+        chart.line(places.iter().copied(), Pen::new(colour(index), 2.2));
+        for &place in &places {
+            chart.dot(place, 4.0, colour(index));
+        }
+        chart.text(last, (10.0, 0.0), Side::Right, Ink::new(colour(index)).bold(), *name);
+    }
+    chart.finish()
+}
