@@ -20,12 +20,12 @@ pub struct Wholes {
 /// Ten parts of A, eight of B and six of nothing, in this order, each of which votes for the places of A, B and C.
 ///
 /// The parts of A agree on where A is, the parts of B on where B is, and all other votes are scattered: an active child
-/// agrees with no other on C. Four of the six children of nothing are faint, with activations of 0.04, and agree on a C that
+/// agrees with no other on C. Three of the six children of nothing are faint, with activations of 0.04, and agree on a C that
 /// is not there: only those who weigh children by their activation will not believe them. The same seed gives the same votes.
 pub fn two_wholes(seed: u64) -> Wholes {
     const PARTS: [usize; 2] = [10, 8];
     const CHILDREN: usize = 24;
-    const FAINT: usize = 4;
+    const FAINT: usize = 3;
     const PLACES: [(f64, f64); 3] = [(-2.4, 1.3), (2.6, 0.9), (0.3, -2.3)];
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     let wholes: Vec<Option<usize>> = (0..CHILDREN)

@@ -308,10 +308,12 @@ pub fn ladder_likelihood(rungs: &[Rung]) -> Result<Figure> {
         chart.line_anywhere([from, to], Pen::new(colour(index), 1.0));
         let ink = Ink::new(colour(index)).plain();
         chart.text(to, (6.0, 0.0), Side::Right, ink.bold(), rungs[index].title);
+        let drop: f64 = lines[index].windows(2).map(|pair| (pair[0].1 - pair[1].1).max(0.0)).sum();
+        let by = if drop < 0.01 { "< 0.01".to_string() } else { number(drop, 2) };
         let text = match falls(&lines[index]).len() {
             0 => "never falls".to_string(),
-            1 => "falls once".to_string(),
-            times => format!("falls {times} times"),
+            1 => format!("falls once, by {by} nats"),
+            times => format!("falls {times} times, by {by} nats"),
         };
         chart.text(to, (6.0, 16.0), Side::Right, Ink::new(GREY).plain().size(12.0), text);
     }

@@ -2,7 +2,7 @@
 
 use ndarray::{Array1, Array3, ArrayView1, ArrayView2, ArrayView3, Axis as Along};
 
-use super::chart::{CARD, Chart, GREY, INK, Ink, PALE, Pen, Point, Side, number};
+use super::chart::{Chart, GREY, INK, Ink, PALE, Pen, Point, Side, number};
 use super::clusters::shown_iterations;
 use super::image::{Rgb, between};
 use super::plane::{axes, equal_units, ranges, spread};
@@ -184,8 +184,10 @@ pub fn ladder(votes: &Array3<f64>, child_activations: &Array1<f64>, rungs: &[Run
         let (column, row) = (index % 3, index / 3);
         let place = (LEFT + column as f64 * (width + GAP), HEAD + row as f64 * (HEAD + height + 14.0));
         let (x_axis, y_axis) = axes(x, y);
-        let x_axis = if index + 3 < rungs.len() { x_axis.bare() } else { x_axis.most(7) };
-        let y_axis = if column == 0 { y_axis.most(6) } else { y_axis.bare() };
+        let x_axis = x_axis.most(7);
+        let x_axis = if index + 3 < rungs.len() { x_axis.bare() } else { x_axis };
+        let y_axis = y_axis.most(6);
+        let y_axis = if column == 0 { y_axis } else { y_axis.bare() };
         let mut panel = Chart::new("ladder", size, x_axis, y_axis).panel(place, (width, height));
         scene.draw(&mut panel, false);
         let ink = Ink::new(INK).plain();
@@ -277,11 +279,22 @@ impl Scene<'_> {
     fn draw(&self, chart: &mut Chart, large: bool) {
         let (children, parents, _) = self.votes.dim();
         let size = if large { 1.0 } else { 0.72 };
-        if children * parents <= 300 {
+        if large && children * parents <= 300 {
             for i in 0..children {
                 let star: Vec<Point> = (0..parents).map(|j| self.vote((i, j))).collect();
                 let ends = if parents > 2 { star.len() + 1 } else { star.len() };
                 chart.line((0..ends).map(|j| star[j % parents]), Pen::new([238, 236, 229], 1.0));
+            }
+        }
+        for j in 0..parents {
+            let strength = self.weights[j].clamp(0.0, 1.0);
+            let tint = between(&[UNTAKEN, colour(j)], 0.25 + 0.75 * strength);
+            let wide = size * (1.2 + 1.8 * strength);
+            for (deviations, pen) in
+                [(1.0, Pen::new(tint, wide)), (2.0, Pen::new(tint, 0.7 * wide).dashed(6.0, 4.0))]
+            {
+                let ring = self.ellipse(j, deviations);
+                chart.line(ring, pen);
             }
         }
         // Of many votes every so manieth child's.
@@ -298,30 +311,18 @@ impl Scene<'_> {
             let radius = size * (2.2 + 2.6 * self.children[i].clamp(0.0, 1.0));
             chart.scatter([self.vote((i, j))], radius, tint, 1.0);
         }
-        for j in 0..parents {
-            let strength = self.weights[j].clamp(0.0, 1.0);
-            let tint = between(&[UNTAKEN, colour(j)], 0.25 + 0.75 * strength);
-            let wide = size * (1.2 + 1.8 * strength);
-            for (deviations, pen) in
-                [(1.0, Pen::new(tint, wide)), (2.0, Pen::new(tint, 0.7 * wide).dashed(6.0, 4.0))]
-            {
-                let ring = self.ellipse(j, deviations);
-                chart.line(
-                    ring.iter().copied(),
-                    Pen { width: pen.width + 2.2, opacity: 0.85, ..Pen::new(CARD, 1.0) },
-                );
-                chart.line(ring, pen);
-            }
-        }
         let means: Vec<Point> = (0..parents).map(|j| (self.means[(j, 0)], self.means[(j, 1)])).collect();
         for (j, &mean) in means.iter().enumerate() {
-            chart.disc(mean, 7.0 * size, INK);
-            chart.dot(mean, 5.0 * size, colour(j));
+            chart.disc(mean, 6.0 * size, INK);
+            chart.dot(mean, 3.8 * size, colour(j));
         }
         let wanted: Vec<f64> = means.iter().map(|&mean| chart.pixel(mean).1).collect();
         let reach = extent_of(&wanted);
         for (j, top) in spread(&wanted, 18.0, (reach.0 - 200.0, reach.1 + 200.0)).into_iter().enumerate() {
-            let offset = (13.0 * size + 1.0, top - wanted[j]);
+            // Beside a small ellipse, inside of a large one.
+            let edge = self.ellipse(j, 2.0)[0];
+            let reach = chart.pixel(edge).0 - chart.pixel(means[j]).0;
+            let offset = (if reach < 80.0 { reach.max(7.0) + 6.0 } else { 13.0 }, top - wanted[j]);
             let ink = Ink::new(colour(j)).bold().size(if large { 15.0 } else { 13.0 });
             chart.text(means[j], offset, Side::Right, ink, letter(j));
         }

@@ -77,7 +77,7 @@ pub fn viewpoint(views: &[View], names: &[&str]) -> Result<Figure> {
     let count = views.len() as f64;
     let room = ((880.0 - LEFT - GAP * count) / count).min(400.0);
     let (width, height) = equal_units(x, y, (room, 420.0));
-    let size = ((LEFT + count * (width + GAP) + 6.0).max(300.0) as u32, (TOP + height + 92.0) as u32);
+    let size = ((LEFT + count * (width + GAP) + 6.0).max(300.0) as u32, (TOP + height + 114.0) as u32);
     let unit = (x.1 - x.0) / width; // of a pixel
     let mut panels = Vec::new();
     let mut words = Vec::new();
@@ -132,8 +132,11 @@ pub fn viewpoint(views: &[View], names: &[&str]) -> Result<Figure> {
         first.dot(first.at_pixel(left + 5.0, low), 2.2, CARD);
         let at = first.at_pixel(left + 15.0, low);
         first.text(at, (0.0, 0.0), Side::Right, Ink::new(colour(i)).plain().bold(), *name);
-        left += 34.0 + 7.6 * name.chars().count() as f64;
+        left += 34.0 + 7.0 * name.chars().count() as f64;
     }
+    let text = "two arrows: the pose of a part; one arrow at the dotted line's end: its vote for the whole";
+    let at = first.at_pixel(LEFT, low + 22.0);
+    first.text(at, (0.0, 0.0), Side::Right, Ink::new(GREY).plain().size(12.5), text);
     first.finish_with(&panels)
 }
 
