@@ -1,7 +1,9 @@
 //! Every figure of the notebooks, drawn without one.
 
+mod capsules;
 mod clusters;
 
+pub use capsules::{FACE_PARTS, RUNGS, face_poses, face_votes, two_wholes_ladder, two_wholes_routing};
 pub use clusters::{blog_mixture_fit, crowded_fit, in_order_of_appearance, kmeans_from_grid, kmeans_runs};
 
 use crate::coin::{CoinOptions, Coins, Experiments, Mixing};
@@ -149,6 +151,42 @@ pub const FIGURES: &[Entry] = &[
         chapter: 4,
         title: "BIC, AIC and ICL over the number of components",
         draw: clusters::mixture_bic,
+    },
+    Entry {
+        name: "viewpoint",
+        chapter: 5,
+        title: "A face turned: its parts' poses change and their votes agree",
+        draw: capsules::viewpoint,
+    },
+    Entry {
+        name: "routing-animation",
+        chapter: 6,
+        title: "EM routing at work: votes and parents in the plane",
+        draw: capsules::routing_animation,
+    },
+    Entry {
+        name: "routing-assignments",
+        chapter: 6,
+        title: "Which parent takes which child, by iteration",
+        draw: capsules::routing_assignments,
+    },
+    Entry {
+        name: "routing-curves",
+        chapter: 6,
+        title: "Activations, costs and inverse temperature by iteration",
+        draw: capsules::routing_curves,
+    },
+    Entry {
+        name: "routing-ladder",
+        chapter: 6,
+        title: "What the five rungs make of the same votes",
+        draw: capsules::routing_ladder,
+    },
+    Entry {
+        name: "ladder-likelihood",
+        chapter: 6,
+        title: "The mixture's log-likelihood by iteration on each rung",
+        draw: capsules::ladder_likelihood,
     },
 ];
 

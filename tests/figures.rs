@@ -1,8 +1,9 @@
 //! Every figure of the gallery: drawn, whole, small, and the same each time.
 
+use em_routing::data::Wholes;
 use em_routing::error::Error;
 use em_routing::gallery::{self, FIGURES};
-use em_routing::plot::{self, Clustering, Figure, Objective, StartGrid};
+use em_routing::plot::{self, Clustering, Figure, Objective, Rung, StartGrid, View};
 use em_routing::prelude::*;
 
 /// Each tag that opens is closed in its order, attributes are quoted, and `<` and `&` stand for nothing else.
@@ -305,6 +306,93 @@ fn clusters_and_mixtures_of_odd_data_draw_too() {
     assert_sound(&plot::clusterings(&many, &[panel; 4]).unwrap());
     let wide = Array2::from_shape_fn((3000, 8), |(i, j)| many[(i + 13 * j, j % 2)]);
     assert_sound(&plot::pair_plot(&wide, &["a"; 8], &labels[..3000], &[]).unwrap());
+}
+
+#[test]
+fn routing_agrees_on_two_wholes_and_the_ladder_falls_where_it_is_not_em() {
+    let wholes = data::two_wholes(332);
+    let (input, routing) = gallery::two_wholes_routing(&wholes).unwrap();
+    let activations = routing.activations();
+    assert!(activations[(0, 0)] > 0.9 && activations[(0, 1)] > 0.9 && activations[(0, 2)] < 0.4);
+    let figure = plot::routing_animation(&input, &routing, 0).unwrap();
+    assert_eq!(figure.svg().matches("<g id=\"f").count(), 6);
+    assert!(figure.alt().contains("after 6 iterations"));
+    let traces = gallery::two_wholes_ladder(&wholes, 12).unwrap();
+    let first = [Rung { title: "EM", trace: &traces[0] }];
+    assert!(plot::ladder_likelihood(&first).unwrap().svg().contains("never falls"));
+    let fourth = [Rung { title: "four", trace: &traces[3] }];
+    let steps = &traces[3];
+    assert!(steps.windows(2).any(|pair| pair[1].log_likelihood < pair[0].log_likelihood));
+    assert!(plot::ladder_likelihood(&fourth).unwrap().alt().contains("falls"));
+    // A face that turns: the votes do not notice.
+    for (x, y, angle) in [(0.0, 0.0, 0.0), (1.0, -2.0, 1.3), (-3.0, 0.5, -2.9)] {
+        let votes = gallery::face_votes(&gallery::face_poses([x, y, angle]));
+        for vote in votes.rows() {
+            assert!((vote[0] - x).abs() + (vote[1] - y).abs() + (vote[2] - angle).abs() < 1e-12);
+        }
+    }
+}
+
+#[test]
+fn routings_of_bad_input_are_errors() {
+    let wholes = data::two_wholes(1);
+    let (input, routing) = gallery::two_wholes_routing(&wholes).unwrap();
+    let none = Routing { trace: Vec::new() };
+    assert!(matches!(plot::routing_animation(&input, &none, 0), Err(Error::Empty { .. })));
+    assert!(matches!(plot::assignments(&none, 0), Err(Error::Empty { .. })));
+    assert!(matches!(plot::routing_curves(&none, 0), Err(Error::Empty { .. })));
+    assert!(matches!(plot::routing_animation(&input, &routing, 1), Err(Error::Setting { .. })));
+    assert!(plot::assignments(&routing, 1).is_err() && plot::routing_curves(&routing, 1).is_err());
+    let mut other = input.clone();
+    other.votes = Array4::zeros((1, 24, 3, 3));
+    assert!(matches!(plot::routing_animation(&other, &routing, 0), Err(Error::Shape { .. })));
+    other.votes = Array4::from_elem((1, 24, 3, 2), f64::NAN);
+    assert!(plot::routing_animation(&other, &routing, 0).is_err());
+    let mut broken = routing.clone();
+    broken.trace[1].costs[(0, 0)] = f64::INFINITY;
+    broken.trace[1].responsibilities[(0, 0, 0)] = f64::NAN;
+    assert!(plot::routing_curves(&broken, 0).is_err() && plot::assignments(&broken, 0).is_err());
+    let traces = gallery::two_wholes_ladder(&wholes, 2).unwrap();
+    let (rung, empty) = (Rung { title: "r", trace: &traces[4] }, Rung { title: "none", trace: &[] });
+    assert!(plot::ladder_likelihood(&[]).is_err() && plot::ladder_likelihood(&[empty]).is_err());
+    let Wholes { votes, activations, .. } = &wholes;
+    assert!(
+        plot::ladder(votes, activations, &[]).is_err() && plot::ladder(votes, activations, &[empty]).is_err()
+    );
+    assert!(matches!(plot::ladder(votes, activations, &[rung; 7]), Err(Error::Setting { .. })));
+    assert!(plot::ladder(&votes.slice(s![..3, .., ..]).to_owned(), activations, &[rung]).is_err());
+    let (poses, short) = (array![[0.0, 0.0, 0.0]], array![[0.0, 0.0]]);
+    let view = View { title: "v", poses: &poses, votes: &poses, strokes: &[vec![]] };
+    assert!(plot::viewpoint(&[view], &["a"]).is_ok());
+    assert!(plot::viewpoint(&[], &["a"]).is_err() && plot::viewpoint(&[view; 5], &["a"]).is_err());
+    assert!(plot::viewpoint(&[view], &["a", "b"]).is_err());
+    assert!(plot::viewpoint(&[View { votes: &short, ..view }], &["a"]).is_err());
+    assert!(plot::viewpoint(&[View { strokes: &[], ..view }], &["a"]).is_err());
+    assert!(plot::viewpoint(&[View { strokes: &[vec![vec![(0.0, f64::NAN)]]], ..view }], &["a"]).is_err());
+}
+
+#[test]
+fn routings_of_other_sizes_draw_too() {
+    let shapes = [(1, 1, 1), (1, 5, 1), (3, 2, 2), (4, 40, 12), (20, 300, 32)];
+    for (iterations, children, parents) in shapes {
+        let wave = |i: usize, j: usize, h: usize| ((3 * i + 7 * j + 5 * h) as f64).sin() * 4.0;
+        let votes = Array4::from_shape_fn((2, children, parents, 2), |(_, i, j, h)| wave(i, j, h));
+        let ones = || Array1::ones(parents);
+        let input = RoutingInput::new(votes.clone(), Array2::from_elem((2, children), 0.7), ones(), ones());
+        let routing = input.route(&RoutingOptions { iterations, ..Default::default() }).unwrap();
+        assert_sound(&plot::routing_animation(&input, &routing, 1).unwrap());
+        assert_sound(&plot::assignments(&routing, 1).unwrap());
+        assert_sound(&plot::routing_curves(&routing, 1).unwrap());
+        let votes = votes.index_axis(Axis(0), 0).to_owned();
+        let activations = Array1::from_elem(children, 0.5);
+        let options = LadderOptions { iterations, ..Default::default() };
+        let trace = ladder::routing_final(&votes, &activations, &options).unwrap();
+        for count in [1, 2, 6] {
+            let rungs = vec![Rung { title: "final", trace: &trace }; count];
+            assert_sound(&plot::ladder(&votes, &activations, &rungs).unwrap());
+            assert_sound(&plot::ladder_likelihood(&rungs).unwrap());
+        }
+    }
 }
 
 #[test]

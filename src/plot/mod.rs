@@ -18,8 +18,11 @@ mod image;
 mod mixtures;
 mod pairs;
 mod plane;
+mod routing_charts;
+mod routing_plane;
 mod surface;
 mod table;
+mod viewpoint;
 
 pub use animate::animate;
 pub use atlas::{AtlasGround, StartGrid, atlas};
@@ -32,7 +35,10 @@ pub use criteria::{Objective, criterion_curve, elbow, information_criteria, obje
 pub use figure::Figure;
 pub use mixtures::{mixture_animation, mixture_contours};
 pub use pairs::pair_plot;
+pub use routing_charts::{assignments, ladder_likelihood, routing_curves};
+pub use routing_plane::{Rung, ladder, routing_animation};
 pub use table::Table;
+pub use viewpoint::{View, viewpoint};
 
 use chart::{COLOURS, INK};
 

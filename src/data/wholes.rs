@@ -1,0 +1,90 @@
+//! Votes in the plane, made so that two of three wholes are there.
+
+use ndarray::{Array1, Array2, Array3, Axis};
+use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+use crate::routing::RoutingInput;
+
+/// Children's votes for the places of three wholes, A, B and C, of which A and B are there: [`two_wholes`].
+#[derive(Debug, Clone, PartialEq)]
+pub struct Wholes {
+    /// V_ijh, children x parents x elements: 24 x 3 x 2, as the ladder takes them.
+    pub votes: Array3<f64>,
+    /// a_i, one for each child.
+    pub activations: Array1<f64>,
+    /// The whole of each child: 0 (A) or 1 (B), or none.
+    pub wholes: Vec<Option<usize>>,
+}
+
+/// Ten parts of A, eight of B and six of nothing, in this order, each of which votes for the places of A, B and C.
+///
+/// The parts of A agree on where A is, the parts of B on where B is, and all other votes are scattered: an active child
+/// agrees with no other on C. Three of the six children of nothing are faint, with activations of 0.04, and agree on a C that
+/// is not there: only those who weigh children by their activation will not believe them. The same seed gives the same votes.
+pub fn two_wholes(seed: u64) -> Wholes {
+    const PARTS: [usize; 2] = [10, 8];
+    const CHILDREN: usize = 24;
+    const FAINT: usize = 3;
+    const PLACES: [(f64, f64); 3] = [(-2.4, 1.3), (2.6, 0.9), (0.3, -2.3)];
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    let wholes: Vec<Option<usize>> = (0..CHILDREN)
+        .map(|i| match i {
+            i if i < PARTS[0] => Some(0),
+            i if i < PARTS[0] + PARTS[1] => Some(1),
+            _ => None,
+        })
+        .collect();
+    let faint = |i: usize| i >= CHILDREN - FAINT;
+    let mut votes = Array3::zeros((CHILDREN, 3, 2));
+    for (i, whole) in wholes.iter().enumerate() {
+        for (j, place) in PLACES.into_iter().enumerate() {
+            // A pair of normal numbers (Box and Muller), and a place anywhere.
+            let radius = (-2.0 * (1.0 - rng.r#gen::<f64>()).ln()).sqrt();
+            let (sine, cosine) = (2.0 * std::f64::consts::PI * rng.r#gen::<f64>()).sin_cos();
+            let anywhere = (rng.gen_range(-5.0..5.0), rng.gen_range(-3.8..3.8));
+            let agrees = *whole == Some(j) || (faint(i) && j == 2);
+            let (x, y) = match agrees {
+                true => (place.0 + 0.3 * radius * cosine, place.1 + 0.3 * radius * sine),
+                false => anywhere,
+            };
+            votes[(i, j, 0)] = x;
+            votes[(i, j, 1)] = y;
+        }
+    }
+    let activations = (0..CHILDREN).map(|i| if faint(i) { 0.04 } else { rng.gen_range(0.85..1.0) }).collect();
+    Wholes { votes, activations, wholes }
+}
+
+impl Wholes {
+    /// The votes at one position, with all betas 0: what [`RoutingInput::route`] takes.
+    pub fn input(&self) -> RoutingInput {
+        let parents = self.votes.dim().1;
+        let activations: Array2<f64> = self.activations.clone().insert_axis(Axis(0));
+        let betas = || Array1::zeros(parents);
+        RoutingInput::new(self.votes.clone().insert_axis(Axis(0)), activations, betas(), betas())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_agree_on_their_whole_and_on_no_other() {
+        let Wholes { votes, activations, wholes } = two_wholes(3);
+        let spread = |j: usize, keep: &dyn Fn(usize) -> bool| {
+            let own: Vec<usize> = (0..24).filter(|&i| keep(i)).collect();
+            let mean = |h| own.iter().map(|&i| votes[(i, j, h)]).sum::<f64>() / own.len() as f64;
+            let square = |h| own.iter().map(|&i| (votes[(i, j, h)] - mean(h)).powi(2)).sum::<f64>();
+            ((square(0) + square(1)) / (2.0 * own.len() as f64)).sqrt()
+        };
+        for j in 0..2 {
+            assert!(spread(j, &|i| wholes[i] == Some(j)) < 0.6);
+            assert!(spread(j, &|i| wholes[i] != Some(j)) > 1.2);
+        }
+        assert!(spread(2, &|i| activations[i] > 0.5) > 1.2);
+        assert_eq!(two_wholes(3), two_wholes(3));
+        assert_ne!(two_wholes(3), two_wholes(4));
+    }
+}
