@@ -8,7 +8,7 @@ pub use clusters::{blog_mixture_fit, crowded_fit, in_order_of_appearance, kmeans
 
 use crate::coin::{CoinOptions, Coins, Experiments, Mixing};
 use crate::em::{self, Fit, Stop};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::plot::{self, Figure};
 
 /// A figure, and how to draw it.
@@ -189,6 +189,18 @@ pub const FIGURES: &[Entry] = &[
         draw: capsules::ladder_likelihood,
     },
 ];
+
+/// Draws the figure of this name.
+///
+/// # Errors
+///
+/// A name that is not in [`FIGURES`].
+pub fn figure(name: &str) -> Result<Figure> {
+    match FIGURES.iter().find(|entry| entry.name == name) {
+        Some(entry) => (entry.draw)(),
+        None => Err(Error::Drawing { figure: name.to_string(), message: "there is none of this name".into() }),
+    }
+}
 
 fn jensen_chord() -> Result<Figure> {
     plot::jensen_chord(1.0, 6.0, 0.6)
