@@ -9,23 +9,23 @@ use ndarray::{Array1, Array4, Array5};
 
 /// A layer in f32, and the gradient of its loss with respect to its parents.
 #[derive(Debug, Clone)]
-pub struct Case {
-    pub shape: LayerShape,
-    pub options: RoutingOptions,
-    pub poses: Vec<f32>,
-    pub activations: Vec<f32>,
-    pub transforms: Vec<f32>,
-    pub beta_v: Vec<f32>,
-    pub beta_a: Vec<f32>,
-    pub d_poses: Vec<f32>,
-    pub d_activations: Vec<f32>,
+pub(crate) struct Case {
+    pub(crate) shape: LayerShape,
+    pub(crate) options: RoutingOptions,
+    pub(crate) poses: Vec<f32>,
+    pub(crate) activations: Vec<f32>,
+    pub(crate) transforms: Vec<f32>,
+    pub(crate) beta_v: Vec<f32>,
+    pub(crate) beta_a: Vec<f32>,
+    pub(crate) d_poses: Vec<f32>,
+    pub(crate) d_activations: Vec<f32>,
 }
 
 /// Each output and gradient by its name.
-pub type Named = Vec<(&'static str, Vec<f64>)>;
+pub(crate) type Named = Vec<(&'static str, Vec<f64>)>;
 
 impl Case {
-    pub fn input(&self) -> LayerInput<'_> {
+    pub(crate) fn input(&self) -> LayerInput<'_> {
         LayerInput {
             poses: &self.poses,
             activations: &self.activations,
@@ -35,14 +35,14 @@ impl Case {
         }
     }
 
-    pub fn kernel(&self, path: Path, threads: usize) -> (LayerOutput, LayerGradient) {
+    pub(crate) fn kernel(&self, path: Path, threads: usize) -> (LayerOutput, LayerGradient) {
         let kernel = Kernel::new(self.shape, &self.options, threads).unwrap().with_path(path);
         let output = kernel.forward(&self.input()).unwrap();
         let gradient = kernel.backward(&self.input(), &self.d_poses, &self.d_activations).unwrap();
         (output, gradient)
     }
 
-    pub fn found(&self, path: Path) -> Named {
+    pub(crate) fn found(&self, path: Path) -> Named {
         let (output, gradient) = self.kernel(path, 1);
         let wide = |numbers: Vec<f32>| numbers.into_iter().map(f64::from).collect();
         vec![
@@ -57,7 +57,7 @@ impl Case {
     }
 
     /// The same by the reference.
-    pub fn expected(&self) -> Named {
+    pub(crate) fn expected(&self) -> Named {
         let wide =
             |numbers: &[f32]| -> Vec<f64> { numbers.iter().map(|&number| f64::from(number)).collect() };
         let LayerShape { images, height, width, capsules, parents, reach } = self.shape;
@@ -95,12 +95,12 @@ impl Case {
 }
 
 /// The largest finite size.
-pub fn largest(numbers: &[f64]) -> f64 {
+pub(crate) fn largest(numbers: &[f64]) -> f64 {
     numbers.iter().filter(|value| value.is_finite()).fold(0.0, |largest, value| value.abs().max(largest))
 }
 
 /// The largest error relative to `scale`, where the reference is finite; NaN if any number is.
-pub fn error(found: &[f64], expected: &[f64], scale: f64) -> f64 {
+pub(crate) fn error(found: &[f64], expected: &[f64], scale: f64) -> f64 {
     assert_eq!(found.len(), expected.len());
     let pairs = found.iter().zip(expected).filter(|(_, expected)| expected.is_finite());
     let errors = pairs.map(|(found, expected)| (found - expected).abs() / scale.max(f64::MIN_POSITIVE));
@@ -108,13 +108,13 @@ pub fn error(found: &[f64], expected: &[f64], scale: f64) -> f64 {
 }
 
 /// The largest of all the gradients.
-pub fn largest_gradient(named: &Named) -> f64 {
+pub(crate) fn largest_gradient(named: &Named) -> f64 {
     let gradients = named.iter().filter(|(name, _)| name.starts_with("grad."));
     gradients.map(|(_, numbers)| largest(numbers)).fold(0.0, f64::max)
 }
 
 /// A class layer or a neighbourhood of the whole, so that there is one position.
-pub fn one_position(children: usize, parents: usize) -> LayerShape {
+pub(crate) fn one_position(children: usize, parents: usize) -> LayerShape {
     let reach = Reach::Neighbourhood { size: 1, stride: 1 };
     LayerShape { images: 1, height: 1, width: 1, capsules: children, parents, reach }
 }

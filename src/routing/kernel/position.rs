@@ -91,8 +91,10 @@ struct Step {
     /// R, groups x blocks; that of the first iteration is the same for all and not written.
     responsibilities: Vec<Weights>,
     masses: Vec<Lane>,
-    undamped_means: Vec<Tile>,
     means: Vec<Tile>,
+    /// sum_i q_i (V_i - mu): 0 but for damping, the mass epsilon and the rounding of mu, which the gradient has to know where a
+    /// parent has collapsed on one child.
+    rests: Vec<Tile>,
     /// Without the floor.
     own_variances: Vec<Tile>,
     /// sigma
@@ -167,8 +169,8 @@ impl Space {
         let steps = (0..iterations).map(|iteration| Step {
             responsibilities: weights(iteration > 0),
             masses: lanes(),
-            undamped_means: tiles(),
             means: tiles(),
+            rests: tiles(),
             own_variances: tiles(),
             deviations: tiles(),
             precisions: tiles(),
@@ -418,6 +420,48 @@ pub(super) fn forward<V: Vector>(plan: &Plan, parameters: &Parameters, space: &m
     }
 }
 
+/// From the sums to masses, means and variances without their floor; whether a mean has moved far from the origin.
+#[inline(always)]
+fn moments<V: Vector>(
+    plan: &Plan,
+    before: Option<&Step>,
+    step: &mut Step,
+    origins: &[Tile],
+    sums: &Sums,
+) -> bool {
+    let (zero, one) = (V::splat(0.0), V::splat(1.0));
+    let mut moved = zero;
+    for block in 0..plan.blocks {
+        let mask = V::load(&plan.mask[block]);
+        let mass = zero.if_less(mask, V::load(&sums.weights[block]), zero);
+        mass.store(&mut step.masses[block]);
+        let divisor = mass + V::splat(plan.mass_epsilon);
+        let share = mass / divisor;
+        for h in 0..ELEMENTS {
+            let origin = V::load(&origins[block][h]);
+            let first = V::load(&sums.offsets[block][h]);
+            // mu = sum q V / S = origin + sum q (V - origin) / S
+            let undamped = zero.if_less(mask, origin.multiply_add(share, first / divisor), zero);
+            let mean_before = match before {
+                Some(before) => V::load(&before.means[block][h]),
+                None => zero,
+            };
+            let damping = V::splat(plan.mean_damping);
+            let mean = undamped * (one - damping) + mean_before * damping;
+            mean.store(&mut step.means[block][h]);
+            // sum q (V - mu)^2 = sum q (V - origin)^2 - 2 e sum q (V - origin) + e^2 S,  e = mu - origin
+            let e = zero.if_less(mask, mean - origin, zero);
+            let rest = first - e * mass;
+            zero.if_less(mask, rest, zero).store(&mut step.rests[block][h]);
+            let squares = V::load(&sums.squares[block][h]) - e * (first + rest);
+            let own = zero.if_less(mask, zero.larger(squares / divisor), zero);
+            own.store(&mut step.own_variances[block][h]);
+            moved = moved.larger((own * V::splat(MOVED)).if_less(e * e * share, one, zero));
+        }
+    }
+    moved.largest() > 0.0
+}
+
 /// From the sums to means, variances, costs and activations.
 #[allow(clippy::too_many_arguments)]
 #[inline(always)]
@@ -428,43 +472,20 @@ fn finish<V: Vector>(
     votes: &[Votes],
     activations: &[f32],
     steps: &mut [Step],
-    origins: &[Tile],
+    origins: &mut [Tile],
     sums: &mut Sums,
 ) {
     let blocks = plan.blocks;
     let (zero, one) = (V::splat(0.0), V::splat(1.0));
     let (before, after) = steps.split_at_mut(iteration);
     let step = &mut after[0];
-    let mut moved = zero;
-    for block in 0..blocks {
-        let mask = V::load(&plan.mask[block]);
-        let mass = zero.if_less(mask, V::load(&sums.weights[block]), zero);
-        mass.store(&mut step.masses[block]);
-        let divisor = mass + V::splat(plan.mass_epsilon);
-        let share = mass / divisor;
-        for h in 0..ELEMENTS {
-            let origin = V::load(&origins[block][h]);
-            let first = V::load(&sums.offsets[block][h]);
-            // mu = origin + sum q (V - origin) / S
-            let undamped = origin.multiply_add(share, first / divisor);
-            let undamped = zero.if_less(mask, undamped, zero);
-            undamped.store(&mut step.undamped_means[block][h]);
-            let mean_before = match before.last() {
-                Some(before) => V::load(&before.means[block][h]),
-                None => zero,
-            };
-            let damping = V::splat(plan.mean_damping);
-            let mean = undamped * (one - damping) + mean_before * damping;
-            mean.store(&mut step.means[block][h]);
-            // sum q (V - mu)^2 = sum q (V - origin)^2 - 2 e sum q (V - origin) + e^2 S,  e = mu - origin
-            let e = zero.if_less(mask, mean - origin, zero);
-            let square = V::load(&sums.squares[block][h]) - e * (first + first - e * mass);
-            let own = zero.if_less(mask, zero.larger(square / divisor), zero);
-            own.store(&mut step.own_variances[block][h]);
-            moved = moved.larger((own * V::splat(MOVED)).if_less(e * e * share, one, zero));
+    // The mean that has moved far becomes the origin of new sums. A parent that has collapsed on one child needs this twice:
+    // only then is its mean that vote to the last bit, and the variance what the others add.
+    for _ in 0..3 {
+        if !moments::<V>(plan, before.last(), step, origins, sums) {
+            break;
         }
-    }
-    if moved.largest() > 0.0 {
+        origins.copy_from_slice(&step.means);
         sums.clear();
         let mut weights = [ZERO; GROUP];
         for (at, votes) in votes.chunks_exact(blocks).enumerate() {
@@ -476,15 +497,7 @@ fn finish<V: Vector>(
                     };
                     (responsibility * V::splat(activations[at * GROUP + g])).store(&mut weights[g]);
                 }
-                accumulate::<V>(&votes[block], &weights, &step.means[block], sums, block);
-            }
-        }
-        for block in 0..blocks {
-            let mask = V::load(&plan.mask[block]);
-            let divisor = V::load(&step.masses[block]) + V::splat(plan.mass_epsilon);
-            for h in 0..ELEMENTS {
-                let own = V::load(&sums.squares[block][h]) / divisor;
-                zero.if_less(mask, own, zero).store(&mut step.own_variances[block][h]);
+                accumulate::<V>(&votes[block], &weights, &origins[block], sums, block);
             }
         }
     }
@@ -723,16 +736,16 @@ fn slopes<V: Vector>(
             let d_variance = V::load(&space.d_variances[block][h]) + by_variance;
             let half = zero.if_less(mask, d_variance / divisor, zero).within(LARGEST_SLOPE);
             half.store(&mut step.half_slopes[block][h]);
-            // sum_i q_i (V_i - mu), which is 0 without damping and mass epsilon
-            let (mean, undamped) = (V::load(&step.means[block][h]), V::load(&step.undamped_means[block][h]));
-            let rest = (undamped - mean).multiply_add(mass, mass_epsilon * undamped);
+            let rest = V::load(&step.rests[block][h]);
             let d_mean = V::load(&space.d_means[block][h]) - (half + half) * rest;
             let damping = V::splat(plan.mean_damping);
             (d_mean * damping).within(LARGEST_MEAN_SLOPE).store(&mut space.d_means[block][h]);
             let slope = (d_mean * (one - damping) / divisor).within(LARGEST_MEAN_SLOPE);
             let slope = zero.if_less(mask, slope, zero);
             slope.store(&mut step.slopes[block][h]);
-            constant = constant - half * V::load(&step.own_variances[block][h]) + slope * (mean - undamped);
+            // V - mu_undamped = (V - mu) + (epsilon mu - rest) / (S + epsilon)
+            let undamped = (mass_epsilon * V::load(&step.means[block][h]) - rest) / divisor;
+            constant = constant - half * V::load(&step.own_variances[block][h]) + slope * undamped;
         }
         let constant = zero.if_less(mask, constant.within(LARGEST_MEAN_SLOPE), zero);
         constant.store(&mut step.constants[block]);

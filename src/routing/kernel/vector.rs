@@ -341,3 +341,76 @@ mod avx2 {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::lanes::Simd;
+
+    /// Calls a function of one vector as each path does.
+    macro_rules! every_path {
+        ($function:ident, $x:expr) => {{
+            #[cfg(target_arch = "x86_64")]
+            #[target_feature(enable = "avx2,fma")]
+            fn fused(x: &mut Lane) {
+                $function(Avx2::load(x)).store(x);
+            }
+            let path = |simd: Simd| {
+                let mut lane = Lane($x);
+                match simd {
+                    Simd::Portable => $function(Plain::load(&lane)).store(&mut lane),
+                    #[cfg(target_arch = "x86_64")]
+                    // SAFETY: this value exists only where the processor has AVX2 and FMA.
+                    Simd::Avx2 => unsafe { fused(&mut lane) },
+                }
+                lane.0
+            };
+            Simd::all().into_iter().map(path).collect::<Vec<[f32; WIDTH]>>()
+        }};
+    }
+
+    /// Distance in units in the last place of the right value.
+    fn ulps(found: f32, expected: f64) -> f64 {
+        let nearest = (expected as f32).abs().max(f32::MIN_POSITIVE);
+        (f64::from(found) - expected).abs() / f64::from(f32::from_bits(nearest.to_bits() + 1) - nearest)
+    }
+
+    #[test]
+    fn exp_is_within_two_units_in_the_last_place() {
+        for start in 0..50_000 {
+            let x: [f32; WIDTH] = std::array::from_fn(|lane| -87.0 + (start * 8 + lane) as f32 * 0.000_437);
+            for values in every_path!(exp, x) {
+                for (value, x) in values.into_iter().zip(x) {
+                    let error = ulps(value, f64::from(x).exp());
+                    assert!(error <= 2.0, "exp({x}) = {value}: {error} units");
+                }
+            }
+        }
+        let x = [f32::NEG_INFINITY, -88.0, f32::NAN, 0.0, -0.0, -1e30, 1.0, -1e-30];
+        for values in every_path!(exp, x) {
+            assert!(values[2].is_nan());
+            assert_eq!(
+                [values[0], values[1], values[3], values[4], values[5], values[7]],
+                [0.0, 0.0, 1.0, 1.0, 0.0, 1.0]
+            );
+        }
+    }
+
+    #[test]
+    fn ln_is_within_two_units_in_the_last_place() {
+        for start in 0..50_000u32 {
+            let bits = |lane: usize| f32::MIN_POSITIVE.to_bits() + (start * 8 + lane as u32) * 5_000;
+            let x: [f32; WIDTH] = std::array::from_fn(|lane| f32::from_bits(bits(lane)));
+            for values in every_path!(ln, x) {
+                for (value, x) in values.into_iter().zip(x).filter(|(_, x)| x.is_finite()) {
+                    let error = ulps(value, f64::from(x).ln());
+                    assert!(error <= 2.0, "ln({x}) = {value}: {error} units");
+                }
+            }
+        }
+        for values in every_path!(ln, [0.0, f32::NAN, 1.0, 2.0, 0.5, 1.0, 1.0, 1.0]) {
+            assert_eq!((values[0], values[2]), (f32::NEG_INFINITY, 0.0));
+            assert!(values[1].is_nan());
+        }
+    }
+}
