@@ -31,16 +31,26 @@ fn random(shape: LayerShape, options: &RoutingOptions, seed: u64) -> Case {
     }
 }
 
+/// Fails unless equal to the reference within the tolerance that the layer's condition allows: what the reference itself makes
+/// of inputs that differ in their last bits.
 #[track_caller]
 fn assert_agrees(name: &str, case: &Case) {
     let expected = case.expected();
     let smallest = 1e-6 * largest_gradient(&expected);
+    let mut nudged = case.clone();
+    let mut rng = ChaCha8Rng::seed_from_u64(1);
+    for number in nudged.poses.iter_mut().chain(&mut nudged.transforms).chain(&mut nudged.activations) {
+        *number *= 1.0 + if rng.gen_bool(0.5) { 4.0 } else { -4.0 } * f32::EPSILON;
+    }
+    let nudged = nudged.expected();
     for path in Path::all() {
-        for ((of, found), (_, expected)) in case.found(path).iter().zip(&expected) {
-            let (scale, tolerance) = match of.starts_with("grad.") {
+        for (((of, found), (_, expected)), (_, nudged)) in case.found(path).iter().zip(&expected).zip(&nudged)
+        {
+            let (scale, fair) = match of.starts_with("grad.") {
                 true => (largest(expected).max(smallest), 2e-4),
                 false => (largest(expected), 2e-5),
             };
+            let tolerance = (5.0 * error(nudged, expected, scale)).max(fair);
             let error = error(found, expected, scale);
             assert!(error <= tolerance, "{name} {of}, {path}: {error:e} > {tolerance:e}");
         }
