@@ -11,13 +11,13 @@
 //! | one source, generic over the vector | compiled for AVX2 with FMA and for any processor |
 //! | chunks of positions, merged in their order | the same bits for any number of threads |
 //!
-//! Votes and their like may be up to 1e8 in size: then all is finite with [`RoutingOptions::default`]. Gradients beyond about
-//! 1e18, which no product of f32 could hold any longer, are held there.
+//! Votes and their like may be up to 1e8 in size: then all is finite with [`RoutingOptions::default`]. Gradients
+//! so large that their products would overflow are held back.
 
 mod position;
 mod vector;
 
-use self::position::{ParameterSums, Parameters, Plan, Space, backward, forward};
+use self::position::{Limits, ParameterSums, Parameters, Plan, Space, backward, forward};
 use self::vector::{Lane, Plain, Tile, WIDTH, ZERO, ZEROS};
 use super::{Competition, ELEMENTS, Reach, RoutingOptions, RoutingStart, SIDE};
 use crate::error::{Error, Result};
@@ -390,7 +390,10 @@ impl Kernel {
         for (tiles, numbers) in transforms.chunks_exact_mut(blocks).zip(numbers) {
             to_tiles(numbers, parents, tiles);
         }
-        Parameters { transforms, beta_v: in_lanes(input.beta_v), beta_a: in_lanes(input.beta_a) }
+        let largest =
+            |numbers: &[f32]| numbers.iter().fold(0.0f32, |largest, number| largest.max(number.abs()));
+        let limits = Limits::new(&self.plan, largest(input.poses), largest(input.transforms));
+        Parameters { transforms, beta_v: in_lanes(input.beta_v), beta_a: in_lanes(input.beta_a), limits }
     }
 
     fn check(&self, input: &LayerInput) -> Result<()> {

@@ -32,9 +32,9 @@ fn random(shape: LayerShape, options: &RoutingOptions, seed: u64) -> Case {
 }
 
 /// Fails unless equal to the reference within the tolerance that the layer's condition allows: what the reference itself makes
-/// of inputs that differ in their last bits.
+/// of inputs that differ in their last bits. Returns how many outputs and gradients were well enough conditioned to compare.
 #[track_caller]
-fn assert_agrees(name: &str, case: &Case) {
+fn assert_agrees(name: &str, case: &Case) -> usize {
     let expected = case.expected();
     let smallest = 1e-6 * largest_gradient(&expected);
     let mut nudged = case.clone();
@@ -43,18 +43,34 @@ fn assert_agrees(name: &str, case: &Case) {
         *number *= 1.0 + if rng.gen_bool(0.5) { 4.0 } else { -4.0 } * f32::EPSILON;
     }
     let nudged = nudged.expected();
+    let scale_of = |of: &str, expected: &[f64]| match of.starts_with("grad.") {
+        true => largest(expected).max(smallest),
+        false => largest(expected),
+    };
+    let conditions = expected
+        .iter()
+        .zip(&nudged)
+        .map(|((of, expected), (_, nudged))| error(nudged, expected, scale_of(of, expected)));
+    let conditions: Vec<f64> = conditions.collect();
+    // beyond this the last bits of the inputs decide
+    let is_fair = conditions.iter().all(|&condition| condition <= 1e-3);
+    let mut compared = 0;
     for path in Path::all() {
-        for (((of, found), (_, expected)), (_, nudged)) in case.found(path).iter().zip(&expected).zip(&nudged)
+        for (((of, found), (_, expected)), condition) in
+            case.found(path).iter().zip(&expected).zip(&conditions)
         {
-            let (scale, fair) = match of.starts_with("grad.") {
-                true => (largest(expected).max(smallest), 2e-4),
-                false => (largest(expected), 2e-5),
-            };
-            let tolerance = (5.0 * error(nudged, expected, scale)).max(fair);
-            let error = error(found, expected, scale);
+            assert!(found.iter().all(|number| number.is_finite()), "{name} {of}, {path}: not finite");
+            if !is_fair {
+                continue;
+            }
+            compared += 1;
+            let fair = if of.starts_with("grad.") { 2e-4 } else { 2e-5 };
+            let tolerance = (5.0 * condition).max(fair);
+            let error = error(found, expected, scale_of(of, expected));
             assert!(error <= tolerance, "{name} {of}, {path}: {error:e} > {tolerance:e}");
         }
     }
+    compared
 }
 
 /// What the options of the blog, the paper and the default and each switch between them make of a layer.
@@ -94,25 +110,30 @@ fn all_options() -> Vec<(&'static str, RoutingOptions)> {
 #[test]
 fn every_remainder_agrees() {
     let options = RoutingOptions::default();
+    let mut compared = 0;
     for size in 1..=67 {
-        assert_agrees(&format!("{size} children"), &random(one_position(size, 5), &options, size as u64));
-        assert_agrees(&format!("{size} parents"), &random(one_position(9, size), &options, size as u64));
-        let both = one_position(size, 68 - size);
-        assert_agrees(&format!("{size} and {} capsules", 68 - size), &random(both, &options, size as u64));
+        for shape in [one_position(size, 5), one_position(9, size), one_position(size, 68 - size)] {
+            let name = format!("{} children, {} parents", shape.capsules, shape.parents);
+            compared += assert_agrees(&name, &random(shape, &options, size as u64));
+        }
     }
+    let all = 67 * 3 * 7 * Path::all().len();
+    assert!(compared * 10 >= all * 9, "only {compared} of {all} are well conditioned");
 }
 
 #[test]
 fn every_option_agrees() {
     for (name, options) in all_options() {
+        let mut compared = 0;
         for (size, stride) in [(2, 1), (3, 2), (1, 2)] {
             let reach = Reach::Neighbourhood { size, stride };
             let shape = LayerShape { images: 2, height: 5, width: 4, capsules: 5, parents: 11, reach };
-            assert_agrees(name, &random(shape, &options, 1));
+            compared += assert_agrees(name, &random(shape, &options, 1));
         }
         let shape =
             LayerShape { images: 2, height: 3, width: 2, capsules: 5, parents: 3, reach: Reach::Everywhere };
-        assert_agrees(name, &random(shape, &options, 2));
+        compared += assert_agrees(name, &random(shape, &options, 2));
+        assert!(compared >= 7 * Path::all().len(), "{name}: {compared} are well conditioned");
     }
 }
 
@@ -222,10 +243,6 @@ fn hostile_numbers_stay_finite() {
         for path in Path::all() {
             for (name, numbers) in case.found(path) {
                 let finite = numbers.iter().all(|number| number.is_finite());
-                if !finite && std::env::var_os("SHOW").is_some() {
-                    println!("BAD {seed} {name} {path}");
-                    continue;
-                }
                 assert!(finite, "seed {seed}, {name}, {path}: {numbers:?} of {case:?}");
             }
         }

@@ -15,11 +15,33 @@ pub(super) type Weights = [Lane; GROUP];
 /// The votes of a group for a block.
 pub(super) type Votes = [Tile; GROUP];
 
-/// Where numbers are held so that no product of them overflows, which would lead to inf - inf. True gradients that large come
-/// only of votes, activations and betas that no training has.
-const LARGEST_SLOPE: f32 = 1e18;
-const LARGEST_MEAN_SLOPE: f32 = 1e26;
-const LARGEST_WEIGHT_SLOPE: f32 = 1e15;
+/// Where parts of the gradient are held so that no product overflows, which would lead to inf - inf. True gradients that large
+/// come only of votes, activations and betas that no training has.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Limits {
+    /// Of what half a squared offset gains.
+    slope: f32,
+    /// Of what an offset gains.
+    mean_slope: f32,
+    /// Of d_x, the gradient of a log-density.
+    joint: f32,
+}
+
+/// Of what a weight gains, and of the gradient of an activation's logarithm.
+const LARGEST_WEIGHT_SLOPE: f32 = 1e33;
+const LARGEST_GAIN_SLOPE: f32 = 1e20;
+
+impl Limits {
+    /// From the largest sizes of poses and transforms, which bound the votes.
+    pub fn new(plan: &Plan, pose: f32, transform: f32) -> Limits {
+        let offset = 2.0 * (SIDE as f32 * pose * transform + pose + transform + 2.0);
+        Limits {
+            slope: 1e34 / ELEMENTS as f32 / offset / offset,
+            mean_slope: 1e34 / ELEMENTS as f32 / offset,
+            joint: 1e30 / plan.children as f32 / offset / offset,
+        }
+    }
+}
 
 /// From this share on the mean has moved so far from the origin of the sums that the variance about it has lost digits: it is
 /// then summed again about the mean.
@@ -56,6 +78,7 @@ pub(super) struct Parameters {
     pub transforms: Vec<Tile>,
     pub beta_v: Vec<Lane>,
     pub beta_a: Vec<Lane>,
+    pub limits: Limits,
 }
 
 /// What a chunk sums up for the gradient of the parameters.
@@ -616,7 +639,8 @@ pub(super) fn backward<V: Vector>(
             for block in 0..blocks {
                 for g in 0..GROUP {
                     let weight = V::load(&responsibilities[block][g]) * V::splat(activations[at * GROUP + g]);
-                    (weight * (V::load(&joint[block][g]) - expected[g])).store(&mut d_joint[block][g]);
+                    let d_x = weight * (V::load(&joint[block][g]) - expected[g]);
+                    d_x.within(parameters.limits.joint).store(&mut d_joint[block][g]);
                 }
                 accumulate::<V>(&votes[block], &d_joint[block], &before.means[block], sums, block);
             }
@@ -631,9 +655,9 @@ pub(super) fn backward<V: Vector>(
                 let double = precision + precision;
                 let d_mean = V::load(&d_means[block][h]); // what the damping hands back
                 let d_mean = V::load(&sums.offsets[block][h]).multiply_add(double, d_mean);
-                d_mean.within(LARGEST_MEAN_SLOPE).store(&mut d_means[block][h]);
-                let half = (V::load(&sums.squares[block][h]) * precision).within(LARGEST_MEAN_SLOPE);
-                (half * double).within(LARGEST_MEAN_SLOPE).store(&mut d_variances[block][h]);
+                d_mean.within(parameters.limits.mean_slope).store(&mut d_means[block][h]);
+                let half = (V::load(&sums.squares[block][h]) * precision).within(LARGEST_WEIGHT_SLOPE);
+                (half * double).within(LARGEST_WEIGHT_SLOPE).store(&mut d_variances[block][h]);
             }
         }
     }
@@ -674,6 +698,7 @@ fn slopes<V: Vector>(
     let step = &mut space.steps[iteration];
 
     // a = sigmoid(logit), logit = lambda (beta_a + gain); d_gains go where the costs' gradients will stand
+    let divisor = step.cost_deviation + plan.cost_epsilon;
     let (mut d_gain_sum, mut d_divisor) = (zero, zero);
     for block in 0..blocks {
         let activation = V::load(&step.activations[block]);
@@ -687,21 +712,22 @@ fn slopes<V: Vector>(
             d_logit = V::load(&space.d_parent_activations[block]).multiply_add(activation, d_logit);
         }
         let d_gain = V::splat(plan.inverse_temperatures[iteration]) * d_logit * inactivation;
-        let d_gain = zero.if_less(V::load(&plan.mask[block]), d_gain, zero);
+        let d_gain = zero.if_less(V::load(&plan.mask[block]), d_gain.within(LARGEST_GAIN_SLOPE), zero);
         d_gain.store(&mut step.constants[block]);
         let d_beta_a = &mut d_parameters.beta_a[block];
         (V::load(d_beta_a) + d_gain).store(d_beta_a);
         d_gain_sum = d_gain_sum + d_gain;
-        let offset = V::splat(step.cost_mean) - V::load(&step.costs[block]);
-        d_divisor = d_gain.multiply_add(offset, d_divisor);
+        let offset = (V::splat(step.cost_mean) - V::load(&step.costs[block])) / V::splat(divisor);
+        if plan.normalise_costs {
+            d_divisor = d_gain.multiply_add(offset, d_divisor);
+        }
     }
-    let divisor = step.cost_deviation + plan.cost_epsilon;
     let d_mean = d_gain_sum.sum() / divisor;
-    let d_divisor = -(d_divisor.sum() / divisor) / divisor;
+    let d_divisor = -d_divisor.sum() / divisor;
     // d sqrt(x)/dx := 0 at 0
-    let by_offset = match step.cost_deviation {
-        0.0 => 0.0,
-        deviation => d_divisor / (plan.parents as f32 * deviation),
+    let (d_deviation, deviation) = match step.cost_deviation {
+        0.0 => (0.0, 1.0),
+        deviation => (d_divisor / plan.parents as f32, deviation),
     };
 
     for block in 0..blocks {
@@ -709,9 +735,9 @@ fn slopes<V: Vector>(
         let d_gain = V::load(&step.constants[block]);
         let d_cost = match plan.normalise_costs {
             true => {
-                let offset = V::load(&step.costs[block]) - V::splat(step.cost_mean);
+                let offset = (V::load(&step.costs[block]) - V::splat(step.cost_mean)) / V::splat(deviation);
                 let d_cost = V::splat(d_mean / plan.parents as f32) - d_gain / V::splat(divisor);
-                zero.if_less(mask, offset.multiply_add(V::splat(by_offset), d_cost), zero)
+                zero.if_less(mask, offset.multiply_add(V::splat(d_deviation), d_cost), zero)
             }
             false => zero - d_gain,
         };
@@ -724,7 +750,7 @@ fn slopes<V: Vector>(
         let d_beta_v = &mut d_parameters.beta_v[block];
         (elements * mass).multiply_add(scaled, V::load(d_beta_v)).store(d_beta_v);
         let d_log_deviations = scaled.multiply_add(mass, V::load(&space.d_log_deviations[block]));
-        let mut constant = price * scaled;
+        let mut constant = (price * scaled).within(LARGEST_WEIGHT_SLOPE);
 
         let mass_epsilon = V::splat(plan.mass_epsilon);
         let divisor = mass + mass_epsilon;
@@ -734,20 +760,20 @@ fn slopes<V: Vector>(
             let twice = (deviation + deviation) * (deviation + V::splat(plan.deviation_epsilon));
             let by_variance = zero.if_less(deviation, d_log_deviations / twice, zero);
             let d_variance = V::load(&space.d_variances[block][h]) + by_variance;
-            let half = zero.if_less(mask, d_variance / divisor, zero).within(LARGEST_SLOPE);
+            let half = zero.if_less(mask, d_variance / divisor, zero).within(parameters.limits.slope);
             half.store(&mut step.half_slopes[block][h]);
             let rest = V::load(&step.rests[block][h]);
             let d_mean = V::load(&space.d_means[block][h]) - (half + half) * rest;
             let damping = V::splat(plan.mean_damping);
-            (d_mean * damping).within(LARGEST_MEAN_SLOPE).store(&mut space.d_means[block][h]);
-            let slope = (d_mean * (one - damping) / divisor).within(LARGEST_MEAN_SLOPE);
+            (d_mean * damping).within(parameters.limits.mean_slope).store(&mut space.d_means[block][h]);
+            let slope = (d_mean * (one - damping) / divisor).within(parameters.limits.mean_slope);
             let slope = zero.if_less(mask, slope, zero);
             slope.store(&mut step.slopes[block][h]);
             // V - mu_undamped = (V - mu) + (epsilon mu - rest) / (S + epsilon)
             let undamped = (mass_epsilon * V::load(&step.means[block][h]) - rest) / divisor;
             constant = constant - half * V::load(&step.own_variances[block][h]) + slope * undamped;
         }
-        let constant = zero.if_less(mask, constant.within(LARGEST_MEAN_SLOPE), zero);
+        let constant = zero.if_less(mask, constant.within(LARGEST_WEIGHT_SLOPE), zero);
         constant.store(&mut step.constants[block]);
     }
 }
