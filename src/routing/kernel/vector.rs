@@ -66,7 +66,7 @@ pub(super) fn exp<V: Vector>(x: V) -> V {
     let r = power.multiply_add(V::splat(-0.693_359_4), clamped);
     let r = power.multiply_add(V::splat(2.121_944_4e-4), r);
     let mut sum = V::splat(1.987_569_1e-4);
-    for coefficient in [1.398_2e-3, 8.333_452e-3, 4.166_579_6e-2, 1.666_666_5e-1, 5.000_000_1e-1] {
+    for coefficient in [1.398_2e-3, 8.333_452e-3, 4.166_579_6e-2, 1.666_666_5e-1, 0.500_000_1] {
         sum = sum.multiply_add(r, V::splat(coefficient));
     }
     let sum = sum.multiply_add(r * r, r) + V::splat(1.0);
@@ -91,7 +91,7 @@ pub(super) fn ln<V: Vector>(x: V) -> V {
         -1.666_805_8e-1,
         2.000_071_5e-1,
         -2.499_999_4e-1,
-        3.333_333_1e-1,
+        0.333_333_3,
     ] {
         sum = sum.multiply_add(r, V::splat(coefficient));
     }
