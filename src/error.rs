@@ -196,6 +196,11 @@ pub enum Error {
         /// Its width.
         width: usize,
     },
+    /// An option that the fused kernel leaves to the reference.
+    OnlyReference {
+        /// The option.
+        option: &'static str,
+    },
     /// A label that names no class.
     Class {
         /// The image.
@@ -282,6 +287,9 @@ impl std::fmt::Display for Error {
             }
             Error::Kernel { size, height, width } => {
                 write!(f, "a neighbourhood of {size} x {size} does not fit into {height} x {width} capsules")
+            }
+            Error::OnlyReference { option } => {
+                write!(f, "the fused kernel has no {option}: only the reference in f64 has")
             }
             Error::Class { index, label, classes } => {
                 write!(f, "image {index} has label {label}, but there are only {classes} classes (from 0)")

@@ -1,0 +1,228 @@
+//! The three capsule layers of the blog's network through the fused kernel.
+
+use std::time::{Duration, Instant};
+
+use em_routing::routing::kernel::{Kernel, LayerInput, LayerShape, Path};
+use em_routing::routing::{Reach, RoutingOptions};
+use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+const HELP: &str = "\
+Times the three capsule layers of the network of 28 x 28 images (32, 32, 32 and 10 capsules, 3 x 3 neighbourhoods), forward,
+and forward with its gradient. Prints a table and a JSON line for each row.
+
+Usage: cargo bench --bench routing -- [OPTIONS]
+
+Options:
+  --batch N        images of a batch (default: 8 and 24)
+  --threads N      threads (default: 1 and 2)
+  --iterations N   of the routing (default 3)
+  --rounds N       how often each is timed; the shortest counts (default 5)
+  --portable       the path for any processor, too
+  --help           this
+
+GFLOP/s are counted from the formulas, a multiply-add as two; the share is of what multiply-adds alone reach in the same run.";
+
+struct Layer {
+    kernel: Kernel,
+    poses: Vec<f32>,
+    activations: Vec<f32>,
+    transforms: Vec<f32>,
+    betas: Vec<f32>,
+    d_poses: Vec<f32>,
+    d_activations: Vec<f32>,
+    votes: f64,
+}
+
+impl Layer {
+    fn new(shape: LayerShape, iterations: usize, threads: usize, path: Path, rng: &mut ChaCha8Rng) -> Layer {
+        let options = RoutingOptions { iterations, ..RoutingOptions::blog() };
+        let kernel = Kernel::new(shape, &options, threads).expect("the shape is right").with_path(path);
+        let below = shape.images * shape.height * shape.width * shape.capsules;
+        let above = shape.images * kernel.grid().0 * kernel.grid().1 * shape.parents;
+        let children = match shape.reach {
+            Reach::Neighbourhood { size, .. } => size * size * shape.capsules,
+            Reach::Everywhere => shape.height * shape.width * shape.capsules,
+        };
+        let mut numbers =
+            |count: usize, low: f32, high: f32| (0..count).map(|_| rng.gen_range(low..high)).collect();
+        Layer {
+            poses: numbers(below * 16, -1.0, 1.0),
+            activations: numbers(below, 0.1, 0.9),
+            transforms: numbers(kernel.transforms() * shape.parents * 16, -1.0, 1.0),
+            betas: numbers(shape.parents, -0.4, 0.4),
+            d_poses: numbers(above * 16, -1.0, 1.0),
+            d_activations: numbers(above, -1.0, 1.0),
+            votes: (above * children) as f64,
+            kernel,
+        }
+    }
+
+    fn input(&self) -> LayerInput<'_> {
+        let (beta_v, beta_a) = (&self.betas, &self.betas);
+        LayerInput {
+            poses: &self.poses,
+            activations: &self.activations,
+            transforms: &self.transforms,
+            beta_v,
+            beta_a,
+        }
+    }
+
+    fn run(&self, gradient: bool) {
+        std::hint::black_box(self.kernel.forward(&self.input()).expect("the input is right"));
+        if gradient {
+            let gradient = self.kernel.backward(&self.input(), &self.d_poses, &self.d_activations);
+            std::hint::black_box(gradient.expect("the input is right"));
+        }
+    }
+}
+
+fn network(images: usize, iterations: usize, threads: usize, path: Path) -> Vec<(&'static str, Layer)> {
+    let rng = &mut ChaCha8Rng::seed_from_u64(1);
+    let near = |stride| Reach::Neighbourhood { size: 3, stride };
+    let mut layer = |side: usize, parents: usize, reach: Reach| {
+        let shape = LayerShape { images, height: side, width: side, capsules: 32, parents, reach };
+        Layer::new(shape, iterations, threads, path, rng)
+    };
+    vec![
+        ("first, 14 x 14 to 6 x 6", layer(14, 32, near(2))),
+        ("second, 6 x 6 to 4 x 4", layer(6, 32, near(1))),
+        ("class, 4 x 4 to 10", layer(4, 10, Reach::Everywhere)),
+    ]
+}
+
+/// Operations for each vote, from the formulas of the 16 elements.
+fn operations(iterations: usize, gradient: bool) -> f64 {
+    let again = (iterations - 1) as f64;
+    let vote = 16.0 * 8.0;
+    let (expectation, exponential, maximisation) = (16.0 * 4.0, 20.0, 16.0 * 5.0);
+    let forward = vote + maximisation + again * (expectation + exponential + maximisation);
+    // what weights gain, the sums of d_x, what votes gain, poses and transforms
+    let undo = 16.0 * 5.0 * (again + 1.0) + maximisation * again + 16.0 * (5.0 * (again + 1.0) + 3.0 * again);
+    // the forward pass itself, and once more before it is undone
+    if gradient { forward + forward + undo + 2.0 * vote } else { forward }
+}
+
+/// The shortest of some runs.
+fn shortest(rounds: usize, run: impl Fn()) -> f64 {
+    run();
+    let time = |_| {
+        let start = Instant::now();
+        run();
+        start.elapsed()
+    };
+    (0..rounds).map(time).min().unwrap_or(Duration::ZERO).as_secs_f64()
+}
+
+/// GFLOP/s of multiply-adds on so many threads at once.
+fn peak(threads: usize) -> f64 {
+    const STEPS: usize = 4_000_000;
+    #[inline(always)]
+    fn multiply_adds(fused: bool) {
+        let mut sums = [[std::hint::black_box(0.5f32); 8]; 12];
+        let (factor, term) = (std::hint::black_box([0.5f32; 8]), std::hint::black_box([0.25f32; 8]));
+        for _ in 0..STEPS {
+            for sum in &mut sums {
+                for lane in 0..8 {
+                    sum[lane] = match fused {
+                        true => sum[lane].mul_add(factor[lane], term[lane]),
+                        false => sum[lane] * factor[lane] + term[lane],
+                    };
+                }
+            }
+        }
+        std::hint::black_box(sums);
+    }
+    #[cfg(target_arch = "x86_64")]
+    #[target_feature(enable = "avx2,fma")]
+    fn with_fma() {
+        multiply_adds(true);
+    }
+    let run = || {
+        #[cfg(target_arch = "x86_64")]
+        if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
+            // SAFETY: the processor has both.
+            return unsafe { with_fma() };
+        }
+        multiply_adds(false);
+    };
+    let seconds = shortest(3, || {
+        std::thread::scope(|scope| (0..threads).for_each(|_| drop(scope.spawn(run))));
+    });
+    threads as f64 * (STEPS * 12 * 8 * 2) as f64 / seconds / 1e9
+}
+
+/// The most memory that this process has held, in MiB; none where the system does not tell.
+fn peak_memory() -> Option<f64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    Some(line.trim().trim_end_matches("kB").trim().parse::<f64>().ok()? / 1024.0)
+}
+
+fn option(arguments: &[String], name: &str) -> Option<usize> {
+    let at = arguments.iter().position(|argument| argument == name)?;
+    match arguments.get(at + 1).and_then(|number| number.parse().ok()) {
+        Some(number) if number > 0 => Some(number),
+        _ => {
+            eprintln!("error: {name} needs a number of at least 1. See --help.");
+            std::process::exit(1);
+        }
+    }
+}
+
+fn main() {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    if arguments.iter().any(|argument| argument == "--help") {
+        println!("{HELP}");
+        return;
+    }
+    let one_or = |name: &str, default: &[usize]| match option(&arguments, name) {
+        Some(number) => vec![number],
+        None => default.to_vec(),
+    };
+    let (iterations, rounds) = (one_or("--iterations", &[3])[0], one_or("--rounds", &[5])[0]);
+    let mut paths = vec![Path::detect()];
+    if arguments.iter().any(|argument| argument == "--portable") {
+        paths = Path::all();
+    }
+    println!(
+        "| path | batch | threads | pass | layer | ms | images/s | GFLOP/s | of the peak | memory, MiB |"
+    );
+    println!("|---|---|---|---|---|---|---|---|---|---|");
+    let mut lines = Vec::new();
+    for path in paths {
+        for threads in one_or("--threads", &[1, 2]) {
+            let peak = peak(threads);
+            for batch in one_or("--batch", &[8, 24]) {
+                let layers = network(batch, iterations, threads, path);
+                for gradient in [false, true] {
+                    let pass = if gradient { "forward and gradient" } else { "forward" };
+                    let mut rows: Vec<(&str, f64, f64)> = Vec::new();
+                    for (name, layer) in &layers {
+                        rows.push((name, shortest(rounds, || layer.run(gradient)), layer.votes));
+                    }
+                    let sum = |of: fn(&(&str, f64, f64)) -> f64| rows.iter().map(of).sum::<f64>();
+                    rows.push(("all three", sum(|row| row.1), sum(|row| row.2)));
+                    for (name, seconds, votes) in rows {
+                        let images = batch as f64 / seconds;
+                        let gflops = votes * operations(iterations, gradient) / seconds / 1e9;
+                        let memory = peak_memory().unwrap_or(f64::NAN);
+                        println!(
+                            "| {path} | {batch} | {threads} | {pass} | {name} | {:.2} | {images:.1} | {gflops:.1} | {:.0} % | {memory:.0} |",
+                            seconds * 1e3,
+                            100.0 * gflops / peak,
+                        );
+                        lines.push(serde_json::json!({
+                            "bench": "routing", "path": path.to_string(), "batch": batch, "threads": threads,
+                            "iterations": iterations, "pass": pass, "layer": name, "seconds": seconds,
+                            "images_per_second": images, "gflops": gflops, "peak_gflops": peak,
+                            "peak_memory_mib": peak_memory(),
+                        }));
+                    }
+                }
+            }
+        }
+    }
+    lines.iter().for_each(|line| println!("{line}"));
+}

@@ -1,0 +1,486 @@
+//! A layer of capsules in f32, fused: poses and transforms in, parents out, and the gradient of all of it.
+//!
+//! It computes what [`super::CapsuleLayer`] does, which says it in f64 and one equation after another. The votes of one output
+//! position are made, routed and dropped by one thread; they are never written to memory, and the gradient makes them again.
+//!
+//! | what | why |
+//! |---|---|
+//! | eight parents a vector, the last filled up and masked | no sums across a vector but in the softmax |
+//! | eight children at a time: E-step, then their part of the next M-step | their votes are still in the nearest cache |
+//! | sums of R a (V - mu_before) and of its square | mean and variance in the same pass, without cancellation |
+//! | one source, generic over the vector | compiled for AVX2 with FMA and for any processor |
+//! | chunks of positions, merged in their order | the same bits for any number of threads |
+//!
+//! Votes and their like may be up to 1e8 in size: then all is finite with [`RoutingOptions::default`]. Gradients
+//! so large that their products would overflow are held back.
+
+mod position;
+mod vector;
+
+use self::position::{Limits, ParameterSums, Parameters, Plan, Space, backward, forward};
+use self::vector::{Lane, Plain, Tile, WIDTH, ZERO, ZEROS};
+use super::{Competition, ELEMENTS, Reach, RoutingOptions, RoutingStart, SIDE};
+use crate::error::{Error, Result};
+use crate::lanes::Simd;
+use crate::parallel::merge_in_order;
+
+/// Images that are split so that there are at least so many chunks for the threads to share.
+const CHUNKS: usize = 8;
+
+/// The sizes of a layer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LayerShape {
+    /// Images of a batch.
+    pub images: usize,
+    /// Rows of positions below.
+    pub height: usize,
+    /// Columns of positions below.
+    pub width: usize,
+    /// Capsules at each position below.
+    pub capsules: usize,
+    /// Capsules at each position above.
+    pub parents: usize,
+    /// Which capsules below vote for a parent.
+    pub reach: Reach,
+}
+
+/// What a layer sees and learns, flat in the order of the shapes.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct LayerInput<'a> {
+    /// Images x height x width x capsules x 16, each pose a 4 x 4 matrix row by row.
+    pub poses: &'a [f32],
+    /// Images x height x width x capsules, none negative.
+    pub activations: &'a [f32],
+    /// W, children x parents x 4 x 4 as in [`super::CapsuleLayer`].
+    pub transforms: &'a [f32],
+    /// One for each parent.
+    pub beta_v: &'a [f32],
+    /// One for each parent.
+    pub beta_a: &'a [f32],
+}
+
+/// The parents, flat in the order of the shapes.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LayerOutput {
+    /// Images x rows x columns x parents x 16.
+    pub poses: Vec<f32>,
+    /// Images x rows x columns x parents.
+    pub activations: Vec<f32>,
+}
+
+/// Gradients with respect to each part of a [`LayerInput`], of its shape.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LayerGradient {
+    /// Images x height x width x capsules x 16.
+    pub d_poses: Vec<f32>,
+    /// Images x height x width x capsules.
+    pub d_activations: Vec<f32>,
+    /// As the transforms.
+    pub d_transforms: Vec<f32>,
+    /// One for each parent.
+    pub d_beta_v: Vec<f32>,
+    /// One for each parent.
+    pub d_beta_a: Vec<f32>,
+}
+
+/// The instructions that a [`Kernel`] uses; a value exists only for those that this processor has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Path(Simd);
+
+impl Path {
+    /// The best that this processor has.
+    pub fn detect() -> Path {
+        Path(Simd::detect())
+    }
+
+    /// Each that this processor has, the plainest first.
+    pub fn all() -> Vec<Path> {
+        let mut all = vec![Path(Simd::Portable)];
+        if Path::detect() != all[0] {
+            all.push(Path::detect());
+        }
+        all
+    }
+}
+
+impl std::fmt::Display for Path {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self.0 {
+            Simd::Portable => "portable",
+            #[cfg(target_arch = "x86_64")]
+            Simd::Avx2 => "AVX2 and FMA",
+        })
+    }
+}
+
+/// A layer that is ready to compute.
+#[derive(Debug, Clone)]
+pub struct Kernel {
+    shape: LayerShape,
+    /// Rows and columns of the neighbourhood.
+    tiles: (usize, usize),
+    stride: usize,
+    /// Rows and columns of the parents.
+    grid: (usize, usize),
+    plan: Plan,
+    threads: usize,
+    path: Path,
+}
+
+/// Positions of one image: the chunk's rows of the grid.
+struct Chunk {
+    image: usize,
+    rows: std::ops::Range<usize>,
+}
+
+impl Kernel {
+    /// Prepares for a shape and options, with so many threads (0: one for each core).
+    ///
+    /// # Errors
+    ///
+    /// A size that is 0, a neighbourhood larger than the layer, an option out of its range, or one that only the reference has:
+    /// [`Competition::AllPositions`] and [`RoutingStart::Parents`].
+    pub fn new(shape: LayerShape, options: &RoutingOptions, threads: usize) -> Result<Kernel> {
+        let LayerShape { images, height, width, capsules, parents, reach } = shape;
+        for (size, what) in [
+            (images, "images"),
+            (height, "rows"),
+            (width, "columns"),
+            (capsules, "capsules"),
+            (parents, "parents"),
+            (options.iterations, "iterations"),
+        ] {
+            if size == 0 {
+                return Err(Error::Empty { what });
+            }
+        }
+        options.check()?;
+        if options.competition == Competition::AllPositions {
+            return Err(Error::OnlyReference { option: "Competition::AllPositions" });
+        }
+        let first_responsibility = match options.start {
+            RoutingStart::Uniform => 1.0 / parents as f32,
+            RoutingStart::One => 1.0,
+            RoutingStart::Parents(_) => {
+                return Err(Error::OnlyReference { option: "RoutingStart::Parents" });
+            }
+        };
+        let (tiles, stride) = match reach {
+            Reach::Neighbourhood { size, stride } => ((size, size), stride),
+            Reach::Everywhere => ((height, width), 1),
+        };
+        for (name, number) in [("the neighbourhood's size", tiles.0), ("the neighbourhood's stride", stride)]
+        {
+            if number == 0 {
+                return Err(Error::Setting { name, expected: "at least 1", value: 0.0 });
+            }
+        }
+        if tiles.0 > height || tiles.1 > width {
+            return Err(Error::Kernel { size: tiles.0, height, width });
+        }
+        let children = tiles.0 * tiles.1 * capsules;
+        let blocks = parents.div_ceil(WIDTH);
+        let lambda = |iteration| options.inverse_temperature.at(iteration, options.iterations) as f32;
+        let plan = Plan {
+            children,
+            parents,
+            blocks,
+            transforms: if reach == Reach::Everywhere { capsules } else { children },
+            coordinates: (reach == Reach::Everywhere).then_some((height, width)),
+            inverse_temperatures: (0..options.iterations).map(lambda).collect(),
+            first_responsibility,
+            normalise_costs: options.normalise_costs,
+            cost_scale: options.cost_scale.factor(children, parents) as f32,
+            deviation_epsilon: options.deviation_epsilon as f32,
+            cost_epsilon: options.cost_epsilon as f32,
+            activation_epsilon: options.activation_epsilon as f32,
+            mass_epsilon: options.mass_epsilon as f32,
+            variance_floor: options.variance_floor as f32,
+            mean_damping: options.mean_damping as f32,
+            stop_gradient: options.stop_gradient_at_responsibilities,
+            mask: in_lanes(&vec![1.0; parents]),
+        };
+        let grid = ((height - tiles.0) / stride + 1, (width - tiles.1) / stride + 1);
+        Ok(Kernel { shape, tiles, stride, grid, plan, threads, path: Path::detect() })
+    }
+
+    /// The same with these instructions.
+    pub fn with_path(self, path: Path) -> Kernel {
+        Kernel { path, ..self }
+    }
+
+    /// Rows and columns of the parents.
+    pub fn grid(&self) -> (usize, usize) {
+        self.grid
+    }
+
+    /// The number of transforms for each parent: the first axis of W.
+    pub fn transforms(&self) -> usize {
+        self.plan.transforms
+    }
+
+    /// The parents' poses and activations.
+    ///
+    /// # Errors
+    ///
+    /// A length that does not fit the shape, a number that is not finite, or a negative activation.
+    pub fn forward(&self, input: &LayerInput) -> Result<LayerOutput> {
+        self.check(input)?;
+        let parameters = self.parameters(input);
+        let chunks = self.chunks();
+        let output = merge_in_order(
+            chunks.len(),
+            self.threads,
+            || Space::new(&self.plan, false),
+            |space, chunk| {
+                let mut output = LayerOutput { poses: Vec::new(), activations: Vec::new() };
+                for (row, column) in self.positions(&chunks[chunk]) {
+                    self.gather(input, chunks[chunk].image, row, column, space);
+                    self.route(&parameters, space);
+                    let (poses, activations) = space.parents();
+                    from_tiles(poses, self.plan.parents, &mut output.poses);
+                    from_lanes(activations, self.plan.parents, &mut output.activations);
+                }
+                Ok(output)
+            },
+            |all: &mut LayerOutput, more| {
+                all.poses.extend(more.poses);
+                all.activations.extend(more.activations);
+            },
+        )?;
+        Ok(output.expect("there is a chunk"))
+    }
+
+    /// The gradient of a loss through all of it, from that with respect to the parents' poses and activations, which have the
+    /// shapes of a [`LayerOutput`]. The forward pass is computed again, position by position.
+    ///
+    /// # Errors
+    ///
+    /// As [`Kernel::forward`], and gradients of another length. Gradients that are not finite are passed on.
+    pub fn backward(
+        &self,
+        input: &LayerInput,
+        d_poses: &[f32],
+        d_activations: &[f32],
+    ) -> Result<LayerGradient> {
+        self.check(input)?;
+        let LayerShape { images, height, width, capsules, parents, .. } = self.shape;
+        let (rows, columns) = self.grid;
+        check_length("d_poses", &[images, rows, columns, parents, ELEMENTS], d_poses)?;
+        check_length("d_activations", &[images, rows, columns, parents], d_activations)?;
+        let parameters = self.parameters(input);
+        let chunks = self.chunks();
+        let row_length = width * capsules;
+        let mut below = (vec![0.0; input.poses.len()], vec![0.0; input.activations.len()]);
+        let all_below = std::sync::Mutex::new(&mut below);
+        // a chunk's part of the layer below: from its first row of it
+        let first_capsule =
+            |chunk: &Chunk| (chunk.image * height + chunk.rows.start * self.stride) * row_length;
+        let add_below = |first: usize, (d_poses, d_activations): (Vec<f32>, Vec<f32>)| {
+            let mut all = all_below.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+            let pairs = all.0[first * ELEMENTS..].iter_mut().zip(d_poses);
+            pairs.for_each(|(all, more)| *all += more);
+            let pairs = all.1[first..].iter_mut().zip(d_activations);
+            pairs.for_each(|(all, more)| *all += more);
+        };
+        let sums = merge_in_order(
+            chunks.len(),
+            self.threads,
+            || Space::new(&self.plan, true),
+            |space, at| {
+                let chunk = &chunks[at];
+                let mut sums = ParameterSums::new(&self.plan);
+                let capsules_below = ((chunk.rows.len() - 1) * self.stride + self.tiles.0) * row_length;
+                let mut below = (vec![0.0; capsules_below * ELEMENTS], vec![0.0; capsules_below]);
+                for (row, column) in self.positions(chunk) {
+                    self.gather(input, chunk.image, row, column, space);
+                    let parent = ((chunk.image * rows + row) * columns + column) * parents;
+                    let d_parents = &d_poses[parent * ELEMENTS..][..parents * ELEMENTS];
+                    to_tiles(d_parents, parents, &mut space.d_parent_poses);
+                    to_lanes(&d_activations[parent..][..parents], &mut space.d_parent_activations);
+                    self.undo(&parameters, space, &mut sums);
+                    self.scatter(row - chunk.rows.start, column, space, &mut below);
+                }
+                Ok((sums, vec![(first_capsule(chunk), below)]))
+            },
+            |(sums, below), (more, more_below)| {
+                sums.merge(&more);
+                for (first, part) in below.drain(..).chain(more_below) {
+                    add_below(first, part);
+                }
+            },
+        )?;
+        let (sums, rest) = sums.expect("there is a chunk");
+        rest.into_iter().for_each(|(first, part)| add_below(first, part));
+        let mut d_transforms = Vec::with_capacity(input.transforms.len());
+        for tiles in sums.transforms.chunks_exact(self.plan.blocks) {
+            from_tiles(tiles, parents, &mut d_transforms);
+        }
+        let (mut d_beta_v, mut d_beta_a) = (Vec::new(), Vec::new());
+        from_lanes(&sums.beta_v, parents, &mut d_beta_v);
+        from_lanes(&sums.beta_a, parents, &mut d_beta_a);
+        let (d_poses, d_activations) = below;
+        Ok(LayerGradient { d_poses, d_activations, d_transforms, d_beta_v, d_beta_a })
+    }
+
+    /// An image each; split where there are few of them, in the same way for any number of threads.
+    fn chunks(&self) -> Vec<Chunk> {
+        let (images, rows) = (self.shape.images, self.grid.0);
+        let parts = CHUNKS.div_ceil(images).min(rows);
+        let part =
+            |image: usize, at: usize| Chunk { image, rows: rows * at / parts..rows * (at + 1) / parts };
+        (0..images).flat_map(|image| (0..parts).map(move |at| part(image, at))).collect()
+    }
+
+    fn positions(&self, chunk: &Chunk) -> impl Iterator<Item = (usize, usize)> {
+        let columns = self.grid.1;
+        chunk.rows.clone().flat_map(move |row| (0..columns).map(move |column| (row, column)))
+    }
+
+    /// The runs of capsules that are next to each other both below and among the children: (first below, first child, how many).
+    fn runs(&self, row: usize, column: usize) -> impl Iterator<Item = (usize, usize, usize)> {
+        let (width, capsules) = (self.shape.width, self.shape.capsules);
+        let (first, run) = (row * self.stride * width + column * self.stride, self.tiles.1 * capsules);
+        (0..self.tiles.0).map(move |tile| ((first + tile * width) * capsules, tile * run, run))
+    }
+
+    fn gather(&self, input: &LayerInput, image: usize, row: usize, column: usize, space: &mut Space) {
+        let image = image * self.shape.height * self.shape.width * self.shape.capsules;
+        let poses = input.poses.as_chunks::<ELEMENTS>().0;
+        for (below, child, count) in self.runs(row, column) {
+            space.poses[child..][..count].copy_from_slice(&poses[image + below..][..count]);
+            space.activations[child..][..count].copy_from_slice(&input.activations[image + below..][..count]);
+        }
+    }
+
+    /// A capsule gathers from each child that it is; `row` counts from the chunk's first.
+    fn scatter(&self, row: usize, column: usize, space: &Space, below: &mut (Vec<f32>, Vec<f32>)) {
+        for (capsule, child, count) in self.runs(row, column) {
+            let from = space.d_poses[child..][..count].as_flattened();
+            let to = &mut below.0[capsule * ELEMENTS..][..count * ELEMENTS];
+            to.iter_mut().zip(from).for_each(|(to, from)| *to += from);
+            let (from, to) = (&space.d_activations[child..][..count], &mut below.1[capsule..][..count]);
+            to.iter_mut().zip(from).for_each(|(to, from)| *to += from);
+        }
+    }
+
+    fn route(&self, parameters: &Parameters, space: &mut Space) {
+        match self.path.0 {
+            #[cfg(target_arch = "x86_64")]
+            // SAFETY: this value exists only where the processor has AVX2 and FMA.
+            Simd::Avx2 => unsafe { forward_avx2(&self.plan, parameters, space) },
+            Simd::Portable => forward::<Plain>(&self.plan, parameters, space),
+        }
+    }
+
+    fn undo(&self, parameters: &Parameters, space: &mut Space, sums: &mut ParameterSums) {
+        self.route(parameters, space);
+        match self.path.0 {
+            #[cfg(target_arch = "x86_64")]
+            // SAFETY: this value exists only where the processor has AVX2 and FMA.
+            Simd::Avx2 => unsafe { backward_avx2(&self.plan, parameters, space, sums) },
+            Simd::Portable => backward::<Plain>(&self.plan, parameters, space, sums),
+        }
+    }
+
+    fn parameters(&self, input: &LayerInput) -> Parameters {
+        let (parents, blocks) = (self.plan.parents, self.plan.blocks);
+        let mut transforms = vec![ZEROS; self.plan.transforms * blocks];
+        let numbers = input.transforms.chunks_exact(parents * ELEMENTS);
+        for (tiles, numbers) in transforms.chunks_exact_mut(blocks).zip(numbers) {
+            to_tiles(numbers, parents, tiles);
+        }
+        let largest =
+            |numbers: &[f32]| numbers.iter().fold(0.0f32, |largest, number| largest.max(number.abs()));
+        let limits = Limits::new(&self.plan, largest(input.poses), largest(input.transforms));
+        Parameters { transforms, beta_v: in_lanes(input.beta_v), beta_a: in_lanes(input.beta_a), limits }
+    }
+
+    fn check(&self, input: &LayerInput) -> Result<()> {
+        let LayerShape { images, height, width, capsules, parents, .. } = self.shape;
+        let any: Numbers = (f32::is_finite, "finite");
+        let activation: Numbers = (|a| (0.0..f32::INFINITY).contains(&a), "finite and not negative");
+        check_numbers("poses", &[images, height, width, capsules, ELEMENTS], input.poses, any)?;
+        check_numbers("activations", &[images, height, width, capsules], input.activations, activation)?;
+        let transforms = [self.plan.transforms, parents, SIDE, SIDE];
+        check_numbers("transforms", &transforms, input.transforms, any)?;
+        check_numbers("beta_v", &[parents], input.beta_v, any)?;
+        check_numbers("beta_a", &[parents], input.beta_a, any)
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2,fma")]
+fn forward_avx2(plan: &Plan, parameters: &Parameters, space: &mut Space) {
+    forward::<vector::Avx2>(plan, parameters, space);
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2,fma")]
+fn backward_avx2(plan: &Plan, parameters: &Parameters, space: &mut Space, sums: &mut ParameterSums) {
+    backward::<vector::Avx2>(plan, parameters, space, sums);
+}
+
+fn check_length(name: &'static str, shape: &[usize], numbers: &[f32]) -> Result<()> {
+    if shape.iter().product::<usize>() == numbers.len() {
+        return Ok(());
+    }
+    Err(Error::Shape { name, expected: shape.to_vec(), found: vec![numbers.len()] })
+}
+
+/// Which numbers are right, and in words.
+type Numbers = (fn(f32) -> bool, &'static str);
+
+fn check_numbers(
+    name: &'static str,
+    shape: &[usize],
+    numbers: &[f32],
+    (is_good, expected): Numbers,
+) -> Result<()> {
+    check_length(name, shape, numbers)?;
+    let Some(mut index) = numbers.iter().position(|&value| !is_good(value)) else { return Ok(()) };
+    let value = f64::from(numbers[index]);
+    let mut place = vec![0; shape.len()];
+    for (place, size) in place.iter_mut().zip(shape).rev() {
+        (*place, index) = (index % size, index / size);
+    }
+    Err(Error::Entry { name, place, expected, value })
+}
+
+/// Numbers, one for each parent, as lanes; the rest are 0.
+fn to_lanes(numbers: &[f32], lanes: &mut [Lane]) {
+    lanes.fill(ZERO);
+    for (lane, numbers) in lanes.iter_mut().zip(numbers.chunks(WIDTH)) {
+        lane.0[..numbers.len()].copy_from_slice(numbers);
+    }
+}
+
+fn in_lanes(numbers: &[f32]) -> Vec<Lane> {
+    let mut lanes = vec![ZERO; numbers.len().div_ceil(WIDTH)];
+    to_lanes(numbers, &mut lanes);
+    lanes
+}
+
+fn from_lanes(lanes: &[Lane], parents: usize, numbers: &mut Vec<f32>) {
+    numbers.extend(lanes.iter().flat_map(|lane| lane.0).take(parents));
+}
+
+/// Parents x 16 numbers as tiles; the rest are 0.
+fn to_tiles(numbers: &[f32], parents: usize, tiles: &mut [Tile]) {
+    if !parents.is_multiple_of(WIDTH) {
+        tiles.fill(ZEROS);
+    }
+    for (tile, numbers) in tiles.iter_mut().zip(numbers.chunks(WIDTH * ELEMENTS)) {
+        for (lane, pose) in numbers.as_chunks::<ELEMENTS>().0.iter().enumerate() {
+            for h in 0..ELEMENTS {
+                tile[h].0[lane] = pose[h];
+            }
+        }
+    }
+}
+
+fn from_tiles(tiles: &[Tile], parents: usize, numbers: &mut Vec<f32>) {
+    for parent in 0..parents {
+        numbers.extend(tiles[parent / WIDTH].iter().map(|lane| lane.0[parent % WIDTH]));
+    }
+}

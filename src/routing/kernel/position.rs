@@ -1,0 +1,532 @@
+//! One output position: votes, routing, and all of it undone, with what lies between in one thread's scratch.
+//!
+//! Children go in groups of eight, whose votes stay in the nearest cache while they are weighed and summed; the last group is
+//! filled up with children of activation 0. Parents go in blocks of eight lanes, the last filled up and masked.
+
+#![allow(clippy::needless_range_loop, reason = "an index runs over several arrays side by side")]
+
+mod undo;
+
+use super::vector::{Lane, Tile, Vector, ZERO, ZEROS, exp, ln, sigmoid};
+use super::{ELEMENTS, SIDE};
+pub(super) use undo::backward;
+
+/// The children of a group.
+pub(super) const GROUP: usize = 8;
+
+/// One number for each child of a group and each parent of a block.
+pub(super) type Weights = [Lane; GROUP];
+
+/// The votes of a group for a block.
+pub(super) type Votes = [Tile; GROUP];
+
+/// Where parts of the gradient are held so that no product overflows, which would lead to inf - inf. True gradients that large
+/// come only of votes, activations and betas that no training has.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Limits {
+    /// Of what half a squared offset gains.
+    slope: f32,
+    /// Of what an offset gains.
+    mean_slope: f32,
+    /// Of d_x, the gradient of a log-density.
+    joint: f32,
+}
+
+impl Limits {
+    /// From the largest sizes of poses and transforms, which bound the votes.
+    pub fn new(plan: &Plan, pose: f32, transform: f32) -> Limits {
+        let offset = 2.0 * (SIDE as f32 * pose * transform + pose + transform + 2.0);
+        Limits {
+            slope: 1e34 / ELEMENTS as f32 / offset / offset,
+            mean_slope: 1e34 / ELEMENTS as f32 / offset,
+            joint: 1e30 / plan.children as f32 / offset / offset,
+        }
+    }
+}
+
+/// From this share on the mean has moved so far from the origin of the sums that the variance about it has lost digits: it is
+/// then summed again about the mean.
+const MOVED: f32 = 32.0;
+
+/// What is the same at each position.
+#[derive(Debug, Clone)]
+pub(super) struct Plan {
+    pub children: usize,
+    pub parents: usize,
+    pub blocks: usize,
+    /// The number of transforms; child i takes that of i modulo it.
+    pub transforms: usize,
+    /// Rows and columns of the layer below, where the votes are told where they come from.
+    pub coordinates: Option<(usize, usize)>,
+    pub inverse_temperatures: Vec<f32>,
+    pub first_responsibility: f32,
+    pub normalise_costs: bool,
+    pub cost_scale: f32,
+    pub deviation_epsilon: f32,
+    pub cost_epsilon: f32,
+    pub activation_epsilon: f32,
+    pub mass_epsilon: f32,
+    pub variance_floor: f32,
+    pub mean_damping: f32,
+    pub stop_gradient: bool,
+    /// 1 for a parent, 0 for a lane that is left over.
+    pub mask: Vec<Lane>,
+}
+
+/// What is learnt, with parents in lanes.
+pub(super) struct Parameters {
+    /// W, transforms x blocks.
+    pub transforms: Vec<Tile>,
+    pub beta_v: Vec<Lane>,
+    pub beta_a: Vec<Lane>,
+    pub limits: Limits,
+}
+
+/// What a chunk sums up for the gradient of the parameters.
+pub(super) struct ParameterSums {
+    pub transforms: Vec<Tile>,
+    pub beta_v: Vec<Lane>,
+    pub beta_a: Vec<Lane>,
+}
+
+impl ParameterSums {
+    pub fn new(plan: &Plan) -> ParameterSums {
+        ParameterSums {
+            transforms: vec![ZEROS; plan.transforms * plan.blocks],
+            beta_v: vec![ZERO; plan.blocks],
+            beta_a: vec![ZERO; plan.blocks],
+        }
+    }
+
+    pub fn merge(&mut self, other: &ParameterSums) {
+        let pairs = [(&mut self.beta_v, &other.beta_v), (&mut self.beta_a, &other.beta_a)];
+        let betas = pairs.into_iter().flat_map(|(own, others)| own.iter_mut().zip(others));
+        let transforms = self.transforms.as_flattened_mut().iter_mut();
+        for (own, other) in betas.chain(transforms.zip(other.transforms.as_flattened())) {
+            for (own, other) in own.0.iter_mut().zip(other.0) {
+                *own += other;
+            }
+        }
+    }
+}
+
+/// What one iteration leaves, by block: the letters of the routing's table.
+struct Step {
+    /// R, groups x blocks; that of the first iteration is the same for all and not written.
+    responsibilities: Vec<Weights>,
+    masses: Vec<Lane>,
+    means: Vec<Tile>,
+    /// sum_i q_i (V_i - mu): 0 but for damping, the mass epsilon and the rounding of mu, which the gradient has to know where a
+    /// parent has collapsed on one child.
+    rests: Vec<Tile>,
+    /// Without the floor.
+    own_variances: Vec<Tile>,
+    /// sigma
+    deviations: Vec<Tile>,
+    /// 1 / (2 sigma^2), 0 where masked.
+    precisions: Vec<Tile>,
+    /// sum_h log(sigma_h + epsilon)
+    log_deviations: Vec<Lane>,
+    costs: Vec<Lane>,
+    logits: Vec<Lane>,
+    activations: Vec<Lane>,
+    /// log a_j - sum_h log(sigma_jh + epsilon): what a child without a vote would add to; minus infinity where masked.
+    log_scales: Vec<Lane>,
+    cost_mean: f32,
+    cost_deviation: f32,
+
+    /// Of the gradient. d_x of the E-step **after** this step, groups x blocks.
+    d_joint: Vec<Weights>,
+    /// Half of what a squared offset gains, then what an offset gains, and the rest of what a weight gains.
+    half_slopes: Vec<Tile>,
+    slopes: Vec<Tile>,
+    constants: Vec<Lane>,
+}
+
+/// Scratch of one thread.
+pub(super) struct Space {
+    /// Of each child, filled up.
+    pub poses: Vec<[f32; ELEMENTS]>,
+    pub activations: Vec<f32>,
+    /// Groups x blocks.
+    votes: Vec<Votes>,
+    steps: Vec<Step>,
+    origins: Vec<Tile>,
+    sums: Sums,
+    /// Of a group, by block.
+    group: Vec<Weights>,
+    joint: Vec<Weights>,
+    d_votes: Vec<Votes>,
+
+    pub d_parent_poses: Vec<Tile>,
+    pub d_parent_activations: Vec<Lane>,
+    d_log_deviations: Vec<Lane>,
+    d_log_activations: Vec<Lane>,
+    d_means: Vec<Tile>,
+    d_variances: Vec<Tile>,
+    pub d_poses: Vec<[f32; ELEMENTS]>,
+    pub d_activations: Vec<f32>,
+}
+
+/// sum_i q_i, sum_i q_i (V_i - origin), sum_i q_i (V_i - origin)^2, by block.
+struct Sums {
+    weights: Vec<Lane>,
+    offsets: Vec<Tile>,
+    squares: Vec<Tile>,
+}
+
+impl Sums {
+    fn clear(&mut self) {
+        self.weights.fill(ZERO);
+        self.offsets.fill(ZEROS);
+        self.squares.fill(ZEROS);
+    }
+}
+
+impl Space {
+    pub fn new(plan: &Plan, with_gradient: bool) -> Space {
+        let (groups, blocks) = (plan.children.div_ceil(GROUP), plan.blocks);
+        let iterations = plan.inverse_temperatures.len();
+        let lanes = || vec![ZERO; blocks];
+        let tiles = || vec![ZEROS; blocks];
+        let weights = |yes: bool| vec![[ZERO; GROUP]; if yes { groups * blocks } else { 0 }];
+        let steps = (0..iterations).map(|iteration| Step {
+            responsibilities: weights(iteration > 0),
+            masses: lanes(),
+            means: tiles(),
+            rests: tiles(),
+            own_variances: tiles(),
+            deviations: tiles(),
+            precisions: tiles(),
+            log_deviations: lanes(),
+            costs: lanes(),
+            logits: lanes(),
+            activations: lanes(),
+            log_scales: lanes(),
+            cost_mean: 0.0,
+            cost_deviation: 0.0,
+            d_joint: weights(with_gradient && iteration + 1 < iterations),
+            half_slopes: tiles(),
+            slopes: tiles(),
+            constants: lanes(),
+        });
+        Space {
+            poses: vec![[0.0; ELEMENTS]; groups * GROUP],
+            activations: vec![0.0; groups * GROUP],
+            votes: vec![[ZEROS; GROUP]; groups * blocks],
+            steps: steps.collect(),
+            origins: tiles(),
+            sums: Sums { weights: lanes(), offsets: tiles(), squares: tiles() },
+            group: vec![[ZERO; GROUP]; blocks],
+            joint: vec![[ZERO; GROUP]; blocks],
+            d_votes: vec![[ZEROS; GROUP]; if with_gradient { blocks } else { 0 }],
+            d_parent_poses: tiles(),
+            d_parent_activations: lanes(),
+            d_log_deviations: lanes(),
+            d_log_activations: lanes(),
+            d_means: tiles(),
+            d_variances: tiles(),
+            d_poses: vec![[0.0; ELEMENTS]; groups * GROUP],
+            d_activations: vec![0.0; groups * GROUP],
+        }
+    }
+
+    /// The parents' poses and activations, by block.
+    pub fn parents(&self) -> (&[Tile], &[Lane]) {
+        let last = self.steps.last().expect("at least one iteration");
+        (&last.means, &last.activations)
+    }
+}
+
+/// V = P W for a block of parents.
+#[inline(always)]
+fn vote<V: Vector>(pose: &[f32; ELEMENTS], transform: &Tile, vote: &mut Tile) {
+    // two rows at a time: each W that is loaded serves twice
+    for rows in [0, 2] {
+        let mut p = [[V::splat(0.0); SIDE]; 2];
+        for k in 0..SIDE {
+            p[0][k] = V::splat(pose[rows * SIDE + k]);
+            p[1][k] = V::splat(pose[(rows + 1) * SIDE + k]);
+        }
+        for column in 0..SIDE {
+            let w = V::load(&transform[column]);
+            let (mut first, mut second) = (p[0][0] * w, p[1][0] * w);
+            for k in 1..SIDE {
+                let w = V::load(&transform[k * SIDE + column]);
+                first = p[0][k].multiply_add(w, first);
+                second = p[1][k].multiply_add(w, second);
+            }
+            first.store(&mut vote[rows * SIDE + column]);
+            second.store(&mut vote[(rows + 1) * SIDE + column]);
+        }
+    }
+}
+
+/// sum_h (V_h - mean_h)^2 precision_h for a group and a block.
+#[inline(always)]
+fn distances<V: Vector>(votes: &Votes, means: &Tile, precisions: &Tile) -> [V; GROUP] {
+    let mut sums = [V::splat(0.0); GROUP];
+    for h in 0..ELEMENTS {
+        let (mean, precision) = (V::load(&means[h]), V::load(&precisions[h]));
+        for g in 0..GROUP {
+            let offset = V::load(&votes[g][h]) - mean;
+            sums[g] = (offset * precision).multiply_add(offset, sums[g]);
+        }
+    }
+    sums
+}
+
+/// Adds a group's weights to the sums of a block.
+#[inline(always)]
+fn accumulate<V: Vector>(votes: &Votes, weights: &Weights, origin: &Tile, sums: &mut Sums, block: usize) {
+    let mut mass = V::load(&sums.weights[block]);
+    for weight in weights {
+        mass = mass + V::load(weight);
+    }
+    mass.store(&mut sums.weights[block]);
+    let (offsets, squares) = (&mut sums.offsets[block], &mut sums.squares[block]);
+    for four in (0..ELEMENTS).step_by(4) {
+        let mut from = [V::splat(0.0); 4];
+        let (mut first, mut second) = (from, from);
+        for h in 0..4 {
+            from[h] = V::load(&origin[four + h]);
+            first[h] = V::load(&offsets[four + h]);
+            second[h] = V::load(&squares[four + h]);
+        }
+        for g in 0..GROUP {
+            let weight = V::load(&weights[g]);
+            for h in 0..4 {
+                let offset = V::load(&votes[g][four + h]) - from[h];
+                let weighted = weight * offset;
+                first[h] = first[h] + weighted;
+                second[h] = weighted.multiply_add(offset, second[h]);
+            }
+        }
+        for h in 0..4 {
+            first[h].store(&mut offsets[four + h]);
+            second[h].store(&mut squares[four + h]);
+        }
+    }
+}
+
+/// The position's forward: from `space.poses` and `space.activations` to [`Space::parents`].
+#[inline(always)]
+pub(super) fn forward<V: Vector>(plan: &Plan, parameters: &Parameters, space: &mut Space) {
+    let blocks = plan.blocks;
+    let Space { poses, activations, votes, steps, origins, sums, group, joint, .. } = space;
+
+    // votes, and the sums of the first M-step about the first child's votes
+    sums.clear();
+    for (at, votes) in votes.chunks_exact_mut(blocks).enumerate() {
+        for g in 0..GROUP.min(plan.children - at * GROUP) {
+            let child = at * GROUP + g;
+            let transforms = &parameters.transforms[child % plan.transforms * blocks..][..blocks];
+            for (votes, transform) in votes.iter_mut().zip(transforms) {
+                vote::<V>(&poses[child], transform, &mut votes[g]);
+            }
+            if let Some((height, width)) = plan.coordinates {
+                let place = child / plan.transforms;
+                let row = V::splat(((place / width) as f32 + 0.5) / height as f32);
+                let column = V::splat(((place % width) as f32 + 0.5) / width as f32);
+                for votes in votes.iter_mut() {
+                    (V::load(&votes[g][0]) + row).store(&mut votes[g][0]);
+                    (V::load(&votes[g][1]) + column).store(&mut votes[g][1]);
+                }
+            }
+        }
+        if at == 0 {
+            for (origin, votes) in origins.iter_mut().zip(votes.iter()) {
+                *origin = votes[0];
+            }
+        }
+        let mut weights = [ZERO; GROUP];
+        for (weight, activation) in weights.iter_mut().zip(&activations[at * GROUP..][..GROUP]) {
+            V::splat(activation * plan.first_responsibility).store(weight);
+        }
+        for (block, votes) in votes.iter().enumerate() {
+            accumulate::<V>(votes, &weights, &origins[block], sums, block);
+        }
+    }
+    finish::<V>(plan, parameters, 0, votes, activations, steps, origins, sums);
+
+    for iteration in 1..steps.len() {
+        let (before, after) = steps.split_at_mut(iteration);
+        let (before, responsibilities) = (&before[iteration - 1], &mut after[0].responsibilities);
+        sums.clear();
+        let groups = votes.chunks_exact(blocks).zip(responsibilities.chunks_exact_mut(blocks));
+        for ((votes, responsibilities), activations) in groups.zip(activations.chunks_exact(GROUP)) {
+            // the E-step of this group
+            let mut largest = [V::splat(f32::NEG_INFINITY); GROUP];
+            for block in 0..blocks {
+                let scale = V::load(&before.log_scales[block]);
+                let distances =
+                    distances::<V>(&votes[block], &before.means[block], &before.precisions[block]);
+                for g in 0..GROUP {
+                    let x = scale - distances[g];
+                    largest[g] = largest[g].larger(x);
+                    x.store(&mut joint[block][g]);
+                }
+            }
+            for g in 0..GROUP {
+                largest[g] = V::splat(largest[g].largest());
+            }
+            let mut total = [V::splat(0.0); GROUP];
+            for joint in joint.iter_mut() {
+                for g in 0..GROUP {
+                    let x = exp(V::load(&joint[g]) - largest[g]);
+                    total[g] = total[g] + x;
+                    x.store(&mut joint[g]);
+                }
+            }
+            for g in 0..GROUP {
+                total[g] = V::splat(1.0 / total[g].sum());
+            }
+            // its part of the M-step
+            for block in 0..blocks {
+                for g in 0..GROUP {
+                    let responsibility = V::load(&joint[block][g]) * total[g];
+                    responsibility.store(&mut responsibilities[block][g]);
+                    (responsibility * V::splat(activations[g])).store(&mut group[block][g]);
+                }
+                accumulate::<V>(&votes[block], &group[block], &before.means[block], sums, block);
+            }
+        }
+        origins.copy_from_slice(&before.means);
+        finish::<V>(plan, parameters, iteration, votes, activations, steps, origins, sums);
+    }
+}
+
+/// From the sums to masses, means and variances without their floor; whether a mean has moved far from the origin.
+#[inline(always)]
+fn moments<V: Vector>(
+    plan: &Plan,
+    before: Option<&Step>,
+    step: &mut Step,
+    origins: &[Tile],
+    sums: &Sums,
+) -> bool {
+    let (zero, one) = (V::splat(0.0), V::splat(1.0));
+    let mut moved = zero;
+    for block in 0..plan.blocks {
+        let mask = V::load(&plan.mask[block]);
+        let mass = zero.if_less(mask, V::load(&sums.weights[block]), zero);
+        mass.store(&mut step.masses[block]);
+        let divisor = mass + V::splat(plan.mass_epsilon);
+        let share = mass / divisor;
+        for h in 0..ELEMENTS {
+            let origin = V::load(&origins[block][h]);
+            let first = V::load(&sums.offsets[block][h]);
+            // mu = sum q V / S = origin + sum q (V - origin) / S
+            let undamped = zero.if_less(mask, origin.multiply_add(share, first / divisor), zero);
+            let mean_before = match before {
+                Some(before) => V::load(&before.means[block][h]),
+                None => zero,
+            };
+            let damping = V::splat(plan.mean_damping);
+            let mean = undamped * (one - damping) + mean_before * damping;
+            mean.store(&mut step.means[block][h]);
+            // sum q (V - mu)^2 = sum q (V - origin)^2 - 2 e sum q (V - origin) + e^2 S,  e = mu - origin
+            let e = zero.if_less(mask, mean - origin, zero);
+            let rest = first - e * mass;
+            zero.if_less(mask, rest, zero).store(&mut step.rests[block][h]);
+            let squares = V::load(&sums.squares[block][h]) - e * (first + rest);
+            let own = zero.if_less(mask, zero.larger(squares / divisor), zero);
+            own.store(&mut step.own_variances[block][h]);
+            moved = moved.larger((own * V::splat(MOVED)).if_less(e * e * share, one, zero));
+        }
+    }
+    moved.largest() > 0.0
+}
+
+/// From the sums to means, variances, costs and activations.
+#[allow(clippy::too_many_arguments)]
+#[inline(always)]
+fn finish<V: Vector>(
+    plan: &Plan,
+    parameters: &Parameters,
+    iteration: usize,
+    votes: &[Votes],
+    activations: &[f32],
+    steps: &mut [Step],
+    origins: &mut [Tile],
+    sums: &mut Sums,
+) {
+    let blocks = plan.blocks;
+    let (zero, one) = (V::splat(0.0), V::splat(1.0));
+    let (before, after) = steps.split_at_mut(iteration);
+    let step = &mut after[0];
+    // The mean that has moved far becomes the origin of new sums. A parent that has collapsed on one child needs this twice:
+    // only then is its mean that vote to the last bit, and the variance what the others add.
+    for _ in 0..3 {
+        if !moments::<V>(plan, before.last(), step, origins, sums) {
+            break;
+        }
+        origins.copy_from_slice(&step.means);
+        sums.clear();
+        let mut weights = [ZERO; GROUP];
+        for (at, votes) in votes.chunks_exact(blocks).enumerate() {
+            for block in 0..blocks {
+                for g in 0..GROUP {
+                    let responsibility = match iteration {
+                        0 => V::splat(plan.first_responsibility),
+                        _ => V::load(&step.responsibilities[at * blocks + block][g]),
+                    };
+                    (responsibility * V::splat(activations[at * GROUP + g])).store(&mut weights[g]);
+                }
+                accumulate::<V>(&votes[block], &weights, &origins[block], sums, block);
+            }
+        }
+    }
+
+    let mut cost_sum = zero;
+    for block in 0..blocks {
+        let mask = V::load(&plan.mask[block]);
+        let mut log_deviations = zero;
+        for h in 0..ELEMENTS {
+            let variance = V::load(&step.own_variances[block][h]) + V::splat(plan.variance_floor);
+            let deviation = variance.sqrt();
+            deviation.store(&mut step.deviations[block][h]);
+            log_deviations = log_deviations + ln(deviation + V::splat(plan.deviation_epsilon));
+            let precision = V::splat(0.5) / variance;
+            zero.if_less(mask, precision, zero).store(&mut step.precisions[block][h]);
+        }
+        let log_deviations = zero.if_less(mask, log_deviations, zero);
+        log_deviations.store(&mut step.log_deviations[block]);
+        // cost = scale sum_h (beta_v + log(sigma_h + epsilon)) S
+        let price =
+            V::load(&parameters.beta_v[block]).multiply_add(V::splat(ELEMENTS as f32), log_deviations);
+        let cost = V::splat(plan.cost_scale) * price * V::load(&step.masses[block]);
+        cost_sum = cost_sum + cost;
+        cost.store(&mut step.costs[block]);
+    }
+    if plan.normalise_costs {
+        step.cost_mean = cost_sum.sum() / plan.parents as f32;
+        let mut squares = zero;
+        for block in 0..blocks {
+            let offset = V::load(&step.costs[block]) - V::splat(step.cost_mean);
+            squares = squares + zero.if_less(V::load(&plan.mask[block]), offset * offset, zero);
+        }
+        step.cost_deviation = (squares.sum() / plan.parents as f32).sqrt();
+    }
+    for block in 0..blocks {
+        let cost = V::load(&step.costs[block]);
+        let gain = match plan.normalise_costs {
+            true => (V::splat(step.cost_mean) - cost) / V::splat(step.cost_deviation + plan.cost_epsilon),
+            false => zero - cost,
+        };
+        // a = sigmoid(lambda (beta_a + gain))
+        let logit =
+            V::splat(plan.inverse_temperatures[iteration]) * (V::load(&parameters.beta_a[block]) + gain);
+        let activation = sigmoid(logit);
+        logit.store(&mut step.logits[block]);
+        activation.store(&mut step.activations[block]);
+        let log_activation = match plan.activation_epsilon {
+            // log sigmoid(x) = min(x, 0) - log(1 + e^-|x|)
+            0.0 => zero.smaller(logit) - ln(one + exp(logit.smaller(zero - logit))),
+            epsilon => ln(activation + V::splat(epsilon)),
+        };
+        let log_scale = log_activation - V::load(&step.log_deviations[block]);
+        let masked = V::splat(f32::NEG_INFINITY);
+        zero.if_less(V::load(&plan.mask[block]), log_scale, masked).store(&mut step.log_scales[block]);
+    }
+}

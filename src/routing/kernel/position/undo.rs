@@ -1,0 +1,344 @@
+//! The position's forward undone, last iteration first.
+
+use super::{
+    ELEMENTS, GROUP, ParameterSums, Parameters, Plan, SIDE, Space, Step, Tile, Vector, Votes, Weights, ZERO,
+    ZEROS, accumulate, sigmoid,
+};
+
+/// Of what a weight gains, and of the gradient of an activation's logarithm.
+const LARGEST_WEIGHT_SLOPE: f32 = 1e33;
+const LARGEST_GAIN_SLOPE: f32 = 1e20;
+
+/// Undoes [`forward`], which `space` still holds: from `space.d_parent_poses` and `space.d_parent_activations` to
+/// `space.d_poses` and `space.d_activations`, and adds to the sums of the parameters' gradient.
+#[inline(always)]
+pub(in super::super) fn backward<V: Vector>(
+    plan: &Plan,
+    parameters: &Parameters,
+    space: &mut Space,
+    d_parameters: &mut ParameterSums,
+) {
+    let blocks = plan.blocks;
+    let zero = V::splat(0.0);
+    space.d_activations.fill(0.0);
+    space.d_log_activations.fill(ZERO);
+    space.d_log_deviations.fill(ZERO);
+    space.d_variances.fill(ZEROS);
+    space.d_means.copy_from_slice(&space.d_parent_poses);
+    for iteration in (0..space.steps.len()).rev() {
+        slopes::<V>(plan, parameters, space, iteration, d_parameters);
+        if iteration == 0 {
+            break;
+        }
+        let Space {
+            activations,
+            votes,
+            steps,
+            sums,
+            joint,
+            d_activations,
+            d_log_activations,
+            d_log_deviations,
+            d_means,
+            d_variances,
+            ..
+        } = &mut *space;
+        let (before, after) = steps.split_at_mut(iteration);
+        let (before, step) = (&mut before[iteration - 1], &after[0]);
+        sums.clear();
+        for (at, votes) in votes.chunks_exact(blocks).enumerate() {
+            let responsibilities = &step.responsibilities[at * blocks..][..blocks];
+            let mut expected = [zero; GROUP];
+            for block in 0..blocks {
+                let d_weights = weight_slopes::<V>(&votes[block], step, block);
+                for g in 0..GROUP {
+                    d_weights[g].store(&mut joint[block][g]);
+                    let responsibility = V::load(&responsibilities[block][g]);
+                    expected[g] = responsibility.multiply_add(d_weights[g], expected[g]);
+                }
+            }
+            // sum_j R_ij d_q_ij: the gradient of a_i, and what the softmax takes off
+            for g in 0..GROUP {
+                let sum = expected[g].sum();
+                d_activations[at * GROUP + g] += sum;
+                expected[g] = V::splat(sum);
+            }
+            if plan.stop_gradient {
+                continue;
+            }
+            let d_joint = &mut before.d_joint[at * blocks..][..blocks];
+            for block in 0..blocks {
+                for g in 0..GROUP {
+                    let weight = V::load(&responsibilities[block][g]) * V::splat(activations[at * GROUP + g]);
+                    let d_x = weight * (V::load(&joint[block][g]) - expected[g]);
+                    d_x.within(parameters.limits.joint).store(&mut d_joint[block][g]);
+                }
+                accumulate::<V>(&votes[block], &d_joint[block], &before.means[block], sums, block);
+            }
+        }
+        // of x = log a - sum_h log(sigma_h + epsilon) - sum_h (V_h - mu_h)^2 / (2 sigma^2_h)
+        for block in 0..blocks {
+            let sum = V::load(&sums.weights[block]);
+            sum.store(&mut d_log_activations[block]);
+            (zero - sum).store(&mut d_log_deviations[block]);
+            for h in 0..ELEMENTS {
+                let precision = V::load(&before.precisions[block][h]);
+                let double = precision + precision;
+                let d_mean = V::load(&d_means[block][h]); // what the damping hands back
+                let d_mean = V::load(&sums.offsets[block][h]).multiply_add(double, d_mean);
+                d_mean.within(parameters.limits.mean_slope).store(&mut d_means[block][h]);
+                let half = (V::load(&sums.squares[block][h]) * precision).within(LARGEST_WEIGHT_SLOPE);
+                (half * double).within(LARGEST_WEIGHT_SLOPE).store(&mut d_variances[block][h]);
+            }
+        }
+    }
+    d_votes::<V>(plan, parameters, space, d_parameters);
+}
+
+/// What each weight R_ij a_i of a group gains through masses, means and variances.
+#[inline(always)]
+fn weight_slopes<V: Vector>(votes: &Votes, step: &Step, block: usize) -> [V; GROUP] {
+    let mut sums = [V::load(&step.constants[block]); GROUP];
+    let (means, half_slopes, slopes) = (&step.means[block], &step.half_slopes[block], &step.slopes[block]);
+    for h in 0..ELEMENTS {
+        let (mean, half, slope) = (V::load(&means[h]), V::load(&half_slopes[h]), V::load(&slopes[h]));
+        for g in 0..GROUP {
+            let offset = V::load(&votes[g][h]) - mean;
+            sums[g] = half.multiply_add(offset, slope).multiply_add(offset, sums[g]);
+        }
+    }
+    for g in 0..GROUP {
+        sums[g] = sums[g].within(LARGEST_WEIGHT_SLOPE);
+    }
+    sums
+}
+
+/// Undoes [`finish`]: what votes and weights gain by one iteration, as `half_slopes`, `slopes` and `constants`; `d_means` then
+/// holds what the means before gain by damping.
+#[inline(always)]
+fn slopes<V: Vector>(
+    plan: &Plan,
+    parameters: &Parameters,
+    space: &mut Space,
+    iteration: usize,
+    d_parameters: &mut ParameterSums,
+) {
+    let blocks = plan.blocks;
+    let (zero, one) = (V::splat(0.0), V::splat(1.0));
+    let last = iteration + 1 == space.steps.len();
+    let step = &mut space.steps[iteration];
+
+    // a = sigmoid(logit), logit = lambda (beta_a + gain); d_gains go where the costs' gradients will stand
+    let divisor = step.cost_deviation + plan.cost_epsilon;
+    let (mut d_gain_sum, mut d_divisor) = (zero, zero);
+    for block in 0..blocks {
+        let activation = V::load(&step.activations[block]);
+        let inactivation = sigmoid(zero - V::load(&step.logits[block]));
+        let share = match plan.activation_epsilon {
+            0.0 => one,
+            epsilon => activation / (activation + V::splat(epsilon)),
+        };
+        let mut d_logit = V::load(&space.d_log_activations[block]) * share;
+        if last {
+            d_logit = V::load(&space.d_parent_activations[block]).multiply_add(activation, d_logit);
+        }
+        let d_gain = V::splat(plan.inverse_temperatures[iteration]) * d_logit * inactivation;
+        let d_gain = zero.if_less(V::load(&plan.mask[block]), d_gain.within(LARGEST_GAIN_SLOPE), zero);
+        d_gain.store(&mut step.constants[block]);
+        let d_beta_a = &mut d_parameters.beta_a[block];
+        (V::load(d_beta_a) + d_gain).store(d_beta_a);
+        d_gain_sum = d_gain_sum + d_gain;
+        let offset = (V::splat(step.cost_mean) - V::load(&step.costs[block])) / V::splat(divisor);
+        if plan.normalise_costs {
+            d_divisor = d_gain.multiply_add(offset, d_divisor);
+        }
+    }
+    let d_mean = d_gain_sum.sum() / divisor;
+    let d_divisor = -d_divisor.sum() / divisor;
+    // d sqrt(x)/dx := 0 at 0
+    let (d_deviation, deviation) = match step.cost_deviation {
+        0.0 => (0.0, 1.0),
+        deviation => (d_divisor / plan.parents as f32, deviation),
+    };
+
+    for block in 0..blocks {
+        let mask = V::load(&plan.mask[block]);
+        let d_gain = V::load(&step.constants[block]);
+        let d_cost = match plan.normalise_costs {
+            true => {
+                let offset = (V::load(&step.costs[block]) - V::splat(step.cost_mean)) / V::splat(deviation);
+                let d_cost = V::splat(d_mean / plan.parents as f32) - d_gain / V::splat(divisor);
+                zero.if_less(mask, offset.multiply_add(V::splat(d_deviation), d_cost), zero)
+            }
+            false => zero - d_gain,
+        };
+        // cost = scale (16 beta_v + log_deviations) S
+        let mass = V::load(&step.masses[block]);
+        let scaled = V::splat(plan.cost_scale) * d_cost;
+        let elements = V::splat(ELEMENTS as f32);
+        let price =
+            V::load(&parameters.beta_v[block]).multiply_add(elements, V::load(&step.log_deviations[block]));
+        let d_beta_v = &mut d_parameters.beta_v[block];
+        (elements * mass).multiply_add(scaled, V::load(d_beta_v)).store(d_beta_v);
+        let d_log_deviations = scaled.multiply_add(mass, V::load(&space.d_log_deviations[block]));
+        let mut constant = (price * scaled).within(LARGEST_WEIGHT_SLOPE);
+
+        let mass_epsilon = V::splat(plan.mass_epsilon);
+        let divisor = mass + mass_epsilon;
+        for h in 0..ELEMENTS {
+            // d log(sigma + epsilon) / d variance, 0 where sigma is 0
+            let deviation = V::load(&step.deviations[block][h]);
+            let twice = (deviation + deviation) * (deviation + V::splat(plan.deviation_epsilon));
+            let by_variance = zero.if_less(deviation, d_log_deviations / twice, zero);
+            let d_variance = V::load(&space.d_variances[block][h]) + by_variance;
+            let half = zero.if_less(mask, d_variance / divisor, zero).within(parameters.limits.slope);
+            half.store(&mut step.half_slopes[block][h]);
+            let rest = V::load(&step.rests[block][h]);
+            let d_mean = V::load(&space.d_means[block][h]) - (half + half) * rest;
+            let damping = V::splat(plan.mean_damping);
+            (d_mean * damping).within(parameters.limits.mean_slope).store(&mut space.d_means[block][h]);
+            let slope = (d_mean * (one - damping) / divisor).within(parameters.limits.mean_slope);
+            let slope = zero.if_less(mask, slope, zero);
+            slope.store(&mut step.slopes[block][h]);
+            // V - mu_undamped = (V - mu) + (epsilon mu - rest) / (S + epsilon)
+            let undamped = (mass_epsilon * V::load(&step.means[block][h]) - rest) / divisor;
+            constant = constant - half * V::load(&step.own_variances[block][h]) + slope * undamped;
+        }
+        let constant = zero.if_less(mask, constant.within(LARGEST_WEIGHT_SLOPE), zero);
+        constant.store(&mut step.constants[block]);
+    }
+}
+
+/// All that the votes gain, and from it poses and transforms.
+#[inline(always)]
+fn d_votes<V: Vector>(
+    plan: &Plan,
+    parameters: &Parameters,
+    space: &mut Space,
+    d_parameters: &mut ParameterSums,
+) {
+    let blocks = plan.blocks;
+    let zero = V::splat(0.0);
+    let Space { poses, activations, votes, steps, group, d_votes, d_poses, d_activations, .. } = space;
+    for (at, votes) in votes.chunks_exact(blocks).enumerate() {
+        let activations = &activations[at * GROUP..][..GROUP];
+        let mut expected = [zero; GROUP];
+        for block in 0..blocks {
+            let d_weights = weight_slopes::<V>(&votes[block], &steps[0], block);
+            for g in 0..GROUP {
+                expected[g] = expected[g] + d_weights[g];
+            }
+            d_votes[block] = [ZEROS; GROUP];
+            for (iteration, step) in steps.iter().enumerate() {
+                for g in 0..GROUP {
+                    let responsibility = match iteration {
+                        0 => V::splat(plan.first_responsibility),
+                        _ => V::load(&step.responsibilities[at * blocks + block][g]),
+                    };
+                    (responsibility * V::splat(activations[g])).store(&mut group[block][g]);
+                }
+                let d_joint = match iteration + 1 < steps.len() && !plan.stop_gradient {
+                    true => Some(&step.d_joint[at * blocks + block]),
+                    false => None,
+                };
+                d_votes_of_step::<V>(&votes[block], &group[block], d_joint, step, block, &mut d_votes[block]);
+            }
+        }
+        for g in 0..GROUP.min(plan.children - at * GROUP) {
+            let child = at * GROUP + g;
+            d_activations[child] += plan.first_responsibility * expected[g].sum();
+            let transform = child % plan.transforms * blocks;
+            for block in 0..blocks {
+                let d_transform = &mut d_parameters.transforms[transform + block];
+                vote_to_transform::<V>(&poses[child], &d_votes[block][g], d_transform);
+            }
+            d_poses[child] = vote_to_pose::<V>(d_votes, g, &parameters.transforms[transform..][..blocks]);
+        }
+    }
+}
+
+/// Adds what the votes of a group gain by one iteration: q (2 half (V - mu) + slope) - d_x (V - mu) / sigma^2.
+#[inline(always)]
+fn d_votes_of_step<V: Vector>(
+    votes: &Votes,
+    weights: &Weights,
+    d_joint: Option<&Weights>,
+    step: &Step,
+    block: usize,
+    d_votes: &mut Votes,
+) {
+    let (means, precisions) = (&step.means[block], &step.precisions[block]);
+    let (half_slopes, slopes) = (&step.half_slopes[block], &step.slopes[block]);
+    for four in (0..GROUP).step_by(4) {
+        let mut q = [V::splat(0.0); 4];
+        let mut minus_d_x = q;
+        for g in 0..4 {
+            q[g] = V::load(&weights[four + g]);
+            if let Some(d_joint) = d_joint {
+                minus_d_x[g] = V::splat(-2.0) * V::load(&d_joint[four + g]);
+            }
+        }
+        for h in 0..ELEMENTS {
+            let (mean, slope) = (V::load(&means[h]), V::load(&slopes[h]));
+            let double = V::load(&half_slopes[h]) + V::load(&half_slopes[h]);
+            let precision = V::load(&precisions[h]);
+            for g in 0..4 {
+                let offset = V::load(&votes[four + g][h]) - mean;
+                let mut sum = V::load(&d_votes[four + g][h]);
+                sum = q[g].multiply_add(double.multiply_add(offset, slope), sum);
+                if d_joint.is_some() {
+                    sum = minus_d_x[g].multiply_add(offset * precision, sum);
+                }
+                sum.store(&mut d_votes[four + g][h]);
+            }
+        }
+    }
+}
+
+/// dW += P^T dV for a block of parents.
+#[inline(always)]
+fn vote_to_transform<V: Vector>(pose: &[f32; ELEMENTS], d_vote: &Tile, d_transform: &mut Tile) {
+    for k in [0, 2] {
+        let mut p = [[V::splat(0.0); SIDE]; 2];
+        for row in 0..SIDE {
+            p[0][row] = V::splat(pose[row * SIDE + k]);
+            p[1][row] = V::splat(pose[row * SIDE + k + 1]);
+        }
+        for column in 0..SIDE {
+            let mut first = V::load(&d_transform[k * SIDE + column]);
+            let mut second = V::load(&d_transform[(k + 1) * SIDE + column]);
+            for row in 0..SIDE {
+                let d = V::load(&d_vote[row * SIDE + column]);
+                first = p[0][row].multiply_add(d, first);
+                second = p[1][row].multiply_add(d, second);
+            }
+            first.store(&mut d_transform[k * SIDE + column]);
+            second.store(&mut d_transform[(k + 1) * SIDE + column]);
+        }
+    }
+}
+
+/// dP = sum over the parents of dV W^T.
+#[inline(always)]
+fn vote_to_pose<V: Vector>(d_votes: &[Votes], child: usize, transforms: &[Tile]) -> [f32; ELEMENTS] {
+    let mut d_pose = [0.0; ELEMENTS];
+    for rows in [0, 2] {
+        let mut sums = [V::splat(0.0); 2 * SIDE];
+        for (d_vote, transform) in d_votes.iter().zip(transforms) {
+            let d_vote = &d_vote[child];
+            for column in 0..SIDE {
+                let first = V::load(&d_vote[rows * SIDE + column]);
+                let second = V::load(&d_vote[(rows + 1) * SIDE + column]);
+                for k in 0..SIDE {
+                    let w = V::load(&transform[k * SIDE + column]);
+                    sums[k] = first.multiply_add(w, sums[k]);
+                    sums[SIDE + k] = second.multiply_add(w, sums[SIDE + k]);
+                }
+            }
+        }
+        let mut lane = ZERO;
+        V::sums(sums).store(&mut lane);
+        d_pose[rows * SIDE..][..2 * SIDE].copy_from_slice(&lane.0);
+    }
+    d_pose
+}

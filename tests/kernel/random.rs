@@ -1,0 +1,294 @@
+//! Random layers: every remainder of the lanes, every option, the same bits for any threads, hostile numbers, and faults.
+
+use em_routing::error::Error;
+use em_routing::routing::kernel::{Kernel, LayerShape, Path};
+use em_routing::routing::{
+    Competition, CostScale, InverseTemperature, Parents, Reach, RoutingOptions, RoutingStart,
+};
+use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+use super::{Case, error, largest, largest_gradient, one_position};
+
+/// Numbers of a size at which every term of the gradient shows.
+fn random(shape: LayerShape, options: &RoutingOptions, seed: u64) -> Case {
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    let kernel = Kernel::new(shape, options, 1).unwrap();
+    let below = shape.images * shape.height * shape.width * shape.capsules;
+    let above = shape.images * kernel.grid().0 * kernel.grid().1 * shape.parents;
+    let mut numbers =
+        |count: usize, low: f32, high: f32| (0..count).map(|_| rng.gen_range(low..high)).collect();
+    Case {
+        shape,
+        options: options.clone(),
+        poses: numbers(below * 16, -1.0, 1.0),
+        activations: numbers(below, 0.1, 0.9),
+        transforms: numbers(kernel.transforms() * shape.parents * 16, -1.0, 1.0),
+        beta_v: numbers(shape.parents, -1.0, 1.0),
+        beta_a: numbers(shape.parents, -1.0, 1.0),
+        d_poses: numbers(above * 16, -1.0, 1.0),
+        d_activations: numbers(above, -1.0, 1.0),
+    }
+}
+
+/// Fails unless equal to the reference within the tolerance that the layer's condition allows: what the reference itself makes
+/// of inputs that differ in their last bits. Returns how many outputs and gradients were well enough conditioned to compare.
+#[track_caller]
+fn assert_agrees(name: &str, case: &Case) -> usize {
+    let expected = case.expected();
+    let smallest = 1e-6 * largest_gradient(&expected);
+    let mut nudged = case.clone();
+    let mut rng = ChaCha8Rng::seed_from_u64(1);
+    for number in nudged.poses.iter_mut().chain(&mut nudged.transforms).chain(&mut nudged.activations) {
+        *number *= 1.0 + if rng.gen_bool(0.5) { 4.0 } else { -4.0 } * f32::EPSILON;
+    }
+    let nudged = nudged.expected();
+    let scale_of = |of: &str, expected: &[f64]| match of.starts_with("grad.") {
+        true => largest(expected).max(smallest),
+        false => largest(expected),
+    };
+    let conditions = expected
+        .iter()
+        .zip(&nudged)
+        .map(|((of, expected), (_, nudged))| error(nudged, expected, scale_of(of, expected)));
+    let conditions: Vec<f64> = conditions.collect();
+    // beyond this the last bits of the inputs decide
+    let is_fair = conditions.iter().all(|&condition| condition <= 1e-3);
+    let mut compared = 0;
+    for path in Path::all() {
+        for (((of, found), (_, expected)), condition) in
+            case.found(path).iter().zip(&expected).zip(&conditions)
+        {
+            assert!(found.iter().all(|number| number.is_finite()), "{name} {of}, {path}: not finite");
+            if !is_fair {
+                continue;
+            }
+            compared += 1;
+            let fair = if of.starts_with("grad.") { 2e-4 } else { 2e-5 };
+            let tolerance = (5.0 * condition).max(fair);
+            let error = error(found, expected, scale_of(of, expected));
+            assert!(error <= tolerance, "{name} {of}, {path}: {error:e} > {tolerance:e}");
+        }
+    }
+    compared
+}
+
+/// What the options of the blog, the paper and the default and each switch between them make of a layer.
+fn all_options() -> Vec<(&'static str, RoutingOptions)> {
+    let default = RoutingOptions::default();
+    vec![
+        ("blog", RoutingOptions::blog()),
+        ("paper", RoutingOptions::paper()),
+        ("default", default.clone()),
+        ("once", RoutingOptions { iterations: 1, ..default.clone() }),
+        ("twice", RoutingOptions { iterations: 2, ..RoutingOptions::blog() }),
+        ("five times", RoutingOptions { iterations: 5, ..default.clone() }),
+        ("a start of 1", RoutingOptions { start: RoutingStart::One, ..default.clone() }),
+        ("damped", RoutingOptions { mean_damping: 0.1, ..default.clone() }),
+        ("a large mass epsilon", RoutingOptions { mass_epsilon: 0.1, ..default.clone() }),
+        ("R constant", RoutingOptions { stop_gradient_at_responsibilities: true, ..default.clone() }),
+        (
+            "R constant, damped",
+            RoutingOptions {
+                stop_gradient_at_responsibilities: true,
+                mean_damping: 0.3,
+                ..RoutingOptions::blog()
+            },
+        ),
+        ("per child", RoutingOptions { cost_scale: CostScale::PerChild, ..default.clone() }),
+        (
+            "per child of parent",
+            RoutingOptions { cost_scale: CostScale::PerChildOfParent { factor: 2.0 }, ..default.clone() },
+        ),
+        (
+            "lambda",
+            RoutingOptions { inverse_temperature: InverseTemperature::Constant(0.1), ..default.clone() },
+        ),
+    ]
+}
+
+#[test]
+fn every_remainder_agrees() {
+    let options = RoutingOptions::default();
+    let mut compared = 0;
+    for size in 1..=67 {
+        for shape in [one_position(size, 5), one_position(9, size), one_position(size, 68 - size)] {
+            let name = format!("{} children, {} parents", shape.capsules, shape.parents);
+            compared += assert_agrees(&name, &random(shape, &options, size as u64));
+        }
+    }
+    let all = 67 * 3 * 7 * Path::all().len();
+    assert!(compared * 10 >= all * 9, "only {compared} of {all} are well conditioned");
+}
+
+#[test]
+fn every_option_agrees() {
+    for (name, options) in all_options() {
+        let mut compared = 0;
+        for (size, stride) in [(2, 1), (3, 2), (1, 2)] {
+            let reach = Reach::Neighbourhood { size, stride };
+            let shape = LayerShape { images: 2, height: 5, width: 4, capsules: 5, parents: 11, reach };
+            compared += assert_agrees(name, &random(shape, &options, 1));
+        }
+        let shape =
+            LayerShape { images: 2, height: 3, width: 2, capsules: 5, parents: 3, reach: Reach::Everywhere };
+        compared += assert_agrees(name, &random(shape, &options, 2));
+        assert!(compared >= 7 * Path::all().len(), "{name}: {compared} are well conditioned");
+    }
+}
+
+/// Far from 0 and with a first child far from all others, the sums about it lose digits.
+#[test]
+fn variances_keep_their_digits() {
+    let mut case = random(one_position(20, 9), &RoutingOptions::default(), 3);
+    case.poses = (0..16).map(|h| if h % 5 == 0 { 1.0 } else { 0.0 }).collect::<Vec<f32>>().repeat(20);
+    case.transforms[..9 * 16].iter_mut().for_each(|vote| *vote += 4096.0);
+    case.activations[0] = 0.0;
+    let expected = case.expected();
+    for path in Path::all() {
+        let found = case.found(path);
+        for of in [0, 1] {
+            let error = error(&found[of].1, &expected[of].1, largest(&expected[of].1));
+            assert!(error <= 2e-4, "{}, {path}: {error:e}", found[of].0);
+        }
+    }
+}
+
+#[test]
+fn threads_do_not_change_a_bit() {
+    let reach = Reach::Neighbourhood { size: 3, stride: 1 };
+    let conv = |images| LayerShape { images, height: 8, width: 7, capsules: 3, parents: 10, reach };
+    let class =
+        LayerShape { images: 5, height: 3, width: 2, capsules: 5, parents: 3, reach: Reach::Everywhere };
+    let bits = |numbers: &[f32]| numbers.iter().map(|number| number.to_bits()).collect::<Vec<_>>();
+    for shape in [conv(1), conv(3), conv(11), class] {
+        let case = random(shape, &RoutingOptions::blog(), 7);
+        for path in Path::all() {
+            let all = |threads| {
+                let (output, gradient) = case.kernel(path, threads);
+                [
+                    bits(&output.poses),
+                    bits(&output.activations),
+                    bits(&gradient.d_poses),
+                    bits(&gradient.d_activations),
+                    bits(&gradient.d_transforms),
+                    bits(&gradient.d_beta_v),
+                    bits(&gradient.d_beta_a),
+                ]
+            };
+            let one = all(1);
+            for threads in [1, 2, 3, 2, 3, 0] {
+                assert!(one == all(threads), "{shape:?}, {path}: {threads} threads");
+            }
+        }
+    }
+}
+
+/// Sizes from nothing to the largest that is promised.
+fn hostile(rng: &mut ChaCha8Rng) -> f32 {
+    let sizes = [0.0, 1e-38, 1e-30, 1e-9, 1e-4, 1.0, 1.000_000_1, 1e4, 1e7, 1e8];
+    let sign = if rng.gen_bool(0.5) { 1.0 } else { -1.0 };
+    match rng.gen_range(0..3) {
+        0 => rng.gen_range(-1.0..1.0),
+        1 => rng.gen_range(-1e8..1e8),
+        _ => sign * sizes[rng.gen_range(0..sizes.len())],
+    }
+}
+
+fn hostile_case(seed: u64) -> Case {
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    let rng = &mut rng;
+    let default = RoutingOptions { iterations: rng.gen_range(1..6), ..Default::default() };
+    let options = match rng.gen_bool(0.5) {
+        false => default,
+        // what makes the default finite makes the blog's form finite too
+        true => RoutingOptions {
+            mass_epsilon: default.mass_epsilon,
+            variance_floor: default.variance_floor,
+            iterations: default.iterations,
+            ..RoutingOptions::blog()
+        },
+    };
+    let (children, parents) = (rng.gen_range(1..12), rng.gen_range(1..12));
+    let mut case = random(one_position(children, parents), &options, seed);
+    if rng.gen_bool(0.5) {
+        // the votes themselves
+        case.poses = (0..children * 16).map(|h| if h % 16 % 5 == 0 { 1.0 } else { 0.0 }).collect();
+        case.transforms.iter_mut().for_each(|vote| *vote = hostile(rng));
+    } else {
+        // products of up to 4e8
+        case.poses.iter_mut().for_each(|pose| *pose = hostile(rng).signum() * hostile(rng).abs().sqrt());
+        case.transforms.iter_mut().for_each(|w| *w = hostile(rng).signum() * hostile(rng).abs().sqrt());
+    }
+    if rng.gen_bool(0.2) {
+        let vote = hostile(rng);
+        case.transforms.fill(vote);
+    }
+    let nobody = rng.gen_bool(0.1);
+    for activation in &mut case.activations {
+        let some = [0.0, 1.0, 1e-38, 1e-12, rng.gen_range(0.0..1.0)];
+        *activation = if nobody { 0.0 } else { some[rng.gen_range(0..some.len())] };
+    }
+    for beta in case.beta_v.iter_mut().chain(&mut case.beta_a) {
+        let some = [-50.0, 50.0, 0.0, 1e8, -1e8, rng.gen_range(-50.0..50.0)];
+        *beta = some[rng.gen_range(0..some.len())];
+    }
+    case
+}
+
+#[test]
+fn hostile_numbers_stay_finite() {
+    for seed in 0..10_000 {
+        let case = hostile_case(seed);
+        for path in Path::all() {
+            for (name, numbers) in case.found(path) {
+                let finite = numbers.iter().all(|number| number.is_finite());
+                assert!(finite, "seed {seed}, {name}, {path}: {numbers:?} of {case:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn faults_are_named() {
+    let shape = one_position(3, 2);
+    let good = random(shape, &RoutingOptions::default(), 1);
+    let kernel = Kernel::new(shape, &good.options, 1).unwrap();
+    for value in [f32::NAN, f32::INFINITY] {
+        let mut case = good.clone();
+        case.transforms[37] = value;
+        let error = kernel.forward(&case.input()).unwrap_err();
+        assert!(
+            matches!(&error, Error::Entry { name: "transforms", place, .. } if *place == [1, 0, 1, 1]),
+            "{error}"
+        );
+    }
+    let mut case = good.clone();
+    case.activations[1] = -0.5;
+    let error = kernel.forward(&case.input()).unwrap_err();
+    assert!(matches!(&error, Error::Entry { name: "activations", .. }), "{error}");
+    let mut case = good.clone();
+    case.poses.pop();
+    let error = kernel.forward(&case.input()).unwrap_err();
+    assert!(matches!(&error, Error::Shape { name: "poses", .. }), "{error}");
+    let error = kernel.backward(&good.input(), &good.d_poses[1..], &good.d_activations).unwrap_err();
+    assert!(matches!(&error, Error::Shape { name: "d_poses", .. }), "{error}");
+
+    let parents = Parents {
+        means: ndarray::Array2::zeros((2, 16)),
+        variances: ndarray::Array2::ones((2, 16)),
+        weights: ndarray::Array1::ones(2),
+    };
+    for options in [
+        RoutingOptions { competition: Competition::AllPositions, ..Default::default() },
+        RoutingOptions { start: RoutingStart::Parents(Box::new(parents)), ..Default::default() },
+    ] {
+        let error = Kernel::new(shape, &options, 1).unwrap_err();
+        assert!(matches!(error, Error::OnlyReference { .. }), "{error}");
+    }
+    let reach = Reach::Neighbourhood { size: 2, stride: 1 };
+    let error = Kernel::new(LayerShape { reach, ..shape }, &good.options, 1).unwrap_err();
+    assert!(matches!(error, Error::Kernel { size: 2, .. }), "{error}");
+    let error = Kernel::new(LayerShape { parents: 0, ..shape }, &good.options, 1).unwrap_err();
+    assert!(matches!(error, Error::Empty { what: "parents" }), "{error}");
+}
