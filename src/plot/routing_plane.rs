@@ -302,7 +302,7 @@ impl Scene<'_> {
             }
         }
         // Of many votes every so manieth child's.
-        let every = (children * parents).div_ceil(if large { 1000 } else { 400 });
+        let every = (children * parents).div_ceil(if large { 1000 } else { 200 });
         let mut dots: Vec<(u8, Rgb, usize, usize)> = Vec::new();
         for i in (0..children).step_by(every.max(1)) {
             for j in 0..parents {
@@ -342,7 +342,7 @@ impl Scene<'_> {
     }
 
     fn ellipse(&self, j: usize, deviations: f64) -> Vec<Point> {
-        let corners = if self.weights.len() > 12 { 36 } else { 72 };
+        let corners = if self.weights.len() > 12 { 24 } else { 72 };
         let along =
             |h: usize, share: f64| self.means[(j, h)] + deviations * self.variances[(j, h)].sqrt() * share;
         (0..=corners)
