@@ -70,7 +70,7 @@ pub fn two_wholes_ladder(wholes: &Wholes, iterations: usize) -> Result<[Vec<Ladd
 
 /// Where the figures' votes come from.
 fn wholes() -> Wholes {
-    data::two_wholes(332)
+    data::two_wholes(935)
 }
 
 pub(super) fn routing_animation() -> Result<Figure> {

@@ -5,7 +5,7 @@ use ndarray::{Array1, Array3, ArrayView1, ArrayView2, ArrayView3, Axis as Along}
 use super::chart::{Chart, GREY, INK, Ink, PALE, Pen, Point, Side, number};
 use super::clusters::shown_iterations;
 use super::image::{Rgb, between};
-use super::plane::{axes, equal_units, ranges, spread};
+use super::plane::{axes, equal_units, ranges};
 use super::{Figure, animate, colour, letter};
 use crate::error::{Error, Result};
 use crate::routing::{LadderStep, Routing, RoutingInput};
@@ -32,12 +32,12 @@ pub struct Rung<'a> {
 /// `input` has votes of two elements, x and y (positions x children x parents x 2), and `routing` is what came of it;
 /// `position` is the one that is drawn, counted from 0. The votes of a child are joined, and small where it is faint.
 /// Responsibilities are those that an iteration begins with, Gaussians and activations those that its M-step makes. Of more
-/// than 12 iterations the first and some of the others are shown.
+/// than 12 iterations (fewer where parents are many) the first and some of the others are shown.
 ///
 /// # Errors
 ///
-/// No iterations, no children or parents, votes that are not of two finite numbers, a position that is not there, a trace of another shape or with a number that is not
-/// finite.
+/// No iterations, children or parents, votes that are not of two finite numbers, a position that is not there, and a trace of
+/// another shape or with a number that is not finite.
 pub fn routing_animation(input: &RoutingInput, routing: &Routing, position: usize) -> Result<Figure> {
     const SECONDS: f64 = 1.4;
     let (positions, children, parents, elements) = input.votes.dim();
@@ -74,7 +74,8 @@ pub fn routing_animation(input: &RoutingInput, routing: &Routing, position: usiz
     let size = (width as u32 + 72 + 168, height.max(250.0) as u32 + 106);
     let count = scenes.len();
     let mut frames = Vec::new();
-    for t in shown_iterations(count - 1, 12) {
+    // Ellipses take most of the room of many parents.
+    for t in shown_iterations(count - 1, (200 / parents).clamp(5, 12)) {
         let (scene, step) = (&scenes[t], &routing.trace[t]);
         let words = (0..parents).map(|j| format!("{} {:.2}", letter(j), scene.weights[j]));
         let alt = format!(
@@ -293,12 +294,15 @@ impl Scene<'_> {
             for (deviations, pen) in
                 [(1.0, Pen::new(tint, wide)), (2.0, Pen::new(tint, 0.7 * wide).dashed(6.0, 4.0))]
             {
+                if deviations > 1.0 && parents > 12 {
+                    continue;
+                }
                 let ring = self.ellipse(j, deviations);
                 chart.line(ring, pen);
             }
         }
         // Of many votes every so manieth child's.
-        let every = (children * parents).div_ceil(1200);
+        let every = (children * parents).div_ceil(if large { 1000 } else { 200 });
         let mut dots: Vec<(u8, Rgb, usize, usize)> = Vec::new();
         for i in (0..children).step_by(every.max(1)) {
             for j in 0..parents {
@@ -316,33 +320,38 @@ impl Scene<'_> {
             chart.disc(mean, 6.0 * size, INK);
             chart.dot(mean, 3.8 * size, colour(j));
         }
-        let wanted: Vec<f64> = means.iter().map(|&mean| chart.pixel(mean).1).collect();
-        let reach = extent_of(&wanted);
-        for (j, top) in spread(&wanted, 18.0, (reach.0 - 200.0, reach.1 + 200.0)).into_iter().enumerate() {
+        // Letters from the top down, each as high as those beside it let it.
+        let mut order: Vec<usize> = (0..parents).collect();
+        order.sort_by(|&a, &b| means[b].1.total_cmp(&means[a].1));
+        let mut taken: Vec<(f64, f64)> = Vec::new();
+        for j in order {
             // Beside a small ellipse, inside of a large one.
-            let edge = self.ellipse(j, 2.0)[0];
-            let reach = chart.pixel(edge).0 - chart.pixel(means[j]).0;
-            let offset = (if reach < 80.0 { reach.max(7.0) + 6.0 } else { 13.0 }, top - wanted[j]);
+            let (left, top) = chart.pixel(means[j]);
+            let reach = chart.pixel(self.ellipse(j, 2.0)[0]).0 - left;
+            let right = left + if reach < 80.0 { reach.max(7.0) + 6.0 } else { 13.0 };
+            let mut place = top;
+            for &(x, y) in &taken {
+                if (x - right).abs() < 18.0 && place < y + 17.0 {
+                    place = place.max(y + 17.0);
+                }
+            }
+            taken.push((right, place));
             let ink = Ink::new(colour(j)).bold().size(if large { 15.0 } else { 13.0 });
-            chart.text(means[j], offset, Side::Right, ink, letter(j));
+            chart.text(means[j], (right - left, place - top), Side::Right, ink, letter(j));
         }
     }
 
     fn ellipse(&self, j: usize, deviations: f64) -> Vec<Point> {
-        const CORNERS: usize = 72;
+        let corners = if self.weights.len() > 12 { 24 } else { 72 };
         let along =
             |h: usize, share: f64| self.means[(j, h)] + deviations * self.variances[(j, h)].sqrt() * share;
-        (0..=CORNERS)
+        (0..=corners)
             .map(|i| {
-                let (sine, cosine) = (2.0 * std::f64::consts::PI * i as f64 / CORNERS as f64).sin_cos();
+                let (sine, cosine) = (2.0 * std::f64::consts::PI * i as f64 / corners as f64).sin_cos();
                 (along(0, cosine), along(1, sine))
             })
             .collect()
     }
-}
-
-fn extent_of(values: &[f64]) -> (f64, f64) {
-    super::plane::extent(values.iter().copied())
 }
 
 /// Is the shape the one that the other arguments ask for?
