@@ -198,7 +198,9 @@ pub const FIGURES: &[Entry] = &[
 pub fn figure(name: &str) -> Result<Figure> {
     match FIGURES.iter().find(|entry| entry.name == name) {
         Some(entry) => (entry.draw)(),
-        None => Err(Error::Drawing { figure: name.to_string(), message: "there is none of this name".into() }),
+        None => {
+            Err(Error::Drawing { figure: name.to_string(), message: "there is none of this name".into() })
+        }
     }
 }
 

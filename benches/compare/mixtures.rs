@@ -185,8 +185,9 @@ fn run_in(options: &Options, folder: &Path) -> Outcome<()> {
         let ours = median(&sides[0].seconds);
         for side in &sides {
             let seconds = median(&side.seconds);
+            let peak = if side.peak_mib.is_nan() { "-".to_string() } else { format!("{:.1}", side.peak_mib) };
             println!(
-                "{:<7} {:>9} {:>4} {:>4}  {:<26} {:>14.6} {:>7.2} {:>11.1} {:>7.3}",
+                "{:<7} {:>9} {:>4} {:>4}  {:<26} {:>14.6} {:>7.2} {:>11} {:>7.3}",
                 case.name(),
                 case.samples,
                 case.dimensions,
@@ -194,7 +195,7 @@ fn run_in(options: &Options, folder: &Path) -> Outcome<()> {
                 side.name,
                 seconds,
                 seconds / ours,
-                side.peak_mib,
+                peak,
                 median(&side.others_busy)
             );
         }

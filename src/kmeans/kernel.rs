@@ -2,7 +2,7 @@
 
 #[cfg(target_arch = "x86_64")]
 use crate::lanes::Avx2;
-use crate::lanes::{Lanes, NOTHING, Plain, Simd, TILE, Vector, transpose};
+use crate::lanes::{Lanes, NOTHING, Plain, Simd, TILE, Vector, WIDTH, transpose};
 
 /// Space for one block, and what is found of it.
 pub(super) struct Workspace {
@@ -99,6 +99,41 @@ fn nearest_body<V: Vector>(rows: &[f64], dimensions: usize, centroids: &[f64], s
         for t in 0..TILE {
             smallest[t].store(&mut distances[t]);
             nearest[t].store(&mut labels[t]);
+        }
+    }
+}
+
+/// Adds each sample, minus the origin (d), to the sums of its label (k x d), one after another.
+pub(super) fn accumulate(simd: Simd, rows: &[f64], labels: &[f64], origin: &[f64], sums: &mut [f64]) {
+    match simd {
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: this value exists only where the processor has AVX2 and FMA.
+        Simd::Avx2 => unsafe { accumulate_avx2(rows, labels, origin, sums) },
+        Simd::Portable => accumulate_body(rows, labels, origin, sums),
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2,fma")]
+fn accumulate_avx2(rows: &[f64], labels: &[f64], origin: &[f64], sums: &mut [f64]) {
+    accumulate_body(rows, labels, origin, sums);
+}
+
+#[inline(always)]
+fn accumulate_body(rows: &[f64], labels: &[f64], origin: &[f64], sums: &mut [f64]) {
+    let dimensions = origin.len();
+    let (origins, last_origins) = origin.as_chunks::<WIDTH>();
+    for (row, &label) in rows.chunks_exact(dimensions).zip(labels) {
+        let sum = &mut sums[label as usize * dimensions..][..dimensions];
+        let (sums, last_sums) = sum.as_chunks_mut::<WIDTH>();
+        let (row, last_row) = row.as_chunks::<WIDTH>();
+        for ((sum, x), origin) in sums.iter_mut().zip(row).zip(origins) {
+            for lane in 0..WIDTH {
+                sum[lane] += x[lane] - origin[lane];
+            }
+        }
+        for ((sum, &x), &origin) in last_sums.iter_mut().zip(last_row).zip(last_origins) {
+            *sum += x - origin;
         }
     }
 }

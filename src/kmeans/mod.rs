@@ -30,7 +30,7 @@ use crate::em::{self, Fit, Stop};
 use crate::error::{Error, Result};
 use crate::lanes::{BLOCK, Simd};
 use crate::parallel::merge_in_order;
-use kernel::{Workspace, nearest};
+use kernel::{Workspace, accumulate, nearest};
 
 /// The model: the centroid of each cluster.
 #[derive(Debug, Clone, PartialEq)]
@@ -228,21 +228,14 @@ impl KMeans {
         if origin.len() != dimensions {
             return Err(Error::Length { name: "origin", expected: dimensions, found: origin.len() });
         }
+        let simd = Simd::detect();
         let each = |statistics: &mut KMeansStatistics, block: Block| {
             let sums = statistics.sums.as_slice_mut().expect("sums are made in rows");
-            let mut inertia = 0.0;
-            for ((row, &label), &distance) in
-                block.rows.chunks_exact(dimensions).zip(block.labels).zip(block.distances)
-            {
-                inertia += distance;
-                let label = label as usize;
-                statistics.counts[label] += 1;
-                let sum = &mut sums[label * dimensions..][..dimensions];
-                for ((sum, &x), &origin) in sum.iter_mut().zip(row).zip(origin) {
-                    *sum += x - origin;
-                }
+            accumulate(simd, block.rows, block.labels, origin, sums);
+            for &label in block.labels {
+                statistics.counts[label as usize] += 1;
             }
-            statistics.inertia += inertia;
+            statistics.inertia += block.distances.iter().sum::<f64>();
         };
         let empty = || KMeansStatistics::new(clusters, origin);
         Ok(self.look(data, threads, empty, each, |all, more| all.merge(&more))?.unwrap_or_else(empty))
