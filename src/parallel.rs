@@ -24,6 +24,8 @@ struct Progress<S> {
     waiting: BTreeMap<usize, Result<S>>,
     /// No more chunks are to be taken: one has failed.
     stopped: bool,
+    /// Threads that sleep until more is merged. Waking them is a system call, which is spared where there are none.
+    asleep: usize,
 }
 
 /// Merges `work(state, i)` for i in 0..chunks **in the order of i**, on up to `threads` threads.
@@ -51,8 +53,14 @@ pub(crate) fn merge_in_order<S: Send, T>(
         return Ok(total);
     }
 
-    let progress =
-        Mutex::new(Progress { next: 0, merged: 0, total: None, waiting: BTreeMap::new(), stopped: false });
+    let progress = Mutex::new(Progress {
+        next: 0,
+        merged: 0,
+        total: None,
+        waiting: BTreeMap::new(),
+        stopped: false,
+        asleep: 0,
+    });
     let merged_more = Condvar::new();
     let ahead = 4 * threads;
 
@@ -64,7 +72,9 @@ pub(crate) fn merge_in_order<S: Send, T>(
             let chunk = {
                 let mut now = lock(&progress);
                 while !now.stopped && now.next < chunks && now.next >= now.merged + ahead {
+                    now.asleep += 1;
                     now = merged_more.wait(now).unwrap_or_else(|poisoned| poisoned.into_inner());
+                    now.asleep -= 1;
                 }
                 if now.stopped || now.next >= chunks {
                     return;
@@ -85,7 +95,9 @@ pub(crate) fn merge_in_order<S: Send, T>(
                 }
                 now.merged += 1;
             }
-            merged_more.notify_all();
+            if now.asleep > 0 {
+                merged_more.notify_all();
+            }
         }
     };
     std::thread::scope(|scope| {

@@ -235,7 +235,15 @@ impl KMeans {
             for &label in block.labels {
                 statistics.counts[label as usize] += 1;
             }
-            statistics.inertia += block.distances.iter().sum::<f64>();
+            // Four sums side by side: one alone would wait for each addition to end.
+            let (fours, rest) = block.distances.as_chunks::<4>();
+            let mut inertia = [0.0; 4];
+            for four in fours {
+                for lane in 0..4 {
+                    inertia[lane] += four[lane];
+                }
+            }
+            statistics.inertia += inertia.iter().chain(rest).sum::<f64>();
         };
         let empty = || KMeansStatistics::new(clusters, origin);
         Ok(self.look(data, threads, empty, each, |all, more| all.merge(&more))?.unwrap_or_else(empty))
