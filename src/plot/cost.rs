@@ -38,7 +38,8 @@ pub fn cost_growth(curves: &[(&str, &[(f64, f64)])]) -> Result<Figure> {
         (low.floor(), if high.ceil() > low.floor() { high.ceil() } else { high.ceil() + 1.0 })
     };
     let axis = |title: &str, (low, high): (f64, f64), words: &dyn Fn(i32) -> String| {
-        let ticks = (low as i32..=high as i32).map(|power| (f64::from(power), words(power))).collect();
+        let ticks =
+            (low.ceil() as i32..=high.floor() as i32).map(|power| (f64::from(power), words(power))).collect();
         Axis::new(title, low, high).ticks(ticks)
     };
     let (low, high) = decades(&mut all().map(|point| point.0));
