@@ -318,7 +318,7 @@ mod avx2 {
         fn fetch(tile: &Tile) {
             // a line of the cache holds two lanes
             for line in tile.chunks_exact(2) {
-                unsafe { _mm_prefetch::<_MM_HINT_T0>(line.as_ptr().cast()) }
+                unsafe { _mm_prefetch::<_MM_HINT_T1>(line.as_ptr().cast()) }
             }
         }
 
