@@ -174,6 +174,13 @@ pub enum Error {
         /// What is wrong with it.
         fault: crate::data::npy::Fault,
     },
+    /// An IDX file that does not hold the images or labels that are needed.
+    Idx {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        fault: crate::data::idx::Fault,
+    },
 
     // Capsules and routing
     /// A number of an array that is out of its range.
@@ -306,6 +313,7 @@ impl std::fmt::Display for Error {
             #[cfg(feature = "linfa")]
             Error::Dataset { message } => write!(f, "linfa: {message}"),
             Error::Npy { path, fault } => write!(f, "{}: {fault}", path.display()),
+            Error::Idx { path, fault } => write!(f, "{}: {fault}", path.display()),
 
             Error::Entry { name, place, expected, value } => {
                 write!(f, "{name}{place:?} is {value}, but should be {expected}")

@@ -38,6 +38,7 @@ pub use ndarray;
 /// `error::Result` is not among it: a notebook's cells are wrapped in code that means the standard library's.
 pub mod prelude {
     pub use crate::coin::{CoinOptions, Coins, Expectation, Experiments, Mixing};
+    pub use crate::data::idx::{self, ImageSet, Images};
     pub use crate::data::npy::{self, NpyFile};
     pub use crate::data::{self, Rows};
     pub use crate::em::{Fit, Step, Stop, maximise};
