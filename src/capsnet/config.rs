@@ -45,6 +45,12 @@ pub struct CapsNetConfig {
 /// What the parameters are drawn from. The convolutions' are Xavier's: uniform within sqrt(6 / (inputs + outputs)), the biases 0.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Initialiser {
+    /// What Xavier's bounds are multiplied by in the first convolution: 1 in the blog.
+    pub feature_gain: f64,
+    /// The same in the map from features to poses.
+    pub pose_gain: f64,
+    /// Where the diagonal of each primary capsule's pose starts (its bias): 0 in the blog.
+    pub pose_identity: f64,
     /// Standard deviation of the transforms' elements, a normal distribution cut off at two of it: 1 in the blog.
     pub transform_deviation: f64,
     /// What is added to the diagonal of each transform: 0 in the blog.
@@ -120,7 +126,14 @@ impl CapsNetConfig {
             second: 32,
             classes: 10,
             routing: RoutingOptions::blog(),
-            start: Initialiser { transform_deviation: 1.0, transform_identity: 0.0, beta_spread: 1.0 },
+            start: Initialiser {
+                feature_gain: 1.0,
+                pose_gain: 1.0,
+                pose_identity: 0.0,
+                transform_deviation: 1.0,
+                transform_identity: 0.0,
+                beta_spread: 1.0,
+            },
             training: Recipe {
                 batch: 24,
                 epochs: 10,
@@ -225,6 +238,9 @@ impl CapsNetConfig {
             ("margin", margin, positive),
             ("weight-decay", recipe.weight_decay, not_negative),
             ("averaging", recipe.averaging, (|value| (0.0..1.0).contains(&value), "from 0 to below 1")),
+            ("feature-gain", self.start.feature_gain, not_negative),
+            ("pose-gain", self.start.pose_gain, not_negative),
+            ("pose-identity", self.start.pose_identity, (f64::is_finite, "finite")),
             ("transform-deviation", self.start.transform_deviation, not_negative),
             ("transform-identity", self.start.transform_identity, (f64::is_finite, "finite")),
             ("beta-spread", self.start.beta_spread, not_negative),
@@ -243,7 +259,7 @@ impl Default for CapsNetConfig {
         let blog = CapsNetConfig::blog();
         CapsNetConfig {
             routing: RoutingOptions::default(),
-            start: Initialiser { transform_deviation: 0.5, transform_identity: 0.0, beta_spread: 0.0 },
+            start: Initialiser { transform_deviation: 0.5, beta_spread: 0.0, ..blog.start },
             training: Recipe {
                 batch: 32,
                 learning_rate: 3e-3,
@@ -308,6 +324,9 @@ const SETTINGS: &[Setting] = &[
     setting!("variance-floor", NUMBER, routing.variance_floor),
     setting!("mean-damping", NUMBER, routing.mean_damping),
     setting!("stop-gradient", YES, routing.stop_gradient_at_responsibilities),
+    setting!("feature-gain", NUMBER, start.feature_gain),
+    setting!("pose-gain", NUMBER, start.pose_gain),
+    setting!("pose-identity", NUMBER, start.pose_identity),
     setting!("transform-deviation", NUMBER, start.transform_deviation),
     setting!("transform-identity", NUMBER, start.transform_identity),
     setting!("beta-spread", NUMBER, start.beta_spread),

@@ -77,7 +77,19 @@ impl CapsNet {
                 false => 0.0,
             };
             match part.name.rsplit('.').next() {
-                Some("weights") => numbers.iter_mut().for_each(|w| *w = uniform(rng, xavier)),
+                Some("weights") => {
+                    let gain = match part.name.split('.').next() {
+                        Some("features") => start.feature_gain,
+                        Some("poses") => start.pose_gain,
+                        _ => 1.0,
+                    };
+                    numbers.iter_mut().for_each(|w| *w = uniform(rng, gain * xavier));
+                }
+                Some("bias") if part.name.starts_with("poses") => {
+                    for pose in numbers.as_chunks_mut::<ELEMENTS>().0 {
+                        (0..ELEMENTS).step_by(5).for_each(|h| pose[h] = start.pose_identity as f32);
+                    }
+                }
                 Some("beta_v" | "beta_a") => {
                     numbers.iter_mut().for_each(|beta| *beta = uniform(rng, start.beta_spread * xavier));
                 }
