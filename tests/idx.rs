@@ -50,6 +50,7 @@ impl Folder {
 
     fn write(&self, name: &str, bytes: &[u8]) -> PathBuf {
         let path = self.0.join(name);
+        let _ = std::fs::remove_file(&path); // ext4 waits for the disk where a file is written over
         std::fs::write(&path, bytes).unwrap();
         path
     }
