@@ -3,6 +3,7 @@
 pub mod adam;
 pub mod config;
 pub mod convolution;
+pub mod events;
 pub mod loss;
 mod network;
 pub mod parameters;
