@@ -21,7 +21,7 @@ pub fn write(path: &Path, contents: &[u8]) -> Result<()> {
     write_with(path, |file| file.write_all(contents).map_err(Error::io(path)))
 }
 
-/// [`write`] of contents that are made while they are written.
+/// [`write()`] of contents that are made while they are written.
 ///
 /// # Errors
 ///

@@ -9,6 +9,10 @@
 //! Summary    { 1: Value }    Value { 1: tag string, 2: simple_value f32 }
 //! SessionLog { 1: status varint (1 is START) }
 //! ```
+//!
+//! The tests compare records with TensorBoard's own, to the byte. Its reader (`EventAccumulator` of TensorBoard 2.21) and its
+//! server were also given a file cut off within a record and the one of a training resumed before that: they show one curve, with
+//! no gap and no step twice.
 
 use std::fs::File;
 use std::io::{BufWriter, Write as _};
@@ -20,6 +24,7 @@ use crate::error::{Error, Result};
 /// A file of scalars over steps, in a folder that `tensorboard --logdir` shows.
 ///
 /// A record is appended and never moved: after a kill the file ends in a part of a record at worst, which TensorBoard skips.
+///
 /// ```no_run
 /// use em_routing::capsnet::events::EventLog;
 /// let mut log = EventLog::create("target/run".as_ref(), 0)?;
