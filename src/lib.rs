@@ -13,13 +13,15 @@
 //! The network that is made of them: [`capsnet`].
 //! Tables of samples are arrays or files: [`data`]. With the feature `linfa` K-means and the mixture have linfa's traits.
 //!
-//! Figures of all of it are drawn by [`plot`], those of the notebooks listed in [`gallery`]; errors are in [`error`].
+//! Figures of all of it are drawn by [`plot`], those of the notebooks listed in [`gallery`]; errors are in [`error`]; [`files`] writes files
+//! that are whole or not there.
 
 pub mod capsnet;
 pub mod coin;
 pub mod data;
 pub mod em;
 pub mod error;
+pub mod files;
 pub mod gallery;
 pub mod gmm;
 pub mod kmeans;

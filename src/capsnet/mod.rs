@@ -4,6 +4,7 @@ pub mod adam;
 pub mod config;
 pub mod convolution;
 mod evaluation;
+pub mod events;
 pub mod loss;
 mod network;
 pub mod parameters;

@@ -96,7 +96,11 @@ impl Training {
         let recipe = self.net.config().training;
         let steps_per_epoch = self.steps_per_epoch(data.len());
         if steps_per_epoch == 0 {
-            return Err(Error::TooFew { what: "images of a batch", wanted: recipe.batch, samples: data.len() });
+            return Err(Error::TooFew {
+                what: "images of a batch",
+                wanted: recipe.batch,
+                samples: data.len(),
+            });
         }
         let batch = self.batch(data.len(), steps_per_epoch);
         let labels: Vec<usize> = batch.iter().map(|&image| usize::from(data.labels[image])).collect();
