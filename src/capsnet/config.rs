@@ -55,8 +55,12 @@ pub struct Initialiser {
     pub transform_deviation: f64,
     /// What is added to the diagonal of each transform: 0 in the blog.
     pub transform_identity: f64,
-    /// The betas are uniform within this times sqrt(6 / (1 + parents)): 1 in the blog.
+    /// The betas are uniform within this times sqrt(6 / (1 + parents)) of where they start: 1 in the blog.
     pub beta_spread: f64,
+    /// Where beta_v starts: 0 in the blog.
+    pub beta_v: f64,
+    /// Where beta_a starts: 0 in the blog.
+    pub beta_a: f64,
 }
 
 /// How a network is trained.
@@ -133,6 +137,8 @@ impl CapsNetConfig {
                 transform_deviation: 1.0,
                 transform_identity: 0.0,
                 beta_spread: 1.0,
+                beta_v: 0.0,
+                beta_a: 0.0,
             },
             training: Recipe {
                 batch: 24,
@@ -249,6 +255,8 @@ impl CapsNetConfig {
             ("transform-deviation", self.start.transform_deviation, not_negative),
             ("transform-identity", self.start.transform_identity, (f64::is_finite, "finite")),
             ("beta-spread", self.start.beta_spread, not_negative),
+            ("beta-v", self.start.beta_v, (f64::is_finite, "finite")),
+            ("beta-a", self.start.beta_a, (f64::is_finite, "finite")),
         ] {
             if !is_good(value) {
                 return Err(Error::Setting { name, expected, value });
@@ -335,6 +343,8 @@ const SETTINGS: &[Setting] = &[
     setting!("transform-deviation", NUMBER, start.transform_deviation),
     setting!("transform-identity", NUMBER, start.transform_identity),
     setting!("beta-spread", NUMBER, start.beta_spread),
+    setting!("beta-v", NUMBER, start.beta_v),
+    setting!("beta-a", NUMBER, start.beta_a),
     setting!("batch", COUNT, training.batch),
     setting!("epochs", COUNT, training.epochs),
     setting!("learning-rate", NUMBER, training.learning_rate),

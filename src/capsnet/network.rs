@@ -93,8 +93,9 @@ impl CapsNet {
                         (0..ELEMENTS).step_by(5).for_each(|h| pose[h] = start.pose_identity as f32);
                     }
                 }
-                Some("beta_v" | "beta_a") => {
-                    numbers.iter_mut().for_each(|beta| *beta = uniform(rng, start.beta_spread * xavier));
+                Some(letter @ ("beta_v" | "beta_a")) => {
+                    let from = if letter == "beta_v" { start.beta_v } else { start.beta_a } as f32;
+                    numbers.iter_mut().for_each(|beta| *beta = from + uniform(rng, start.beta_spread * xavier));
                 }
                 Some("transforms") => {
                     for (at, w) in numbers.iter_mut().enumerate() {
