@@ -201,7 +201,7 @@ impl CapsNetConfig {
     ///
     /// # Errors
     ///
-    /// A size that is 0, an image too small for the layers, or a number out of its range.
+    /// A size that is 0 or above 2^16, an image too small for the layers, or a number out of its range.
     pub fn check(&self) -> Result<()> {
         let recipe = &self.training;
         for (size, what) in [
@@ -213,11 +213,16 @@ impl CapsNetConfig {
             (self.first, "capsules of the first layer"),
             (self.second, "capsules of the second layer"),
             (self.classes, "classes"),
+            (self.routing.iterations, "iterations"),
             (recipe.batch, "images of a batch"),
             (recipe.epochs, "epochs"),
         ] {
             if size == 0 {
                 return Err(Error::Empty { what });
+            }
+            if size > 1 << 16 {
+                let name = what;
+                return Err(Error::Setting { name, expected: "at most 65536", value: size as f64 });
             }
         }
         // the convolution halves an image, the first capsule layer (K = 3) halves again, the second takes 2 off

@@ -24,6 +24,9 @@ use crate::routing::{ELEMENTS, Reach};
 const WINDOW: usize = 5;
 const NEIGHBOURHOOD: usize = 3;
 
+/// Of a network: 2^26, hundreds of times the blog's. Sizes that were mistyped do not fill the memory.
+pub(super) const MOST_PARAMETERS: usize = 1 << 26;
+
 /// The layers of capsules that route, as the names of their parameters begin.
 const ROUTED: [&str; 3] = ["first", "second", "class"];
 
@@ -117,8 +120,19 @@ impl CapsNet {
     ///
     /// As [`CapsNet::new`].
     pub fn zeros(config: CapsNetConfig) -> Result<CapsNet> {
+        let net = CapsNet { parameters: Parameters::zeros(&CapsNet::layout(&config)?), config };
+        net.kernels(1, 1)?;
+        Ok(net)
+    }
+
+    /// Names and shapes of all that such a network learns, in the order of its vector. Nothing of that size is made.
+    ///
+    /// # Errors
+    ///
+    /// As [`CapsNetConfig::check`], and more than 2^26 parameters.
+    pub fn layout(config: &CapsNetConfig) -> Result<Vec<(String, Vec<usize>)>> {
         config.check()?;
-        let CapsNetConfig { channels, features, primary, first, second, classes, .. } = config;
+        let CapsNetConfig { channels, features, primary, first, second, classes, .. } = *config;
         let neighbours = NEIGHBOURHOOD * NEIGHBOURHOOD;
         let mut layout = vec![
             ("features.weights".to_owned(), vec![WINDOW, WINDOW, channels, features]),
@@ -134,9 +148,16 @@ impl CapsNet {
             layout.push((format!("{layer}.beta_v"), vec![parents]));
             layout.push((format!("{layer}.beta_a"), vec![parents]));
         }
-        let net = CapsNet { parameters: Parameters::zeros(&layout), config };
-        net.kernels(1, 1)?;
-        Ok(net)
+        let size = |(_, shape): &(String, Vec<usize>)| shape.iter().map(|&size| size as f64).product::<f64>();
+        let value = layout.iter().map(size).sum();
+        if value > MOST_PARAMETERS as f64 {
+            return Err(Error::Setting {
+                name: "the number of parameters",
+                expected: "at most 67108864",
+                value,
+            });
+        }
+        Ok(layout)
     }
 
     /// What it is made of.

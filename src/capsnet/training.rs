@@ -77,6 +77,18 @@ impl Training {
         })
     }
 
+    /// After so many steps, as a file tells.
+    pub(super) fn resumed(
+        net: CapsNet,
+        adam: Adam,
+        average: Option<Parameters>,
+        step: usize,
+        seed: u64,
+        threads: usize,
+    ) -> Training {
+        Training { net, adam, average, step, seed, threads, order: None }
+    }
+
     /// Steps of an epoch of so many images.
     pub fn steps_per_epoch(&self, images: usize) -> usize {
         images / self.net.config().training.batch
