@@ -174,6 +174,13 @@ pub enum Error {
         /// What is wrong with it.
         fault: crate::data::npy::Fault,
     },
+    /// An IDX file that does not hold the images or labels that are needed.
+    Idx {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        fault: crate::data::idx::Fault,
+    },
 
     // Capsules and routing
     /// A number of an array that is out of its range.
@@ -209,6 +216,31 @@ pub enum Error {
         label: usize,
         /// The number of classes; labels run from 0 to one less.
         classes: usize,
+    },
+
+    // The network
+    /// A name that nothing has.
+    Name {
+        /// What has names.
+        what: &'static str,
+        /// The name that was asked for.
+        found: String,
+        /// Those that there are.
+        known: Vec<String>,
+    },
+    /// A setting whose text cannot be read.
+    SettingText {
+        /// The setting.
+        name: &'static str,
+        /// What it may be.
+        expected: &'static str,
+        /// What it is.
+        found: String,
+    },
+    /// Training that has come to numbers that are not finite.
+    Diverged {
+        /// The step, from 0.
+        step: usize,
     },
 }
 
@@ -281,6 +313,7 @@ impl std::fmt::Display for Error {
             #[cfg(feature = "linfa")]
             Error::Dataset { message } => write!(f, "linfa: {message}"),
             Error::Npy { path, fault } => write!(f, "{}: {fault}", path.display()),
+            Error::Idx { path, fault } => write!(f, "{}: {fault}", path.display()),
 
             Error::Entry { name, place, expected, value } => {
                 write!(f, "{name}{place:?} is {value}, but should be {expected}")
@@ -293,6 +326,19 @@ impl std::fmt::Display for Error {
             }
             Error::Class { index, label, classes } => {
                 write!(f, "image {index} has label {label}, but there are only {classes} classes (from 0)")
+            }
+
+            Error::Name { what, found, known } => {
+                write!(f, "there is no {what} named {found:?}; there are: {}", known.join(", "))
+            }
+            Error::SettingText { name, expected, found } => {
+                write!(f, "{name} is {found:?}, but should be {expected}")
+            }
+            Error::Diverged { step } => {
+                write!(
+                    f,
+                    "step {step} of the training made numbers that are not finite; a lower learning rate may help"
+                )
             }
         }
     }

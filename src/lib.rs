@@ -13,13 +13,15 @@
 //! The network that is made of them: [`capsnet`].
 //! Tables of samples are arrays or files: [`data`]. With the feature `linfa` K-means and the mixture have linfa's traits.
 //!
-//! Figures of all of it are drawn by [`plot`], those of the notebooks listed in [`gallery`]; errors are in [`error`].
+//! Figures of all of it are drawn by [`plot`], those of the notebooks listed in [`gallery`]; errors are in [`error`]; [`files`] writes files
+//! that are whole or not there.
 
 pub mod capsnet;
 pub mod coin;
 pub mod data;
 pub mod em;
 pub mod error;
+pub mod files;
 pub mod gallery;
 pub mod gmm;
 pub mod kmeans;
@@ -38,6 +40,7 @@ pub use ndarray;
 /// `error::Result` is not among it: a notebook's cells are wrapped in code that means the standard library's.
 pub mod prelude {
     pub use crate::coin::{CoinOptions, Coins, Expectation, Experiments, Mixing};
+    pub use crate::data::idx::{self, ImageSet, Images};
     pub use crate::data::npy::{self, NpyFile};
     pub use crate::data::{self, Rows};
     pub use crate::em::{Fit, Step, Stop, maximise};

@@ -1,3 +1,17 @@
-//! The matrix-capsule network: what its training makes small.
+//! The matrix-capsule network: layers, loss, training and evaluation.
 
+pub mod adam;
+pub mod config;
+pub mod convolution;
+mod evaluation;
+pub mod events;
 pub mod loss;
+mod network;
+pub mod parameters;
+pub mod training;
+
+pub use config::{CapsNetConfig, Clipping, Initialiser, Margin, Recipe, Schedule};
+pub use evaluation::Evaluation;
+pub use network::{CapsNet, Pass};
+pub use parameters::Parameters;
+pub use training::{StepReport, Training};

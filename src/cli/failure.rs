@@ -1,5 +1,7 @@
 //! What stops a command: one clear sentence, and what mends it.
 
+use em_routing::error::Error;
+
 /// A result whose error is for a person to read.
 pub type Outcome<T> = std::result::Result<T, Failure>;
 
@@ -33,9 +35,15 @@ impl std::fmt::Display for Failure {
     }
 }
 
-impl From<em_routing::error::Error> for Failure {
-    fn from(error: em_routing::error::Error) -> Failure {
-        Failure::new(error.to_string())
+impl From<Error> for Failure {
+    fn from(error: Error) -> Failure {
+        let failure = Failure::new(error.to_string());
+        match error {
+            Error::Io { source, .. } if source.kind() == std::io::ErrorKind::StorageFull => {
+                failure.mend("free some space on that disk and start again: what is done is kept")
+            }
+            _ => failure,
+        }
     }
 }
 
@@ -47,14 +55,6 @@ pub trait AtPath<T> {
 
 impl<T> AtPath<T> for std::io::Result<T> {
     fn at(self, path: &std::path::Path) -> Outcome<T> {
-        self.map_err(|error| {
-            let failure = Failure::new(format!("{}: {error}", path.display()));
-            match error.kind() {
-                std::io::ErrorKind::StorageFull => {
-                    failure.mend("free some space on that disk and start again: what is done is kept")
-                }
-                _ => failure,
-            }
-        })
+        self.map_err(|source| Error::Io { path: path.to_path_buf(), source }.into())
     }
 }

@@ -117,20 +117,10 @@ pub fn fingerprint(bytes: &[u8]) -> u64 {
         .fold(0xcbf2_9ce4_8422_2325, |hash, &byte| (hash ^ byte as u64).wrapping_mul(0x0100_0000_01b3))
 }
 
-/// Writes a file beside its place, then moves it there: it is whole or not there at all.
+/// Writes a file, and its folder if there is none: it is whole or not there at all.
 pub fn write_whole(path: &Path, contents: &[u8]) -> Outcome<()> {
     if let Some(folder) = path.parent() {
         std::fs::create_dir_all(folder).at(folder)?;
     }
-    let mut beside = path.as_os_str().to_owned();
-    beside.push(format!(".{}.part", std::process::id()));
-    let beside = PathBuf::from(beside);
-    let write = || -> std::io::Result<()> {
-        use std::io::Write;
-        let mut file = std::fs::File::create(&beside)?;
-        file.write_all(contents)?;
-        file.sync_all()?;
-        std::fs::rename(&beside, path)
-    };
-    write().inspect_err(|_| drop(std::fs::remove_file(&beside))).at(path)
+    Ok(em_routing::files::write(path, contents)?)
 }

@@ -1,6 +1,7 @@
-//! Where the numbers come from: rows in memory or in a file, flowers, draws from known mixtures, votes for wholes.
+//! Where the numbers come from: rows in memory or in a file, flowers, digits, draws from known mixtures, votes for wholes.
 
 mod draws;
+pub mod idx;
 pub mod iris;
 pub mod npy;
 mod rows;

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use crate::data::{RowBuffer, Rows, chunk_count, chunk_range};
 use crate::error::{Error, Result};
+use crate::files;
 
 /// What the numbers of a file are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -216,25 +217,12 @@ fn read_exact_at(file: &File, bytes: &mut [u8], offset: u64) -> std::io::Result<
     }
 }
 
-/// Writes a table as a `.npy` file. The file is there as a whole or not at all: it is written beside its place and moved.
+/// Writes a table as a `.npy` file, which is there as a whole or not at all ([`files`]).
 ///
 /// # Errors
 ///
 /// What writing, or reading the table, brings.
 pub fn write(path: &Path, data: &dyn Rows, precision: Precision) -> Result<()> {
-    let mut name = path.file_name().unwrap_or_default().to_os_string();
-    name.push(format!(".{}.part", std::process::id()));
-    let part = path.with_file_name(name);
-    let written =
-        write_to(&part, data, precision).and_then(|()| std::fs::rename(&part, path).map_err(Error::io(path)));
-    if written.is_err() {
-        // It may not even exist; the error that matters is the first.
-        let _ = std::fs::remove_file(&part);
-    }
-    written
-}
-
-fn write_to(path: &Path, data: &dyn Rows, precision: Precision) -> Result<()> {
     let mut header = format!(
         "{{'descr': '{}', 'fortran_order': False, 'shape': ({}, {}), }}",
         precision.descriptor(),
@@ -245,23 +233,23 @@ fn write_to(path: &Path, data: &dyn Rows, precision: Precision) -> Result<()> {
     let length = (10 + header.len() + 1).next_multiple_of(64) - 10;
     header.push_str(&" ".repeat(length - header.len() - 1));
     header.push('\n');
-    let mut file = std::io::BufWriter::new(File::create(path).map_err(Error::io(path))?);
     let mut bytes = b"\x93NUMPY\x01\x00".to_vec();
     bytes.extend((length as u16).to_le_bytes());
     bytes.extend(header.as_bytes());
-    file.write_all(&bytes).map_err(Error::io(path))?;
-    let mut buffer = RowBuffer::default();
-    for chunk in 0..chunk_count(data) {
-        let values = data.read(chunk_range(data, chunk), &mut buffer)?;
-        bytes.clear();
-        match precision {
-            Precision::F64 => bytes.extend(values.iter().flat_map(|value| value.to_le_bytes())),
-            Precision::F32 => bytes.extend(values.iter().flat_map(|&value| (value as f32).to_le_bytes())),
-        }
+    files::write_with(path, |file| {
         file.write_all(&bytes).map_err(Error::io(path))?;
-    }
-    let file = file.into_inner().map_err(|error| Error::io(path)(error.into_error()))?;
-    file.sync_all().map_err(Error::io(path))
+        let mut buffer = RowBuffer::default();
+        for chunk in 0..chunk_count(data) {
+            let values = data.read(chunk_range(data, chunk), &mut buffer)?;
+            bytes.clear();
+            match precision {
+                Precision::F64 => bytes.extend(values.iter().flat_map(|value| value.to_le_bytes())),
+                Precision::F32 => bytes.extend(values.iter().flat_map(|&value| (value as f32).to_le_bytes())),
+            }
+            file.write_all(&bytes).map_err(Error::io(path))?;
+        }
+        Ok(())
+    })
 }
 
 /// The kind of number, whether it is in Fortran's order, and the shape, from the header's Python dictionary.

@@ -1,12 +1,11 @@
 //! A finished picture: shown by a notebook on its own, saved by a program.
 
-use std::fs;
-use std::io::Write as _;
 use std::path::Path;
 
 use base64::Engine as _;
 
-use crate::error::{Error, Result};
+use crate::error::Result;
+use crate::files;
 
 /// A picture as SVG text, with a name and words for those who cannot see it.
 ///
@@ -49,29 +48,13 @@ impl Figure {
         Figure { name: slug(name), ..self.clone() }
     }
 
-    /// Writes the SVG to a file: first beside it, then over it, so that a reader never finds half a picture.
+    /// Writes the SVG to a file, which is there as a whole or not at all ([`files`]).
     ///
     /// # Errors
     ///
     /// What the file system says, with the path that it is about.
     pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
-        let path = path.as_ref();
-        let Some(file_name) = path.file_name() else {
-            let source =
-                std::io::Error::new(std::io::ErrorKind::InvalidInput, "this is not the name of a file");
-            return Err(Error::Io { path: path.to_path_buf(), source });
-        };
-        let mut beside = std::ffi::OsString::from(".");
-        beside.push(file_name);
-        beside.push(format!(".{}.part", std::process::id()));
-        let beside = path.with_file_name(beside);
-        let written = fs::File::create(&beside)
-            .and_then(|mut file| file.write_all(self.svg.as_bytes()).and_then(|()| file.sync_all()))
-            .and_then(|()| fs::rename(&beside, path));
-        written.map_err(|source| {
-            let _ = fs::remove_file(&beside); // the first error is the one that counts
-            Error::io(path)(source)
-        })
+        files::write(path.as_ref(), self.svg.as_bytes())
     }
 
     /// The figure as HTML: an image that holds its own data, since notebooks that are not trusted drop inline SVG.

@@ -411,7 +411,7 @@ impl RoutingInput {
 }
 
 impl RoutingOptions {
-    fn check(&self) -> Result<()> {
+    pub(crate) fn check(&self) -> Result<()> {
         let not_negative = [
             ("deviation_epsilon", self.deviation_epsilon),
             ("cost_epsilon", self.cost_epsilon),

@@ -1,0 +1,71 @@
+//! Adam, with decoupled weight decay and what keeps a gradient from being too long.
+
+use super::config::{Clipping, Recipe};
+use super::parameters::Parameters;
+
+const FIRST_DECAY: f64 = 0.9;
+const SECOND_DECAY: f64 = 0.999;
+const EPSILON: f64 = 1e-8;
+
+/// The running moments of the gradient.
+///
+/// ```text
+/// m = 0.9 m + 0.1 g,    v = 0.999 v + 0.001 g^2
+/// w = w - rate sqrt(1 - 0.999^t) / (1 - 0.9^t) m / (sqrt(v) + 1e-8)
+/// ```
+///
+/// Kingma and Ba 2015, in the order of operations at the end of their section 2, which TensorFlow has. Decay is Loshchilov and
+/// Hutter's (2019): `w -= rate decay w`, for weights and transforms only.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Adam {
+    /// m, one for each parameter.
+    pub first: Vec<f32>,
+    /// v, one for each parameter.
+    pub second: Vec<f32>,
+    /// t: updates so far.
+    pub updates: usize,
+}
+
+impl Adam {
+    /// For so many parameters.
+    pub fn new(parameters: usize) -> Adam {
+        Adam { first: vec![0.0; parameters], second: vec![0.0; parameters], updates: 0 }
+    }
+
+    /// One step down the gradient, with this learning rate; clipping and decay are the recipe's.
+    pub fn update(&mut self, parameters: &mut Parameters, gradient: &Parameters, rate: f64, recipe: &Recipe) {
+        self.updates += 1;
+        let t = self.updates as i32;
+        let correction = (1.0 - SECOND_DECAY.powi(t)).sqrt() / (1.0 - FIRST_DECAY.powi(t));
+        let step = (rate * correction) as f32;
+        let whole = length(gradient.numbers());
+        for part in parameters.parts().to_vec() {
+            let range = part.range;
+            let scale = match recipe.clipping {
+                Clipping::None => 1.0,
+                Clipping::Parts(most) => shorten(length(&gradient.numbers()[range.clone()]), most),
+                Clipping::Whole(most) => shorten(whole, most),
+            };
+            let decays = part.name.ends_with("weights") || part.name.ends_with("transforms");
+            let keep = if decays { (1.0 - rate * recipe.weight_decay) as f32 } else { 1.0 };
+            let numbers = parameters.numbers_mut()[range.clone()].iter_mut();
+            let moments = self.first[range.clone()].iter_mut().zip(&mut self.second[range.clone()]);
+            for ((w, (m, v)), g) in numbers.zip(moments).zip(&gradient.numbers()[range]) {
+                let g = g * scale;
+                *m = FIRST_DECAY as f32 * *m + (1.0 - FIRST_DECAY) as f32 * g;
+                *v = SECOND_DECAY as f32 * *v + (1.0 - SECOND_DECAY) as f32 * (g * g);
+                *w = *w * keep - step * *m / (v.sqrt() + EPSILON as f32);
+            }
+        }
+    }
+}
+
+/// The Euclidean length.
+pub fn length(numbers: &[f32]) -> f64 {
+    numbers.iter().map(|&x| f64::from(x) * f64::from(x)).sum::<f64>().sqrt()
+}
+
+/// What makes a length no longer than `most`.
+fn shorten(length: f64, most: f64) -> f32 {
+    if length > most { (most / length) as f32 } else { 1.0 }
+}

@@ -1,0 +1,402 @@
+//! What a network and its training are made of: every choice in one place, each with a name by which a file or a command sets it.
+
+use std::fmt;
+use std::str::FromStr;
+
+use crate::error::{Error, Result};
+use crate::routing::{Competition, CostScale, InverseTemperature, RoutingOptions, RoutingStart};
+
+/// The sizes of a network, its routing, how it starts and how it is trained.
+///
+/// ```
+/// use em_routing::capsnet::CapsNetConfig;
+/// let mut config = CapsNetConfig::default();
+/// config.set("iterations", "2")?;
+/// assert_eq!(config.routing.iterations, 2);
+/// assert!(config.set("iterations", "two").is_err());
+/// # Ok::<(), em_routing::error::Error>(())
+/// ```
+#[derive(Debug, Clone, PartialEq)]
+pub struct CapsNetConfig {
+    /// Rows of an image.
+    pub height: usize,
+    /// Columns of an image.
+    pub width: usize,
+    /// Numbers for each pixel: 1 for grey.
+    pub channels: usize,
+    /// A: features of the convolution.
+    pub features: usize,
+    /// B: primary capsules at each position.
+    pub primary: usize,
+    /// C: capsules of the first convolutional capsule layer.
+    pub first: usize,
+    /// D: those of the second.
+    pub second: usize,
+    /// E: class capsules.
+    pub classes: usize,
+    /// The routing between all layers of capsules.
+    pub routing: RoutingOptions,
+    /// What the parameters are drawn from.
+    pub start: Initialiser,
+    /// How it is trained.
+    pub training: Recipe,
+}
+
+/// What the parameters are drawn from. The convolutions' are Xavier's: uniform within sqrt(6 / (inputs + outputs)), the biases 0.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Initialiser {
+    /// What Xavier's bounds are multiplied by in the first convolution: 1 in the blog.
+    pub feature_gain: f64,
+    /// The same in the map from features to poses.
+    pub pose_gain: f64,
+    /// Where the diagonal of each primary capsule's pose starts (its bias): 0 in the blog.
+    pub pose_identity: f64,
+    /// Standard deviation of the transforms' elements, a normal distribution cut off at two of it: 1 in the blog.
+    pub transform_deviation: f64,
+    /// What is added to the diagonal of each transform: 0 in the blog.
+    pub transform_identity: f64,
+    /// The betas are uniform within this times sqrt(6 / (1 + parents)): 1 in the blog.
+    pub beta_spread: f64,
+}
+
+/// How a network is trained.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Recipe {
+    /// Images of a step.
+    pub batch: usize,
+    /// How often each image is seen. The margin and the learning rate may depend on it.
+    pub epochs: usize,
+    /// Adam's learning rate, at its highest.
+    pub learning_rate: f64,
+    /// Its course.
+    pub schedule: Schedule,
+    /// Of the squared size of weights and transforms, decoupled from Adam: `w -= learning rate * weight_decay * w`.
+    pub weight_decay: f64,
+    /// What keeps a gradient from being too long.
+    pub clipping: Clipping,
+    /// The margin of the spread loss.
+    pub margin: Margin,
+    /// Whether the loss is the mean over a batch (the blog: the sum).
+    pub mean_loss: bool,
+    /// The decay of the running average of the parameters that is evaluated and saved; 0: the parameters themselves.
+    pub averaging: f64,
+}
+
+/// The course of the learning rate.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Schedule {
+    /// Always the same: the blog.
+    Constant,
+    /// Up in equal steps within the first 2 % of the training, then down along half a cosine to 0 at its end.
+    Cosine,
+}
+
+/// What keeps a gradient from being too long.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Clipping {
+    /// Nothing.
+    None,
+    /// Each part of the parameters has a gradient no longer than this: the blog, 4.
+    Parts(f64),
+    /// The gradient as a whole is no longer than this.
+    Whole(f64),
+}
+
+/// The margin of the spread loss.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Margin {
+    /// 0.2 in the first epoch, then 0.1 more each epoch, up to 0.9: the blog.
+    Epochs,
+    /// From 0.2 to 0.9 in equal steps over this share of the training.
+    Ramp(f64),
+    /// Always the same.
+    Constant(f64),
+}
+
+impl CapsNetConfig {
+    /// The blog's network and its training, as printed, for grey images of 28 x 28.
+    pub fn blog() -> CapsNetConfig {
+        CapsNetConfig {
+            height: 28,
+            width: 28,
+            channels: 1,
+            features: 32,
+            primary: 32,
+            first: 32,
+            second: 32,
+            classes: 10,
+            routing: RoutingOptions::blog(),
+            start: Initialiser {
+                feature_gain: 1.0,
+                pose_gain: 1.0,
+                pose_identity: 0.0,
+                transform_deviation: 1.0,
+                transform_identity: 0.0,
+                beta_spread: 1.0,
+            },
+            training: Recipe {
+                batch: 24,
+                epochs: 10,
+                learning_rate: 1e-3,
+                schedule: Schedule::Constant,
+                weight_decay: 0.0,
+                clipping: Clipping::Parts(4.0),
+                margin: Margin::Epochs,
+                mean_loss: false,
+                averaging: 0.0,
+            },
+        }
+    }
+
+    /// Every setting by its name, as [`CapsNetConfig::set`] takes it.
+    pub fn settings(&self) -> Vec<(&'static str, String)> {
+        SETTINGS.iter().map(|setting| (setting.name, (setting.get)(self))).collect()
+    }
+
+    /// Changes one setting.
+    ///
+    /// # Errors
+    ///
+    /// No setting has this name, or the value is not of its kind.
+    pub fn set(&mut self, name: &str, value: &str) -> Result<()> {
+        let setting = SETTINGS.iter().find(|setting| setting.name == name).ok_or_else(|| Error::Name {
+            what: "setting",
+            found: name.to_owned(),
+            known: SETTINGS.iter().map(|setting| setting.name.to_owned()).collect(),
+        })?;
+        (setting.set)(self, value.trim()).ok_or_else(|| Error::SettingText {
+            name: setting.name,
+            expected: setting.expected,
+            found: value.trim().to_owned(),
+        })
+    }
+
+    /// Changes what a text names, a `name = value` a line; what follows a `#` is a remark.
+    ///
+    /// # Errors
+    ///
+    /// A line of another form, and as [`CapsNetConfig::set`].
+    pub fn set_lines(&mut self, text: &str) -> Result<()> {
+        for line in text.lines().map(|line| line.split('#').next().unwrap_or_default().trim()) {
+            if line.is_empty() {
+                continue;
+            }
+            let (name, value) = line.split_once('=').ok_or_else(|| Error::SettingText {
+                name: "a line of the settings",
+                expected: "name = value",
+                found: line.to_owned(),
+            })?;
+            self.set(name.trim(), value)?;
+        }
+        Ok(())
+    }
+
+    /// Whether a network can be made and trained so.
+    ///
+    /// # Errors
+    ///
+    /// A size that is 0, an image too small for the layers, or a number out of its range.
+    pub fn check(&self) -> Result<()> {
+        let recipe = &self.training;
+        for (size, what) in [
+            (self.height, "rows of an image"),
+            (self.width, "columns of an image"),
+            (self.channels, "channels"),
+            (self.features, "features"),
+            (self.primary, "primary capsules"),
+            (self.first, "capsules of the first layer"),
+            (self.second, "capsules of the second layer"),
+            (self.classes, "classes"),
+            (recipe.batch, "images of a batch"),
+            (recipe.epochs, "epochs"),
+        ] {
+            if size == 0 {
+                return Err(Error::Empty { what });
+            }
+        }
+        // the convolution halves an image, the first capsule layer (K = 3) halves again, the second takes 2 off
+        if self.height.min(self.width) < 13 {
+            return Err(Error::Setting {
+                name: "the side of an image",
+                expected: "at least 13",
+                value: self.height.min(self.width) as f64,
+            });
+        }
+        let clipping = match recipe.clipping {
+            Clipping::None => 1.0,
+            Clipping::Parts(length) | Clipping::Whole(length) => length,
+        };
+        let margin = match recipe.margin {
+            Margin::Epochs => 1.0,
+            Margin::Ramp(margin) | Margin::Constant(margin) => margin,
+        };
+        let positive: (fn(f64) -> bool, _) = (|value| value > 0.0 && value.is_finite(), "positive");
+        let not_negative: (fn(f64) -> bool, _) = (|value| (0.0..f64::INFINITY).contains(&value), "0 or more");
+        for (name, value, (is_good, expected)) in [
+            ("learning-rate", recipe.learning_rate, positive),
+            ("clipping", clipping, positive),
+            ("margin", margin, positive),
+            ("weight-decay", recipe.weight_decay, not_negative),
+            ("averaging", recipe.averaging, (|value| (0.0..1.0).contains(&value), "from 0 to below 1")),
+            ("feature-gain", self.start.feature_gain, not_negative),
+            ("pose-gain", self.start.pose_gain, not_negative),
+            ("pose-identity", self.start.pose_identity, (f64::is_finite, "finite")),
+            ("transform-deviation", self.start.transform_deviation, not_negative),
+            ("transform-identity", self.start.transform_identity, (f64::is_finite, "finite")),
+            ("beta-spread", self.start.beta_spread, not_negative),
+        ] {
+            if !is_good(value) {
+                return Err(Error::Setting { name, expected, value });
+            }
+        }
+        self.routing.check()
+    }
+}
+
+impl Default for CapsNetConfig {
+    /// What learns best among what was tried (notebook 09): the blog's network, trained otherwise.
+    fn default() -> Self {
+        let blog = CapsNetConfig::blog();
+        CapsNetConfig {
+            routing: RoutingOptions::default(),
+            start: Initialiser { transform_deviation: 0.5, beta_spread: 0.0, ..blog.start },
+            training: Recipe {
+                batch: 32,
+                learning_rate: 3e-3,
+                schedule: Schedule::Cosine,
+                mean_loss: true,
+                margin: Margin::Ramp(0.5),
+                clipping: Clipping::Whole(1.0),
+                averaging: 0.99,
+                ..blog.training
+            },
+            ..blog
+        }
+    }
+}
+
+/// A setting by name.
+struct Setting {
+    name: &'static str,
+    expected: &'static str,
+    get: fn(&CapsNetConfig) -> String,
+    set: fn(&mut CapsNetConfig, &str) -> Option<()>,
+}
+
+macro_rules! setting {
+    ($name:literal, $expected:expr, $($field:ident).+) => {
+        Setting {
+            name: $name,
+            expected: $expected,
+            get: |config| config.$($field).+.to_string(),
+            set: |config, value| value.parse().ok().map(|value| config.$($field).+ = value),
+        }
+    };
+}
+
+const COUNT: &str = "a whole number";
+const NUMBER: &str = "a number";
+const YES: &str = "true or false";
+
+const SETTINGS: &[Setting] = &[
+    setting!("height", COUNT, height),
+    setting!("width", COUNT, width),
+    setting!("channels", COUNT, channels),
+    setting!("features", COUNT, features),
+    setting!("primary", COUNT, primary),
+    setting!("first", COUNT, first),
+    setting!("second", COUNT, second),
+    setting!("classes", COUNT, classes),
+    setting!("iterations", COUNT, routing.iterations),
+    setting!(
+        "inverse-temperature",
+        "linear, saturating:LIMIT or constant:LAMBDA",
+        routing.inverse_temperature
+    ),
+    setting!("routing-start", "uniform or one", routing.start),
+    setting!("competition", "position or all-positions", routing.competition),
+    setting!("normalise-costs", YES, routing.normalise_costs),
+    setting!("cost-scale", "one, per-child or per-child-of-parent:FACTOR", routing.cost_scale),
+    setting!("deviation-epsilon", NUMBER, routing.deviation_epsilon),
+    setting!("cost-epsilon", NUMBER, routing.cost_epsilon),
+    setting!("activation-epsilon", NUMBER, routing.activation_epsilon),
+    setting!("mass-epsilon", NUMBER, routing.mass_epsilon),
+    setting!("variance-floor", NUMBER, routing.variance_floor),
+    setting!("mean-damping", NUMBER, routing.mean_damping),
+    setting!("stop-gradient", YES, routing.stop_gradient_at_responsibilities),
+    setting!("feature-gain", NUMBER, start.feature_gain),
+    setting!("pose-gain", NUMBER, start.pose_gain),
+    setting!("pose-identity", NUMBER, start.pose_identity),
+    setting!("transform-deviation", NUMBER, start.transform_deviation),
+    setting!("transform-identity", NUMBER, start.transform_identity),
+    setting!("beta-spread", NUMBER, start.beta_spread),
+    setting!("batch", COUNT, training.batch),
+    setting!("epochs", COUNT, training.epochs),
+    setting!("learning-rate", NUMBER, training.learning_rate),
+    setting!("schedule", "constant or cosine", training.schedule),
+    setting!("weight-decay", NUMBER, training.weight_decay),
+    setting!("clipping", "none, parts:LENGTH or whole:LENGTH", training.clipping),
+    setting!("margin", "epochs, ramp:SHARE or constant:MARGIN", training.margin),
+    setting!("mean-loss", YES, training.mean_loss),
+    setting!("averaging", NUMBER, training.averaging),
+];
+
+/// How a choice is written: a word, or a word and a number behind a colon.
+macro_rules! words {
+    ($kind:ident: $($word:literal => $plain:ident),*; $($with:literal => $numbered:ident $({ $field:ident })?),*) => {
+        impl fmt::Display for $kind {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                match *self {
+                    $($kind::$plain => f.write_str($word),)*
+                    $(words!(@pattern $kind $numbered number $($field)?) => write!(f, "{}:{number}", $with),)*
+                }
+            }
+        }
+
+        impl FromStr for $kind {
+            type Err = ();
+            fn from_str(text: &str) -> std::result::Result<Self, ()> {
+                $(if text == $word {
+                    return Ok($kind::$plain);
+                })*
+                $(if let Some(number) = text.strip_prefix(concat!($with, ":")) {
+                    let number: f64 = number.parse().map_err(|_| ())?;
+                    return Ok(words!(@value $kind $numbered number $($field)?));
+                })*
+                Err(())
+            }
+        }
+    };
+    (@pattern $kind:ident $variant:ident $number:ident) => { $kind::$variant($number) };
+    (@pattern $kind:ident $variant:ident $number:ident $field:ident) => { $kind::$variant { $field: $number } };
+    (@value $kind:ident $variant:ident $number:ident) => { $kind::$variant($number) };
+    (@value $kind:ident $variant:ident $number:ident $field:ident) => { $kind::$variant { $field: $number } };
+}
+
+words!(Schedule: "constant" => Constant, "cosine" => Cosine;);
+words!(Clipping: "none" => None; "parts" => Parts, "whole" => Whole);
+words!(Margin: "epochs" => Epochs; "ramp" => Ramp, "constant" => Constant);
+words!(InverseTemperature: "linear" => Linear; "saturating" => Saturating { limit }, "constant" => Constant);
+words!(CostScale: "one" => One, "per-child" => PerChild; "per-child-of-parent" => PerChildOfParent { factor });
+words!(Competition: "position" => Position, "all-positions" => AllPositions;);
+
+impl fmt::Display for RoutingStart {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            RoutingStart::Uniform => "uniform",
+            RoutingStart::One => "one",
+            RoutingStart::Parents(_) => "parents",
+        })
+    }
+}
+
+impl FromStr for RoutingStart {
+    type Err = ();
+    fn from_str(text: &str) -> std::result::Result<Self, ()> {
+        match text {
+            "uniform" => Ok(RoutingStart::Uniform),
+            "one" => Ok(RoutingStart::One),
+            _ => Err(()),
+        }
+    }
+}

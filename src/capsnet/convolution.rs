@@ -1,0 +1,163 @@
+//! A convolution, forward and backward, as products of matrices.
+
+use ndarray::{ArrayView2, ArrayViewMut2, linalg::general_mat_mul};
+
+use crate::error::Result;
+use crate::parallel::merge_in_order;
+
+/// A convolution with a bias.
+///
+/// ```text
+/// y[r, c, f] = b[f] + sum_{i, j, k} x[r s + i - p, c s + j - p, k] w[i, j, k, f]
+/// ```
+///
+/// x is images x height x width x channels, w is size x size x channels x features, and x is 0 outside. The padding p is
+/// TensorFlow's `SAME`: there are ceil(height / s) rows of y, and where the padding is odd it has one row less before than after.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Convolution {
+    /// Images of a batch.
+    pub images: usize,
+    /// Rows of x.
+    pub height: usize,
+    /// Columns of x.
+    pub width: usize,
+    /// Channels of x.
+    pub channels: usize,
+    /// Channels of y.
+    pub features: usize,
+    /// Rows and columns of the window.
+    pub size: usize,
+    /// s
+    pub stride: usize,
+    /// 0: one thread for each core.
+    pub threads: usize,
+}
+
+/// The gradient of a loss with respect to what a [`Convolution`] is given.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ConvolutionGradient {
+    /// Of x, where it was asked for.
+    pub d_x: Vec<f32>,
+    /// Of w.
+    pub d_weights: Vec<f32>,
+    /// Of b.
+    pub d_bias: Vec<f32>,
+}
+
+impl Convolution {
+    /// Rows and columns of y.
+    pub fn grid(&self) -> (usize, usize) {
+        (self.height.div_ceil(self.stride), self.width.div_ceil(self.stride))
+    }
+
+    /// y, images x rows x columns x features.
+    pub fn forward(&self, x: &[f32], weights: &[f32], bias: &[f32]) -> Vec<f32> {
+        let (positions, window) = (self.positions(), self.window());
+        let w = ArrayView2::from_shape((window, self.features), weights).expect("weights fit the shape");
+        let y = merge_in_order(
+            self.images,
+            self.threads,
+            || vec![0.0; positions * window],
+            |patches, image| {
+                self.gather(x, image, patches);
+                let mut y = bias.repeat(positions);
+                let patches = ArrayView2::from_shape((positions, window), patches).expect("as made");
+                let mut out = ArrayViewMut2::from_shape((positions, self.features), &mut y).expect("as made");
+                general_mat_mul(1.0, &patches, &w, 1.0, &mut out);
+                Ok(y)
+            },
+            |all: &mut Vec<f32>, more| all.extend(more),
+        );
+        never_fails(y).unwrap_or_default()
+    }
+
+    /// The gradient, from that with respect to y. That of x is left empty unless it is asked for: the first layer needs none.
+    pub fn backward(&self, x: &[f32], weights: &[f32], d_y: &[f32], with_d_x: bool) -> ConvolutionGradient {
+        let (positions, window) = (self.positions(), self.window());
+        let w = ArrayView2::from_shape((window, self.features), weights).expect("weights fit the shape");
+        let gradient = merge_in_order(
+            self.images,
+            self.threads,
+            || vec![0.0; positions * window],
+            |patches, image| {
+                self.gather(x, image, patches);
+                let d_y = &d_y[image * positions * self.features..][..positions * self.features];
+                // y = P w + b  gives  dw = P^T dy,  db = sum_positions dy,  dP = dy w^T
+                let mut d_bias = vec![0.0; self.features];
+                for row in d_y.chunks_exact(self.features) {
+                    d_bias.iter_mut().zip(row).for_each(|(sum, d)| *sum += d);
+                }
+                let d_y = ArrayView2::from_shape((positions, self.features), d_y).expect("as made");
+                let mut d_weights = vec![0.0; window * self.features];
+                let mut d_w =
+                    ArrayViewMut2::from_shape((window, self.features), &mut d_weights).expect("as made");
+                let mut p = ArrayViewMut2::from_shape((positions, window), patches).expect("as made");
+                general_mat_mul(1.0, &p.t(), &d_y, 0.0, &mut d_w);
+                let mut d_x = Vec::new();
+                if with_d_x {
+                    general_mat_mul(1.0, &d_y, &w.t(), 0.0, &mut p);
+                    d_x = self.scatter(patches);
+                }
+                Ok(ConvolutionGradient { d_x, d_weights, d_bias })
+            },
+            |all: &mut ConvolutionGradient, more| {
+                all.d_x.extend(more.d_x);
+                all.d_weights.iter_mut().zip(more.d_weights).for_each(|(all, more)| *all += more);
+                all.d_bias.iter_mut().zip(more.d_bias).for_each(|(all, more)| *all += more);
+            },
+        );
+        never_fails(gradient).unwrap_or_else(|| ConvolutionGradient {
+            d_x: Vec::new(),
+            d_weights: vec![0.0; weights.len()],
+            d_bias: vec![0.0; self.features],
+        })
+    }
+
+    fn positions(&self) -> usize {
+        self.grid().0 * self.grid().1
+    }
+
+    fn window(&self) -> usize {
+        self.size * self.size * self.channels
+    }
+
+    /// For each row of a window that lies in the image: where it begins in the patches, where in the image, and its length.
+    fn runs(&self) -> impl Iterator<Item = (usize, usize, usize)> {
+        let Convolution { height, width, channels, size, stride, .. } = *self;
+        let (rows, columns) = self.grid();
+        let before = |count: usize, length: usize| ((count - 1) * stride + size).saturating_sub(length) / 2;
+        let (above, left) = (before(rows, height), before(columns, width));
+        (0..rows * columns * size).filter_map(move |at| {
+            let (position, i) = (at / size, at % size);
+            let row = (position / columns * stride + i).checked_sub(above).filter(|&row| row < height)?;
+            let first = position % columns * stride;
+            let (from, to) = (first.max(left), (first + size).min(width + left));
+            let patch = at * size * channels + (from - first) * channels;
+            Some((patch, (row * width + from - left) * channels, to.saturating_sub(from) * channels))
+        })
+    }
+
+    /// P: the window of each position as a row.
+    fn gather(&self, x: &[f32], image: usize, patches: &mut [f32]) {
+        let length = self.height * self.width * self.channels;
+        let x = &x[image * length..][..length];
+        patches.fill(0.0);
+        for (patch, pixel, count) in self.runs() {
+            patches[patch..][..count].copy_from_slice(&x[pixel..][..count]);
+        }
+    }
+
+    /// Each pixel gathers from the windows that it is in.
+    fn scatter(&self, d_patches: &[f32]) -> Vec<f32> {
+        let mut d_x = vec![0.0; self.height * self.width * self.channels];
+        for (patch, pixel, count) in self.runs() {
+            let (to, from) = (&mut d_x[pixel..][..count], &d_patches[patch..][..count]);
+            to.iter_mut().zip(from).for_each(|(to, from)| *to += from);
+        }
+        d_x
+    }
+}
+
+fn never_fails<T>(result: Result<Option<T>>) -> Option<T> {
+    result.expect("no chunk returns an error")
+}

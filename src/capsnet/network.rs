@@ -1,0 +1,307 @@
+//! The network: two convolutions, then three layers of capsules that route.
+//!
+//! | layer | out, for 28 x 28 | parameters |
+//! |---|---|---|
+//! | convolution 5 x 5, stride 2, ReLU | 14 x 14 x A | `features.weights`, `features.bias` |
+//! | primary capsules: a linear map of the features at each place, and a sigmoid for the activation | 14 x 14 x B | `poses.*`, `activations.*` |
+//! | capsules 3 x 3, stride 2, routed | 6 x 6 x C | `first.transforms`, `first.beta_v`, `first.beta_a` |
+//! | capsules 3 x 3, routed | 4 x 4 x D | `second.*` |
+//! | class capsules: all places, one transform for each kind of capsule, coordinates added, routed | E | `class.*` |
+//!
+//! All arrays are flat f32 in the order of their shapes: images x rows x columns x capsules x 16.
+
+use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+use super::CapsNetConfig;
+use super::convolution::Convolution;
+use super::parameters::Parameters;
+use crate::error::{Error, Result};
+use crate::routing::kernel::{Kernel, LayerInput, LayerOutput, LayerShape};
+use crate::routing::{ELEMENTS, Reach};
+
+/// Rows and columns of the first convolution's window, and of a capsule layer's neighbourhood.
+const WINDOW: usize = 5;
+const NEIGHBOURHOOD: usize = 3;
+
+/// The layers of capsules that route, as the names of their parameters begin.
+const ROUTED: [&str; 3] = ["first", "second", "class"];
+
+/// A network: what it is made of, and what it has learnt.
+#[derive(Debug, Clone, PartialEq)]
+pub struct CapsNet {
+    config: CapsNetConfig,
+    parameters: Parameters,
+}
+
+/// What each layer made of a batch, from the pixels to the classes.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Pass {
+    /// Images of the batch.
+    pub images: usize,
+    /// Images x height x width x channels.
+    pub pixels: Vec<f32>,
+    /// Images x rows x columns x A, none negative.
+    pub features: Vec<f32>,
+    /// The primary capsules.
+    pub primary: LayerOutput,
+    /// The first layer that routes.
+    pub first: LayerOutput,
+    /// The second.
+    pub second: LayerOutput,
+    /// The classes: images x E capsules.
+    pub class: LayerOutput,
+}
+
+impl CapsNet {
+    /// A network that has learnt nothing yet.
+    ///
+    /// # Errors
+    ///
+    /// As [`CapsNetConfig::check`], and routing that the fused kernel does not have.
+    pub fn new(config: CapsNetConfig, seed: u64) -> Result<CapsNet> {
+        let mut net = CapsNet::zeros(config)?;
+        let rng = &mut ChaCha8Rng::seed_from_u64(seed);
+        let start = net.config.start;
+        for part in net.parameters.parts().to_vec() {
+            let numbers = &mut net.parameters.numbers_mut()[part.range];
+            let (inputs, outputs) = match part.shape[..] {
+                [size, _, channels, features] if part.name.ends_with("weights") => {
+                    (size * size * channels, size * size * features)
+                }
+                _ => (1, numbers.len()),
+            };
+            let xavier = (6.0 / (inputs + outputs) as f64).sqrt();
+            let uniform = |rng: &mut ChaCha8Rng, within: f64| match within > 0.0 {
+                true => rng.gen_range(-within..within) as f32,
+                false => 0.0,
+            };
+            match part.name.rsplit('.').next() {
+                Some("weights") => {
+                    let gain = match part.name.split('.').next() {
+                        Some("features") => start.feature_gain,
+                        Some("poses") => start.pose_gain,
+                        _ => 1.0,
+                    };
+                    numbers.iter_mut().for_each(|w| *w = uniform(rng, gain * xavier));
+                }
+                Some("bias") if part.name.starts_with("poses") => {
+                    for pose in numbers.as_chunks_mut::<ELEMENTS>().0 {
+                        (0..ELEMENTS).step_by(5).for_each(|h| pose[h] = start.pose_identity as f32);
+                    }
+                }
+                Some("beta_v" | "beta_a") => {
+                    numbers.iter_mut().for_each(|beta| *beta = uniform(rng, start.beta_spread * xavier));
+                }
+                Some("transforms") => {
+                    for (at, w) in numbers.iter_mut().enumerate() {
+                        let on_diagonal = (at % ELEMENTS).is_multiple_of(5); // elements 0, 5, 10, 15
+                        let identity = if on_diagonal { start.transform_identity } else { 0.0 };
+                        *w = (start.transform_deviation * truncated_normal(rng) + identity) as f32;
+                    }
+                }
+                _ => {} // biases start at 0
+            }
+        }
+        Ok(net)
+    }
+
+    /// A network whose parameters are all 0, to be filled by hand or from a file.
+    ///
+    /// # Errors
+    ///
+    /// As [`CapsNet::new`].
+    pub fn zeros(config: CapsNetConfig) -> Result<CapsNet> {
+        config.check()?;
+        let CapsNetConfig { channels, features, primary, first, second, classes, .. } = config;
+        let neighbours = NEIGHBOURHOOD * NEIGHBOURHOOD;
+        let mut layout = vec![
+            ("features.weights".to_owned(), vec![WINDOW, WINDOW, channels, features]),
+            ("features.bias".to_owned(), vec![features]),
+            ("poses.weights".to_owned(), vec![1, 1, features, primary * ELEMENTS]),
+            ("poses.bias".to_owned(), vec![primary * ELEMENTS]),
+            ("activations.weights".to_owned(), vec![1, 1, features, primary]),
+            ("activations.bias".to_owned(), vec![primary]),
+        ];
+        let children = [neighbours * primary, neighbours * first, second];
+        for ((layer, children), parents) in ROUTED.into_iter().zip(children).zip([first, second, classes]) {
+            layout.push((format!("{layer}.transforms"), vec![children, parents, 4, 4]));
+            layout.push((format!("{layer}.beta_v"), vec![parents]));
+            layout.push((format!("{layer}.beta_a"), vec![parents]));
+        }
+        let net = CapsNet { parameters: Parameters::zeros(&layout), config };
+        net.kernels(1, 1)?;
+        Ok(net)
+    }
+
+    /// What it is made of.
+    pub fn config(&self) -> &CapsNetConfig {
+        &self.config
+    }
+
+    /// What it has learnt.
+    pub fn parameters(&self) -> &Parameters {
+        &self.parameters
+    }
+
+    /// What it has learnt, to be changed.
+    pub fn parameters_mut(&mut self) -> &mut Parameters {
+        &mut self.parameters
+    }
+
+    /// All layers' outputs for a batch of pixels (images x height x width x channels), on so many threads (0: one for each core).
+    /// The result does not depend on their number.
+    ///
+    /// # Errors
+    ///
+    /// Pixels that are not a whole number of images, and at least one; numbers that are not finite.
+    pub fn forward(&self, pixels: &[f32], threads: usize) -> Result<Pass> {
+        let CapsNetConfig { height, width, channels, .. } = self.config;
+        let image = height * width * channels;
+        if pixels.is_empty() {
+            return Err(Error::Empty { what: "images" });
+        }
+        if !pixels.len().is_multiple_of(image) {
+            let found = vec![pixels.len()];
+            return Err(Error::Shape { name: "pixels", expected: vec![height, width, channels], found });
+        }
+        let images = pixels.len() / image;
+        let [convolution, poses, activations] = self.convolutions(images, threads);
+        let part = |name: &str| self.parameters.part(name).expect("a part of the layout");
+
+        // features = ReLU(conv(pixels))
+        let mut features = convolution.forward(pixels, part("features.weights"), part("features.bias"));
+        features.iter_mut().for_each(|x| *x = x.max(0.0));
+        // pose = W x + b, activation = sigmoid(w x + b)
+        let mut primary = LayerOutput {
+            poses: poses.forward(&features, part("poses.weights"), part("poses.bias")),
+            activations: activations.forward(
+                &features,
+                part("activations.weights"),
+                part("activations.bias"),
+            ),
+        };
+        primary.activations.iter_mut().for_each(|a| *a = 1.0 / (1.0 + (-*a).exp()));
+        let kernels = self.kernels(images, threads)?;
+        let first = kernels[0].forward(&self.layer_input(0, &primary))?;
+        let second = kernels[1].forward(&self.layer_input(1, &first))?;
+        let class = kernels[2].forward(&self.layer_input(2, &second))?;
+        Ok(Pass { images, pixels: pixels.to_vec(), features, primary, first, second, class })
+    }
+
+    /// The gradient of a loss with respect to all parameters, from that with respect to the activations of the classes
+    /// (images x E), of what [`CapsNet::forward`] made.
+    ///
+    /// # Errors
+    ///
+    /// A length that does not fit.
+    pub fn backward(&self, pass: &Pass, d_activations: &[f32], threads: usize) -> Result<Parameters> {
+        let mut gradient = self.parameters.zeros_like();
+        let mut keep = |name: &str, numbers: &[f32]| {
+            gradient.part_mut(name).expect("a part of the layout").copy_from_slice(numbers);
+        };
+        let kernels = self.kernels(pass.images, threads)?;
+        let below = [&pass.primary, &pass.first, &pass.second];
+        let mut above =
+            LayerOutput { poses: vec![0.0; pass.class.poses.len()], activations: d_activations.to_vec() };
+        for layer in (0..ROUTED.len()).rev() {
+            let input = self.layer_input(layer, below[layer]);
+            let d = kernels[layer].backward(&input, &above.poses, &above.activations)?;
+            keep(&format!("{}.transforms", ROUTED[layer]), &d.d_transforms);
+            keep(&format!("{}.beta_v", ROUTED[layer]), &d.d_beta_v);
+            keep(&format!("{}.beta_a", ROUTED[layer]), &d.d_beta_a);
+            above = LayerOutput { poses: d.d_poses, activations: d.d_activations };
+        }
+        // a = sigmoid(x) gives dx = a (1 - a) da
+        for (d, a) in above.activations.iter_mut().zip(&pass.primary.activations) {
+            *d *= a * (1.0 - a);
+        }
+        let [convolution, poses, activations] = self.convolutions(pass.images, threads);
+        let part = |name: &str| self.parameters.part(name).expect("a part of the layout");
+        let to_poses = poses.backward(&pass.features, part("poses.weights"), &above.poses, true);
+        let to_activations =
+            activations.backward(&pass.features, part("activations.weights"), &above.activations, true);
+        // ReLU: what was cut off gains nothing
+        let sums = to_poses.d_x.iter().zip(&to_activations.d_x).map(|(one, other)| one + other);
+        let d_features: Vec<f32> =
+            sums.zip(&pass.features).map(|(d, &x)| if x > 0.0 { d } else { 0.0 }).collect();
+        let to_features = convolution.backward(&pass.pixels, part("features.weights"), &d_features, false);
+        for (layer, d) in [("features", to_features), ("poses", to_poses), ("activations", to_activations)] {
+            keep(&format!("{layer}.weights"), &d.d_weights);
+            keep(&format!("{layer}.bias"), &d.d_bias);
+        }
+        Ok(gradient)
+    }
+
+    /// The convolution, and the two 1 x 1 that make the primary capsules' poses and activations.
+    fn convolutions(&self, images: usize, threads: usize) -> [Convolution; 3] {
+        let CapsNetConfig { height, width, channels, features, primary, .. } = self.config;
+        let convolution =
+            Convolution { images, height, width, channels, features, size: WINDOW, stride: 2, threads };
+        let (height, width) = convolution.grid();
+        let [poses, activations] = [primary * ELEMENTS, primary].map(|outputs| Convolution {
+            images,
+            height,
+            width,
+            channels: features,
+            features: outputs,
+            size: 1,
+            stride: 1,
+            threads,
+        });
+        [convolution, poses, activations]
+    }
+
+    /// The shapes of the three layers that route.
+    pub fn layer_shapes(&self, images: usize) -> [LayerShape; 3] {
+        let CapsNetConfig { height, width, primary, first, second, classes, .. } = self.config;
+        let near = |stride| Reach::Neighbourhood { size: NEIGHBOURHOOD, stride };
+        let below = |length: usize| {
+            [length.div_ceil(2), (length.div_ceil(2) - 3) / 2 + 1, (length.div_ceil(2) - 3) / 2 - 1]
+        };
+        let (rows, columns) = (below(height), below(width));
+        let shape = |at: usize, capsules, parents, reach| LayerShape {
+            images,
+            height: rows[at],
+            width: columns[at],
+            capsules,
+            parents,
+            reach,
+        };
+        [
+            shape(0, primary, first, near(2)),
+            shape(1, first, second, near(1)),
+            shape(2, second, classes, Reach::Everywhere),
+        ]
+    }
+
+    fn kernels(&self, images: usize, threads: usize) -> Result<Vec<Kernel>> {
+        let shapes = self.layer_shapes(images);
+        shapes.into_iter().map(|shape| Kernel::new(shape, &self.config.routing, threads)).collect()
+    }
+
+    fn layer_input<'a>(&'a self, layer: usize, below: &'a LayerOutput) -> LayerInput<'a> {
+        let part = |letter: &str| {
+            let name = format!("{}.{letter}", ROUTED[layer]);
+            self.parameters.part(&name).expect("a part of the layout")
+        };
+        LayerInput {
+            poses: &below.poses,
+            activations: &below.activations,
+            transforms: part("transforms"),
+            beta_v: part("beta_v"),
+            beta_a: part("beta_a"),
+        }
+    }
+}
+
+/// A draw of the standard normal distribution that lies within two of its deviations (Box and Muller 1958).
+fn truncated_normal(rng: &mut impl Rng) -> f64 {
+    loop {
+        let (radius, angle): (f64, f64) = (rng.r#gen(), rng.r#gen());
+        let x = (-2.0 * (1.0 - radius).ln()).sqrt() * (std::f64::consts::TAU * angle).cos();
+        if x.abs() <= 2.0 {
+            return x;
+        }
+    }
+}

@@ -1,0 +1,214 @@
+//! Training: a batch, forward, the loss, backward, update; again.
+
+use rand::SeedableRng;
+use rand::seq::SliceRandom;
+use rand_chacha::ChaCha8Rng;
+
+use super::adam::{Adam, length};
+use super::config::{CapsNetConfig, Margin, Recipe, Schedule};
+use super::loss::{margin_at, spread_loss};
+use super::network::CapsNet;
+use super::parameters::Parameters;
+use crate::data::idx::Images;
+use crate::error::{Error, Result};
+use ndarray::Array2;
+
+/// The share of the training in which [`Schedule::Cosine`] rises.
+const WARM_UP: f64 = 0.02;
+
+/// A network that is being trained: with the network's parameters all that the next step depends on, but for the images.
+///
+/// The images of an epoch come in an order that follows from the seed and the number of the epoch alone, so step and seed say
+/// where the loader stands. What an epoch's last batch would lack is left out.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Training {
+    /// The network, as the last step left it.
+    pub net: CapsNet,
+    /// Adam's moments.
+    pub adam: Adam,
+    /// The running average of the parameters, where the recipe asks for it.
+    pub average: Option<Parameters>,
+    /// Steps so far.
+    pub step: usize,
+    /// Of the parameters' first draw and of the images' order.
+    pub seed: u64,
+    /// 0: one for each core. The result does not depend on it.
+    pub threads: usize,
+    /// The order of the images in the epoch that has this number.
+    order: Option<(usize, Vec<usize>)>,
+}
+
+/// What a step of training saw. Loss and errors are those of the parameters before it.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct StepReport {
+    /// Its number, from 0.
+    pub step: usize,
+    /// The spread loss, a mean over the batch.
+    pub loss: f64,
+    /// Images of the batch.
+    pub images: usize,
+    /// Those of them whose most active class is theirs.
+    pub correct: usize,
+    /// The margin of the loss.
+    pub margin: f64,
+    /// The learning rate.
+    pub learning_rate: f64,
+    /// The length of the gradient before clipping.
+    pub gradient_length: f64,
+}
+
+impl Training {
+    /// Before the first step.
+    ///
+    /// # Errors
+    ///
+    /// As [`CapsNet::new`].
+    pub fn new(config: CapsNetConfig, seed: u64, threads: usize) -> Result<Training> {
+        let net = CapsNet::new(config, seed)?;
+        let average = (net.config().training.averaging > 0.0).then(|| net.parameters().clone());
+        Ok(Training {
+            adam: Adam::new(net.parameters().len()),
+            average,
+            net,
+            step: 0,
+            seed,
+            threads,
+            order: None,
+        })
+    }
+
+    /// Steps of an epoch of so many images.
+    pub fn steps_per_epoch(&self, images: usize) -> usize {
+        images / self.net.config().training.batch
+    }
+
+    /// Steps of the whole training on so many images.
+    pub fn steps(&self, images: usize) -> usize {
+        self.steps_per_epoch(images) * self.net.config().training.epochs
+    }
+
+    /// One step.
+    ///
+    /// # Errors
+    ///
+    /// Images of another size, fewer than a batch, a label that names no class, and numbers that are no longer finite.
+    pub fn step(&mut self, data: &Images) -> Result<StepReport> {
+        let recipe = self.net.config().training;
+        let steps_per_epoch = self.steps_per_epoch(data.len());
+        if steps_per_epoch == 0 {
+            return Err(Error::TooFew {
+                what: "images of a batch",
+                wanted: recipe.batch,
+                samples: data.len(),
+            });
+        }
+        let batch = self.batch(data.len(), steps_per_epoch);
+        let labels: Vec<usize> = batch.iter().map(|&image| usize::from(data.labels[image])).collect();
+        let margin = recipe.margin(self.step, steps_per_epoch);
+        let learning_rate = recipe.learning_rate(self.step, steps_per_epoch);
+
+        let pass = self.net.forward(&self.net.pixels(data, &batch)?, self.threads)?;
+        let (loss, d_activations) = batch_loss(&pass.class.activations, &labels, margin, recipe.mean_loss)?;
+        let gradient = self.net.backward(&pass, &d_activations, self.threads)?;
+        let gradient_length = length(gradient.numbers());
+        if !(loss.is_finite() && gradient_length.is_finite()) {
+            return Err(Error::Diverged { step: self.step });
+        }
+        self.adam.update(self.net.parameters_mut(), &gradient, learning_rate, &recipe);
+
+        if let Some(average) = &mut self.average {
+            // fewer of the first, worse parameters: min(decay, (1 + t) / (10 + t))
+            let t = self.step as f64;
+            let decay = recipe.averaging.min((1.0 + t) / (10.0 + t)) as f32;
+            for (average, now) in average.numbers_mut().iter_mut().zip(self.net.parameters().numbers()) {
+                *average = decay * *average + (1.0 - decay) * now;
+            }
+        }
+        let classes = self.net.config().classes;
+        let chosen = pass.class.activations.chunks_exact(classes).map(most_active);
+        let correct = chosen.zip(&labels).filter(|(chosen, label)| chosen == *label).count();
+        let report = StepReport {
+            step: self.step,
+            loss,
+            images: batch.len(),
+            correct,
+            margin,
+            learning_rate,
+            gradient_length,
+        };
+        self.step += 1;
+        Ok(report)
+    }
+
+    /// The network to be evaluated and kept: that of the averaged parameters, where the recipe averages.
+    pub fn result(&self) -> CapsNet {
+        let mut net = self.net.clone();
+        if let Some(average) = &self.average {
+            net.parameters_mut().numbers_mut().copy_from_slice(average.numbers());
+        }
+        net
+    }
+
+    /// The images of the next step.
+    fn batch(&mut self, images: usize, steps_per_epoch: usize) -> Vec<usize> {
+        let (epoch, at) = (self.step / steps_per_epoch, self.step % steps_per_epoch);
+        let batch = self.net.config().training.batch;
+        if !matches!(&self.order, Some((of, order)) if *of == epoch && order.len() == images) {
+            let mut rng = ChaCha8Rng::seed_from_u64(self.seed);
+            rng.set_stream(epoch as u64 + 1); // stream 0 drew the parameters
+            let mut order: Vec<usize> = (0..images).collect();
+            order.shuffle(&mut rng);
+            self.order = Some((epoch, order));
+        }
+        let (_, order) = self.order.as_ref().expect("just made");
+        order[at * batch..][..batch].to_vec()
+    }
+}
+
+/// The spread loss as a mean over the batch, and its gradient: of the mean, or of the sum.
+fn batch_loss(activations: &[f32], labels: &[usize], margin: f64, mean: bool) -> Result<(f64, Vec<f32>)> {
+    let images = labels.len();
+    let wide = activations.iter().map(|&a| f64::from(a)).collect();
+    let wide = Array2::from_shape_vec((images, activations.len() / images), wide).expect("images x classes");
+    let (loss, d_activations) = spread_loss(&wide, labels, margin)?;
+    let scale = if mean { 1.0 / images as f64 } else { 1.0 };
+    Ok((loss / images as f64, d_activations.iter().map(|d| (d * scale) as f32).collect()))
+}
+
+/// The class that is most active; the first of them where several are.
+pub fn most_active(activations: &[f32]) -> usize {
+    let mut best = 0;
+    for (class, activation) in activations.iter().enumerate() {
+        if activation > &activations[best] {
+            best = class;
+        }
+    }
+    best
+}
+
+impl Recipe {
+    /// The margin of a step.
+    pub fn margin(&self, step: usize, steps_per_epoch: usize) -> f64 {
+        match self.margin {
+            Margin::Epochs => margin_at(step, steps_per_epoch),
+            Margin::Ramp(share) => {
+                let done = step as f64 / (steps_per_epoch * self.epochs) as f64;
+                0.2 + 0.7 * (done / share).min(1.0)
+            }
+            Margin::Constant(margin) => margin,
+        }
+    }
+
+    /// The learning rate of a step.
+    pub fn learning_rate(&self, step: usize, steps_per_epoch: usize) -> f64 {
+        match self.schedule {
+            Schedule::Constant => self.learning_rate,
+            Schedule::Cosine => {
+                let steps = (steps_per_epoch * self.epochs) as f64;
+                let (done, rise) = ((step as f64 + 0.5) / steps, (step as f64 + 1.0) / (WARM_UP * steps));
+                let fall = 0.5 + 0.5 * (std::f64::consts::PI * done.min(1.0)).cos();
+                self.learning_rate * rise.min(1.0) * fall
+            }
+        }
+    }
+}

@@ -1,0 +1,129 @@
+//! Whatever keeps a file from being written, the error names it, the older file stays, and nothing half-written is left.
+
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+
+use em_routing::error::Error;
+use em_routing::files;
+
+/// A folder with an older file in it, which goes when the test ends.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new(name: &str) -> Folder {
+        let folder = std::env::temp_dir().join(format!("em-routing-files-{}-{name}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        std::fs::write(folder.join("file"), "old").unwrap();
+        Folder(folder)
+    }
+
+    fn file(&self) -> PathBuf {
+        self.0.join("file")
+    }
+
+    fn names(&self) -> Vec<std::ffi::OsString> {
+        std::fs::read_dir(&self.0).unwrap().map(|entry| entry.unwrap().file_name()).collect()
+    }
+
+    fn assert_untouched(&self) {
+        assert_eq!(std::fs::read(self.file()).unwrap(), b"old");
+        assert_eq!(self.names(), ["file"]);
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+fn assert_names(outcome: em_routing::error::Result<()>, file: &Path) {
+    match outcome {
+        Err(Error::Io { path, .. }) => assert_eq!(path, file),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_file_is_replaced() {
+    let folder = Folder::new("replaced");
+    files::write(&folder.file(), b"new").unwrap();
+    assert_eq!(std::fs::read(folder.file()).unwrap(), b"new");
+    assert_eq!(folder.names(), ["file"]);
+}
+
+#[test]
+fn threads_do_not_mix_what_they_write() {
+    let folder = Folder::new("threads");
+    let contents: Vec<Vec<u8>> = (0..4).map(|byte| vec![byte; 100_000]).collect();
+    std::thread::scope(|scope| {
+        for contents in &contents {
+            scope.spawn(|| files::write(&folder.file(), contents).unwrap());
+        }
+    });
+    assert!(contents.contains(&std::fs::read(folder.file()).unwrap()));
+    assert_eq!(folder.names(), ["file"]);
+}
+
+#[test]
+fn contents_that_fail_leave_the_older_file() {
+    let folder = Folder::new("contents");
+    let outcome = files::write_with(&folder.file(), |file| {
+        file.write_all(&[1; 100_000]).unwrap();
+        Err(Error::Empty { what: "numbers" })
+    });
+    assert!(matches!(outcome, Err(Error::Empty { what: "numbers" })));
+    folder.assert_untouched();
+}
+
+#[test]
+fn a_place_that_cannot_be_written_to_is_named() {
+    let folder = Folder::new("place");
+    let missing = folder.0.join("missing").join("file");
+    assert_names(files::write(&missing, b"new"), &missing);
+    assert_names(files::write(&folder.0, b"new"), &folder.0); // a folder is there already
+    assert_names(files::write("..".as_ref(), b"new"), "..".as_ref());
+    folder.assert_untouched();
+}
+
+/// Where even root cannot make files.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_folder_that_takes_no_files_is_named() {
+    let file = Path::new("/sys/em-routing");
+    assert_names(files::write(file, b"new"), file);
+}
+
+/// A disk that takes no more, by the shell's limit on the size of a file: the bytes are refused when they are handed on by
+/// the buffer. The test starts itself again under that limit.
+#[cfg(unix)]
+#[test]
+fn bytes_that_do_not_fit_leave_the_older_file() {
+    const LIMITED: &str = "EM_ROUTING_TEST_LIMITED_FOLDER";
+    if let Some(folder) = std::env::var_os(LIMITED) {
+        let file = PathBuf::from(folder).join("file");
+        for size in [100, 1_000_000] {
+            // a little at a time, so that the last of it fails when all is flushed
+            let whole = files::write_with(&file, |file| {
+                (0..size / 100)
+                    .try_for_each(|_| file.write_all(&[1; 100]))
+                    .map_err(|source| Error::Io { path: "the closure".into(), source })
+            });
+            assert_eq!(whole.is_err(), size > 100, "{size} bytes: {whole:?}");
+            assert_eq!(files::write(&file, &vec![1; size]).is_err(), size > 100);
+        }
+        assert_names(files::write(&file, &[1; 5000]), &file); // under the buffer's size: only the flush fails
+        return;
+    }
+    let folder = Folder::new("limited");
+    let again = std::process::Command::new("sh")
+        .args(["-c", "trap '' XFSZ; ulimit -f 1; exec \"$@\"", "sh"]) // a block of 512 bytes, or of 1024
+        .arg(std::env::current_exe().unwrap())
+        .args(["--exact", "bytes_that_do_not_fit_leave_the_older_file", "--nocapture"])
+        .env(LIMITED, &folder.0)
+        .output()
+        .unwrap();
+    assert!(again.status.success(), "{again:?}");
+    assert_eq!(std::fs::read(folder.file()).unwrap(), [1; 100]);
+    assert_eq!(folder.names(), ["file"]);
+}

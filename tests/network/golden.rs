@@ -1,0 +1,134 @@
+//! Whole networks of the independent float64 reference: each layer's output, the loss, and the gradient of every parameter.
+
+use em_routing::capsnet::loss::spread_loss;
+use em_routing::capsnet::{CapsNet, CapsNetConfig, Pass};
+use em_routing::routing::RoutingOptions;
+use ndarray::Array2;
+use safetensors::SafeTensors;
+use serde_json::Value;
+
+/// The reference's names of the parameters, in our order.
+const NAMES: [(&str, &str); 15] = [
+    ("features.weights", "conv1.w"),
+    ("features.bias", "conv1.b"),
+    ("poses.weights", "pose.w"),
+    ("poses.bias", "pose.b"),
+    ("activations.weights", "act.w"),
+    ("activations.bias", "act.b"),
+    ("first.transforms", "cc1.W"),
+    ("first.beta_v", "cc1.beta_v"),
+    ("first.beta_a", "cc1.beta_a"),
+    ("second.transforms", "cc2.W"),
+    ("second.beta_v", "cc2.beta_v"),
+    ("second.beta_a", "cc2.beta_a"),
+    ("class.transforms", "cls.W"),
+    ("class.beta_v", "cls.beta_v"),
+    ("class.beta_a", "cls.beta_a"),
+];
+
+fn read(file: &str) -> Vec<u8> {
+    std::fs::read(std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(file)).unwrap()
+}
+
+fn numbers(file: &SafeTensors, name: &str) -> Vec<f64> {
+    let tensor = file.tensor(name).unwrap_or_else(|error| panic!("{name}: {error}"));
+    match tensor.dtype() {
+        safetensors::Dtype::I64 => {
+            tensor.data().as_chunks::<8>().0.iter().map(|&bytes| i64::from_le_bytes(bytes) as f64).collect()
+        }
+        _ => tensor.data().as_chunks::<8>().0.iter().map(|&bytes| f64::from_le_bytes(bytes)).collect(),
+    }
+}
+
+/// The largest error relative to the tensor's largest number, or to `floor` if that is larger; NaN if any number is.
+fn error(found: &[f32], expected: &[f64], floor: f64) -> f64 {
+    assert_eq!(found.len(), expected.len());
+    let scale = expected.iter().fold(floor, |largest, value| value.abs().max(largest));
+    let errors =
+        found.iter().zip(expected).map(|(&found, expected)| (f64::from(found) - expected).abs() / scale);
+    errors.fold(0.0, |largest: f64, error| if error.is_nan() || error > largest { error } else { largest })
+}
+
+fn loss(pass: &Pass, classes: usize, labels: &[usize], margin: f64) -> (f64, Vec<f32>) {
+    let activations: Vec<f64> = pass.class.activations.iter().map(|&a| f64::from(a)).collect();
+    let activations = Array2::from_shape_vec((labels.len(), classes), activations).unwrap();
+    let (loss, d_activations) = spread_loss(&activations, labels, margin).unwrap();
+    (loss, d_activations.iter().map(|&d| d as f32).collect())
+}
+
+#[test]
+fn small_networks_agree_with_the_reference() {
+    let manifest: Value = serde_json::from_slice(&read("caps_manifest.json")).unwrap();
+    let cases: Vec<&Value> =
+        manifest["cases"].as_array().unwrap().iter().filter(|case| case["kind"] == "capsnet").collect();
+    assert_eq!(cases.len(), 5);
+    for case in cases {
+        let name = case["name"].as_str().unwrap();
+        let bytes = read(case["file"].as_str().unwrap());
+        let file = SafeTensors::deserialize(&bytes).unwrap();
+        let size = |letter: &str| case["dims"][letter].as_u64().unwrap() as usize;
+        let side = case["size"].as_u64().unwrap() as usize;
+        let iterations = case["iters"].as_u64().unwrap() as usize;
+        let config = CapsNetConfig {
+            height: side,
+            width: side,
+            features: size("A"),
+            primary: size("B"),
+            first: size("C"),
+            second: size("D"),
+            classes: size("E"),
+            routing: RoutingOptions { iterations, ..RoutingOptions::blog() },
+            ..CapsNetConfig::blog()
+        };
+        let classes = config.classes;
+        let mut net = CapsNet::zeros(config).unwrap();
+        for (ours, theirs) in NAMES {
+            let theirs = numbers(&file, &format!("in.{theirs}"));
+            let part = net.parameters_mut().part_mut(ours).unwrap();
+            assert_eq!(part.len(), theirs.len(), "{ours}");
+            part.iter_mut().zip(theirs).for_each(|(own, theirs)| *own = theirs as f32);
+        }
+        let pixels: Vec<f32> = numbers(&file, "in.x").into_iter().map(|x| x as f32).collect();
+        let labels: Vec<usize> = numbers(&file, "in.y").into_iter().map(|y| y as usize).collect();
+        let pass = net.forward(&pixels, 1).unwrap();
+        // ten times what a plain float32 run of the same formula is off by, where that is more than float32 in general
+        let fair = |of: &str, general: f64| {
+            let plain = case["f32_rel_err"][of].as_f64().unwrap_or(0.0);
+            general.max(10.0 * plain)
+        };
+        for (what, found) in [
+            ("conv1", &pass.features),
+            ("prim_poses", &pass.primary.poses),
+            ("prim_act", &pass.primary.activations),
+            ("cc1_poses", &pass.first.poses),
+            ("cc1_act", &pass.first.activations),
+            ("cc2_poses", &pass.second.poses),
+            ("cc2_act", &pass.second.activations),
+            ("poses", &pass.class.poses),
+            ("act", &pass.class.activations),
+        ] {
+            let error = error(found, &numbers(&file, &format!("out.{what}")), 0.0);
+            assert!(error <= fair(what, 2e-4), "{name} {what}: off by {error:e}");
+        }
+        for margin in ["0.2", "0.9"] {
+            let (loss, d_activations) = loss(&pass, classes, &labels, margin.parse().unwrap());
+            let expected = numbers(&file, &format!("out.loss_m{margin}"))[0];
+            let off = (loss - expected).abs() / expected.abs().max(1e-3);
+            assert!(off <= fair(&format!("loss_m{margin}"), 2e-4), "{name} loss at {margin}: off by {off:e}");
+            let gradient = net.backward(&pass, &d_activations, 1).unwrap();
+            let all: Vec<(&str, &str, Vec<f64>)> = NAMES
+                .iter()
+                .map(|&(ours, theirs)| (ours, theirs, numbers(&file, &format!("grad.m{margin}.{theirs}"))))
+                .collect();
+            let largest = all.iter().flat_map(|(_, _, d)| d).fold(0.0f64, |most, d| d.abs().max(most));
+            for (ours, theirs, expected) in all {
+                let error = error(gradient.part(ours).unwrap(), &expected, 1e-6 * largest);
+                let fair = fair(&format!("grad.m{margin}.{theirs}"), 2e-4);
+                assert!(
+                    error <= fair,
+                    "{name} gradient of {ours} at {margin}: off by {error:e}, fair is {fair:e}"
+                );
+            }
+        }
+    }
+}
