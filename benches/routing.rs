@@ -9,7 +9,7 @@ use rand_chacha::ChaCha8Rng;
 
 const HELP: &str = "\
 Times the three capsule layers of the network of 28 x 28 images (32, 32, 32 and 10 capsules, 3 x 3 neighbourhoods), forward,
-and forward with its gradient. Prints a table and a JSON line for each row.
+and as a training step does: forward, then backward. Prints a table and a JSON line for each row.
 
 Usage: cargo bench --bench routing -- [OPTIONS]
 
@@ -21,7 +21,8 @@ Options:
   --portable       the path for any processor, too
   --help           this
 
-GFLOP/s are counted from the formulas, a multiply-add as two; the share is of what multiply-adds alone reach in the same run.";
+GFLOP/s are counted from the formulas, a multiply-add as two, with the votes and responsibilities that the backward pass makes
+again; the share is of what multiply-adds alone reach in the same run.";
 
 struct Layer {
     kernel: Kernel,
@@ -69,12 +70,17 @@ impl Layer {
         }
     }
 
-    fn run(&self, gradient: bool) {
+    fn forward(&self) {
         std::hint::black_box(self.kernel.forward(&self.input()).expect("the input is right"));
-        if gradient {
-            let gradient = self.kernel.backward(&self.input(), &self.d_poses, &self.d_activations);
-            std::hint::black_box(gradient.expect("the input is right"));
-        }
+    }
+
+    /// What a training step does: one forward pass, then one backward.
+    fn train(&self) {
+        let input = &self.input();
+        let (output, kept) = self.kernel.forward_keeping(input).expect("the input is right");
+        std::hint::black_box(output);
+        let gradient = self.kernel.backward_kept(input, &kept, &self.d_poses, &self.d_activations);
+        std::hint::black_box(gradient.expect("the input is right"));
     }
 }
 
@@ -98,10 +104,10 @@ fn operations(iterations: usize, gradient: bool) -> f64 {
     let vote = 16.0 * 8.0;
     let (expectation, exponential, maximisation) = (16.0 * 4.0, 20.0, 16.0 * 5.0);
     let forward = vote + maximisation + again * (expectation + exponential + maximisation);
-    // what weights gain, the sums of d_x, what votes gain, poses and transforms
+    // backward: votes and responsibilities made again, what weights gain, the sums of d_x, what votes gain, poses and transforms
+    let again_made = vote + again * (expectation + exponential);
     let undo = 16.0 * 5.0 * (again + 1.0) + maximisation * again + 16.0 * (5.0 * (again + 1.0) + 3.0 * again);
-    // the forward pass itself, and once more before it is undone
-    if gradient { forward + forward + undo + 2.0 * vote } else { forward }
+    if gradient { forward + again_made + undo + 2.0 * vote } else { forward }
 }
 
 /// The shortest of some runs.
@@ -197,10 +203,14 @@ fn main() {
             for batch in one_or("--batch", &[8, 24]) {
                 let layers = network(batch, iterations, threads, path);
                 for gradient in [false, true] {
-                    let pass = if gradient { "forward and gradient" } else { "forward" };
+                    let pass = if gradient { "forward and backward" } else { "forward" };
                     let mut rows: Vec<(&str, f64, f64)> = Vec::new();
                     for (name, layer) in &layers {
-                        rows.push((name, shortest(rounds, || layer.run(gradient)), layer.votes));
+                        rows.push((
+                            name,
+                            shortest(rounds, || if gradient { layer.train() } else { layer.forward() }),
+                            layer.votes,
+                        ));
                     }
                     let sum = |of: fn(&(&str, f64, f64)) -> f64| rows.iter().map(of).sum::<f64>();
                     rows.push(("all three", sum(|row| row.1), sum(|row| row.2)));

@@ -237,6 +237,13 @@ pub enum Error {
         /// What it is.
         found: String,
     },
+    /// A checkpoint that is not what is needed.
+    Checkpoint {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        fault: crate::capsnet::checkpoint::Fault,
+    },
     /// Training that has come to numbers that are not finite.
     Diverged {
         /// The step, from 0.
@@ -334,6 +341,7 @@ impl std::fmt::Display for Error {
             Error::SettingText { name, expected, found } => {
                 write!(f, "{name} is {found:?}, but should be {expected}")
             }
+            Error::Checkpoint { path, fault } => write!(f, "{}: {fault}", path.display()),
             Error::Diverged { step } => {
                 write!(
                     f,

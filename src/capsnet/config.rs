@@ -55,8 +55,12 @@ pub struct Initialiser {
     pub transform_deviation: f64,
     /// What is added to the diagonal of each transform: 0 in the blog.
     pub transform_identity: f64,
-    /// The betas are uniform within this times sqrt(6 / (1 + parents)): 1 in the blog.
+    /// The betas are uniform within this times sqrt(6 / (1 + parents)) of where they start: 1 in the blog.
     pub beta_spread: f64,
+    /// Where beta_v starts: 0 in the blog.
+    pub beta_v: f64,
+    /// Where beta_a starts: 0 in the blog.
+    pub beta_a: f64,
 }
 
 /// How a network is trained.
@@ -133,6 +137,8 @@ impl CapsNetConfig {
                 transform_deviation: 1.0,
                 transform_identity: 0.0,
                 beta_spread: 1.0,
+                beta_v: 0.0,
+                beta_a: 0.0,
             },
             training: Recipe {
                 batch: 24,
@@ -195,7 +201,7 @@ impl CapsNetConfig {
     ///
     /// # Errors
     ///
-    /// A size that is 0, an image too small for the layers, or a number out of its range.
+    /// A size that is 0 or above 2^16, an image too small for the layers, or a number out of its range.
     pub fn check(&self) -> Result<()> {
         let recipe = &self.training;
         for (size, what) in [
@@ -207,11 +213,16 @@ impl CapsNetConfig {
             (self.first, "capsules of the first layer"),
             (self.second, "capsules of the second layer"),
             (self.classes, "classes"),
+            (self.routing.iterations, "iterations"),
             (recipe.batch, "images of a batch"),
             (recipe.epochs, "epochs"),
         ] {
             if size == 0 {
                 return Err(Error::Empty { what });
+            }
+            if size > 1 << 16 {
+                let name = what;
+                return Err(Error::Setting { name, expected: "at most 65536", value: size as f64 });
             }
         }
         // the convolution halves an image, the first capsule layer (K = 3) halves again, the second takes 2 off
@@ -244,6 +255,8 @@ impl CapsNetConfig {
             ("transform-deviation", self.start.transform_deviation, not_negative),
             ("transform-identity", self.start.transform_identity, (f64::is_finite, "finite")),
             ("beta-spread", self.start.beta_spread, not_negative),
+            ("beta-v", self.start.beta_v, (f64::is_finite, "finite")),
+            ("beta-a", self.start.beta_a, (f64::is_finite, "finite")),
         ] {
             if !is_good(value) {
                 return Err(Error::Setting { name, expected, value });
@@ -330,6 +343,8 @@ const SETTINGS: &[Setting] = &[
     setting!("transform-deviation", NUMBER, start.transform_deviation),
     setting!("transform-identity", NUMBER, start.transform_identity),
     setting!("beta-spread", NUMBER, start.beta_spread),
+    setting!("beta-v", NUMBER, start.beta_v),
+    setting!("beta-a", NUMBER, start.beta_a),
     setting!("batch", COUNT, training.batch),
     setting!("epochs", COUNT, training.epochs),
     setting!("learning-rate", NUMBER, training.learning_rate),

@@ -1,6 +1,8 @@
 //! The matrix-capsule network: layers, loss, training and evaluation.
 
 pub mod adam;
+pub mod checkpoint;
+mod checksum;
 pub mod config;
 pub mod convolution;
 mod evaluation;

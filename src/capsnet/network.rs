@@ -17,12 +17,15 @@ use super::CapsNetConfig;
 use super::convolution::Convolution;
 use super::parameters::Parameters;
 use crate::error::{Error, Result};
-use crate::routing::kernel::{Kernel, LayerInput, LayerOutput, LayerShape};
+use crate::routing::kernel::{Kept, Kernel, LayerInput, LayerOutput, LayerShape};
 use crate::routing::{ELEMENTS, Reach};
 
 /// Rows and columns of the first convolution's window, and of a capsule layer's neighbourhood.
 const WINDOW: usize = 5;
 const NEIGHBOURHOOD: usize = 3;
+
+/// Of a network: 2^26, hundreds of times the blog's. Sizes that were mistyped do not fill the memory.
+pub(super) const MOST_PARAMETERS: usize = 1 << 26;
 
 /// The layers of capsules that route, as the names of their parameters begin.
 const ROUTED: [&str; 3] = ["first", "second", "class"];
@@ -35,7 +38,7 @@ pub struct CapsNet {
 }
 
 /// What each layer made of a batch, from the pixels to the classes.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 pub struct Pass {
     /// Images of the batch.
     pub images: usize,
@@ -51,6 +54,8 @@ pub struct Pass {
     pub second: LayerOutput,
     /// The classes: images x E capsules.
     pub class: LayerOutput,
+    /// What the routing found on its way, where it was kept for the gradient.
+    kept: Option<Vec<Kept>>,
 }
 
 impl CapsNet {
@@ -90,8 +95,11 @@ impl CapsNet {
                         (0..ELEMENTS).step_by(5).for_each(|h| pose[h] = start.pose_identity as f32);
                     }
                 }
-                Some("beta_v" | "beta_a") => {
-                    numbers.iter_mut().for_each(|beta| *beta = uniform(rng, start.beta_spread * xavier));
+                Some(letter @ ("beta_v" | "beta_a")) => {
+                    let from = if letter == "beta_v" { start.beta_v } else { start.beta_a } as f32;
+                    numbers
+                        .iter_mut()
+                        .for_each(|beta| *beta = from + uniform(rng, start.beta_spread * xavier));
                 }
                 Some("transforms") => {
                     for (at, w) in numbers.iter_mut().enumerate() {
@@ -112,8 +120,19 @@ impl CapsNet {
     ///
     /// As [`CapsNet::new`].
     pub fn zeros(config: CapsNetConfig) -> Result<CapsNet> {
+        let net = CapsNet { parameters: Parameters::zeros(&CapsNet::layout(&config)?), config };
+        net.kernels(1, 1)?;
+        Ok(net)
+    }
+
+    /// Names and shapes of all that such a network learns, in the order of its vector. Nothing of that size is made.
+    ///
+    /// # Errors
+    ///
+    /// As [`CapsNetConfig::check`], and more than 2^26 parameters.
+    pub fn layout(config: &CapsNetConfig) -> Result<Vec<(String, Vec<usize>)>> {
         config.check()?;
-        let CapsNetConfig { channels, features, primary, first, second, classes, .. } = config;
+        let CapsNetConfig { channels, features, primary, first, second, classes, .. } = *config;
         let neighbours = NEIGHBOURHOOD * NEIGHBOURHOOD;
         let mut layout = vec![
             ("features.weights".to_owned(), vec![WINDOW, WINDOW, channels, features]),
@@ -129,9 +148,16 @@ impl CapsNet {
             layout.push((format!("{layer}.beta_v"), vec![parents]));
             layout.push((format!("{layer}.beta_a"), vec![parents]));
         }
-        let net = CapsNet { parameters: Parameters::zeros(&layout), config };
-        net.kernels(1, 1)?;
-        Ok(net)
+        let size = |(_, shape): &(String, Vec<usize>)| shape.iter().map(|&size| size as f64).product::<f64>();
+        let value = layout.iter().map(size).sum();
+        if value > MOST_PARAMETERS as f64 {
+            return Err(Error::Setting {
+                name: "the number of parameters",
+                expected: "at most 67108864",
+                value,
+            });
+        }
+        Ok(layout)
     }
 
     /// What it is made of.
@@ -156,6 +182,19 @@ impl CapsNet {
     ///
     /// Pixels that are not a whole number of images, and at least one; numbers that are not finite.
     pub fn forward(&self, pixels: &[f32], threads: usize) -> Result<Pass> {
+        self.forward_and(pixels, threads, false)
+    }
+
+    /// The same, keeping what spares [`CapsNet::backward`] the routing: what a training step calls. It takes about 3 MiB an image.
+    ///
+    /// # Errors
+    ///
+    /// As [`CapsNet::forward`].
+    pub fn forward_keeping(&self, pixels: &[f32], threads: usize) -> Result<Pass> {
+        self.forward_and(pixels, threads, true)
+    }
+
+    fn forward_and(&self, pixels: &[f32], threads: usize, keep: bool) -> Result<Pass> {
         let CapsNetConfig { height, width, channels, .. } = self.config;
         let image = height * width * channels;
         if pixels.is_empty() {
@@ -183,10 +222,21 @@ impl CapsNet {
         };
         primary.activations.iter_mut().for_each(|a| *a = 1.0 / (1.0 + (-*a).exp()));
         let kernels = self.kernels(images, threads)?;
-        let first = kernels[0].forward(&self.layer_input(0, &primary))?;
-        let second = kernels[1].forward(&self.layer_input(1, &first))?;
-        let class = kernels[2].forward(&self.layer_input(2, &second))?;
-        Ok(Pass { images, pixels: pixels.to_vec(), features, primary, first, second, class })
+        let mut kept = Vec::new();
+        let mut route = |layer: usize, below: &LayerOutput| {
+            let input = self.layer_input(layer, below);
+            if !keep {
+                return kernels[layer].forward(&input);
+            }
+            let (above, found) = kernels[layer].forward_keeping(&input)?;
+            kept.push(found);
+            Ok(above)
+        };
+        let first = route(0, &primary)?;
+        let second = route(1, &first)?;
+        let class = route(2, &second)?;
+        let kept = keep.then_some(kept);
+        Ok(Pass { images, pixels: pixels.to_vec(), features, primary, first, second, class, kept })
     }
 
     /// The gradient of a loss with respect to all parameters, from that with respect to the activations of the classes
@@ -206,7 +256,12 @@ impl CapsNet {
             LayerOutput { poses: vec![0.0; pass.class.poses.len()], activations: d_activations.to_vec() };
         for layer in (0..ROUTED.len()).rev() {
             let input = self.layer_input(layer, below[layer]);
-            let d = kernels[layer].backward(&input, &above.poses, &above.activations)?;
+            let d = match &pass.kept {
+                Some(kept) => {
+                    kernels[layer].backward_kept(&input, &kept[layer], &above.poses, &above.activations)?
+                }
+                None => kernels[layer].backward(&input, &above.poses, &above.activations)?,
+            };
             keep(&format!("{}.transforms", ROUTED[layer]), &d.d_transforms);
             keep(&format!("{}.beta_v", ROUTED[layer]), &d.d_beta_v);
             keep(&format!("{}.beta_a", ROUTED[layer]), &d.d_beta_a);

@@ -77,6 +77,18 @@ impl Training {
         })
     }
 
+    /// After so many steps, as a file tells.
+    pub(super) fn resumed(
+        net: CapsNet,
+        adam: Adam,
+        average: Option<Parameters>,
+        step: usize,
+        seed: u64,
+        threads: usize,
+    ) -> Training {
+        Training { net, adam, average, step, seed, threads, order: None }
+    }
+
     /// Steps of an epoch of so many images.
     pub fn steps_per_epoch(&self, images: usize) -> usize {
         images / self.net.config().training.batch
@@ -107,7 +119,7 @@ impl Training {
         let margin = recipe.margin(self.step, steps_per_epoch);
         let learning_rate = recipe.learning_rate(self.step, steps_per_epoch);
 
-        let pass = self.net.forward(&self.net.pixels(data, &batch)?, self.threads)?;
+        let pass = self.net.forward_keeping(&self.net.pixels(data, &batch)?, self.threads)?;
         let (loss, d_activations) = batch_loss(&pass.class.activations, &labels, margin, recipe.mean_loss)?;
         let gradient = self.net.backward(&pass, &d_activations, self.threads)?;
         let gradient_length = length(gradient.numbers());

@@ -1,4 +1,4 @@
-//! The commands. Nothing here computes: they set the kernel up, run the notebooks and draw the figures.
+//! The commands. Nothing here computes: they set the kernel up, run the notebooks, draw the figures and train the network.
 
 mod doctor;
 mod failure;
@@ -10,6 +10,7 @@ mod progress;
 mod run;
 mod setup;
 mod shell;
+mod train;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -28,6 +29,7 @@ use places::Places;
         em-routing run                    set the kernel up, execute every notebook, write target/book/\n  \
         em-routing lab                    read and change the notebooks in JupyterLab\n  \
         em-routing figures --out /tmp/f   every figure as SVG, without Python and Jupyter\n  \
+        em-routing train                  train the capsule network on MNIST\n  \
         em-routing doctor                 what is installed, and what is missing\n\n\
         In a clone, type `cargo run --release -- run` for `em-routing run`."
 )]
@@ -75,6 +77,14 @@ enum Command {
         #[arg(long, value_name = "DIR", default_value = "target/figures")]
         out: PathBuf,
     },
+    /// Trains the capsule network on MNIST or a set like it, and goes on after any stop
+    #[command(after_help = "Examples:\n  \
+        em-routing train                                       the default recipe, into target/train/default-seed1\n  \
+        em-routing train --resume                              goes on with it after Ctrl-C or a crash\n  \
+        em-routing train --config blog --epochs 2 --seed 3     the blog's network as printed\n  \
+        em-routing train --set first=8 --set second=8          a smaller network\n  \
+        em-routing train --data ~/fashion --out target/fashion another set of images")]
+    Train(train::Arguments),
     /// Sets the Jupyter kernel up and stops there; `run` and `lab` do this by themselves
     #[command(after_help = "Examples:\n  \
         em-routing setup                  into the project's folder and the user's cache\n  \
@@ -112,6 +122,10 @@ pub fn main() -> ExitCode {
             Places::find().and_then(|places| lab::lab(&places, no_browser, port))
         }
         Command::Figures { out } => draw(&out),
+        Command::Train(arguments) => match train::train(&arguments) {
+            Ok(code) => return code,
+            Err(failure) => Err(failure),
+        },
         Command::Setup { user } => Places::find().and_then(|places| setup::command(&places, user)),
         Command::Doctor => Places::find().and_then(|places| doctor::doctor(&places)),
         Command::Kernel { connection_file, strict, project } => {

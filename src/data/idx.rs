@@ -222,17 +222,26 @@ impl ImageSet {
     /// Those of [`ImageSet::load`].
     pub fn load_classes(folder: impl AsRef<Path>, validation: usize, classes: usize) -> Result<ImageSet> {
         let folder = folder.as_ref();
-        let part = |name: &str| {
-            let images = find(folder, &format!("{name}-images-idx3-ubyte"))?;
-            let labels = find(folder, &format!("{name}-labels-idx1-ubyte"))?;
-            Ok((Images::read(&images, &labels, classes)?, images))
-        };
-        let (mut train, _) = part("train")?;
-        let (test, path) = part("t10k")?;
+        let (train, validation) = ImageSet::load_training(folder, validation, classes)?;
+        let (test, path) = part(folder, "t10k", classes)?;
         let (expected, found) = ((train.height, train.width), (test.height, test.width));
         if expected != found {
             return Err(Error::Idx { path, fault: Fault::Side { expected, found } });
         }
+        Ok(ImageSet { train, validation, test })
+    }
+
+    /// The images to train on and the validation set of [`ImageSet::load_classes`]; the test set is not opened.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`ImageSet::load`].
+    pub fn load_training(
+        folder: impl AsRef<Path>,
+        validation: usize,
+        classes: usize,
+    ) -> Result<(Images, Images)> {
+        let (mut train, _) = part(folder.as_ref(), "train", classes)?;
         if validation >= train.len() {
             return Err(Error::Setting {
                 name: "the number of validation images",
@@ -241,8 +250,15 @@ impl ImageSet {
             });
         }
         let validation = train.split_off(train.len() - validation);
-        Ok(ImageSet { train, validation, test })
+        Ok((train, validation))
     }
+}
+
+/// The images whose files' names begin so, with the path of their pixels.
+fn part(folder: &Path, name: &str, classes: usize) -> Result<(Images, PathBuf)> {
+    let images = find(folder, &format!("{name}-images-idx3-ubyte"))?;
+    let labels = find(folder, &format!("{name}-labels-idx1-ubyte"))?;
+    Ok((Images::read(&images, &labels, classes)?, images))
 }
 
 /// The folder of MNIST in the clone that this library was built in.

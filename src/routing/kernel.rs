@@ -17,7 +17,7 @@
 mod position;
 mod vector;
 
-use self::position::{Limits, ParameterSums, Parameters, Plan, Space, backward, forward};
+use self::position::{Found, Limits, ParameterSums, Parameters, Plan, Space, backward, forward};
 use self::vector::{Lane, Plain, Tile, WIDTH, ZERO, ZEROS};
 use super::{Competition, ELEMENTS, Reach, RoutingOptions, RoutingStart, SIDE};
 use crate::error::{Error, Result};
@@ -66,6 +66,23 @@ pub struct LayerOutput {
     pub poses: Vec<f32>,
     /// Images x rows x columns x parents.
     pub activations: Vec<f32>,
+}
+
+/// What a forward pass has found out at each position, for [`Kernel::backward_kept`].
+#[derive(Debug, Clone)]
+pub struct Kept {
+    /// By image, row and column; then by iteration.
+    positions: Vec<Vec<Found>>,
+}
+
+impl Kept {
+    fn check(&self, positions: usize, plan: &Plan) -> Result<()> {
+        let iterations = plan.inverse_temperatures.len();
+        let first = &self.positions[0];
+        let expected = vec![positions, iterations, plan.blocks];
+        let found = vec![self.positions.len(), first.len(), first[0].blocks()];
+        if found == expected { Ok(()) } else { Err(Error::Shape { name: "what is kept", expected, found }) }
+    }
 }
 
 /// Gradients with respect to each part of a [`LayerInput`], of its shape.
@@ -225,6 +242,26 @@ impl Kernel {
     ///
     /// A length that does not fit the shape, a number that is not finite, or a negative activation.
     pub fn forward(&self, input: &LayerInput) -> Result<LayerOutput> {
+        Ok(self.forward_and(input, |_| ())?.0)
+    }
+
+    /// The same, and what [`Kernel::backward_kept`] needs to spare the gradient the forward pass: 0.7 KiB for each parent and
+    /// iteration.
+    ///
+    /// # Errors
+    ///
+    /// As [`Kernel::forward`].
+    pub fn forward_keeping(&self, input: &LayerInput) -> Result<(LayerOutput, Kept)> {
+        let (output, positions) = self.forward_and(input, Space::keep)?;
+        Ok((output, Kept { positions }))
+    }
+
+    /// Also what `keep` makes of each position, in their order.
+    fn forward_and<K: Send>(
+        &self,
+        input: &LayerInput,
+        keep: impl Fn(&Space) -> K + Sync,
+    ) -> Result<(LayerOutput, Vec<K>)> {
         self.check(input)?;
         let parameters = self.parameters(input);
         let chunks = self.chunks();
@@ -234,25 +271,29 @@ impl Kernel {
             || Space::new(&self.plan, false),
             |space, chunk| {
                 let mut output = LayerOutput { poses: Vec::new(), activations: Vec::new() };
+                let mut kept = Vec::new();
                 for (row, column) in self.positions(&chunks[chunk]) {
                     self.gather(input, chunks[chunk].image, row, column, space);
                     self.route(&parameters, space);
-                    let (poses, activations) = space.parents();
-                    from_tiles(poses, self.plan.parents, &mut output.poses);
-                    from_lanes(activations, self.plan.parents, &mut output.activations);
+                    let (poses, activations): (Vec<_>, Vec<_>) = space.parents().unzip();
+                    from_tiles(&poses, self.plan.parents, &mut output.poses);
+                    from_lanes(&activations, self.plan.parents, &mut output.activations);
+                    kept.push(keep(space));
                 }
-                Ok(output)
+                Ok((output, kept))
             },
-            |all: &mut LayerOutput, more| {
+            |(all, all_kept), (more, more_kept)| {
                 all.poses.extend(more.poses);
                 all.activations.extend(more.activations);
+                all_kept.extend(more_kept);
             },
         )?;
         Ok(output.expect("there is a chunk"))
     }
 
     /// The gradient of a loss through all of it, from that with respect to the parents' poses and activations, which have the
-    /// shapes of a [`LayerOutput`]. The forward pass is computed again, position by position.
+    /// shapes of a [`LayerOutput`]. The forward pass is computed again, position by position: one that has been kept spares
+    /// it, with the same bits.
     ///
     /// # Errors
     ///
@@ -263,11 +304,39 @@ impl Kernel {
         d_poses: &[f32],
         d_activations: &[f32],
     ) -> Result<LayerGradient> {
+        self.backward_from(input, None, d_poses, d_activations)
+    }
+
+    /// [`Kernel::backward`] of the forward pass that has `kept` this, of the same input: what a training step calls.
+    ///
+    /// # Errors
+    ///
+    /// As [`Kernel::backward`], and what was kept by a kernel of another shape.
+    pub fn backward_kept(
+        &self,
+        input: &LayerInput,
+        kept: &Kept,
+        d_poses: &[f32],
+        d_activations: &[f32],
+    ) -> Result<LayerGradient> {
+        self.backward_from(input, Some(kept), d_poses, d_activations)
+    }
+
+    fn backward_from(
+        &self,
+        input: &LayerInput,
+        kept: Option<&Kept>,
+        d_poses: &[f32],
+        d_activations: &[f32],
+    ) -> Result<LayerGradient> {
         self.check(input)?;
         let LayerShape { images, height, width, capsules, parents, .. } = self.shape;
         let (rows, columns) = self.grid;
         check_length("d_poses", &[images, rows, columns, parents, ELEMENTS], d_poses)?;
         check_length("d_activations", &[images, rows, columns, parents], d_activations)?;
+        if let Some(kept) = kept {
+            kept.check(images * rows * columns, &self.plan)?;
+        }
         let parameters = self.parameters(input);
         let chunks = self.chunks();
         let row_length = width * capsules;
@@ -294,7 +363,12 @@ impl Kernel {
                 let mut below = (vec![0.0; capsules_below * ELEMENTS], vec![0.0; capsules_below]);
                 for (row, column) in self.positions(chunk) {
                     self.gather(input, chunk.image, row, column, space);
-                    let parent = ((chunk.image * rows + row) * columns + column) * parents;
+                    let position = (chunk.image * rows + row) * columns + column;
+                    match kept {
+                        Some(kept) => space.restore(&kept.positions[position]),
+                        None => self.route(&parameters, space),
+                    }
+                    let parent = position * parents;
                     let d_parents = &d_poses[parent * ELEMENTS..][..parents * ELEMENTS];
                     to_tiles(d_parents, parents, &mut space.d_parent_poses);
                     to_lanes(&d_activations[parent..][..parents], &mut space.d_parent_activations);
@@ -374,7 +448,6 @@ impl Kernel {
     }
 
     fn undo(&self, parameters: &Parameters, space: &mut Space, sums: &mut ParameterSums) {
-        self.route(parameters, space);
         match self.path.0 {
             #[cfg(target_arch = "x86_64")]
             // SAFETY: this value exists only where the processor has AVX2 and FMA.
@@ -398,14 +471,15 @@ impl Kernel {
 
     fn check(&self, input: &LayerInput) -> Result<()> {
         let LayerShape { images, height, width, capsules, parents, .. } = self.shape;
-        let any: Numbers = (f32::is_finite, "finite");
-        let activation: Numbers = (|a| (0.0..f32::INFINITY).contains(&a), "finite and not negative");
-        check_numbers("poses", &[images, height, width, capsules, ELEMENTS], input.poses, any)?;
-        check_numbers("activations", &[images, height, width, capsules], input.activations, activation)?;
+        let poses = [images, height, width, capsules, ELEMENTS];
+        check_numbers("poses", &poses, input.poses, "finite", f32::is_finite)?;
+        check_numbers("activations", &poses[..4], input.activations, "finite and not negative", |a| {
+            (a >= 0.0) & (a < f32::INFINITY)
+        })?;
         let transforms = [self.plan.transforms, parents, SIDE, SIDE];
-        check_numbers("transforms", &transforms, input.transforms, any)?;
-        check_numbers("beta_v", &[parents], input.beta_v, any)?;
-        check_numbers("beta_a", &[parents], input.beta_a, any)
+        check_numbers("transforms", &transforms, input.transforms, "finite", f32::is_finite)?;
+        check_numbers("beta_v", &[parents], input.beta_v, "finite", f32::is_finite)?;
+        check_numbers("beta_a", &[parents], input.beta_a, "finite", f32::is_finite)
     }
 }
 
@@ -428,16 +502,18 @@ fn check_length(name: &'static str, shape: &[usize], numbers: &[f32]) -> Result<
     Err(Error::Shape { name, expected: shape.to_vec(), found: vec![numbers.len()] })
 }
 
-/// Which numbers are right, and in words.
-type Numbers = (fn(f32) -> bool, &'static str);
-
 fn check_numbers(
     name: &'static str,
     shape: &[usize],
     numbers: &[f32],
-    (is_good, expected): Numbers,
+    expected: &'static str,
+    is_good: impl Fn(f32) -> bool,
 ) -> Result<()> {
     check_length(name, shape, numbers)?;
+    // all of them without a branch, several at a time; then the place, if there is one
+    if numbers.iter().fold(true, |good, &value| good & is_good(value)) {
+        return Ok(());
+    }
     let Some(mut index) = numbers.iter().position(|&value| !is_good(value)) else { return Ok(()) };
     let value = f64::from(numbers[index]);
     let mut place = vec![0; shape.len()];

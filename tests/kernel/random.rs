@@ -184,6 +184,29 @@ fn threads_do_not_change_a_bit() {
     }
 }
 
+#[test]
+fn what_is_kept_does_not_change_a_bit() {
+    let reach = Reach::Neighbourhood { size: 3, stride: 1 };
+    let shape = LayerShape { images: 3, height: 5, width: 4, capsules: 3, parents: 10, reach };
+    for (name, options) in all_options() {
+        let case = random(shape, &options, 3);
+        for path in Path::all() {
+            let kernel = Kernel::new(shape, &options, 2).unwrap().with_path(path);
+            let (output, gradient) = case.kernel(path, 1);
+            let (own_output, kept) = kernel.forward_keeping(&case.input()).unwrap();
+            let own = kernel.backward_kept(&case.input(), &kept, &case.d_poses, &case.d_activations).unwrap();
+            assert!(own_output == output && own == gradient, "{name}, {path}");
+        }
+    }
+    let case = random(shape, &RoutingOptions::blog(), 3);
+    let kernel = Kernel::new(shape, &case.options, 1).unwrap();
+    let kept = kernel.forward_keeping(&case.input()).unwrap().1;
+    let options = RoutingOptions { iterations: 2, ..case.options.clone() };
+    let shorter = Kernel::new(shape, &options, 1).unwrap();
+    let error = shorter.backward_kept(&case.input(), &kept, &case.d_poses, &case.d_activations).unwrap_err();
+    assert!(matches!(error, Error::Shape { name: "what is kept", .. }), "{error}");
+}
+
 /// Sizes from nothing to the largest that is promised.
 fn hostile(rng: &mut ChaCha8Rng) -> f32 {
     let sizes = [0.0, 1e-38, 1e-30, 1e-9, 1e-4, 1.0, 1.000_000_1, 1e4, 1e7, 1e8];

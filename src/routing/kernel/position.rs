@@ -110,37 +110,64 @@ impl ParameterSums {
     }
 }
 
-/// What one iteration leaves, by block: the letters of the routing's table.
-struct Step {
-    /// R, groups x blocks; that of the first iteration is the same for all and not written.
-    responsibilities: Vec<Weights>,
-    masses: Vec<Lane>,
-    means: Vec<Tile>,
+/// What one iteration finds out about a block of parents: the letters of the routing's table.
+#[derive(Debug, Clone, Copy)]
+#[repr(C)]
+struct Parents {
+    masses: Lane,
+    means: Tile,
     /// sum_i q_i (V_i - mu): 0 but for damping, the mass epsilon and the rounding of mu, which the gradient has to know where a
     /// parent has collapsed on one child.
-    rests: Vec<Tile>,
+    rests: Tile,
     /// Without the floor.
-    own_variances: Vec<Tile>,
+    own_variances: Tile,
     /// sigma
-    deviations: Vec<Tile>,
+    deviations: Tile,
     /// 1 / (2 sigma^2), 0 where masked.
-    precisions: Vec<Tile>,
+    precisions: Tile,
     /// sum_h log(sigma_h + epsilon)
-    log_deviations: Vec<Lane>,
-    costs: Vec<Lane>,
-    logits: Vec<Lane>,
-    activations: Vec<Lane>,
+    log_deviations: Lane,
+    costs: Lane,
+    logits: Lane,
+    activations: Lane,
     /// log a_j - sum_h log(sigma_jh + epsilon): what a child without a vote would add to; minus infinity where masked.
-    log_scales: Vec<Lane>,
+    log_scales: Lane,
+}
+
+/// What one iteration finds out. These of a position are all that its gradient has to know but the input.
+#[derive(Debug, Clone)]
+pub(super) struct Found {
+    /// By block.
+    parents: Vec<Parents>,
     cost_mean: f32,
     cost_deviation: f32,
+}
 
+impl Found {
+    pub fn blocks(&self) -> usize {
+        self.parents.len()
+    }
+}
+
+/// Of the gradient, for a block of parents: half of what a squared offset gains, then what an offset gains, and the rest of what
+/// a weight gains.
+#[derive(Clone, Copy)]
+#[repr(C)]
+struct Slopes {
+    halves: Tile,
+    slopes: Tile,
+    constants: Lane,
+}
+
+/// One iteration.
+struct Step {
+    found: Found,
+    /// R, groups x blocks; that of the first iteration is the same for all and not written.
+    responsibilities: Vec<Weights>,
     /// Of the gradient. d_x of the E-step **after** this step, groups x blocks.
     d_joint: Vec<Weights>,
-    /// Half of what a squared offset gains, then what an offset gains, and the rest of what a weight gains.
-    half_slopes: Vec<Tile>,
-    slopes: Vec<Tile>,
-    constants: Vec<Lane>,
+    /// By block.
+    slopes: Vec<Slopes>,
 }
 
 /// Scratch of one thread.
@@ -155,8 +182,9 @@ pub(super) struct Space {
     sums: Sums,
     /// Of a group, by block.
     group: Vec<Weights>,
-    joint: Vec<Weights>,
-    d_votes: Vec<Votes>,
+    d_votes: Votes,
+    /// Of a group, to be summed over the lanes.
+    d_pose_lanes: Votes,
 
     pub d_parent_poses: Vec<Tile>,
     pub d_parent_activations: Vec<Lane>,
@@ -190,25 +218,25 @@ impl Space {
         let lanes = || vec![ZERO; blocks];
         let tiles = || vec![ZEROS; blocks];
         let weights = |yes: bool| vec![[ZERO; GROUP]; if yes { groups * blocks } else { 0 }];
+        let parents = Parents {
+            masses: ZERO,
+            means: ZEROS,
+            rests: ZEROS,
+            own_variances: ZEROS,
+            deviations: ZEROS,
+            precisions: ZEROS,
+            log_deviations: ZERO,
+            costs: ZERO,
+            logits: ZERO,
+            activations: ZERO,
+            log_scales: ZERO,
+        };
+        let slopes = Slopes { halves: ZEROS, slopes: ZEROS, constants: ZERO };
         let steps = (0..iterations).map(|iteration| Step {
+            found: Found { parents: vec![parents; blocks], cost_mean: 0.0, cost_deviation: 0.0 },
             responsibilities: weights(iteration > 0),
-            masses: lanes(),
-            means: tiles(),
-            rests: tiles(),
-            own_variances: tiles(),
-            deviations: tiles(),
-            precisions: tiles(),
-            log_deviations: lanes(),
-            costs: lanes(),
-            logits: lanes(),
-            activations: lanes(),
-            log_scales: lanes(),
-            cost_mean: 0.0,
-            cost_deviation: 0.0,
             d_joint: weights(with_gradient && iteration + 1 < iterations),
-            half_slopes: tiles(),
-            slopes: tiles(),
-            constants: lanes(),
+            slopes: vec![slopes; if with_gradient { blocks } else { 0 }],
         });
         Space {
             poses: vec![[0.0; ELEMENTS]; groups * GROUP],
@@ -218,8 +246,8 @@ impl Space {
             origins: tiles(),
             sums: Sums { weights: lanes(), offsets: tiles(), squares: tiles() },
             group: vec![[ZERO; GROUP]; blocks],
-            joint: vec![[ZERO; GROUP]; blocks],
-            d_votes: vec![[ZEROS; GROUP]; if with_gradient { blocks } else { 0 }],
+            d_votes: [ZEROS; GROUP],
+            d_pose_lanes: [ZEROS; GROUP],
             d_parent_poses: tiles(),
             d_parent_activations: lanes(),
             d_log_deviations: lanes(),
@@ -231,10 +259,20 @@ impl Space {
         }
     }
 
-    /// The parents' poses and activations, by block.
-    pub fn parents(&self) -> (&[Tile], &[Lane]) {
+    /// The parents' poses and activations, block after block.
+    pub fn parents(&self) -> impl Iterator<Item = (Tile, Lane)> {
         let last = self.steps.last().expect("at least one iteration");
-        (&last.means, &last.activations)
+        last.found.parents.iter().map(|parents| (parents.means, parents.activations))
+    }
+
+    /// What the gradient of this position has to know.
+    pub fn keep(&self) -> Vec<Found> {
+        self.steps.iter().map(|step| step.found.clone()).collect()
+    }
+
+    /// Puts back what was kept, for [`backward`].
+    pub fn restore(&mut self, kept: &[Found]) {
+        self.steps.iter_mut().zip(kept).for_each(|(step, kept)| step.found.clone_from(kept));
     }
 }
 
@@ -262,18 +300,97 @@ fn vote<V: Vector>(pose: &[f32; ELEMENTS], transform: &Tile, vote: &mut Tile) {
     }
 }
 
+/// The votes of a group of children.
+#[inline(always)]
+fn make_votes<V: Vector>(
+    plan: &Plan,
+    parameters: &Parameters,
+    poses: &[[f32; ELEMENTS]],
+    at: usize,
+    votes: &mut [Votes],
+) {
+    let blocks = plan.blocks;
+    for g in 0..GROUP.min(plan.children - at * GROUP) {
+        let child = at * GROUP + g;
+        let transforms = transforms_of(plan, &parameters.transforms, child);
+        let next = transforms_of(plan, &parameters.transforms, child + GROUP);
+        for block in 0..blocks {
+            V::fetch(&next[block]);
+            vote::<V>(&poses[child], &transforms[block], &mut votes[block][g]);
+        }
+        if let Some((height, width)) = plan.coordinates {
+            let place = child / plan.transforms;
+            let row = V::splat(((place / width) as f32 + 0.5) / height as f32);
+            let column = V::splat(((place % width) as f32 + 0.5) / width as f32);
+            for votes in votes.iter_mut() {
+                (V::load(&votes[g][0]) + row).store(&mut votes[g][0]);
+                (V::load(&votes[g][1]) + column).store(&mut votes[g][1]);
+            }
+        }
+    }
+}
+
+/// Those of a child, by block.
+#[inline(always)]
+fn transforms_of<'a>(plan: &Plan, transforms: &'a [Tile], child: usize) -> &'a [Tile] {
+    &transforms[child % plan.transforms * plan.blocks..][..plan.blocks]
+}
+
 /// sum_h (V_h - mean_h)^2 precision_h for a group and a block.
 #[inline(always)]
-fn distances<V: Vector>(votes: &Votes, means: &Tile, precisions: &Tile) -> [V; GROUP] {
+fn distances<V: Vector>(votes: &Votes, parents: &Parents) -> [V; GROUP] {
     let mut sums = [V::splat(0.0); GROUP];
     for h in 0..ELEMENTS {
-        let (mean, precision) = (V::load(&means[h]), V::load(&precisions[h]));
+        let (mean, precision) = (V::load(&parents.means[h]), V::load(&parents.precisions[h]));
         for g in 0..GROUP {
             let offset = V::load(&votes[g][h]) - mean;
             sums[g] = (offset * precision).multiply_add(offset, sums[g]);
         }
     }
     sums
+}
+
+/// The E-step of a group: R from the parents that were found before.
+#[inline(always)]
+fn expectation<V: Vector>(votes: &[Votes], before: &[Parents], responsibilities: &mut [Weights]) {
+    let blocks = votes.len();
+    let mut largest = [V::splat(f32::NEG_INFINITY); GROUP];
+    for block in 0..blocks {
+        let scale = V::load(&before[block].log_scales);
+        let distances = distances::<V>(&votes[block], &before[block]);
+        for g in 0..GROUP {
+            let x = scale - distances[g];
+            largest[g] = largest[g].larger(x);
+            x.store(&mut responsibilities[block][g]);
+        }
+    }
+    for g in 0..GROUP {
+        largest[g] = V::splat(largest[g].largest());
+    }
+    let mut total = [V::splat(0.0); GROUP];
+    for joint in responsibilities.iter_mut() {
+        for g in 0..GROUP {
+            let x = exp(V::load(&joint[g]) - largest[g]);
+            total[g] = total[g] + x;
+            x.store(&mut joint[g]);
+        }
+    }
+    for g in 0..GROUP {
+        total[g] = V::splat(1.0 / total[g].sum());
+    }
+    for responsibilities in responsibilities {
+        for g in 0..GROUP {
+            (V::load(&responsibilities[g]) * total[g]).store(&mut responsibilities[g]);
+        }
+    }
+}
+
+/// Asks for the votes of the group after this one: a position's do not fit into the nearer caches.
+#[inline(always)]
+fn fetch_next<V: Vector>(votes: &[Votes], at: usize, blocks: usize, block: usize) {
+    if let Some(next) = votes.get((at + 1) * blocks + block) {
+        next.iter().for_each(V::fetch);
+    }
 }
 
 /// Adds a group's weights to the sums of a block.
@@ -313,27 +430,12 @@ fn accumulate<V: Vector>(votes: &Votes, weights: &Weights, origin: &Tile, sums: 
 #[inline(always)]
 pub(super) fn forward<V: Vector>(plan: &Plan, parameters: &Parameters, space: &mut Space) {
     let blocks = plan.blocks;
-    let Space { poses, activations, votes, steps, origins, sums, group, joint, .. } = space;
+    let Space { poses, activations, votes, steps, origins, sums, group, .. } = space;
 
     // votes, and the sums of the first M-step about the first child's votes
     sums.clear();
     for (at, votes) in votes.chunks_exact_mut(blocks).enumerate() {
-        for g in 0..GROUP.min(plan.children - at * GROUP) {
-            let child = at * GROUP + g;
-            let transforms = &parameters.transforms[child % plan.transforms * blocks..][..blocks];
-            for (votes, transform) in votes.iter_mut().zip(transforms) {
-                vote::<V>(&poses[child], transform, &mut votes[g]);
-            }
-            if let Some((height, width)) = plan.coordinates {
-                let place = child / plan.transforms;
-                let row = V::splat(((place / width) as f32 + 0.5) / height as f32);
-                let column = V::splat(((place % width) as f32 + 0.5) / width as f32);
-                for votes in votes.iter_mut() {
-                    (V::load(&votes[g][0]) + row).store(&mut votes[g][0]);
-                    (V::load(&votes[g][1]) + column).store(&mut votes[g][1]);
-                }
-            }
-        }
+        make_votes::<V>(plan, parameters, poses, at, votes);
         if at == 0 {
             for (origin, votes) in origins.iter_mut().zip(votes.iter()) {
                 *origin = votes[0];
@@ -351,47 +453,25 @@ pub(super) fn forward<V: Vector>(plan: &Plan, parameters: &Parameters, space: &m
 
     for iteration in 1..steps.len() {
         let (before, after) = steps.split_at_mut(iteration);
-        let (before, responsibilities) = (&before[iteration - 1], &mut after[0].responsibilities);
+        let (before, step) = (&before[iteration - 1].found.parents, &mut after[0]);
         sums.clear();
-        let groups = votes.chunks_exact(blocks).zip(responsibilities.chunks_exact_mut(blocks));
-        for ((votes, responsibilities), activations) in groups.zip(activations.chunks_exact(GROUP)) {
-            // the E-step of this group
-            let mut largest = [V::splat(f32::NEG_INFINITY); GROUP];
+        for at in 0..votes.len() / blocks {
+            let own = &votes[at * blocks..][..blocks];
+            let responsibilities = &mut step.responsibilities[at * blocks..][..blocks];
+            expectation::<V>(own, before, responsibilities);
+            let activations = &activations[at * GROUP..][..GROUP];
             for block in 0..blocks {
-                let scale = V::load(&before.log_scales[block]);
-                let distances =
-                    distances::<V>(&votes[block], &before.means[block], &before.precisions[block]);
+                fetch_next::<V>(votes, at, blocks, block);
                 for g in 0..GROUP {
-                    let x = scale - distances[g];
-                    largest[g] = largest[g].larger(x);
-                    x.store(&mut joint[block][g]);
-                }
-            }
-            for g in 0..GROUP {
-                largest[g] = V::splat(largest[g].largest());
-            }
-            let mut total = [V::splat(0.0); GROUP];
-            for joint in joint.iter_mut() {
-                for g in 0..GROUP {
-                    let x = exp(V::load(&joint[g]) - largest[g]);
-                    total[g] = total[g] + x;
-                    x.store(&mut joint[g]);
-                }
-            }
-            for g in 0..GROUP {
-                total[g] = V::splat(1.0 / total[g].sum());
-            }
-            // its part of the M-step
-            for block in 0..blocks {
-                for g in 0..GROUP {
-                    let responsibility = V::load(&joint[block][g]) * total[g];
-                    responsibility.store(&mut responsibilities[block][g]);
+                    let responsibility = V::load(&responsibilities[block][g]);
                     (responsibility * V::splat(activations[g])).store(&mut group[block][g]);
                 }
-                accumulate::<V>(&votes[block], &group[block], &before.means[block], sums, block);
+                accumulate::<V>(&own[block], &group[block], &before[block].means, sums, block);
             }
         }
-        origins.copy_from_slice(&before.means);
+        for (origin, before) in origins.iter_mut().zip(before) {
+            *origin = before.means;
+        }
         finish::<V>(plan, parameters, iteration, votes, activations, steps, origins, sums);
     }
 }
@@ -400,8 +480,8 @@ pub(super) fn forward<V: Vector>(plan: &Plan, parameters: &Parameters, space: &m
 #[inline(always)]
 fn moments<V: Vector>(
     plan: &Plan,
-    before: Option<&Step>,
-    step: &mut Step,
+    before: Option<&Found>,
+    found: &mut Found,
     origins: &[Tile],
     sums: &Sums,
 ) -> bool {
@@ -410,7 +490,7 @@ fn moments<V: Vector>(
     for block in 0..plan.blocks {
         let mask = V::load(&plan.mask[block]);
         let mass = zero.if_less(mask, V::load(&sums.weights[block]), zero);
-        mass.store(&mut step.masses[block]);
+        mass.store(&mut found.parents[block].masses);
         let divisor = mass + V::splat(plan.mass_epsilon);
         let share = mass / divisor;
         for h in 0..ELEMENTS {
@@ -419,19 +499,19 @@ fn moments<V: Vector>(
             // mu = sum q V / S = origin + sum q (V - origin) / S
             let undamped = zero.if_less(mask, origin.multiply_add(share, first / divisor), zero);
             let mean_before = match before {
-                Some(before) => V::load(&before.means[block][h]),
+                Some(before) => V::load(&before.parents[block].means[h]),
                 None => zero,
             };
             let damping = V::splat(plan.mean_damping);
             let mean = undamped * (one - damping) + mean_before * damping;
-            mean.store(&mut step.means[block][h]);
+            mean.store(&mut found.parents[block].means[h]);
             // sum q (V - mu)^2 = sum q (V - origin)^2 - 2 e sum q (V - origin) + e^2 S,  e = mu - origin
             let e = zero.if_less(mask, mean - origin, zero);
             let rest = first - e * mass;
-            zero.if_less(mask, rest, zero).store(&mut step.rests[block][h]);
+            zero.if_less(mask, rest, zero).store(&mut found.parents[block].rests[h]);
             let squares = V::load(&sums.squares[block][h]) - e * (first + rest);
             let own = zero.if_less(mask, zero.larger(squares / divisor), zero);
-            own.store(&mut step.own_variances[block][h]);
+            own.store(&mut found.parents[block].own_variances[h]);
             moved = moved.larger((own * V::splat(MOVED)).if_less(e * e * share, one, zero));
         }
     }
@@ -458,10 +538,12 @@ fn finish<V: Vector>(
     // The mean that has moved far becomes the origin of new sums. A parent that has collapsed on one child needs this twice:
     // only then is its mean that vote to the last bit, and the variance what the others add.
     for _ in 0..3 {
-        if !moments::<V>(plan, before.last(), step, origins, sums) {
+        if !moments::<V>(plan, before.last().map(|before| &before.found), &mut step.found, origins, sums) {
             break;
         }
-        origins.copy_from_slice(&step.means);
+        for (origin, parents) in origins.iter_mut().zip(&step.found.parents) {
+            *origin = parents.means;
+        }
         sums.clear();
         let mut weights = [ZERO; GROUP];
         for (at, votes) in votes.chunks_exact(blocks).enumerate() {
@@ -478,55 +560,57 @@ fn finish<V: Vector>(
         }
     }
 
+    let found = &mut step.found;
     let mut cost_sum = zero;
     for block in 0..blocks {
         let mask = V::load(&plan.mask[block]);
         let mut log_deviations = zero;
         for h in 0..ELEMENTS {
-            let variance = V::load(&step.own_variances[block][h]) + V::splat(plan.variance_floor);
+            let variance = V::load(&found.parents[block].own_variances[h]) + V::splat(plan.variance_floor);
             let deviation = variance.sqrt();
-            deviation.store(&mut step.deviations[block][h]);
+            deviation.store(&mut found.parents[block].deviations[h]);
             log_deviations = log_deviations + ln(deviation + V::splat(plan.deviation_epsilon));
             let precision = V::splat(0.5) / variance;
-            zero.if_less(mask, precision, zero).store(&mut step.precisions[block][h]);
+            zero.if_less(mask, precision, zero).store(&mut found.parents[block].precisions[h]);
         }
         let log_deviations = zero.if_less(mask, log_deviations, zero);
-        log_deviations.store(&mut step.log_deviations[block]);
+        log_deviations.store(&mut found.parents[block].log_deviations);
         // cost = scale sum_h (beta_v + log(sigma_h + epsilon)) S
         let price =
             V::load(&parameters.beta_v[block]).multiply_add(V::splat(ELEMENTS as f32), log_deviations);
-        let cost = V::splat(plan.cost_scale) * price * V::load(&step.masses[block]);
+        let cost = V::splat(plan.cost_scale) * price * V::load(&found.parents[block].masses);
         cost_sum = cost_sum + cost;
-        cost.store(&mut step.costs[block]);
+        cost.store(&mut found.parents[block].costs);
     }
     if plan.normalise_costs {
-        step.cost_mean = cost_sum.sum() / plan.parents as f32;
+        found.cost_mean = cost_sum.sum() / plan.parents as f32;
         let mut squares = zero;
         for block in 0..blocks {
-            let offset = V::load(&step.costs[block]) - V::splat(step.cost_mean);
+            let offset = V::load(&found.parents[block].costs) - V::splat(found.cost_mean);
             squares = squares + zero.if_less(V::load(&plan.mask[block]), offset * offset, zero);
         }
-        step.cost_deviation = (squares.sum() / plan.parents as f32).sqrt();
+        found.cost_deviation = (squares.sum() / plan.parents as f32).sqrt();
     }
     for block in 0..blocks {
-        let cost = V::load(&step.costs[block]);
+        let cost = V::load(&found.parents[block].costs);
         let gain = match plan.normalise_costs {
-            true => (V::splat(step.cost_mean) - cost) / V::splat(step.cost_deviation + plan.cost_epsilon),
+            true => (V::splat(found.cost_mean) - cost) / V::splat(found.cost_deviation + plan.cost_epsilon),
             false => zero - cost,
         };
         // a = sigmoid(lambda (beta_a + gain))
         let logit =
             V::splat(plan.inverse_temperatures[iteration]) * (V::load(&parameters.beta_a[block]) + gain);
         let activation = sigmoid(logit);
-        logit.store(&mut step.logits[block]);
-        activation.store(&mut step.activations[block]);
+        logit.store(&mut found.parents[block].logits);
+        activation.store(&mut found.parents[block].activations);
         let log_activation = match plan.activation_epsilon {
             // log sigmoid(x) = min(x, 0) - log(1 + e^-|x|)
             0.0 => zero.smaller(logit) - ln(one + exp(logit.smaller(zero - logit))),
             epsilon => ln(activation + V::splat(epsilon)),
         };
-        let log_scale = log_activation - V::load(&step.log_deviations[block]);
+        let log_scale = log_activation - V::load(&found.parents[block].log_deviations);
         let masked = V::splat(f32::NEG_INFINITY);
-        zero.if_less(V::load(&plan.mask[block]), log_scale, masked).store(&mut step.log_scales[block]);
+        zero.if_less(V::load(&plan.mask[block]), log_scale, masked)
+            .store(&mut found.parents[block].log_scales);
     }
 }

@@ -42,6 +42,10 @@ pub(super) trait Vector:
     /// The sum of the lanes of each, as one vector.
     fn sums(all: [Self; WIDTH]) -> Self;
 
+    /// Asks for memory that is read soon.
+    #[inline(always)]
+    fn fetch(_: &Tile) {}
+
     /// Between -limit and limit; NaN stays.
     #[inline(always)]
     fn within(self, limit: f32) -> Self {
@@ -223,7 +227,7 @@ mod avx2 {
     use std::arch::x86_64::*;
     use std::ops::{Add, Div, Mul, Sub};
 
-    use super::{Lane, Vector, WIDTH};
+    use super::{Lane, Tile, Vector, WIDTH};
 
     /// For AVX2 and FMA: only functions with these target features, which `Simd::Avx2` guards, may use it.
     #[derive(Clone, Copy)]
@@ -307,6 +311,14 @@ mod avx2 {
                 let m = _mm256_or_si256(digits, _mm256_set1_epi32(0x3f00_0000));
                 let e = _mm256_sub_epi32(_mm256_srli_epi32::<23>(bits), _mm256_set1_epi32(126));
                 (Avx2(_mm256_castsi256_ps(m)), Avx2(_mm256_cvtepi32_ps(e)))
+            }
+        }
+
+        #[inline(always)]
+        fn fetch(tile: &Tile) {
+            // a line of the cache holds two lanes
+            for line in tile.chunks_exact(2) {
+                unsafe { _mm_prefetch::<_MM_HINT_T1>(line.as_ptr().cast()) }
             }
         }
 

@@ -1,16 +1,17 @@
 //! The position's forward undone, last iteration first.
 
+use super::super::vector::WIDTH;
 use super::{
-    ELEMENTS, GROUP, ParameterSums, Parameters, Plan, SIDE, Space, Step, Tile, Vector, Votes, Weights, ZERO,
-    ZEROS, accumulate, sigmoid,
+    ELEMENTS, GROUP, ParameterSums, Parameters, Parents, Plan, SIDE, Slopes, Space, Step, Tile, Vector,
+    Votes, Weights, ZERO, ZEROS, accumulate, expectation, fetch_next, make_votes, sigmoid,
 };
 
 /// Of what a weight gains, and of the gradient of an activation's logarithm.
 const LARGEST_WEIGHT_SLOPE: f32 = 1e33;
 const LARGEST_GAIN_SLOPE: f32 = 1e20;
 
-/// Undoes [`forward`], which `space` still holds: from `space.d_parent_poses` and `space.d_parent_activations` to
-/// `space.d_poses` and `space.d_activations`, and adds to the sums of the parameters' gradient.
+/// Undoes [`forward`], of which `space` holds what each iteration has found: from `space.d_parent_poses` and
+/// `space.d_parent_activations` to `space.d_poses` and `space.d_activations`, and adds to the sums of the parameters' gradient.
 #[inline(always)]
 pub(in super::super) fn backward<V: Vector>(
     plan: &Plan,
@@ -18,90 +19,119 @@ pub(in super::super) fn backward<V: Vector>(
     space: &mut Space,
     d_parameters: &mut ParameterSums,
 ) {
-    let blocks = plan.blocks;
-    let zero = V::splat(0.0);
     space.d_activations.fill(0.0);
     space.d_log_activations.fill(ZERO);
     space.d_log_deviations.fill(ZERO);
     space.d_variances.fill(ZEROS);
     space.d_means.copy_from_slice(&space.d_parent_poses);
-    for iteration in (0..space.steps.len()).rev() {
+    let (groups, last) = (space.votes.len() / plan.blocks, space.steps.len() - 1);
+    for iteration in (1..=last).rev() {
         slopes::<V>(plan, parameters, space, iteration, d_parameters);
-        if iteration == 0 {
-            break;
+        space.sums.clear();
+        for at in 0..groups {
+            if iteration == last {
+                remake::<V>(plan, parameters, space, at);
+            }
+            weights_of_group::<V>(plan, parameters, space, iteration, at);
         }
-        let Space {
-            activations,
-            votes,
-            steps,
-            sums,
-            joint,
-            d_activations,
-            d_log_activations,
-            d_log_deviations,
-            d_means,
-            d_variances,
-            ..
-        } = &mut *space;
-        let (before, after) = steps.split_at_mut(iteration);
-        let (before, step) = (&mut before[iteration - 1], &after[0]);
-        sums.clear();
-        for (at, votes) in votes.chunks_exact(blocks).enumerate() {
-            let responsibilities = &step.responsibilities[at * blocks..][..blocks];
-            let mut expected = [zero; GROUP];
-            for block in 0..blocks {
-                let d_weights = weight_slopes::<V>(&votes[block], step, block);
-                for g in 0..GROUP {
-                    d_weights[g].store(&mut joint[block][g]);
-                    let responsibility = V::load(&responsibilities[block][g]);
-                    expected[g] = responsibility.multiply_add(d_weights[g], expected[g]);
-                }
-            }
-            // sum_j R_ij d_q_ij: the gradient of a_i, and what the softmax takes off
-            for g in 0..GROUP {
-                let sum = expected[g].sum();
-                d_activations[at * GROUP + g] += sum;
-                expected[g] = V::splat(sum);
-            }
-            if plan.stop_gradient {
-                continue;
-            }
-            let d_joint = &mut before.d_joint[at * blocks..][..blocks];
-            for block in 0..blocks {
-                for g in 0..GROUP {
-                    let weight = V::load(&responsibilities[block][g]) * V::splat(activations[at * GROUP + g]);
-                    let d_x = weight * (V::load(&joint[block][g]) - expected[g]);
-                    d_x.within(parameters.limits.joint).store(&mut d_joint[block][g]);
-                }
-                accumulate::<V>(&votes[block], &d_joint[block], &before.means[block], sums, block);
-            }
+        slopes_before::<V>(plan, parameters, space, iteration);
+    }
+    slopes::<V>(plan, parameters, space, 0, d_parameters);
+    for at in 0..groups {
+        if last == 0 {
+            remake::<V>(plan, parameters, space, at);
         }
-        // of x = log a - sum_h log(sigma_h + epsilon) - sum_h (V_h - mu_h)^2 / (2 sigma^2_h)
-        for block in 0..blocks {
-            let sum = V::load(&sums.weights[block]);
-            sum.store(&mut d_log_activations[block]);
-            (zero - sum).store(&mut d_log_deviations[block]);
-            for h in 0..ELEMENTS {
-                let precision = V::load(&before.precisions[block][h]);
-                let double = precision + precision;
-                let d_mean = V::load(&d_means[block][h]); // what the damping hands back
-                let d_mean = V::load(&sums.offsets[block][h]).multiply_add(double, d_mean);
-                d_mean.within(parameters.limits.mean_slope).store(&mut d_means[block][h]);
-                let half = (V::load(&sums.squares[block][h]) * precision).within(LARGEST_WEIGHT_SLOPE);
-                (half * double).within(LARGEST_WEIGHT_SLOPE).store(&mut d_variances[block][h]);
-            }
+        votes_of_group::<V>(plan, parameters, space, at, d_parameters);
+    }
+}
+
+/// Votes and responsibilities of a group, as the forward pass has made them.
+#[inline(always)]
+fn remake<V: Vector>(plan: &Plan, parameters: &Parameters, space: &mut Space, at: usize) {
+    let group = at * plan.blocks..(at + 1) * plan.blocks;
+    let votes = &mut space.votes[group.clone()];
+    make_votes::<V>(plan, parameters, &space.poses, at, votes);
+    for iteration in 1..space.steps.len() {
+        let (before, after) = space.steps.split_at_mut(iteration);
+        let responsibilities = &mut after[0].responsibilities[group.clone()];
+        expectation::<V>(votes, &before[iteration - 1].found.parents, responsibilities);
+    }
+}
+
+/// What the weights R_ij a_i of a group gain by an iteration, and through them the E-step before it.
+#[inline(always)]
+fn weights_of_group<V: Vector>(
+    plan: &Plan,
+    parameters: &Parameters,
+    space: &mut Space,
+    iteration: usize,
+    at: usize,
+) {
+    let blocks = plan.blocks;
+    let Space { activations, votes, steps, sums, group, d_activations, .. } = space;
+    let (before, after) = steps.split_at_mut(iteration);
+    let (before, step) = (&mut before[iteration - 1], &after[0]);
+    let own = &votes[at * blocks..][..blocks];
+    let responsibilities = &step.responsibilities[at * blocks..][..blocks];
+    let mut expected = [V::splat(0.0); GROUP];
+    for block in 0..blocks {
+        fetch_next::<V>(votes, at, blocks, block);
+        let d_weights = weight_slopes::<V>(&own[block], &step.found.parents[block], &step.slopes[block]);
+        for g in 0..GROUP {
+            d_weights[g].store(&mut group[block][g]);
+            let responsibility = V::load(&responsibilities[block][g]);
+            expected[g] = responsibility.multiply_add(d_weights[g], expected[g]);
         }
     }
-    d_votes::<V>(plan, parameters, space, d_parameters);
+    // sum_j R_ij d_q_ij: the gradient of a_i, and what the softmax takes off
+    for g in 0..GROUP {
+        let sum = expected[g].sum();
+        d_activations[at * GROUP + g] += sum;
+        expected[g] = V::splat(sum);
+    }
+    if plan.stop_gradient {
+        return;
+    }
+    let d_joint = &mut before.d_joint[at * blocks..][..blocks];
+    for block in 0..blocks {
+        for g in 0..GROUP {
+            let weight = V::load(&responsibilities[block][g]) * V::splat(activations[at * GROUP + g]);
+            let d_x = weight * (V::load(&group[block][g]) - expected[g]);
+            d_x.within(parameters.limits.joint).store(&mut d_joint[block][g]);
+        }
+        accumulate::<V>(&own[block], &d_joint[block], &before.found.parents[block].means, sums, block);
+    }
+}
+
+/// What the parents before an iteration gain through its E-step, whose d_x are summed up.
+#[inline(always)]
+fn slopes_before<V: Vector>(plan: &Plan, parameters: &Parameters, space: &mut Space, iteration: usize) {
+    let Space { steps, sums, d_log_activations, d_log_deviations, d_means, d_variances, .. } = space;
+    let before = &steps[iteration - 1].found.parents;
+    // of x = log a - sum_h log(sigma_h + epsilon) - sum_h (V_h - mu_h)^2 / (2 sigma^2_h)
+    for block in 0..plan.blocks {
+        let sum = V::load(&sums.weights[block]);
+        sum.store(&mut d_log_activations[block]);
+        (V::splat(0.0) - sum).store(&mut d_log_deviations[block]);
+        for h in 0..ELEMENTS {
+            let precision = V::load(&before[block].precisions[h]);
+            let double = precision + precision;
+            let d_mean = V::load(&d_means[block][h]); // what the damping hands back
+            let d_mean = V::load(&sums.offsets[block][h]).multiply_add(double, d_mean);
+            d_mean.within(parameters.limits.mean_slope).store(&mut d_means[block][h]);
+            let half = (V::load(&sums.squares[block][h]) * precision).within(LARGEST_WEIGHT_SLOPE);
+            (half * double).within(LARGEST_WEIGHT_SLOPE).store(&mut d_variances[block][h]);
+        }
+    }
 }
 
 /// What each weight R_ij a_i of a group gains through masses, means and variances.
 #[inline(always)]
-fn weight_slopes<V: Vector>(votes: &Votes, step: &Step, block: usize) -> [V; GROUP] {
-    let mut sums = [V::load(&step.constants[block]); GROUP];
-    let (means, half_slopes, slopes) = (&step.means[block], &step.half_slopes[block], &step.slopes[block]);
+fn weight_slopes<V: Vector>(votes: &Votes, parents: &Parents, slopes: &Slopes) -> [V; GROUP] {
+    let mut sums = [V::load(&slopes.constants); GROUP];
     for h in 0..ELEMENTS {
-        let (mean, half, slope) = (V::load(&means[h]), V::load(&half_slopes[h]), V::load(&slopes[h]));
+        let mean = V::load(&parents.means[h]);
+        let (half, slope) = (V::load(&slopes.halves[h]), V::load(&slopes.slopes[h]));
         for g in 0..GROUP {
             let offset = V::load(&votes[g][h]) - mean;
             sums[g] = half.multiply_add(offset, slope).multiply_add(offset, sums[g]);
@@ -113,8 +143,8 @@ fn weight_slopes<V: Vector>(votes: &Votes, step: &Step, block: usize) -> [V; GRO
     sums
 }
 
-/// Undoes [`finish`]: what votes and weights gain by one iteration, as `half_slopes`, `slopes` and `constants`; `d_means` then
-/// holds what the means before gain by damping.
+/// Undoes [`finish`]: what votes and weights gain by one iteration, as [`Slopes`]; `d_means` then holds what the means
+/// before gain by damping.
 #[inline(always)]
 fn slopes<V: Vector>(
     plan: &Plan,
@@ -126,14 +156,15 @@ fn slopes<V: Vector>(
     let blocks = plan.blocks;
     let (zero, one) = (V::splat(0.0), V::splat(1.0));
     let last = iteration + 1 == space.steps.len();
-    let step = &mut space.steps[iteration];
+    let Step { found, slopes, .. } = &mut space.steps[iteration];
 
     // a = sigmoid(logit), logit = lambda (beta_a + gain); d_gains go where the costs' gradients will stand
-    let divisor = step.cost_deviation + plan.cost_epsilon;
+    let divisor = found.cost_deviation + plan.cost_epsilon;
     let (mut d_gain_sum, mut d_divisor) = (zero, zero);
     for block in 0..blocks {
-        let activation = V::load(&step.activations[block]);
-        let inactivation = sigmoid(zero - V::load(&step.logits[block]));
+        let parents = &found.parents[block];
+        let activation = V::load(&parents.activations);
+        let inactivation = sigmoid(zero - V::load(&parents.logits));
         let share = match plan.activation_epsilon {
             0.0 => one,
             epsilon => activation / (activation + V::splat(epsilon)),
@@ -144,11 +175,11 @@ fn slopes<V: Vector>(
         }
         let d_gain = V::splat(plan.inverse_temperatures[iteration]) * d_logit * inactivation;
         let d_gain = zero.if_less(V::load(&plan.mask[block]), d_gain.within(LARGEST_GAIN_SLOPE), zero);
-        d_gain.store(&mut step.constants[block]);
+        d_gain.store(&mut slopes[block].constants);
         let d_beta_a = &mut d_parameters.beta_a[block];
         (V::load(d_beta_a) + d_gain).store(d_beta_a);
         d_gain_sum = d_gain_sum + d_gain;
-        let offset = (V::splat(step.cost_mean) - V::load(&step.costs[block])) / V::splat(divisor);
+        let offset = (V::splat(found.cost_mean) - V::load(&parents.costs)) / V::splat(divisor);
         if plan.normalise_costs {
             d_divisor = d_gain.multiply_add(offset, d_divisor);
         }
@@ -156,28 +187,29 @@ fn slopes<V: Vector>(
     let d_mean = d_gain_sum.sum() / divisor;
     let d_divisor = -d_divisor.sum() / divisor;
     // d sqrt(x)/dx := 0 at 0
-    let (d_deviation, deviation) = match step.cost_deviation {
+    let (d_deviation, deviation) = match found.cost_deviation {
         0.0 => (0.0, 1.0),
         deviation => (d_divisor / plan.parents as f32, deviation),
     };
 
     for block in 0..blocks {
+        let (parents, own) = (&found.parents[block], &mut slopes[block]);
         let mask = V::load(&plan.mask[block]);
-        let d_gain = V::load(&step.constants[block]);
+        let d_gain = V::load(&own.constants);
         let d_cost = match plan.normalise_costs {
             true => {
-                let offset = (V::load(&step.costs[block]) - V::splat(step.cost_mean)) / V::splat(deviation);
+                let offset = (V::load(&parents.costs) - V::splat(found.cost_mean)) / V::splat(deviation);
                 let d_cost = V::splat(d_mean / plan.parents as f32) - d_gain / V::splat(divisor);
                 zero.if_less(mask, offset.multiply_add(V::splat(d_deviation), d_cost), zero)
             }
             false => zero - d_gain,
         };
         // cost = scale (16 beta_v + log_deviations) S
-        let mass = V::load(&step.masses[block]);
+        let mass = V::load(&parents.masses);
         let scaled = V::splat(plan.cost_scale) * d_cost;
         let elements = V::splat(ELEMENTS as f32);
         let price =
-            V::load(&parameters.beta_v[block]).multiply_add(elements, V::load(&step.log_deviations[block]));
+            V::load(&parameters.beta_v[block]).multiply_add(elements, V::load(&parents.log_deviations));
         let d_beta_v = &mut d_parameters.beta_v[block];
         (elements * mass).multiply_add(scaled, V::load(d_beta_v)).store(d_beta_v);
         let d_log_deviations = scaled.multiply_add(mass, V::load(&space.d_log_deviations[block]));
@@ -187,72 +219,85 @@ fn slopes<V: Vector>(
         let divisor = mass + mass_epsilon;
         for h in 0..ELEMENTS {
             // d log(sigma + epsilon) / d variance, 0 where sigma is 0
-            let deviation = V::load(&step.deviations[block][h]);
+            let deviation = V::load(&parents.deviations[h]);
             let twice = (deviation + deviation) * (deviation + V::splat(plan.deviation_epsilon));
             let by_variance = zero.if_less(deviation, d_log_deviations / twice, zero);
             let d_variance = V::load(&space.d_variances[block][h]) + by_variance;
             let half = zero.if_less(mask, d_variance / divisor, zero).within(parameters.limits.slope);
-            half.store(&mut step.half_slopes[block][h]);
-            let rest = V::load(&step.rests[block][h]);
+            half.store(&mut own.halves[h]);
+            let rest = V::load(&parents.rests[h]);
             let d_mean = V::load(&space.d_means[block][h]) - (half + half) * rest;
             let damping = V::splat(plan.mean_damping);
             (d_mean * damping).within(parameters.limits.mean_slope).store(&mut space.d_means[block][h]);
             let slope = (d_mean * (one - damping) / divisor).within(parameters.limits.mean_slope);
             let slope = zero.if_less(mask, slope, zero);
-            slope.store(&mut step.slopes[block][h]);
+            slope.store(&mut own.slopes[h]);
             // V - mu_undamped = (V - mu) + (epsilon mu - rest) / (S + epsilon)
-            let undamped = (mass_epsilon * V::load(&step.means[block][h]) - rest) / divisor;
-            constant = constant - half * V::load(&step.own_variances[block][h]) + slope * undamped;
+            let undamped = (mass_epsilon * V::load(&parents.means[h]) - rest) / divisor;
+            constant = constant - half * V::load(&parents.own_variances[h]) + slope * undamped;
         }
         let constant = zero.if_less(mask, constant.within(LARGEST_WEIGHT_SLOPE), zero);
-        constant.store(&mut step.constants[block]);
+        constant.store(&mut own.constants);
     }
 }
 
-/// All that the votes gain, and from it poses and transforms.
+/// All that the votes of a group gain, and from it poses and transforms.
 #[inline(always)]
-fn d_votes<V: Vector>(
+fn votes_of_group<V: Vector>(
     plan: &Plan,
     parameters: &Parameters,
     space: &mut Space,
+    at: usize,
     d_parameters: &mut ParameterSums,
 ) {
     let blocks = plan.blocks;
-    let zero = V::splat(0.0);
-    let Space { poses, activations, votes, steps, group, d_votes, d_poses, d_activations, .. } = space;
-    for (at, votes) in votes.chunks_exact(blocks).enumerate() {
-        let activations = &activations[at * GROUP..][..GROUP];
-        let mut expected = [zero; GROUP];
-        for block in 0..blocks {
-            let d_weights = weight_slopes::<V>(&votes[block], &steps[0], block);
-            for g in 0..GROUP {
-                expected[g] = expected[g] + d_weights[g];
-            }
-            d_votes[block] = [ZEROS; GROUP];
-            for (iteration, step) in steps.iter().enumerate() {
-                for g in 0..GROUP {
-                    let responsibility = match iteration {
-                        0 => V::splat(plan.first_responsibility),
-                        _ => V::load(&step.responsibilities[at * blocks + block][g]),
-                    };
-                    (responsibility * V::splat(activations[g])).store(&mut group[block][g]);
-                }
-                let d_joint = match iteration + 1 < steps.len() && !plan.stop_gradient {
-                    true => Some(&step.d_joint[at * blocks + block]),
-                    false => None,
-                };
-                d_votes_of_step::<V>(&votes[block], &group[block], d_joint, step, block, &mut d_votes[block]);
-            }
+    let Space { poses, activations, votes, steps, d_votes, d_pose_lanes, d_poses, d_activations, .. } = space;
+    let activations = &activations[at * GROUP..][..GROUP];
+    let children = GROUP.min(plan.children - at * GROUP);
+    let mut expected = [V::splat(0.0); GROUP];
+    *d_pose_lanes = [ZEROS; GROUP];
+    for block in 0..blocks {
+        fetch_next::<V>(votes, at, blocks, block);
+        let votes = &votes[at * blocks + block];
+        let d_weights = weight_slopes::<V>(votes, &steps[0].found.parents[block], &steps[0].slopes[block]);
+        for g in 0..GROUP {
+            expected[g] = expected[g] + d_weights[g];
         }
-        for g in 0..GROUP.min(plan.children - at * GROUP) {
-            let child = at * GROUP + g;
-            d_activations[child] += plan.first_responsibility * expected[g].sum();
-            let transform = child % plan.transforms * blocks;
-            for block in 0..blocks {
-                let d_transform = &mut d_parameters.transforms[transform + block];
-                vote_to_transform::<V>(&poses[child], &d_votes[block][g], d_transform);
+        *d_votes = [ZEROS; GROUP];
+        for (iteration, step) in steps.iter().enumerate() {
+            let mut weights = [ZERO; GROUP];
+            for g in 0..GROUP {
+                let responsibility = match iteration {
+                    0 => V::splat(plan.first_responsibility),
+                    _ => V::load(&step.responsibilities[at * blocks + block][g]),
+                };
+                (responsibility * V::splat(activations[g])).store(&mut weights[g]);
             }
-            d_poses[child] = vote_to_pose::<V>(d_votes, g, &parameters.transforms[transform..][..blocks]);
+            let d_joint = match iteration + 1 < steps.len() && !plan.stop_gradient {
+                true => Some(&step.d_joint[at * blocks + block]),
+                false => None,
+            };
+            let (parents, slopes) = (&step.found.parents[block], &step.slopes[block]);
+            d_votes_of_step::<V>(votes, &weights, d_joint, parents, slopes, d_votes);
+        }
+        for g in 0..children {
+            let child = at * GROUP + g;
+            let tile = child % plan.transforms * blocks + block;
+            let next = (child + GROUP) % plan.transforms * blocks + block;
+            V::fetch(&parameters.transforms[next]);
+            V::fetch(&d_parameters.transforms[next]);
+            vote_to_transform::<V>(&poses[child], &d_votes[g], &mut d_parameters.transforms[tile]);
+            vote_to_pose::<V>(&d_votes[g], &parameters.transforms[tile], &mut d_pose_lanes[g]);
+        }
+    }
+    for g in 0..children {
+        let child = at * GROUP + g;
+        d_activations[child] += plan.first_responsibility * expected[g].sum();
+        for (d_pose, lanes) in d_poses[child].chunks_exact_mut(WIDTH).zip(d_pose_lanes[g].chunks_exact(WIDTH))
+        {
+            let mut sums = ZERO;
+            V::sums(std::array::from_fn(|h| V::load(&lanes[h]))).store(&mut sums);
+            d_pose.copy_from_slice(&sums.0);
         }
     }
 }
@@ -263,12 +308,10 @@ fn d_votes_of_step<V: Vector>(
     votes: &Votes,
     weights: &Weights,
     d_joint: Option<&Weights>,
-    step: &Step,
-    block: usize,
+    parents: &Parents,
+    slopes: &Slopes,
     d_votes: &mut Votes,
 ) {
-    let (means, precisions) = (&step.means[block], &step.precisions[block]);
-    let (half_slopes, slopes) = (&step.half_slopes[block], &step.slopes[block]);
     for four in (0..GROUP).step_by(4) {
         let mut q = [V::splat(0.0); 4];
         let mut minus_d_x = q;
@@ -279,9 +322,9 @@ fn d_votes_of_step<V: Vector>(
             }
         }
         for h in 0..ELEMENTS {
-            let (mean, slope) = (V::load(&means[h]), V::load(&slopes[h]));
-            let double = V::load(&half_slopes[h]) + V::load(&half_slopes[h]);
-            let precision = V::load(&precisions[h]);
+            let (mean, slope) = (V::load(&parents.means[h]), V::load(&slopes.slopes[h]));
+            let double = V::load(&slopes.halves[h]) + V::load(&slopes.halves[h]);
+            let precision = V::load(&parents.precisions[h]);
             for g in 0..4 {
                 let offset = V::load(&votes[four + g][h]) - mean;
                 let mut sum = V::load(&d_votes[four + g][h]);
@@ -318,27 +361,25 @@ fn vote_to_transform<V: Vector>(pose: &[f32; ELEMENTS], d_vote: &Tile, d_transfo
     }
 }
 
-/// dP = sum over the parents of dV W^T.
+/// dP += dV W^T, lane by lane: the sum over the lanes is left for the end.
 #[inline(always)]
-fn vote_to_pose<V: Vector>(d_votes: &[Votes], child: usize, transforms: &[Tile]) -> [f32; ELEMENTS] {
-    let mut d_pose = [0.0; ELEMENTS];
+fn vote_to_pose<V: Vector>(d_vote: &Tile, transform: &Tile, d_pose: &mut Tile) {
     for rows in [0, 2] {
         let mut sums = [V::splat(0.0); 2 * SIDE];
-        for (d_vote, transform) in d_votes.iter().zip(transforms) {
-            let d_vote = &d_vote[child];
-            for column in 0..SIDE {
-                let first = V::load(&d_vote[rows * SIDE + column]);
-                let second = V::load(&d_vote[(rows + 1) * SIDE + column]);
-                for k in 0..SIDE {
-                    let w = V::load(&transform[k * SIDE + column]);
-                    sums[k] = first.multiply_add(w, sums[k]);
-                    sums[SIDE + k] = second.multiply_add(w, sums[SIDE + k]);
-                }
+        for k in 0..2 * SIDE {
+            sums[k] = V::load(&d_pose[rows * SIDE + k]);
+        }
+        for column in 0..SIDE {
+            let first = V::load(&d_vote[rows * SIDE + column]);
+            let second = V::load(&d_vote[(rows + 1) * SIDE + column]);
+            for k in 0..SIDE {
+                let w = V::load(&transform[k * SIDE + column]);
+                sums[k] = first.multiply_add(w, sums[k]);
+                sums[SIDE + k] = second.multiply_add(w, sums[SIDE + k]);
             }
         }
-        let mut lane = ZERO;
-        V::sums(sums).store(&mut lane);
-        d_pose[rows * SIDE..][..2 * SIDE].copy_from_slice(&lane.0);
+        for k in 0..2 * SIDE {
+            sums[k].store(&mut d_pose[rows * SIDE + k]);
+        }
     }
-    d_pose
 }

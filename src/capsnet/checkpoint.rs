@@ -1,0 +1,481 @@
+//! Networks and trainings as files that other programs read too (safetensors).
+//!
+//! Each part of the parameters is a tensor under its own name (`first.transforms`). A training has three more of each: Adam's
+//! moments as `first_moment.first.transforms` and `second_moment.…`, and the running average as `average.…` where the recipe
+//! averages. All are little-endian f32. The file's metadata holds one text, `em-routing`, with a `name = value` a line:
+//!
+//! ```text
+//! format = 1              of these lines and names
+//! step = 1200             steps so far; these four are a training's only
+//! updates = 1200          Adam's
+//! seed = 1                of the first draw and of the images' order
+//! images = 55000          how many it is trained on
+//! height = 28             then every setting, as CapsNetConfig::settings has it
+//! …
+//! checksum = 9b0f3c1e     CRC-32C of the lines above and of all tensors' bytes
+//! ```
+//!
+//! Nothing else is needed to go on to the bit: the order of an epoch's images follows from the seed and the number of the epoch,
+//! and step and number of images say where in it the training stands. A setting that is newer than the file has the blog's value,
+//! with which all additions are off.
+
+use std::fs::File;
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+
+use safetensors::SafeTensors;
+use safetensors::tensor::{Dtype, TensorView};
+
+use super::adam::Adam;
+use super::checksum::crc32c;
+use super::config::CapsNetConfig;
+use super::network::{CapsNet, MOST_PARAMETERS};
+use super::parameters::Parameters;
+use super::training::Training;
+use crate::error::{Error, Result};
+use crate::files;
+
+/// The version that is written and read.
+const FORMAT: &str = "1";
+/// The metadata's one key. With several, the library would write them in an order that changes from run to run.
+const KEY: &str = "em-routing";
+/// The lines that are no settings.
+const STATE: [&str; 5] = ["format", "step", "updates", "seed", "images"];
+/// Bytes of a header at most; a training's has about 12,000.
+const MOST_HEADER: u64 = 1 << 16;
+/// Bytes of a file at most: the largest network with its moments and its average.
+const MOST_BYTES: u64 = 16 * MOST_PARAMETERS as u64 + MOST_HEADER + 8;
+/// What the names of a training's other tensors begin with.
+const FIRST_MOMENT: &str = "first_moment.";
+const SECOND_MOMENT: &str = "second_moment.";
+const AVERAGE: &str = "average.";
+
+/// What keeps a file from being read as a network or a training, or a training from going on.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Fault {
+    /// Not safetensors, cut off or damaged.
+    Damaged {
+        /// What is wrong, in the format's words.
+        message: String,
+    },
+    /// Larger than any network.
+    Large {
+        /// The most bytes that a file may have.
+        most: u64,
+    },
+    /// A safetensors file that another program has written.
+    Foreign,
+    /// Another version of the format.
+    Version {
+        /// The version that is read.
+        expected: &'static str,
+        /// That of the file.
+        found: String,
+    },
+    /// A line of the metadata that is missing or cannot be read.
+    Line {
+        /// Its name.
+        name: &'static str,
+        /// Its value, if it is there.
+        found: Option<String>,
+    },
+    /// Settings that no network can have.
+    Settings {
+        /// What is wrong with them.
+        source: Box<Error>,
+    },
+    /// A tensor that is missing.
+    Missing {
+        /// Its name.
+        tensor: String,
+    },
+    /// More tensors than there should be.
+    Extra {
+        /// How many there should be.
+        expected: usize,
+        /// How many there are.
+        found: usize,
+    },
+    /// A tensor of another shape than the settings ask for.
+    Shape {
+        /// Its name.
+        tensor: String,
+        /// The shape that the settings ask for.
+        expected: Vec<usize>,
+        /// Its shape.
+        found: Vec<usize>,
+    },
+    /// A tensor of other numbers than f32.
+    Kind {
+        /// Its name.
+        tensor: String,
+        /// Its kind.
+        found: String,
+    },
+    /// A number that is NaN or infinite.
+    NonFinite {
+        /// The tensor.
+        tensor: String,
+        /// Its place in the tensor, flat.
+        index: usize,
+        /// Its value.
+        value: f32,
+    },
+    /// Contents that are not those that were written.
+    Checksum {
+        /// The checksum in the file.
+        expected: String,
+        /// That of its contents.
+        found: String,
+    },
+    /// A network alone, where a training is to go on.
+    NoTraining,
+    /// A training of other settings, or of another seed, than is asked for.
+    Setting {
+        /// The setting.
+        name: &'static str,
+        /// What is asked for.
+        expected: String,
+        /// What the file has.
+        found: String,
+    },
+    /// A training on another number of images.
+    Images {
+        /// How many there are now.
+        expected: usize,
+        /// How many the training began with.
+        found: usize,
+    },
+}
+
+impl std::fmt::Display for Fault {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Fault::Damaged { message } => write!(f, "not a checkpoint, cut off or damaged: {message}"),
+            Fault::Large { most } => write!(f, "not a checkpoint: more than {most} bytes"),
+            Fault::Foreign => {
+                write!(f, "a safetensors file, but not of em-routing: its metadata has no text {KEY:?}")
+            }
+            Fault::Version { expected, found } => {
+                write!(f, "has version {found} of the format, but version {expected} is needed")
+            }
+            Fault::Line { name, found: None } => write!(f, "its metadata does not tell {name}"),
+            Fault::Line { name, found: Some(found) } => {
+                write!(f, "its metadata says {name} = {found}, which cannot be")
+            }
+            Fault::Settings { source } => write!(f, "its settings cannot be: {source}"),
+            Fault::Missing { tensor } => write!(f, "has no tensor {tensor}"),
+            Fault::Extra { expected, found } => {
+                write!(f, "has {found} tensors, but {expected} are needed")
+            }
+            Fault::Shape { tensor, expected, found } => {
+                write!(f, "{tensor} has the shape {found:?}, but its settings ask for {expected:?}")
+            }
+            Fault::Kind { tensor, found } => write!(f, "{tensor} holds {found}, but F32 is needed"),
+            Fault::NonFinite { tensor, index, value } => {
+                write!(f, "{tensor}[{index}] is {value}, but should be a finite number")
+            }
+            Fault::Checksum { expected, found } => {
+                write!(f, "is damaged: its checksum is {found}, but {expected} was written")
+            }
+            Fault::NoTraining => {
+                write!(f, "holds a network but no training: Adam's moments and the step are not in it")
+            }
+            Fault::Setting { name, expected, found } => {
+                write!(f, "was trained with {name} = {found}, but {expected} is asked for")
+            }
+            Fault::Images { expected, found } => {
+                write!(f, "was trained on {found} images, but there are {expected}")
+            }
+        }
+    }
+}
+
+/// A training as it stands in a file.
+struct Stored {
+    net: CapsNet,
+    /// Only a training has them: first and second moment, the average, and the lines.
+    training: Option<(Adam, Option<Parameters>, State)>,
+}
+
+/// The lines that only a training has.
+struct State {
+    step: u32,
+    updates: u32,
+    seed: u64,
+    images: usize,
+}
+
+impl CapsNet {
+    /// Writes parameters and settings to a file, which is there as a whole or not at all ([`files`]).
+    ///
+    /// # Errors
+    ///
+    /// Numbers that are not finite, and what the file system says, with the path.
+    pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
+        write(path.as_ref(), self.config(), "", &[("", self.parameters(), self.parameters().numbers())])
+    }
+
+    /// Reads what [`CapsNet::save`] has written; of a training's file, the network that [`Training::result`] gives.
+    ///
+    /// ```
+    /// use em_routing::capsnet::{CapsNet, CapsNetConfig};
+    /// let small = CapsNetConfig { features: 2, primary: 2, first: 2, second: 2, ..CapsNetConfig::default() };
+    /// let net = CapsNet::new(small, 1)?;
+    /// let path = std::env::temp_dir().join("em-routing-example.safetensors");
+    /// net.save(&path)?;
+    /// assert_eq!(CapsNet::load(&path)?, net);
+    /// # std::fs::remove_file(&path).unwrap();
+    /// # Ok::<(), em_routing::error::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// A file that cannot be read or is not what it should be ([`Fault`]), with its path.
+    pub fn load(path: impl AsRef<Path>) -> Result<CapsNet> {
+        let Stored { mut net, training } = read(path.as_ref())?;
+        if let Some((_, Some(average), _)) = training {
+            net.parameters_mut().numbers_mut().copy_from_slice(average.numbers());
+        }
+        Ok(net)
+    }
+}
+
+impl Training {
+    /// Writes all that the next step depends on to a file, which is there as a whole or not at all ([`files`]). `images` is the
+    /// number of those that it is trained on.
+    ///
+    /// # Errors
+    ///
+    /// Numbers that are not finite, and what the file system says, with the path.
+    pub fn save(&self, path: impl AsRef<Path>, images: usize) -> Result<()> {
+        let parameters = self.net.parameters();
+        let mut vectors = vec![
+            ("", parameters, parameters.numbers()),
+            (FIRST_MOMENT, parameters, &self.adam.first[..]),
+            (SECOND_MOMENT, parameters, &self.adam.second[..]),
+        ];
+        if let Some(average) = &self.average {
+            vectors.push((AVERAGE, average, average.numbers()));
+        }
+        let (step, updates, seed) = (self.step, self.adam.updates, self.seed);
+        let state = format!("step = {step}\nupdates = {updates}\nseed = {seed}\nimages = {images}\n");
+        write(path.as_ref(), self.net.config(), &state, &vectors)
+    }
+
+    /// Reads what [`Training::save`] has written, and the number of images that it was trained on. With as many images the next
+    /// steps are, to the bit, those of a training that never stopped.
+    ///
+    /// # Errors
+    ///
+    /// A file that cannot be read or is not what it should be ([`Fault`]), with its path.
+    pub fn load(path: impl AsRef<Path>, threads: usize) -> Result<(Training, usize)> {
+        let path = path.as_ref();
+        let Stored { net, training } = read(path)?;
+        let (adam, average, state) = training.ok_or_else(|| fault(path, Fault::NoTraining))?;
+        let training = Training::resumed(net, adam, average, state.step as usize, state.seed, threads);
+        Ok((training, state.images))
+    }
+
+    /// [`Training::load`], where the training has to be that of these settings and this seed on so many images.
+    ///
+    /// # Errors
+    ///
+    /// As [`Training::load`], and the first setting that differs, the seed or the number of images.
+    pub fn resume(
+        path: impl AsRef<Path>,
+        config: &CapsNetConfig,
+        seed: u64,
+        images: usize,
+        threads: usize,
+    ) -> Result<Training> {
+        let path = path.as_ref();
+        let (training, found) = Training::load(path, threads)?;
+        let mut expected = config.settings();
+        let mut settings = training.net.config().settings();
+        expected.push(("seed", seed.to_string()));
+        settings.push(("seed", training.seed.to_string()));
+        for ((name, expected), (_, found)) in expected.into_iter().zip(settings) {
+            if expected != found {
+                return Err(fault(path, Fault::Setting { name, expected, found }));
+            }
+        }
+        if images != found {
+            return Err(fault(path, Fault::Images { expected: images, found }));
+        }
+        Ok(training)
+    }
+}
+
+/// The file of the network that is shipped, in the clone that this library was built in.
+pub fn mnist_weights() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("assets").join("capsnet").join("mnist.safetensors")
+}
+
+fn fault(path: &Path, fault: Fault) -> Error {
+    Error::Checkpoint { path: path.to_path_buf(), fault }
+}
+
+/// Writes vectors of the parameters' layout, the parts of each under names that begin alike.
+fn write(
+    path: &Path,
+    config: &CapsNetConfig,
+    state: &str,
+    vectors: &[(&str, &Parameters, &[f32])],
+) -> Result<()> {
+    let mut bytes = Vec::new();
+    let mut places = Vec::new();
+    for (prefix, layout, numbers) in vectors {
+        for part in layout.parts() {
+            let numbers = &numbers[part.range.clone()];
+            let tensor = format!("{prefix}{}", part.name);
+            all_finite(path, &tensor, numbers)?;
+            places.push((tensor, &part.shape, bytes.len()..bytes.len() + 4 * numbers.len()));
+            bytes.extend(numbers.iter().flat_map(|number| number.to_le_bytes()));
+        }
+    }
+    let settings: String =
+        config.settings().into_iter().map(|(name, value)| format!("{name} = {value}\n")).collect();
+    let lines = format!("format = {FORMAT}\n{state}{settings}");
+    let checksum = crc32c(lines.bytes().chain(bytes.iter().copied()));
+    let text = format!("{lines}checksum = {checksum:08x}\n");
+
+    let in_words = |error| fault(path, Fault::Damaged { message: format!("{error}") });
+    let tensors: Vec<(String, TensorView)> = places
+        .into_iter()
+        .map(|(name, shape, range)| Ok((name, TensorView::new(Dtype::F32, shape.clone(), &bytes[range])?)))
+        .collect::<std::result::Result<_, _>>()
+        .map_err(in_words)?;
+    let metadata = [(KEY.to_owned(), text)].into_iter().collect();
+    files::write(path, &safetensors::serialize(tensors, Some(metadata)).map_err(in_words)?)
+}
+
+/// Reads a file. Nothing is allocated for a size before as many bytes are there.
+fn read(path: &Path) -> Result<Stored> {
+    let fault = |kind| fault(path, kind);
+    let mut bytes = Vec::new();
+    let file = File::open(path).map_err(Error::io(path))?;
+    file.take(MOST_BYTES + 1).read_to_end(&mut bytes).map_err(Error::io(path))?;
+    if bytes.len() as u64 > MOST_BYTES {
+        return Err(fault(Fault::Large { most: MOST_BYTES }));
+    }
+    let damaged = |message: String| fault(Fault::Damaged { message });
+    let header = bytes.first_chunk().map(|&length| u64::from_le_bytes(length));
+    if let Some(header) = header.filter(|&header| header > MOST_HEADER) {
+        return Err(damaged(format!("its header would have {header} bytes")));
+    }
+    let tensors = SafeTensors::deserialize(&bytes).map_err(|error| damaged(error.to_string()))?;
+    let (_, metadata) = SafeTensors::read_metadata(&bytes).map_err(|error| damaged(error.to_string()))?;
+    let text = metadata.metadata().as_ref().and_then(|texts| texts.get(KEY));
+    let text = text.ok_or_else(|| fault(Fault::Foreign))?;
+
+    let (lines, checksum) = split_checksum(text);
+    let pairs = || lines.lines().map(|line| line.split_once(" = ").unwrap_or((line, "")));
+    let value = |name: &str| pairs().find(|pair| pair.0 == name).map(|(_, value)| value.to_owned());
+    let format = value("format").ok_or_else(|| fault(Fault::Line { name: "format", found: None }))?;
+    if format != FORMAT {
+        return Err(fault(Fault::Version { expected: FORMAT, found: format }));
+    }
+    let number = |name: &'static str, most: u64| {
+        let found = value(name);
+        let number =
+            found.as_ref().and_then(|value| value.parse().ok()).filter(|&number: &u64| number <= most);
+        number.ok_or_else(|| fault(Fault::Line { name, found }))
+    };
+    let state = match value("step") {
+        None => None,
+        Some(_) => Some(State {
+            step: number("step", i32::MAX as u64)? as u32,
+            updates: number("updates", i32::MAX as u64)? as u32,
+            seed: number("seed", u64::MAX)?,
+            images: number("images", isize::MAX as u64)? as usize,
+        }),
+    };
+    let mut config = CapsNetConfig::blog();
+    let unsettled = |source| fault(Fault::Settings { source: Box::new(source) });
+    for (name, value) in pairs().filter(|(name, _)| !STATE.contains(name)) {
+        config.set(name, value).map_err(unsettled)?;
+    }
+    let layout = CapsNet::layout(&config).map_err(unsettled)?;
+
+    let averages = state.is_some() && config.training.averaging > 0.0;
+    let mut prefixes = vec![""];
+    if state.is_some() {
+        prefixes.extend([FIRST_MOMENT, SECOND_MOMENT]);
+    }
+    if averages {
+        prefixes.push(AVERAGE);
+    }
+    let mut views = Vec::new();
+    for prefix in &prefixes {
+        for (name, shape) in &layout {
+            let tensor = format!("{prefix}{name}");
+            let view =
+                tensors.tensor(&tensor).map_err(|_| fault(Fault::Missing { tensor: tensor.clone() }))?;
+            if view.dtype() != Dtype::F32 {
+                return Err(fault(Fault::Kind { tensor, found: format!("{:?}", view.dtype()) }));
+            }
+            if view.shape() != shape {
+                let (expected, found) = (shape.clone(), view.shape().to_vec());
+                return Err(fault(Fault::Shape { tensor, expected, found }));
+            }
+            views.push((tensor, view));
+        }
+    }
+    if tensors.len() != views.len() {
+        return Err(fault(Fault::Extra { expected: views.len(), found: tensors.len() }));
+    }
+    // All sizes are those of bytes that are there: from here on it may be allocated.
+    let mut net = CapsNet::zeros(config).map_err(unsettled)?;
+    let mut vectors = views.chunks(layout.len()).map(|views| {
+        let mut vector = Vec::with_capacity(net.parameters().len());
+        for (tensor, view) in views {
+            let start = vector.len();
+            vector.extend(view.data().as_chunks().0.iter().map(|&bytes| f32::from_le_bytes(bytes)));
+            all_finite(path, tensor, &vector[start..])?;
+        }
+        Ok(vector)
+    });
+    let vectors: Vec<Vec<f32>> = vectors.by_ref().collect::<Result<_>>()?;
+    let contents = views.iter().flat_map(|(_, view)| view.data()).copied();
+    let found = format!("{:08x}", crc32c(lines.bytes().chain(contents)));
+    if checksum != Some(&found) {
+        let expected = checksum.unwrap_or("none").to_owned();
+        return Err(fault(Fault::Checksum { expected, found }));
+    }
+
+    let mut vectors = vectors.into_iter();
+    let mut next = || vectors.next().expect("one for each prefix");
+    net.parameters_mut().numbers_mut().copy_from_slice(&next());
+    let training = state.map(|state| {
+        let adam = Adam { first: next(), second: next(), updates: state.updates as usize };
+        let average = averages.then(|| {
+            let mut average = net.parameters().zeros_like();
+            average.numbers_mut().copy_from_slice(&next());
+            average
+        });
+        (adam, average, state)
+    });
+    Ok(Stored { net, training })
+}
+
+/// The lines that the checksum is of, and the checksum.
+fn split_checksum(text: &str) -> (&str, Option<&str>) {
+    let lines = text.trim_end();
+    let last = lines.rfind('\n').map_or(0, |end| end + 1);
+    match lines[last..].strip_prefix("checksum = ") {
+        Some(checksum) => (&lines[..last], Some(checksum)),
+        None => (text, None),
+    }
+}
+
+fn all_finite(path: &Path, tensor: &str, numbers: &[f32]) -> Result<()> {
+    match numbers.iter().position(|number| !number.is_finite()) {
+        None => Ok(()),
+        Some(index) => {
+            let tensor = tensor.to_owned();
+            Err(fault(path, Fault::NonFinite { tensor, index, value: numbers[index] }))
+        }
+    }
+}

@@ -1,0 +1,168 @@
+//! The folder of a training: its last two checkpoints, its log, its settings.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use em_routing::capsnet::Training;
+
+use super::super::failure::{AtPath, Failure, Outcome};
+use super::super::progress::Board;
+
+/// Checkpoints that are kept.
+const KEPT: usize = 2;
+const PREFIX: &str = "checkpoint-";
+const SUFFIX: &str = ".safetensors";
+const HEADER: &str = "epoch,step,loss,accuracy,seconds,validation_images,validation_errors,validation_error";
+
+pub struct Folder {
+    path: PathBuf,
+}
+
+/// A line of the log: means over the epoch, as far as one program has trained it.
+pub struct EpochRow {
+    /// From 1.
+    pub epoch: usize,
+    /// Steps so far.
+    pub step: usize,
+    /// Loss, accuracy and time; none where the epoch's last step was all that was left to do.
+    pub seen: Option<(f64, f64, Duration)>,
+    /// Errors on the validation set, and its size.
+    pub errors: Option<(usize, usize)>,
+}
+
+/// `log.csv`, whole after each line.
+pub struct Log {
+    path: PathBuf,
+    text: String,
+    last_epoch: usize,
+}
+
+impl Folder {
+    pub fn new(path: PathBuf) -> Folder {
+        Folder { path }
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The checkpoints with their steps, the newest last.
+    pub fn checkpoints(&self) -> Outcome<Vec<(usize, PathBuf)>> {
+        let entries = match std::fs::read_dir(&self.path) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+            entries => entries.at(&self.path)?,
+        };
+        let mut checkpoints = Vec::new();
+        for entry in entries {
+            let path = entry.at(&self.path)?.path();
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            let step = name.strip_prefix(PREFIX).and_then(|name| name.strip_suffix(SUFFIX));
+            if let Some(step) = step.and_then(|step| step.parse().ok()) {
+                checkpoints.push((step, path));
+            }
+        }
+        checkpoints.sort();
+        Ok(checkpoints)
+    }
+
+    /// The newest checkpoint that can be read. One that cannot is told of, and put aside under another name.
+    pub fn newest(&self, board: &Board) -> Outcome<(PathBuf, Training)> {
+        let mut first = None;
+        let mut damaged: Vec<PathBuf> = Vec::new();
+        for (_, path) in self.checkpoints()?.into_iter().rev() {
+            match Training::load(&path, 0) {
+                Ok((training, _)) => {
+                    for path in &damaged {
+                        std::fs::rename(path, path.with_extension("safetensors.damaged")).at(path)?;
+                    }
+                    return Ok((path, training));
+                }
+                Err(error) => {
+                    board.say(&format!("{error}; the checkpoint before it is tried"));
+                    damaged.push(path);
+                    first.get_or_insert(error);
+                }
+            }
+        }
+        Err(match first {
+            Some(error) => {
+                Failure::from(error).mend("no other checkpoint can be read: start without --resume")
+            }
+            None => Failure::new(format!("{} holds no checkpoint to go on with", self.path.display()))
+                .mend("name the folder of the training with --out, or start it without --resume"),
+        })
+    }
+
+    /// Makes the folder, clears what a killed program left half-written, and tells what is trained.
+    pub fn prepare(&self, training: &Training) -> Outcome<()> {
+        std::fs::create_dir_all(&self.path).at(&self.path)?;
+        for entry in std::fs::read_dir(&self.path).at(&self.path)? {
+            let path = entry.at(&self.path)?.path();
+            let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            if name.starts_with('.') && name.ends_with(".part") {
+                std::fs::remove_file(&path).at(&path)?;
+            }
+        }
+        let settings = training.net.config().settings();
+        let lines: String = settings.into_iter().map(|(name, value)| format!("{name} = {value}\n")).collect();
+        let text = format!("# seed {}; `train --config` takes this file\n{lines}", training.seed);
+        Ok(em_routing::files::write(&self.path.join("settings.txt"), text.as_bytes())?)
+    }
+
+    /// Writes a checkpoint, then removes those that are too old.
+    pub fn save(&self, training: &Training, images: usize) -> Outcome<PathBuf> {
+        let path = self.path.join(format!("{PREFIX}{:08}{SUFFIX}", training.step));
+        if !path.exists() {
+            training.save(&path, images)?;
+        }
+        let mut checkpoints = self.checkpoints()?;
+        checkpoints.truncate(checkpoints.len().saturating_sub(KEPT));
+        for (_, old) in checkpoints {
+            std::fs::remove_file(&old).at(&old)?;
+        }
+        Ok(path)
+    }
+
+    /// The log up to a step: a training that goes on from there writes the later lines again.
+    pub fn log(&self, step: usize) -> Outcome<Log> {
+        let path = self.path.join("log.csv");
+        let mut log = Log { text: format!("{HEADER}\n"), path, last_epoch: 0 };
+        if step > 0 && log.path.exists() {
+            for line in std::fs::read_to_string(&log.path).at(&log.path)?.lines().skip(1) {
+                let mut columns = line.split(',').map_while(|column| column.parse::<usize>().ok());
+                if let (Some(epoch), Some(of)) = (columns.next(), columns.next())
+                    && of <= step
+                {
+                    log.text += &format!("{line}\n");
+                    log.last_epoch = epoch;
+                }
+            }
+        }
+        log.write()?;
+        Ok(log)
+    }
+}
+
+impl Log {
+    /// The last epoch that is in it; 0 if there is none.
+    pub fn last_epoch(&self) -> usize {
+        self.last_epoch
+    }
+
+    pub fn add(&mut self, row: EpochRow) -> Outcome<()> {
+        let EpochRow { epoch, step, seen, errors } = row;
+        let seen = seen.map_or(",,".to_owned(), |(loss, accuracy, time)| {
+            format!("{loss:.6},{accuracy:.6},{:.1}", time.as_secs_f64())
+        });
+        let validation = errors.map_or(",,".to_owned(), |(errors, images)| {
+            format!("{images},{errors},{}", errors as f64 / images as f64)
+        });
+        self.text += &format!("{epoch},{step},{seen},{validation}\n");
+        self.last_epoch = epoch;
+        self.write()
+    }
+
+    fn write(&self) -> Outcome<()> {
+        Ok(em_routing::files::write(&self.path, self.text.as_bytes())?)
+    }
+}
