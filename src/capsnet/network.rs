@@ -10,6 +10,7 @@
 //!
 //! All arrays are flat f32 in the order of their shapes: images x rows x columns x capsules x 16.
 
+use ndarray::Array;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
@@ -18,7 +19,7 @@ use super::convolution::Convolution;
 use super::parameters::Parameters;
 use crate::error::{Error, Result};
 use crate::routing::kernel::{Kept, Kernel, LayerInput, LayerOutput, LayerShape};
-use crate::routing::{ELEMENTS, Reach};
+use crate::routing::{CapsuleLayer, CapsuleLayerRun, Capsules, ELEMENTS, Reach};
 
 /// Rows and columns of the first convolution's window, and of a capsule layer's neighbourhood.
 const WINDOW: usize = 5;
@@ -328,6 +329,44 @@ impl CapsNet {
             shape(1, first, second, near(1)),
             shape(2, second, classes, Reach::Everywhere),
         ]
+    }
+
+    /// How the class layer routes one image of a pass: votes, responsibilities and all else of each iteration, in f64.
+    ///
+    /// # Errors
+    ///
+    /// No image of this number, and as [`CapsuleLayer::forward`].
+    pub fn class_routing(&self, pass: &Pass, image: usize) -> Result<CapsuleLayerRun> {
+        if image >= pass.images {
+            return Err(Error::Setting {
+                name: "the number of the image",
+                expected: "one of the pass, from 0",
+                value: image as f64,
+            });
+        }
+        let [_, _, shape] = self.layer_shapes(1);
+        let wide = |numbers: &[f32]| numbers.iter().map(|&x| f64::from(x)).collect::<Vec<f64>>();
+        let size = shape.height * shape.width * shape.capsules;
+        let grid = (1, shape.height, shape.width, shape.capsules);
+        let input = self.layer_input(2, &pass.second);
+        let fits = "the shape of the layer";
+        let below = Capsules {
+            poses: Array::from_shape_vec(
+                (grid.0, grid.1, grid.2, grid.3, ELEMENTS),
+                wide(&input.poses[image * size * ELEMENTS..][..size * ELEMENTS]),
+            )
+            .expect(fits),
+            activations: Array::from_shape_vec(grid, wide(&input.activations[image * size..][..size]))
+                .expect(fits),
+        };
+        let layer = CapsuleLayer {
+            reach: shape.reach,
+            transforms: Array::from_shape_vec((shape.capsules, shape.parents, 4, 4), wide(input.transforms))
+                .expect(fits),
+            beta_v: wide(input.beta_v).into(),
+            beta_a: wide(input.beta_a).into(),
+        };
+        layer.forward(&below, &self.config.routing)
     }
 
     fn kernels(&self, images: usize, threads: usize) -> Result<Vec<Kernel>> {

@@ -1,6 +1,7 @@
 //! The commands. Nothing here computes: they set the kernel up, run the notebooks, draw the figures and train the network.
 
 mod doctor;
+mod eval;
 mod failure;
 mod figures;
 mod kernel;
@@ -10,6 +11,8 @@ mod progress;
 mod run;
 mod setup;
 mod shell;
+mod show;
+mod subject;
 mod train;
 
 use std::path::PathBuf;
@@ -85,6 +88,16 @@ enum Command {
         em-routing train --set first=8 --set second=8          a smaller network\n  \
         em-routing train --data ~/fashion --out target/fashion another set of images")]
     Train(train::Arguments),
+    /// Tells a trained network's error, class by class, and draws its confusions and its worst mistakes
+    #[command(after_help = "Examples:\n  \
+        em-routing eval                                        the network that is shipped, on MNIST's test set\n  \
+        em-routing eval --weights target/train/default-seed1/network.safetensors --split validation")]
+    Eval(eval::Arguments),
+    /// Draws how the class capsules of a network route one image
+    #[command(after_help = "Examples:\n  \
+        em-routing show --image 0                              the first test image, into target/show/test-0.svg\n  \
+        em-routing show --image 8 --out /tmp/routing.svg")]
+    Show(show::Arguments),
     /// Sets the Jupyter kernel up and stops there; `run` and `lab` do this by themselves
     #[command(after_help = "Examples:\n  \
         em-routing setup                  into the project's folder and the user's cache\n  \
@@ -126,6 +139,8 @@ pub fn main() -> ExitCode {
             Ok(code) => return code,
             Err(failure) => Err(failure),
         },
+        Command::Eval(arguments) => eval::eval(&arguments),
+        Command::Show(arguments) => show::show(&arguments),
         Command::Setup { user } => Places::find().and_then(|places| setup::command(&places, user)),
         Command::Doctor => Places::find().and_then(|places| doctor::doctor(&places)),
         Command::Kernel { connection_file, strict, project } => {

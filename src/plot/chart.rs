@@ -171,6 +171,7 @@ pub(crate) struct Chart {
     y: Axis,
     /// Where the title of the y axis stands, in pixels from the figure's left.
     y_title: f64,
+    frame: bool,
     items: Vec<Item>,
 }
 
@@ -184,8 +185,17 @@ impl Chart {
             x,
             y,
             y_title: 20.0,
+            frame: true,
             items: Vec::new(),
         }
+    }
+
+    /// A figure without axes. Its units are pixels from the upper left corner: x to the right, and y upwards, so below 0.
+    pub fn canvas(name: &str, (width, height): (f64, f64)) -> Chart {
+        let axis = |low, high| Axis::new("", low, high).no_grid().ticks(Vec::new());
+        let size = (width.round() as u32, height.round() as u32);
+        let chart = Chart::new(name, size, axis(0.0, width), axis(-height, 0.0)).margins(0, 0, 0, 0);
+        Chart { frame: false, ..chart }
     }
 
     pub fn margins(mut self, left: u32, right: u32, top: u32, bottom: u32) -> Chart {
@@ -413,7 +423,9 @@ impl Chart {
         }
 
         let frame = Pen::new([150, 147, 138], 1.0);
-        path(vec![place((x0, y1)), place((x0, y0)), place((x1, y0))], frame)?;
+        if self.frame {
+            path(vec![place((x0, y1)), place((x0, y0)), place((x1, y0))], frame)?;
+        }
         for item in &self.items {
             match item {
                 Item::Line { points, pen } => path(points.iter().copied().map(place).collect(), *pen)?,

@@ -18,6 +18,7 @@ mod figure;
 mod gradients;
 mod image;
 mod mixtures;
+mod network;
 mod pairs;
 mod plane;
 mod routing_charts;
@@ -38,6 +39,7 @@ pub use criteria::{Objective, criterion_curve, elbow, information_criteria, obje
 pub use figure::Figure;
 pub use gradients::{StoppedGradient, difference_errors, stopped_gradients};
 pub use mixtures::{mixture_animation, mixture_contours};
+pub use network::{confusion, digit_routing, mistakes};
 pub use pairs::pair_plot;
 pub use routing_charts::{assignments, ladder_likelihood, routing_curves};
 pub use routing_plane::{Rung, ladder, routing_animation, vote_gradients};

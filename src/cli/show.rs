@@ -1,0 +1,44 @@
+//! `em-routing show`: how the class layer routes one image.
+
+use std::path::PathBuf;
+
+use em_routing::plot;
+
+use super::failure::{AtPath, Failure, Outcome};
+use super::subject::Subject;
+
+#[derive(clap::Args)]
+pub struct Arguments {
+    #[command(flatten)]
+    subject: Subject,
+    /// The number of the image, from 0
+    #[arg(long, value_name = "N")]
+    image: usize,
+    /// The SVG that is written [default: target/show/SPLIT-N.svg]
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+}
+
+/// Draws the routing of an image.
+pub fn show(arguments: &Arguments) -> Outcome<()> {
+    let Arguments { subject, image, out } = arguments;
+    let (net, images) = subject.read()?;
+    let split = subject.split();
+    if *image >= images.len() {
+        let last = images.len().saturating_sub(1);
+        return Err(Failure::new(format!("there is no image {image} among the {split} images"))
+            .mend(format!("name one from 0 to {last} with --image")));
+    }
+    let pass = net.forward(&net.pixels(&images, &[*image])?, subject.threads())?;
+    let run = net.class_routing(&pass, 0)?;
+    let label = usize::from(images.labels[*image]);
+    let figure = plot::digit_routing(images.image(*image), images.width, Some(label), &run)?;
+    let path = out.clone().unwrap_or_else(|| PathBuf::from(format!("target/show/{split}-{image}.svg")));
+    if let Some(folder) = path.parent() {
+        std::fs::create_dir_all(folder).at(folder)?;
+    }
+    figure.save(&path)?;
+    println!("{}", figure.alt());
+    println!("{}: open it in a browser.", path.display());
+    Ok(())
+}
