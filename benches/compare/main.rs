@@ -1,12 +1,17 @@
 //! Ours beside the peers, on the same data from the same start, in turns.
 
+mod capsnet;
 mod machine;
 mod mixtures;
+mod peer;
+
+type Outcome<T> = Result<T, Box<dyn std::error::Error>>;
 
 const HELP: &str = "\
 Runs ours and the peers in turns on the same data and prints a table, and a JSON line for each case.
 
 Usage: cargo bench --bench compare -- mixtures [OPTIONS]
+       cargo bench --bench compare -- capsnet [--peers ENV] [--rounds N] [--threads N] [--batch N (default 24)]
 
 Options:
   --peers ENV      with the peers: scikit-learn in this Python environment, as benches/peers/setup.sh makes it, and
@@ -24,10 +29,13 @@ Example, in a minute:
   benches/peers/setup.sh /tmp/peers
   cargo bench --bench compare -- mixtures --peers /tmp/peers --case gmm:20000x8x16 --case kmeans:20000x8x16
 
+The capsule network is the blog's in its full size, three iterations, beside PyTorch's: line by line (naive), and with batched
+products and a tuned allocator (opt), both compiled.
+
 Of a run that others disturbed (others_busy above 0.06) no figure is to be quoted.";
 
 /// Starts over with linfa-clustering compiled in: a feature, so that who runs none of this does not wait for it.
-fn with_peers(arguments: &[String]) -> Result<(), Box<dyn std::error::Error>> {
+fn with_peers(arguments: &[String]) -> Outcome<()> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut bench = std::process::Command::new(cargo);
     bench.args(["bench", "--bench", "compare", "--features", "peers", "--"]).args(arguments);
@@ -49,7 +57,10 @@ fn main() {
                 }
             })
         }
-        None | Some("mixtures" | "--help") => {
+        Some("capsnet") if !arguments.iter().any(|argument| argument == "--help") => {
+            capsnet::Options::parse(&arguments[1..]).and_then(|options| capsnet::run(&options))
+        }
+        None | Some("mixtures" | "capsnet" | "--help") => {
             println!("{HELP}");
             Ok(())
         }

@@ -1,8 +1,6 @@
 //! K-means and Gaussian mixtures: seconds an iteration, as the difference of a longer and a shorter fit.
 
-use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::Instant;
 
 use em_routing::data::npy::{self, NpyFile, Precision};
@@ -13,9 +11,9 @@ use em_routing::kmeans::{KMeans, KMeansOptions, KMeansStart};
 use ndarray::{Array2, Axis};
 use serde_json::{Value, json};
 
+use crate::Outcome;
 use crate::machine::{Watch, forget_peak, median, memory};
-
-type Outcome<T> = Result<T, Box<dyn std::error::Error>>;
+use crate::peer::{Peer, number};
 
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Algorithm {
@@ -223,7 +221,7 @@ fn compare(options: &Options, case: &Case, folder: &Path) -> Outcome<Vec<Side>> 
             let (data_path, start_path) = (folder.join("data.npy"), folder.join("start.npy"));
             npy::write(&data_path, &data, Precision::F64)?;
             npy::write(&start_path, &start, Precision::F64)?;
-            let peer = Peer::start(environment, case, &data_path, &start_path, options.threads)?;
+            let peer = start_peer(environment, case, &data_path, &start_path, options.threads)?;
             sides.push(Side::new(peer.name.clone()));
             Some(peer)
         }
@@ -238,8 +236,8 @@ fn compare(options: &Options, case: &Case, folder: &Path) -> Outcome<Vec<Side>> 
         sides[0].peak_mib = sides[0].peak_mib.max(memory("VmHWM") - before);
         sides[0].others_busy.push(watch.others_busy());
         if let Some(peer) = &mut peer {
-            let watch = Watch::new(peer.process.id());
-            let (seconds, peak_mib) = peer.round()?;
+            let watch = Watch::new(peer.id());
+            let (seconds, peak_mib) = round(peer)?;
             sides[1].seconds.push(seconds);
             sides[1].peak_mib = sides[1].peak_mib.max(peak_mib);
             sides[1].others_busy.push(watch.others_busy());
@@ -258,57 +256,23 @@ fn compare(options: &Options, case: &Case, folder: &Path) -> Outcome<Vec<Side>> 
     Ok(sides)
 }
 
-/// The peer's program, which waits for a line before each round.
-struct Peer {
-    name: String,
-    process: Child,
-    answers: BufReader<ChildStdout>,
+/// scikit-learn on this data from this start.
+fn start_peer(environment: &Path, case: &Case, data: &Path, start: &Path, threads: usize) -> Outcome<Peer> {
+    let (few, many) = case.iterations();
+    let mut arguments = vec![case.name().to_owned()];
+    arguments.extend([data, start].map(|path| path.display().to_string()));
+    arguments.extend([few, many, threads].map(|number| number.to_string()));
+    Peer::start(environment, "mixtures.py", &arguments, &[])
 }
 
-impl Peer {
-    fn start(environment: &Path, case: &Case, data: &Path, start: &Path, threads: usize) -> Outcome<Peer> {
-        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/peers/mixtures.py");
-        let (few, many) = case.iterations();
-        let mut process = Command::new(environment.join("bin/python"))
-            .arg(script)
-            .arg(case.name())
-            .args([data, start])
-            .args([few, many, threads].map(|number| number.to_string()))
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .map_err(|error| format!("{}: {error}", environment.join("bin/python").display()))?;
-        let answers = BufReader::new(process.stdout.take().expect("it is piped"));
-        let mut peer = Peer { name: String::new(), process, answers };
-        peer.name = peer.answer()?["peer"].as_str().unwrap_or("?").to_string();
-        Ok(peer)
+/// Seconds an iteration, and MiB above the data.
+fn round(peer: &mut Peer) -> Outcome<(f64, f64)> {
+    let answer = peer.round()?;
+    let iterations = number(&answer, "iterations")?;
+    if iterations < 1.0 {
+        return Err("the peer converged at once: take a harder case".into());
     }
-
-    fn answer(&mut self) -> Outcome<Value> {
-        let mut line = String::new();
-        if self.answers.read_line(&mut line)? == 0 {
-            return Err("the peer has ended".into());
-        }
-        Ok(serde_json::from_str(&line)?)
-    }
-
-    /// Seconds an iteration, and MiB above the data.
-    fn round(&mut self) -> Outcome<(f64, f64)> {
-        self.process.stdin.as_mut().expect("it is piped").write_all(b"\n")?;
-        let answer = self.answer()?;
-        let number = |key: &str| answer[key].as_f64().ok_or(format!("the peer says nothing of {key}"));
-        if number("iterations")? < 1.0 {
-            return Err("the peer converged at once: take a harder case".into());
-        }
-        Ok(((number("many")? - number("few")?) / number("iterations")?, number("peak_mib")?))
-    }
-}
-
-impl Drop for Peer {
-    fn drop(&mut self) {
-        drop(self.process.stdin.take()); // it ends when there are no more lines
-        let _ = self.process.wait();
-    }
+    Ok(((number(&answer, "many")? - number(&answer, "few")?) / iterations, number(&answer, "peak_mib")?))
 }
 
 /// Cost by the number of samples, and by threads.

@@ -1,0 +1,69 @@
+//! A peer's program, which says its name and then waits for a line before each round.
+
+use std::io::{BufRead, BufReader, Write};
+use std::path::Path;
+use std::process::{Child, ChildStdout, Command, Stdio};
+
+use serde_json::Value;
+
+use crate::Outcome;
+
+pub struct Peer {
+    pub name: String,
+    process: Child,
+    answers: BufReader<ChildStdout>,
+}
+
+impl Peer {
+    /// A script of benches/peers, in a Python environment.
+    pub fn start(
+        environment: &Path,
+        script: &str,
+        arguments: &[String],
+        variables: &[(&str, &str)],
+    ) -> Outcome<Peer> {
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/peers").join(script);
+        let mut process = Command::new(environment.join("bin/python"))
+            .arg(script)
+            .args(arguments)
+            .envs(variables.iter().copied())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .map_err(|error| format!("{}: {error}", environment.join("bin/python").display()))?;
+        let answers = BufReader::new(process.stdout.take().expect("it is piped"));
+        let mut peer = Peer { name: String::new(), process, answers };
+        peer.name = peer.answer()?["peer"].as_str().unwrap_or("?").to_string();
+        Ok(peer)
+    }
+
+    pub fn id(&self) -> u32 {
+        self.process.id()
+    }
+
+    /// Lets it do a round, and takes its answer.
+    pub fn round(&mut self) -> Outcome<Value> {
+        self.process.stdin.as_mut().expect("it is piped").write_all(b"\n")?;
+        self.answer()
+    }
+
+    fn answer(&mut self) -> Outcome<Value> {
+        let mut line = String::new();
+        if self.answers.read_line(&mut line)? == 0 {
+            return Err("the peer has ended".into());
+        }
+        Ok(serde_json::from_str(&line)?)
+    }
+}
+
+impl Drop for Peer {
+    fn drop(&mut self) {
+        drop(self.process.stdin.take()); // it ends when there are no more lines
+        let _ = self.process.wait();
+    }
+}
+
+/// A number of an answer.
+pub fn number(answer: &Value, key: &str) -> Outcome<f64> {
+    Ok(answer[key].as_f64().ok_or(format!("the peer says nothing of {key}"))?)
+}
