@@ -32,7 +32,7 @@ pub fn whole_and_stopped(
 ) -> Result<(Routing, [Array4<f64>; 2])> {
     let routing = input.route(options)?;
     let (d_poses, d_activations) = (Array3::zeros(routing.poses().raw_dim()), array![weights]);
-    let of = |stop_gradient_at_responsibilities| {
+    let of = |stop_gradient_at_responsibilities| -> Result<Array4<f64>> {
         let options = RoutingOptions { stop_gradient_at_responsibilities, ..options.clone() };
         Ok(input.gradient(&options, &routing, &d_poses, &d_activations)?.d_votes)
     };
@@ -51,7 +51,7 @@ pub fn stopped_by_iterations(
     iterations: usize,
     weights: [f64; 3],
 ) -> Result<Vec<Vec<StoppedGradient>>> {
-    let draw = |seed, iterations| {
+    let draw = |seed, iterations| -> Result<StoppedGradient> {
         let input = data::two_wholes(seed).input();
         let (_, [whole, stopped]) = whole_and_stopped(&input, &two_wholes_options(iterations), weights)?;
         Ok(StoppedGradient::of(&stopped, &whole))
