@@ -119,7 +119,7 @@ impl Training {
         let margin = recipe.margin(self.step, steps_per_epoch);
         let learning_rate = recipe.learning_rate(self.step, steps_per_epoch);
 
-        let pass = self.net.forward(&self.net.pixels(data, &batch)?, self.threads)?;
+        let pass = self.net.forward_keeping(&self.net.pixels(data, &batch)?, self.threads)?;
         let (loss, d_activations) = batch_loss(&pass.class.activations, &labels, margin, recipe.mean_loss)?;
         let gradient = self.net.backward(&pass, &d_activations, self.threads)?;
         let gradient_length = length(gradient.numbers());

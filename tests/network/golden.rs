@@ -132,3 +132,85 @@ fn small_networks_agree_with_the_reference() {
         }
     }
 }
+
+/// Steele, Lea and Flood's SplitMix64, as numbers between -scale and scale.
+fn split_mix(seed: u64, count: usize, scale: f64) -> Vec<f32> {
+    let mut state = seed;
+    let next = |_| {
+        state = state.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let z = (state ^ (state >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        let z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        let u = ((z ^ (z >> 31)) >> 11) as f64 / (1u64 << 53) as f64;
+        ((2.0 * u - 1.0) * scale) as f32
+    };
+    (0..count).map(next).collect()
+}
+
+/// The network of the blog in its full size: what a right float32 run is off by is within 6e-5 there.
+#[test]
+fn the_full_network_agrees_with_the_reference() {
+    let golden: Value = serde_json::from_slice(&read("net_full_seeded.json")).unwrap();
+    let list = |value: &Value| -> Vec<f64> {
+        value.as_array().unwrap().iter().map(|number| number.as_f64().unwrap()).collect()
+    };
+    let image = &golden["image"];
+    let pixels = split_mix(image["seed"].as_u64().unwrap(), 2 * 28 * 28, image["scale"].as_f64().unwrap());
+    let labels: Vec<usize> = list(&golden["labels"]).into_iter().map(|label| label as usize).collect();
+    for (key, iterations) in [("iters3", 3), ("iters1", 1)] {
+        let routing = RoutingOptions { iterations, ..RoutingOptions::blog() };
+        let mut net = CapsNet::zeros(CapsNetConfig { routing, ..CapsNetConfig::blog() }).unwrap();
+        for ((ours, theirs), part) in NAMES.iter().zip(golden["params"].as_array().unwrap()) {
+            assert_eq!(part["name"], *theirs);
+            let own = net.parameters_mut().part_mut(ours).unwrap();
+            let (seed, scale) = (part["seed"].as_u64().unwrap(), part["scale"].as_f64().unwrap());
+            own.copy_from_slice(&split_mix(seed, own.len(), scale));
+            let first = list(&part["first3"]);
+            // to a unit in the last place of f32
+            assert!(
+                (0..3).all(|at| (f64::from(own[at]) - first[at]).abs() <= 1.2e-7 * first[at].abs()),
+                "{ours}"
+            );
+        }
+        let pass = net.forward_keeping(&pixels, 2).unwrap();
+        let golden = &golden[key];
+        let rows = |name: &str, found: &[f32]| {
+            let expected: Vec<f64> = golden[name].as_array().unwrap().iter().flat_map(flatten).collect();
+            let error = error(found, &expected, 0.0);
+            assert!(error <= 2e-4, "{key} {name}: off by {error:e}");
+        };
+        rows("act", &pass.class.activations);
+        rows("poses", &pass.class.poses);
+        for margin in ["0.2", "0.9"] {
+            let golden = &golden[&format!("margin{margin}")];
+            let (loss, d_activations) = loss(&pass, 10, &labels, margin.parse().unwrap());
+            let expected = golden["loss"].as_f64().unwrap();
+            assert!(
+                (loss - expected).abs() <= 2e-4 * expected,
+                "{key} loss at {margin}: {loss}, not {expected}"
+            );
+            let gradient = net.backward(&pass, &d_activations, 2).unwrap();
+            for (ours, theirs) in NAMES {
+                let golden = &golden["grads"][theirs];
+                let part = gradient.part(ours).unwrap();
+                let fair = (10.0 * golden["f32_rel_err"].as_f64().unwrap()).max(2e-4);
+                let length = golden["l2"].as_f64().unwrap();
+                let found = part.iter().map(|&d| f64::from(d) * f64::from(d)).sum::<f64>().sqrt();
+                let off = (found - length).abs() / length;
+                assert!(off <= fair, "{key} length of the gradient of {ours} at {margin}: off by {off:e}");
+                let places = list(&golden["index"]);
+                let found: Vec<f32> = places.iter().map(|&place| part[place as usize]).collect();
+                let largest = part.iter().fold(0.0f32, |most, d| d.abs().max(most));
+                let error = error(&found, &list(&golden["value"]), f64::from(largest));
+                assert!(error <= fair, "{key} gradient of {ours} at {margin}: off by {error:e}");
+            }
+        }
+    }
+}
+
+/// All numbers of nested lists.
+fn flatten(value: &Value) -> Vec<f64> {
+    match value.as_array() {
+        Some(list) => list.iter().flat_map(flatten).collect(),
+        None => vec![value.as_f64().unwrap()],
+    }
+}
