@@ -1,10 +1,16 @@
-//! Every figure of the notebooks, drawn without one.
+//! The figures of the notebooks, drawn without one.
+//!
+//! Those are left out that show the machine they were drawn on: times, and the rounding of differences (chapter 7).
 
 mod capsules;
 mod clusters;
+mod gradients;
 
-pub use capsules::{FACE_PARTS, RUNGS, face_poses, face_votes, two_wholes_ladder, two_wholes_routing};
+pub use capsules::{
+    FACE_PARTS, RUNGS, face_poses, face_votes, two_wholes_ladder, two_wholes_options, two_wholes_routing,
+};
 pub use clusters::{blog_mixture_fit, crowded_fit, in_order_of_appearance, kmeans_from_grid, kmeans_runs};
+pub use gradients::{stopped_by_iterations, vote_megabytes, whole_and_stopped};
 
 use crate::coin::{CoinOptions, Coins, Experiments, Mixing};
 use crate::em::{self, Fit, Stop};
@@ -23,7 +29,7 @@ pub struct Entry {
     pub draw: fn() -> Result<Figure>,
 }
 
-/// Every figure, in the order of the chapters.
+/// Every figure that is the same on all machines, in the order of the chapters.
 pub const FIGURES: &[Entry] = &[
     Entry {
         name: "jensen-chord",
@@ -187,6 +193,24 @@ pub const FIGURES: &[Entry] = &[
         chapter: 6,
         title: "The mixture's log-likelihood by iteration on each rung",
         draw: capsules::ladder_likelihood,
+    },
+    Entry {
+        name: "vote-gradients",
+        chapter: 7,
+        title: "Where each vote would go to switch a parent off",
+        draw: gradients::vote_gradients,
+    },
+    Entry {
+        name: "stopped-gradients",
+        chapter: 7,
+        title: "The gradient stopped at the responsibilities beside the whole one",
+        draw: gradients::stopped_gradients,
+    },
+    Entry {
+        name: "vote-bytes",
+        chapter: 7,
+        title: "The memory that an image's votes would take",
+        draw: gradients::vote_bytes,
     },
 ];
 

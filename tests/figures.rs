@@ -342,6 +342,16 @@ fn routings_of_bad_input_are_errors() {
     assert!(matches!(plot::assignments(&none, 0), Err(Error::Empty { .. })));
     assert!(matches!(plot::routing_curves(&none, 0), Err(Error::Empty { .. })));
     assert!(matches!(plot::routing_animation(&input, &routing, 1), Err(Error::Setting { .. })));
+    let flat = Array4::from_elem((1, 24, 3, 2), 0.1);
+    let arrows = |gradients: &[(&str, &Array4<f64>)]| plot::vote_gradients(&input, &routing, 0, gradients);
+    assert!(
+        arrows(&[("a", &flat)]).is_ok() && plot::vote_gradients(&input, &none, 0, &[("a", &flat)]).is_err()
+    );
+    assert!(matches!(arrows(&[]), Err(Error::Empty { .. })));
+    assert!(matches!(arrows(&[("a", &flat); 4]), Err(Error::Setting { .. })));
+    assert!(matches!(arrows(&[("a", &Array4::zeros((1, 24, 3, 1)))]), Err(Error::Shape { .. })));
+    assert!(matches!(arrows(&[("a", &(&flat * 0.0))]), Err(Error::Setting { .. })));
+    assert!(matches!(arrows(&[("a", &(&flat * f64::NAN))]), Err(Error::Setting { .. })));
     assert!(plot::assignments(&routing, 1).is_err() && plot::routing_curves(&routing, 1).is_err());
     let mut other = input.clone();
     other.votes = Array4::zeros((1, 24, 3, 3));
@@ -383,6 +393,10 @@ fn routings_of_other_sizes_draw_too() {
         assert_sound(&plot::routing_animation(&input, &routing, 1).unwrap());
         assert_sound(&plot::assignments(&routing, 1).unwrap());
         assert_sound(&plot::routing_curves(&routing, 1).unwrap());
+        for count in [1, 2, 3] {
+            let panels = vec![("title", &votes); count];
+            assert_sound(&plot::vote_gradients(&input, &routing, 1, &panels).unwrap());
+        }
         let votes = votes.index_axis(Axis(0), 0).to_owned();
         let activations = Array1::from_elem(children, 0.5);
         let options = LadderOptions { iterations, ..Default::default() };
@@ -414,4 +428,52 @@ fn the_cost_of_an_iteration_is_drawn_and_bad_points_are_named() {
         let points = [(1e4, 1e-4), (1e5, bad)];
         assert!(matches!(plot::cost_growth(&[("bad", &points)]), Err(Error::Setting { .. })), "{bad}");
     }
+}
+
+#[test]
+fn errors_of_differences_have_their_least_marked() {
+    let central: Vec<(f64, f64)> =
+        (-12..=0).map(|power| 10f64.powi(power)).map(|h| (h, h * h / 6.0 + 1e-16 / h)).collect();
+    let figure = plot::difference_errors(&[("central", &central), ("again", &central)]).unwrap();
+    assert_sound(&figure);
+    assert!(figure.svg().contains("10⁻¹²") && figure.svg().contains("at h = 1·10⁻⁵"), "{}", figure.svg());
+    assert!(figure.alt().contains("at a step of 1e-5"), "{}", figure.alt());
+    assert!(matches!(plot::difference_errors(&[]), Err(Error::Empty { .. })));
+    assert!(matches!(plot::difference_errors(&[("one", &central[..1])]), Err(Error::Length { .. })));
+    assert!(plot::difference_errors(&[("exact", &[(1e-3, 0.0), (1e-2, 1e-4)])]).is_err());
+}
+
+#[test]
+fn a_stopped_gradient_is_the_whole_one_where_nothing_is_left_out() {
+    let one = plot::StoppedGradient::of(&[3.0, 0.0], &[6.0, 0.0]);
+    assert_eq!((one.cosine, one.relative_size), (1.0, 0.5));
+    assert_eq!(plot::StoppedGradient::of(&[0.0, 1.0], &[-2.0, 0.0]).cosine, 0.0);
+    let draws = gallery::stopped_by_iterations(0..20, 3, [0.0, 0.0, 1.0]).unwrap();
+    assert_eq!(draws.iter().map(Vec::len).collect::<Vec<_>>(), [20; 3]);
+    // One iteration begins with R as a constant; with two the children are shared out anew.
+    assert!(draws[0].iter().all(|draw| (draw.cosine - 1.0).abs() <= 1e-12));
+    assert!(draws[1].iter().any(|draw| draw.cosine < 0.0) && draws[1].iter().all(|draw| draw.cosine < 0.9));
+    assert_sound(&plot::stopped_gradients(&[("a", draws[..1].to_vec()), ("b", draws.clone())]).unwrap());
+    assert!(matches!(plot::stopped_gradients(&[]), Err(Error::Empty { .. })));
+    assert!(matches!(plot::stopped_gradients(&[("none", vec![])]), Err(Error::Empty { .. })));
+    assert!(matches!(plot::stopped_gradients(&[("none", vec![vec![]])]), Err(Error::Empty { .. })));
+    let bad = plot::StoppedGradient { cosine: f64::NAN, relative_size: 1.0 };
+    assert!(matches!(plot::stopped_gradients(&[("bad", vec![vec![bad]])]), Err(Error::Setting { .. })));
+    assert!(plot::stopped_gradients(&vec![("many", draws); 7]).is_err());
+}
+
+#[test]
+fn bars_are_drawn_from_nothing_to_much_and_bad_ones_are_named() {
+    for values in [vec![0.0], vec![3000.0, 1e-3, 20.0], vec![1e-9; 12]] {
+        let bars: Vec<(&str, f64)> = values.into_iter().map(|value| ("a < b", value)).collect();
+        assert_sound(&plot::bars("milliseconds", &bars).unwrap());
+    }
+    assert!(matches!(plot::bars("none", &[]), Err(Error::Empty { .. })));
+    assert!(plot::bars("many", &[("a", 1.0); 13]).is_err());
+    for bad in [-1.0, f64::NAN, f64::INFINITY] {
+        assert!(matches!(plot::bars("bad", &[("a", bad)]), Err(Error::Setting { .. })), "{bad}");
+    }
+    // 484,352 votes of 16 numbers of 4 bytes
+    let layers: f64 = gallery::vote_megabytes()[..3].iter().map(|layer| layer.1).sum();
+    assert!((layers - 484_352.0 * 64.0 / 1e6).abs() <= 1e-9);
 }

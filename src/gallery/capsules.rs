@@ -15,21 +15,24 @@ const ITERATIONS: usize = 6;
 /// The strokes of a drawing.
 type Strokes = Vec<Vec<(f64, f64)>>;
 
-/// The routing that is drawn in chapter 6, of [`data::two_wholes`]: six iterations, lambda = 1 - 0.95^(t+1), betas of 0, and a
-/// variance floor of 0.001.
+/// Options for the votes of [`data::two_wholes`]: lambda = 1 - 0.95^(t+1), and a variance floor of 0.001.
+pub fn two_wholes_options(iterations: usize) -> RoutingOptions {
+    RoutingOptions {
+        iterations,
+        inverse_temperature: InverseTemperature::Saturating { limit: 1.0 },
+        variance_floor: 1e-3,
+        ..RoutingOptions::default()
+    }
+}
+
+/// The routing that is drawn in chapter 6, of [`data::two_wholes`]: six iterations with [`two_wholes_options`], betas of 0.
 ///
 /// # Errors
 ///
 /// As [`RoutingInput::route`].
 pub fn two_wholes_routing(wholes: &Wholes) -> Result<(RoutingInput, Routing)> {
-    let options = RoutingOptions {
-        iterations: ITERATIONS,
-        inverse_temperature: InverseTemperature::Saturating { limit: 1.0 },
-        variance_floor: 1e-3,
-        ..RoutingOptions::default()
-    };
     let input = wholes.input();
-    let routing = input.route(&options)?;
+    let routing = input.route(&two_wholes_options(ITERATIONS))?;
     Ok((input, routing))
 }
 
@@ -69,7 +72,7 @@ pub fn two_wholes_ladder(wholes: &Wholes, iterations: usize) -> Result<[Vec<Ladd
 }
 
 /// Where the figures' votes come from.
-fn wholes() -> Wholes {
+pub(super) fn wholes() -> Wholes {
     data::two_wholes(935)
 }
 

@@ -1,6 +1,7 @@
 //! What an iteration costs, over the number of samples.
 
 use super::chart::{Axis, Chart, Ink, Pen, Point, Side};
+use super::plane::extent;
 use super::{Figure, colour};
 use crate::error::{Error, Result};
 
@@ -13,42 +14,20 @@ use crate::error::{Error, Result};
 ///
 /// No curves, a curve of fewer than two points, and numbers that are not positive.
 pub fn cost_growth(curves: &[(&str, &[(f64, f64)])]) -> Result<Figure> {
-    if curves.is_empty() {
-        return Err(Error::Empty { what: "curves" });
-    }
-    for (_, points) in curves {
-        if points.len() < 2 {
-            return Err(Error::Length { name: "a curve", expected: 2, found: points.len() });
-        }
-        for value in points.iter().flat_map(|&(samples, seconds)| [samples, seconds]) {
-            if !(value > 0.0 && value.is_finite()) {
-                return Err(Error::Setting {
-                    name: "a point of a curve",
-                    expected: "positive and finite",
-                    value,
-                });
-            }
-        }
-    }
+    check_curves(curves)?;
     let all = || curves.iter().flat_map(|(_, points)| points.iter());
-    let decades = |values: &mut dyn Iterator<Item = f64>| {
-        let (low, high) = values.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), value| {
-            (low.min(value.log10()), high.max(value.log10()))
-        });
-        (low.floor(), if high.ceil() > low.floor() { high.ceil() } else { high.ceil() + 1.0 })
-    };
     let axis = |title: &str, (low, high): (f64, f64), words: &dyn Fn(i32) -> String| {
         let ticks =
             (low.ceil() as i32..=high.floor() as i32).map(|power| (f64::from(power), words(power))).collect();
         Axis::new(title, low, high).ticks(ticks)
     };
-    let (low, high) = decades(&mut all().map(|point| point.0));
+    let (low, high) = decades(all().map(|point| point.0));
     let x = axis("number of samples", (low - 0.1, high + 0.1), &|power| match power {
         6.. => format!("{} million", 10i64.pow(power as u32 - 6)),
         3..6 => format!("{} thousand", 10i64.pow(power as u32 - 3)),
         _ => format!("{}", 10f64.powi(power)),
     });
-    let y = axis("time of an iteration", decades(&mut all().map(|point| point.1)), &|power| match power {
+    let y = axis("time of an iteration", decades(all().map(|point| point.1)), &|power| match power {
         0.. => format!("{} s", 10f64.powi(power)),
         -3..0 => format!("{} ms", 10f64.powi(power + 3)),
         _ => format!("{} µs", 10f64.powi(power + 6)),
@@ -69,4 +48,32 @@ pub fn cost_growth(curves: &[(&str, &[(f64, f64)])]) -> Result<Figure> {
         chart.text(last, (10.0, 0.0), Side::Right, Ink::new(colour(index)).bold(), *name);
     }
     chart.finish()
+}
+
+/// Are there curves, each of at least two points whose numbers have logarithms?
+pub(super) fn check_curves(curves: &[(&str, &[(f64, f64)])]) -> Result<()> {
+    if curves.is_empty() {
+        return Err(Error::Empty { what: "curves" });
+    }
+    for (_, points) in curves {
+        if points.len() < 2 {
+            return Err(Error::Length { name: "a curve", expected: 2, found: points.len() });
+        }
+        for value in points.iter().flat_map(|&(x, y)| [x, y]) {
+            if !(value > 0.0 && value.is_finite()) {
+                return Err(Error::Setting {
+                    name: "a point of a curve",
+                    expected: "positive and finite",
+                    value,
+                });
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The whole decades that hold all values, as logarithms to base 10; never empty.
+pub(super) fn decades(values: impl Iterator<Item = f64>) -> (f64, f64) {
+    let (low, high) = extent(values.map(f64::log10));
+    (low.floor(), if high.ceil() > low.floor() { high.ceil() } else { high.ceil() + 1.0 })
 }

@@ -5,6 +5,7 @@
 
 mod animate;
 mod atlas;
+mod bars;
 mod chart;
 mod clusters;
 mod coin_hidden;
@@ -14,6 +15,7 @@ mod compact;
 mod cost;
 mod criteria;
 mod figure;
+mod gradients;
 mod image;
 mod mixtures;
 mod network;
@@ -27,6 +29,7 @@ mod viewpoint;
 
 pub use animate::animate;
 pub use atlas::{AtlasGround, StartGrid, atlas};
+pub use bars::bars;
 pub use clusters::{Clustering, clusterings, kmeans_animation};
 pub use coin_hidden::{bound_animation, likelihood_trace, responsibilities};
 pub use coin_known::{jensen_chord, known_likelihood, minimiser_path};
@@ -34,11 +37,12 @@ pub use coin_path::{starts, surface};
 pub use cost::cost_growth;
 pub use criteria::{Objective, criterion_curve, elbow, information_criteria, objective_trace};
 pub use figure::Figure;
+pub use gradients::{StoppedGradient, difference_errors, stopped_gradients};
 pub use mixtures::{mixture_animation, mixture_contours};
 pub use network::{confusion, digit_routing, mistakes};
 pub use pairs::pair_plot;
 pub use routing_charts::{assignments, ladder_likelihood, routing_curves};
-pub use routing_plane::{Rung, ladder, routing_animation};
+pub use routing_plane::{Rung, ladder, routing_animation, vote_gradients};
 pub use table::Table;
 pub use viewpoint::{View, viewpoint};
 

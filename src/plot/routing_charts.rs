@@ -4,7 +4,7 @@ use super::chart::{Axis, CARD, Chart, GREY, INK, Ink, Pen, Point, Side, number};
 use super::clusters::shown_iterations;
 use super::image::{heat, heat_map};
 use super::plane::{padded, spread};
-use super::routing_plane::{Rung, check_position, same};
+use super::routing_plane::{Rung, check_routing};
 use super::{Figure, colour, letter};
 use crate::error::{Error, Result};
 use crate::routing::Routing;
@@ -19,24 +19,12 @@ use crate::routing::Routing;
 /// No iterations, children or parents, more than 512 parents, a position that is not there, responsibilities of different
 /// shapes or that are not finite.
 pub fn assignments(routing: &Routing, position: usize) -> Result<Figure> {
-    let Some(first) = routing.trace.first() else { return Err(Error::Empty { what: "iterations" }) };
-    let (positions, children, parents) = first.responsibilities.dim();
-    check_position(position, positions)?;
-    for (size, what) in [(children, "children"), (parents, "parents")] {
-        if size == 0 {
-            return Err(Error::Empty { what });
-        }
-    }
+    let (children, parents) = check_routing(routing, position)?;
     if parents > 512 {
         let (name, expected) = ("the number of parents", "at most 512 in a heat map");
         return Err(Error::Setting { name, expected, value: parents as f64 });
     }
     for step in &routing.trace {
-        same(
-            "the routing's responsibilities",
-            &[positions, children, parents],
-            step.responsibilities.shape(),
-        )?;
         finite("a responsibility", step.responsibilities.iter().copied())?;
     }
     let shown = shown_iterations(routing.trace.len() - 1, 7);
@@ -140,15 +128,8 @@ pub fn assignments(routing: &Routing, position: usize) -> Result<Figure> {
 ///
 /// No iterations or parents, a position that is not there, steps of different shapes, or a number that is not finite.
 pub fn routing_curves(routing: &Routing, position: usize) -> Result<Figure> {
-    let Some(first) = routing.trace.first() else { return Err(Error::Empty { what: "iterations" }) };
-    let (positions, parents) = first.activations.dim();
-    check_position(position, positions)?;
-    if parents == 0 {
-        return Err(Error::Empty { what: "parents" });
-    }
+    let (_, parents) = check_routing(routing, position)?;
     for step in &routing.trace {
-        same("the routing's activations", &[positions, parents], step.activations.shape())?;
-        same("the routing's costs", &[positions, parents], step.costs.shape())?;
         finite("an activation", step.activations.iter().copied())?;
         finite("a cost", step.costs.iter().copied())?;
         finite("an inverse temperature", [step.inverse_temperature])?;

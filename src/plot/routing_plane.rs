@@ -1,14 +1,15 @@
-//! Chapter 6: votes and parents in the plane.
+//! Chapters 6 and 7: votes and parents in the plane.
 
-use ndarray::{Array1, Array3, ArrayView1, ArrayView2, ArrayView3, Axis as Along};
+use ndarray::{Array1, Array3, Array4, ArrayView1, ArrayView2, ArrayView3, Axis as Along};
 
 use super::chart::{Chart, GREY, INK, Ink, PALE, Pen, Point, Side, number};
 use super::clusters::shown_iterations;
 use super::image::{Rgb, between};
 use super::plane::{axes, equal_units, ranges};
+use super::viewpoint::arrow;
 use super::{Figure, animate, colour, letter};
 use crate::error::{Error, Result};
-use crate::routing::{LadderStep, Routing, RoutingInput};
+use crate::routing::{LadderStep, Routing, RoutingInput, RoutingStep};
 
 /// What a vote looks like whose parent takes none of its child.
 const UNTAKEN: Rgb = [214, 211, 201];
@@ -40,34 +41,8 @@ pub struct Rung<'a> {
 /// another shape or with a number that is not finite.
 pub fn routing_animation(input: &RoutingInput, routing: &Routing, position: usize) -> Result<Figure> {
     const SECONDS: f64 = 1.4;
-    let (positions, children, parents, elements) = input.votes.dim();
-    check_position(position, positions)?;
-    if routing.trace.is_empty() {
-        return Err(Error::Empty { what: "iterations" });
-    }
-    for step in &routing.trace {
-        same(
-            "the routing's responsibilities",
-            &[positions, children, parents],
-            step.responsibilities.shape(),
-        )?;
-        same("the routing's means", &[positions, parents, elements], step.means.shape())?;
-        same("the routing's variances", &[positions, parents, elements], step.variances.shape())?;
-        same("the routing's activations", &[positions, parents], step.activations.shape())?;
-    }
-    same("the activations", &[positions, children], input.activations.shape())?;
-    let scenes: Vec<Scene> = routing
-        .trace
-        .iter()
-        .map(|step| Scene {
-            votes: input.votes.index_axis(Along(0), position),
-            children: input.activations.row(position),
-            shares: step.responsibilities.index_axis(Along(0), position),
-            means: step.means.index_axis(Along(0), position),
-            variances: step.variances.index_axis(Along(0), position),
-            weights: step.activations.row(position),
-        })
-        .collect();
+    let (children, parents) = check_routing(routing, position)?;
+    let scenes = scenes(input, routing, position)?;
     let all = scenes.iter().map(Scene::check).collect::<Result<Vec<_>>>()?.swap_remove(0);
     let (x, y) = ranges(&all);
     let (width, height) = equal_units(x, y, (600.0, 500.0));
@@ -229,6 +204,91 @@ pub fn ladder(votes: &Array3<f64>, child_activations: &Array1<f64>, rungs: &[Run
     first.finish_with(&panels)
 }
 
+/// Where each vote would go to lower a loss: arrows against its gradient, a panel for each title and gradient.
+///
+/// `input` has votes of two elements, x and y, `routing` is what came of it, and each gradient has the shape of the votes
+/// (positions x children x parents x 2). Votes and Gaussians are those of the last iteration, drawn as by
+/// [`routing_animation`], `position` is counted from 0. In each panel the longest arrow has the same length, and of very many
+/// the longest are drawn; the size of the gradient (its root of the sum of squares) stands above.
+///
+/// # Errors
+///
+/// As [`routing_animation`], no gradients or more than three, and gradients of another shape, not finite or all 0.
+pub fn vote_gradients(
+    input: &RoutingInput,
+    routing: &Routing,
+    position: usize,
+    gradients: &[(&str, &Array4<f64>)],
+) -> Result<Figure> {
+    if gradients.is_empty() {
+        return Err(Error::Empty { what: "gradients" });
+    }
+    if gradients.len() > 3 {
+        let (name, expected) = ("the number of gradients", "at most 3");
+        return Err(Error::Setting { name, expected, value: gradients.len() as f64 });
+    }
+    let (children, parents) = check_routing(routing, position)?;
+    let scene = scenes(input, routing, position)?.pop().expect("there are iterations");
+    let all = scene.check()?;
+    const LEFT: f64 = 60.0;
+    const GAP: f64 = 20.0;
+    const HEAD: f64 = 50.0;
+    const LONGEST: f64 = 44.0;
+    const MOST_ARROWS: usize = 360;
+    let (x, y) = ranges(&all);
+    let across = if gradients.len() == 3 { 256.0 } else { 396.0 };
+    let (width, height) = equal_units(x, y, (across, 400.0));
+    let columns = gradients.len() as f64;
+    let size = ((LEFT + columns * (width + GAP) + 6.0) as u32, (HEAD + height + 60.0) as u32);
+    let unit = (x.1 - x.0) / width;
+    let mut panels = Vec::new();
+    let mut words = Vec::new();
+    for (column, (title, gradient)) in gradients.iter().enumerate() {
+        same("a gradient", input.votes.shape(), gradient.shape())?;
+        let gradient = gradient.index_axis(Along(0), position);
+        let mut arrows: Vec<([f64; 3], f64, usize)> = (0..children * parents)
+            .map(|at| {
+                let (i, j) = (at / parents, at % parents);
+                let (across, up) = (-gradient[(i, j, 0)], -gradient[(i, j, 1)]);
+                let (x, y) = scene.vote((i, j));
+                ([x, y, up.atan2(across)], across.hypot(up), j)
+            })
+            .collect();
+        arrows.sort_by(|a, b| b.1.total_cmp(&a.1));
+        let longest = arrows[0].1;
+        let whole = gradient.iter().map(|value| value * value).sum::<f64>().sqrt();
+        if !(longest > 0.0 && whole.is_finite()) {
+            let (name, expected) = ("the size of a gradient", "positive and finite");
+            return Err(Error::Setting { name, expected, value: whole });
+        }
+        let (x_axis, y_axis) = axes(x, y);
+        let x_axis = x_axis.most(7);
+        let y_axis = if column == 0 { y_axis.most(7) } else { y_axis.most(7).bare() };
+        let place = (LEFT + column as f64 * (width + GAP), HEAD);
+        let mut panel = Chart::new("vote-gradients", size, x_axis, y_axis).panel(place, (width, height));
+        // Under the votes, so that a short arrow spoils none.
+        for (from, length, j) in arrows.into_iter().take(MOST_ARROWS / gradients.len()) {
+            let pixels = LONGEST * length / longest;
+            if pixels >= 4.0 {
+                arrow(&mut panel, from, pixels * unit, 0.0, colour(j), 1.8);
+            }
+        }
+        scene.draw(&mut panel, false);
+        let ink = Ink::new(INK).plain();
+        panel.text((x.0, y.1), (0.0, -34.0), Side::Right, ink.bold().size(14.0), *title);
+        let text = format!("size {}", number(whole, 4));
+        panel.text((x.0, y.1), (0.0, -14.0), Side::Right, Ink::new(GREY).plain().size(12.5), text);
+        words.push(format!("{title}: size {whole:.4}"));
+        panels.push(panel);
+    }
+    let alt = format!(
+        "Votes of {children} children for {parents} parents, with arrows against the gradient of a loss. {}.",
+        words.join("; ")
+    );
+    let first = panels.remove(0).alt(alt);
+    first.finish_with(&panels)
+}
+
 /// One moment of a routing at one position, in the plane.
 struct Scene<'a> {
     /// Children x parents x 2.
@@ -354,22 +414,55 @@ impl Scene<'_> {
     }
 }
 
+/// Each step of a routing in the plane, at a position that is there.
+fn scenes<'a>(input: &'a RoutingInput, routing: &'a Routing, position: usize) -> Result<Vec<Scene<'a>>> {
+    for step in &routing.trace {
+        let (positions, children, parents) = step.responsibilities.dim();
+        let elements = step.means.dim().2;
+        same("the votes", &[positions, children, parents, elements], input.votes.shape())?;
+        same("the activations", &[positions, children], input.activations.shape())?;
+    }
+    let scene = |step: &'a RoutingStep| Scene {
+        votes: input.votes.index_axis(Along(0), position),
+        children: input.activations.row(position),
+        shares: step.responsibilities.index_axis(Along(0), position),
+        means: step.means.index_axis(Along(0), position),
+        variances: step.variances.index_axis(Along(0), position),
+        weights: step.activations.row(position),
+    };
+    Ok(routing.trace.iter().map(scene).collect())
+}
+
+/// Is there something to draw: iterations, the position, children and parents, the same in each step? How many children and
+/// parents there are.
+pub(super) fn check_routing(routing: &Routing, position: usize) -> Result<(usize, usize)> {
+    let Some(first) = routing.trace.first() else { return Err(Error::Empty { what: "iterations" }) };
+    let (positions, children, parents) = first.responsibilities.dim();
+    let elements = first.means.dim().2;
+    if position >= positions {
+        let (name, expected) = ("position", "one of the routing's positions");
+        return Err(Error::Setting { name, expected, value: position as f64 });
+    }
+    for (size, what) in [(children, "children"), (parents, "parents")] {
+        if size == 0 {
+            return Err(Error::Empty { what });
+        }
+    }
+    for step in &routing.trace {
+        let found = step.responsibilities.shape();
+        same("the routing's responsibilities", &[positions, children, parents], found)?;
+        same("the routing's means", &[positions, parents, elements], step.means.shape())?;
+        same("the routing's variances", &[positions, parents, elements], step.variances.shape())?;
+        same("the routing's activations", &[positions, parents], step.activations.shape())?;
+        same("the routing's costs", &[positions, parents], step.costs.shape())?;
+    }
+    Ok((children, parents))
+}
+
 /// Is the shape the one that the other arguments ask for?
-pub(super) fn same(name: &'static str, expected: &[usize], found: &[usize]) -> Result<()> {
+fn same(name: &'static str, expected: &[usize], found: &[usize]) -> Result<()> {
     match expected == found {
         true => Ok(()),
         false => Err(Error::Shape { name, expected: expected.to_vec(), found: found.to_vec() }),
-    }
-}
-
-/// Is the position there?
-pub(super) fn check_position(position: usize, positions: usize) -> Result<()> {
-    match position < positions {
-        true => Ok(()),
-        false => Err(Error::Setting {
-            name: "position",
-            expected: "one of the routing's positions",
-            value: position as f64,
-        }),
     }
 }

@@ -151,7 +151,7 @@ fn moved([x, y, angle]: [f64; 3], (along, up): Point) -> Point {
 }
 
 /// An arrow of a frame, from its origin, turned by `turn` against its x axis.
-fn arrow(
+pub(super) fn arrow(
     chart: &mut Chart,
     [x, y, angle]: [f64; 3],
     length: f64,

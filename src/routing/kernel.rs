@@ -474,7 +474,7 @@ impl Kernel {
         let poses = [images, height, width, capsules, ELEMENTS];
         check_numbers("poses", &poses, input.poses, "finite", f32::is_finite)?;
         check_numbers("activations", &poses[..4], input.activations, "finite and not negative", |a| {
-            (a >= 0.0) & (a < f32::INFINITY)
+            (0.0..f32::INFINITY).contains(&a)
         })?;
         let transforms = [self.plan.transforms, parents, SIDE, SIDE];
         check_numbers("transforms", &transforms, input.transforms, "finite", f32::is_finite)?;

@@ -263,7 +263,6 @@ fn votes_of_group<V: Vector>(
         for g in 0..GROUP {
             expected[g] = expected[g] + d_weights[g];
         }
-        *d_votes = [ZEROS; GROUP];
         for (iteration, step) in steps.iter().enumerate() {
             let mut weights = [ZERO; GROUP];
             for g in 0..GROUP {
@@ -278,7 +277,7 @@ fn votes_of_group<V: Vector>(
                 false => None,
             };
             let (parents, slopes) = (&step.found.parents[block], &step.slopes[block]);
-            d_votes_of_step::<V>(votes, &weights, d_joint, parents, slopes, d_votes);
+            d_votes_of_step::<V>(votes, &weights, d_joint, parents, slopes, iteration == 0, d_votes);
         }
         for g in 0..children {
             let child = at * GROUP + g;
@@ -302,7 +301,7 @@ fn votes_of_group<V: Vector>(
     }
 }
 
-/// Adds what the votes of a group gain by one iteration: q (2 half (V - mu) + slope) - d_x (V - mu) / sigma^2.
+/// Adds what the votes of a group gain by one iteration (the first begins the sum): q (2 half (V - mu) + slope) - d_x (V - mu) / sigma^2.
 #[inline(always)]
 fn d_votes_of_step<V: Vector>(
     votes: &Votes,
@@ -310,6 +309,7 @@ fn d_votes_of_step<V: Vector>(
     d_joint: Option<&Weights>,
     parents: &Parents,
     slopes: &Slopes,
+    is_first: bool,
     d_votes: &mut Votes,
 ) {
     for four in (0..GROUP).step_by(4) {
@@ -327,7 +327,7 @@ fn d_votes_of_step<V: Vector>(
             let precision = V::load(&parents.precisions[h]);
             for g in 0..4 {
                 let offset = V::load(&votes[four + g][h]) - mean;
-                let mut sum = V::load(&d_votes[four + g][h]);
+                let mut sum = if is_first { V::splat(0.0) } else { V::load(&d_votes[four + g][h]) };
                 sum = q[g].multiply_add(double.multiply_add(offset, slope), sum);
                 if d_joint.is_some() {
                     sum = minus_d_x[g].multiply_add(offset * precision, sum);
