@@ -1,6 +1,6 @@
 //! Checkpoints: read back to the bit, refused with the fault's name, and harmless whatever their bytes are.
 
-use std::path::PathBuf;
+use std::path::Path;
 
 use em_routing::capsnet::checkpoint::Fault;
 use em_routing::capsnet::{CapsNet, CapsNetConfig, Training};
@@ -8,8 +8,6 @@ use em_routing::data::idx::Images;
 use em_routing::error::Error;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use safetensors::SafeTensors;
-use safetensors::tensor::{Dtype, TensorView};
 
 use super::{Folder, LARGEST};
 
@@ -32,7 +30,9 @@ fn images() -> Images {
 
 fn trained(steps: usize, threads: usize) -> Training {
     let mut training = Training::new(config(), 7, threads).unwrap();
-    (0..steps).for_each(|_| drop(training.step(&images()).unwrap()));
+    for _ in 0..steps {
+        training.step(&images()).unwrap();
+    }
     training
 }
 
@@ -43,10 +43,10 @@ fn bits(training: &Training) -> Vec<u32> {
     vectors.into_iter().flatten().map(|number| number.to_bits()).collect()
 }
 
-fn fault(outcome: em_routing::error::Result<impl std::fmt::Debug>, file: &PathBuf) -> Fault {
+fn fault<T: std::fmt::Debug>(outcome: em_routing::error::Result<T>, file: &Path) -> Fault {
     match outcome {
         Err(Error::Checkpoint { path, fault }) => {
-            assert_eq!(&path, file);
+            assert_eq!(path, file);
             fault
         }
         other => panic!("{other:?}"),
@@ -64,7 +64,9 @@ fn training_goes_on_to_the_bit() {
             trained(stop, 2).save(&file, IMAGES).unwrap();
             let (mut training, count) = Training::load(&file, threads).unwrap();
             assert_eq!((count, training.step), (IMAGES, stop));
-            (stop..12).for_each(|_| drop(training.step(&images()).unwrap()));
+            for _ in stop..12 {
+                training.step(&images()).unwrap();
+            }
             assert_eq!(bits(&training), bits(&whole), "stopped after {stop}, {threads} threads");
             assert_eq!(training.adam.updates, whole.adam.updates);
         }
@@ -83,12 +85,6 @@ fn a_file_has_the_same_bytes_each_time_and_its_network_is_the_average() {
     training.result().save(&other).unwrap();
     assert_eq!(CapsNet::load(&other).unwrap(), training.result());
     assert!(matches!(fault(Training::load(&other, 1), &other), Fault::NoTraining));
-    // another program finds each part under its name, in its shape
-    let bytes = std::fs::read(&other).unwrap();
-    let tensors = SafeTensors::deserialize(&bytes).unwrap();
-    for part in training.result().parameters().parts() {
-        assert_eq!(tensors.tensor(&part.name).unwrap().shape(), part.shape, "{}", part.name);
-    }
 }
 
 /// Settings are text in the file; every bit of an f64 comes back.
@@ -102,8 +98,7 @@ fn settings_come_back_to_the_bit() {
         config.training.learning_rate = f64::from(f32::from_bits(generator.gen_range(1..0x7f00_0000)));
         config.training.weight_decay = f64::from_bits(generator.gen_range(1..0x7f00_0000_0000_0000));
         config.start.pose_identity = f64::from(generator.gen_range(-1e3f32..1e3));
-        let net = CapsNet::zeros(config.clone()).unwrap();
-        net.save(&file).unwrap();
+        CapsNet::zeros(config.clone()).unwrap().save(&file).unwrap();
         assert_eq!(CapsNet::load(&file).unwrap().config(), &config);
     }
 }
@@ -126,91 +121,48 @@ fn another_training_than_is_asked_for_is_told_by_its_setting() {
     assert!(matches!(images, Fault::Images { expected: 11, found: IMAGES }), "{images:?}");
 }
 
-type Tensor = (String, Dtype, Vec<usize>, Vec<u8>);
-
-/// A training's file with its text and its tensors changed.
-fn rewritten(change: impl FnOnce(&mut String, &mut Vec<Tensor>)) -> Vec<u8> {
-    let folder = Folder::new("rewritten");
-    let file = folder.0.join("training");
-    trained(2, 1).save(&file, IMAGES).unwrap();
-    let bytes = std::fs::read(&file).unwrap();
-    let (_, metadata) = SafeTensors::read_metadata(&bytes).unwrap();
-    let mut text = metadata.metadata().as_ref().unwrap()["em-routing"].clone();
-    let tensors = SafeTensors::deserialize(&bytes).unwrap().tensors();
-    let mut tensors: Vec<Tensor> = tensors
-        .into_iter()
-        .map(|(name, view)| (name, view.dtype(), view.shape().to_vec(), view.data().to_vec()))
-        .collect();
-    tensors.sort_by(|a, b| a.0.cmp(&b.0));
-    change(&mut text, &mut tensors);
-    let views = tensors
-        .iter()
-        .map(|(name, kind, shape, data)| (name, TensorView::new(*kind, shape.clone(), data).unwrap()));
-    let metadata = [("em-routing".to_owned(), text)].into_iter().collect();
-    safetensors::serialize(views, Some(metadata)).unwrap()
+/// A part of the file's header for another of the same length, so that all offsets stay.
+fn replaced(bytes: &[u8], from: &str, to: &str) -> Vec<u8> {
+    assert_eq!(from.len(), to.len());
+    let place = bytes.windows(from.len()).position(|run| run == from.as_bytes()).expect(from);
+    let mut bytes = bytes.to_vec();
+    bytes[place..place + to.len()].copy_from_slice(to.as_bytes());
+    bytes
 }
 
 #[test]
 fn each_fault_has_its_name() {
     let folder = Folder::new("faults");
     let file = folder.0.join("training");
+    trained(2, 1).save(&file, IMAGES).unwrap();
+    let sound = std::fs::read(&file).unwrap();
     let load = |bytes: &[u8]| {
         std::fs::write(&file, bytes).unwrap();
         fault(Training::load(&file, 1), &file)
     };
-    let sound = rewritten(|_, _| ());
-    std::fs::write(&file, &sound).unwrap();
-    Training::load(&file, 1).unwrap();
-
     for cut in [0, 7, 8, 100, sound.len() / 2, sound.len() - 1] {
         assert!(matches!(load(&sound[..cut]), Fault::Damaged { .. }), "cut to {cut}");
     }
     assert!(matches!(load(b"PK\x03\x04 a zip archive"), Fault::Damaged { .. }));
-    assert!(matches!(load(&[&sound[..], &[0]].concat()), Fault::Damaged { .. }));
     let mut flipped = sound.clone();
-    *flipped.last_mut().unwrap() ^= 1 << 2; // a number stays finite: only the checksum tells
-    flipped[sound.len() - 3] ^= 1;
-    let fault = load(&flipped);
-    assert!(matches!(fault, Fault::Checksum { .. } | Fault::NonFinite { .. }), "{fault:?}");
-    flipped = sound.clone();
-    flipped[sound.len() - 4] ^= 1;
+    flipped[sound.len() - 4] ^= 1; // the lowest bit of a number: only the checksum tells
     assert!(matches!(load(&flipped), Fault::Checksum { .. }));
+    let mut infinite = sound.clone();
+    let end = infinite.len();
+    infinite[end - 4..].copy_from_slice(&f32::INFINITY.to_le_bytes());
+    assert!(matches!(load(&infinite), Fault::NonFinite { .. }));
 
-    let text = |from: &'static str, to: &'static str| {
-        rewritten(move |text, _| {
-            assert!(text.contains(from));
-            *text = text.replacen(from, to, 1);
-        })
-    };
-    assert!(matches!(load(&text("format = 1", "format = 9")), Fault::Version { found, .. } if found == "9"));
-    assert!(matches!(load(&text("format = 1\n", "")), Fault::Line { name: "format", found: None }));
-    assert!(matches!(load(&text("seed = 7", "seed = -7")), Fault::Line { name: "seed", found: Some(_) }));
-    assert!(matches!(load(&text("updates = 2\n", "")), Fault::Line { name: "updates", found: None }));
-    assert!(matches!(load(&text("batch = 3", "batch = 0")), Fault::Settings { .. }));
-    assert!(matches!(load(&text("batch = 3", "bach = 3")), Fault::Settings { .. }));
-    assert!(matches!(load(&text("step = 2", "step = 1")), Fault::Checksum { .. }));
-    // sizes that only the text promises are never allocated
-    LARGEST.set(0);
-    assert!(matches!(load(&text("features = 2", "features = 60000")), Fault::Shape { .. }));
-    assert!(matches!(load(&text("features = 2", "features = 18446744073709551615")), Fault::Settings { .. }));
-    assert!(LARGEST.get() <= 1 << 18, "{} bytes at once", LARGEST.get());
-
-    let tensors = |change: fn(&mut Vec<Tensor>)| rewritten(move |_, tensors| change(tensors));
-    assert!(matches!(load(&tensors(|all| drop(all.remove(0)))), Fault::Missing { .. }));
-    assert!(matches!(
-        load(&tensors(|all| all.push(("more".to_owned(), Dtype::F32, vec![1], vec![0; 4])))),
-        Fault::Extra { .. }
-    ));
-    assert!(matches!(load(&tensors(|all| all[0].2.push(1))), Fault::Shape { .. }));
-    assert!(
-        matches!(load(&tensors(|all| all[0].1 = Dtype::I32)), Fault::Kind { found, .. } if found == "I32")
-    );
-    for value in [f32::NAN, f32::INFINITY] {
-        let bytes = rewritten(|_, all| all[0].3[..4].copy_from_slice(&value.to_le_bytes()));
-        assert!(matches!(load(&bytes), Fault::NonFinite { index: 0, .. }));
-    }
-    let foreign = safetensors::serialize::<String, TensorView, _>([], None).unwrap();
-    assert!(matches!(load(&foreign), Fault::Foreign));
+    let text = |from, to| load(&replaced(&sound, from, to));
+    assert!(matches!(text("format = 1", "format = 9"), Fault::Version { found, .. } if found == "9"));
+    assert!(matches!(text("format = 1", "farmat = 1"), Fault::Line { name: "format", found: None }));
+    assert!(matches!(text("seed = 7", "seed = x"), Fault::Line { name: "seed", found: Some(_) }));
+    assert!(matches!(text("batch = 3", "batch = 0"), Fault::Settings { .. }));
+    assert!(matches!(text("batch = 3", "botch = 3"), Fault::Settings { .. }));
+    assert!(matches!(text("step = 2", "step = 1"), Fault::Checksum { .. }));
+    assert!(matches!(text("features = 2", "features = 9"), Fault::Shape { .. }));
+    assert!(matches!(text("\"class.beta_a\"", "\"class.beta_x\""), Fault::Missing { .. }));
+    assert!(matches!(text("\"em-routing\"", "\"xm-routing\""), Fault::Foreign));
+    assert!(matches!(text("\"F32\"", "\"I32\""), Fault::Kind { found, .. } if found == "I32"));
 }
 
 /// What cannot be read again is not written over what can.
@@ -245,7 +197,7 @@ fn mutated_files_do_no_harm() {
             // the header is where most is decided
             let end = if generator.gen_bool(0.7) { header.min(bytes.len()) } else { bytes.len() };
             let place = generator.gen_range(0..=end);
-            match generator.gen_range(0..6) {
+            match generator.gen_range(0..5) {
                 0 => bytes.truncate(place),
                 1 => bytes.insert(place, generator.r#gen()),
                 2 => {
@@ -253,12 +205,9 @@ fn mutated_files_do_no_harm() {
                     bytes.splice(place..place, run);
                 }
                 // a digit for a digit keeps the header one that can be read
-                3 | 4 => {
-                    let digits: Vec<usize> =
-                        (8..header.min(bytes.len())).filter(|&at| bytes[at].is_ascii_digit()).collect();
-                    if !digits.is_empty() {
-                        bytes[digits[generator.gen_range(0..digits.len())]] =
-                            b'0' + generator.gen_range(0..10);
+                3 => {
+                    if let Some(digit) = bytes[place..].iter_mut().find(|byte| byte.is_ascii_digit()) {
+                        *digit = b'0' + generator.gen_range(0..10);
                     }
                 }
                 _ => {

@@ -1,0 +1,275 @@
+//! The commands that train, evaluate and show, as a user starts them: stopped at any moment, and with what can go wrong.
+
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::Duration;
+
+use rand::{Rng, SeedableRng};
+
+/// A folder with a small set of images in `data`, which goes when the test ends.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new(name: &str) -> Folder {
+        let folder = std::env::temp_dir().join(format!("em-routing-train-{}-{name}", std::process::id()));
+        let data = folder.join("data");
+        std::fs::create_dir_all(&data).unwrap();
+        let mut generator = rand_chacha::ChaCha8Rng::seed_from_u64(1);
+        for (part, count) in [("train", 80u32), ("t10k", 20)] {
+            let mut images = [&[0, 0, 8, 3][..], &count.to_be_bytes(), &[0, 0, 0, 14, 0, 0, 0, 14]].concat();
+            images.extend((0..count * 196).map(|_| generator.r#gen::<u8>()));
+            let mut labels = [&[0, 0, 8, 1][..], &count.to_be_bytes()].concat();
+            labels.extend((0..count).map(|image| (image % 3) as u8));
+            std::fs::write(data.join(format!("{part}-images-idx3-ubyte")), images).unwrap();
+            std::fs::write(data.join(format!("{part}-labels-idx1-ubyte")), labels).unwrap();
+        }
+        Folder(folder)
+    }
+
+    fn out(&self, name: &str) -> PathBuf {
+        self.0.join(name)
+    }
+
+    /// `train` into `out` on the small set: 64 steps of a network with few capsules.
+    fn train(&self, out: &str, more: &[&str]) -> Command {
+        self.train_for("4", out, more)
+    }
+
+    fn train_for(&self, epochs: &str, out: &str, more: &[&str]) -> Command {
+        let mut command = em_routing(&["train", "--validation", "16", "--minutes", "0"]);
+        command.arg("--data").arg(self.0.join("data")).arg("--out").arg(self.out(out));
+        for setting in
+            ["height=14", "width=14", "classes=3", "features=2", "primary=2", "first=2", "second=2"]
+        {
+            command.args(["--set", setting]);
+        }
+        command.args(["--batch", "4", "--epochs", epochs]).args(more);
+        command
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+fn em_routing(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_em-routing"));
+    command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
+fn succeeds(command: &mut Command) -> String {
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{command:?}: {output:?}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+fn fails(command: &mut Command, words: &[&str]) {
+    let Output { status, stdout, stderr } = command.output().unwrap();
+    let said = String::from_utf8_lossy(&stdout).into_owned() + &String::from_utf8_lossy(&stderr);
+    assert_eq!(status.code(), Some(1), "{command:?}: {said}");
+    for word in words {
+        assert!(said.contains(word), "{word:?} is not in: {said}");
+    }
+}
+
+/// The files by their names.
+fn checkpoints(out: &Path) -> Vec<PathBuf> {
+    let Ok(entries) = std::fs::read_dir(out) else { return Vec::new() };
+    let mut paths: Vec<PathBuf> = entries.map(|entry| entry.unwrap().path()).collect();
+    paths.retain(|path| {
+        let name = path.file_name().unwrap().to_string_lossy();
+        name.starts_with("checkpoint-") && name.ends_with(".safetensors")
+    });
+    paths.sort();
+    paths
+}
+
+fn kill_after(mut child: Child, milliseconds: u64) {
+    std::thread::sleep(Duration::from_millis(milliseconds));
+    child.kill().unwrap(); // SIGKILL on Unix
+    child.wait().unwrap();
+}
+
+/// SIGKILL at random moments, on one to three threads: the same final bytes as without.
+#[test]
+fn a_training_that_is_killed_again_and_again_ends_in_the_same_bytes() {
+    let folder = Folder::new("killed");
+    let said = succeeds(&mut folder.train("whole", &["--threads", "1"]));
+    assert!(said.contains("validation error") && said.contains("network.safetensors"), "{said}");
+    let mut generator = rand_chacha::ChaCha8Rng::seed_from_u64(3);
+    let mut resumed = 0;
+    for round in 0..3 {
+        let out = format!("killed-{round}");
+        for _ in 0..8 {
+            let threads = generator.gen_range(1..=3).to_string();
+            let begun = !checkpoints(&folder.out(&out)).is_empty();
+            resumed += usize::from(begun);
+            let flags: &[&str] =
+                if begun { &["--resume", "--threads", &threads] } else { &["--threads", &threads] };
+            kill_after(folder.train(&out, flags).spawn().unwrap(), generator.gen_range(5..120));
+            // whatever was being written: each checkpoint that is there is whole
+            for path in checkpoints(&folder.out(&out)) {
+                em_routing::capsnet::Training::load(&path, 1).unwrap();
+            }
+        }
+        let begun = !checkpoints(&folder.out(&out)).is_empty();
+        let more: &[&str] = if begun { &["--resume"] } else { &[] };
+        succeeds(&mut folder.train(&out, more));
+        for file in ["network.safetensors", "checkpoint-00000064.safetensors"] {
+            let [whole, killed] =
+                ["whole", &out].map(|out| std::fs::read(folder.out(out).join(file)).unwrap());
+            assert!(whole == killed, "{file} of round {round} differs");
+        }
+        let epochs = |out: &str| -> Vec<String> {
+            let text = std::fs::read_to_string(folder.out(out).join("log.csv")).unwrap();
+            // the loss is a mean since the last start; epoch, step and validation are the training's
+            let columns = |line: &str| {
+                let columns: Vec<&str> = line.split(',').collect();
+                [&columns[..2], &columns[5..]].concat().join(",")
+            };
+            text.lines().map(columns).collect()
+        };
+        assert_eq!(epochs("whole"), epochs(&out));
+        assert_eq!(checkpoints(&folder.out(&out)).len(), 2);
+        let left = std::fs::read_dir(folder.out(&out)).unwrap().map(|entry| entry.unwrap().file_name());
+        assert!(left.into_iter().all(|name| !name.to_string_lossy().ends_with(".part")));
+    }
+    assert!(resumed > 0);
+}
+
+/// SIGTERM, which is handled as Ctrl-C is: the step is finished and saved, and the way on is told.
+#[cfg(unix)]
+#[test]
+fn a_signal_ends_with_a_checkpoint() {
+    let folder = Folder::new("signal");
+    let child = folder.train_for("2000", "long", &[]).spawn().unwrap();
+    while checkpoints(&folder.out("long")).is_empty() {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    std::thread::sleep(Duration::from_millis(300));
+    let killed = Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap();
+    assert!(killed.success());
+    let output = child.wait_with_output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert_eq!(output.status.code(), Some(130), "{said}");
+    assert!(said.contains("stopped after") && said.contains("train --resume --out"), "{said}");
+    let last = checkpoints(&folder.out("long")).pop().unwrap();
+    let (training, images) = em_routing::capsnet::Training::load(&last, 1).unwrap();
+    assert!(training.step > 0 && images == 64);
+}
+
+#[test]
+fn a_damaged_checkpoint_gives_way_to_the_one_before() {
+    let folder = Folder::new("damaged");
+    succeeds(&mut folder.train("out", &[]));
+    let network = folder.out("out").join("network.safetensors");
+    let whole = std::fs::read(&network).unwrap();
+    let newest = checkpoints(&folder.out("out")).pop().unwrap();
+    let bytes = std::fs::read(&newest).unwrap();
+    std::fs::write(&newest, &bytes[..bytes.len() - 5]).unwrap();
+    let said = succeeds(&mut folder.train("out", &["--resume"]));
+    assert!(said.contains("damaged") && said.contains("steps 48 to 64"), "{said}");
+    assert_eq!(std::fs::read(&network).unwrap(), whole);
+    assert!(newest.with_extension("safetensors.damaged").exists());
+
+    // all of them: an error, and nothing is moved
+    for path in checkpoints(&folder.out("out")) {
+        std::fs::write(&path, b"nothing").unwrap();
+    }
+    let before = checkpoints(&folder.out("out"));
+    fails(&mut folder.train("out", &["--resume"]), &["checkpoint-00000064", "no other checkpoint"]);
+    assert_eq!(checkpoints(&folder.out("out")), before);
+}
+
+#[test]
+fn what_cannot_be_is_told_and_earlier_checkpoints_stay() {
+    let folder = Folder::new("faults");
+    succeeds(&mut folder.train("out", &[]));
+    let state = |folder: &Folder| -> Vec<Vec<u8>> {
+        checkpoints(&folder.out("out")).iter().map(|path| std::fs::read(path).unwrap()).collect()
+    };
+    let before = state(&folder);
+    fails(&mut folder.train("out", &[]), &["earlier training", "--resume"]);
+    fails(
+        &mut folder.train("out", &["--resume", "--set", "margin=constant:0.5"]),
+        &["margin", "constant:0.5"],
+    );
+    fails(&mut folder.train("out", &["--resume", "--seed", "2"]), &["seed = 1", "2 is asked for"]);
+    let resumed = folder.train("out", &["--resume", "--all-images"]);
+    let mut other = em_routing(&[]);
+    other.args(resumed.get_args().filter(|argument| *argument != "--validation" && *argument != "16"));
+    fails(&mut other, &["64 images", "80"]);
+
+    fails(&mut folder.train("new", &["--set", "no-such=1"]), &["no-such", "learning-rate"]);
+    fails(&mut folder.train("new", &["--set", "features"]), &["NAME=VALUE"]);
+    fails(&mut folder.train("new", &["--set", "learning-rate=fast"]), &["learning-rate", "fast"]);
+    fails(&mut folder.train("new", &["--set", "features=99999999999"]), &["features", "65536"]);
+    fails(
+        &mut folder.train("new", &["--set", "features=60000", "--set", "primary=60000"]),
+        &["number of parameters"],
+    );
+    fails(&mut folder.train("new", &["--set", "classes=2"]), &["label 2", "2 classes", "train-labels"]);
+    fails(&mut folder.train("new", &["--set", "height=15"]), &["--set height=14"]);
+    fails(
+        em_routing(&["train", "--data"]).arg(folder.out("nowhere")),
+        &["nowhere", "train-images-idx3-ubyte"],
+    );
+    let file = folder.out("file");
+    std::fs::write(&file, "").unwrap();
+    fails(&mut folder.train("file/out", &[]), &["file"]);
+    assert_eq!(state(&folder), before);
+}
+
+/// A disk that takes no more, by the shell's limit on the size of a file: the checkpoints before it stay.
+#[cfg(unix)]
+#[test]
+fn a_full_disk_leaves_the_checkpoints_before_it() {
+    let folder = Folder::new("full");
+    succeeds(&mut folder.train("out", &[]));
+    let newest = checkpoints(&folder.out("out")).pop().unwrap();
+    std::fs::remove_file(&newest).unwrap();
+    let before = checkpoints(&folder.out("out"));
+    let kept = std::fs::read(&before[0]).unwrap();
+    let train = folder.train("out", &["--resume"]);
+    let mut limited = Command::new("sh");
+    // 4,096 or 8,192 bytes: settings and log fit, a checkpoint does not
+    limited.args(["-c", "trap '' XFSZ; ulimit -f 8; exec \"$@\"", "sh"]);
+    limited.arg(train.get_program()).args(train.get_args());
+    fails(&mut limited, &["checkpoint-000000"]);
+    assert_eq!(checkpoints(&folder.out("out")), before);
+    assert_eq!(std::fs::read(&before[0]).unwrap(), kept);
+    succeeds(&mut folder.train("out", &["--resume"]));
+}
+
+#[test]
+fn a_network_is_evaluated_and_shown() {
+    let folder = Folder::new("eval");
+    succeeds(&mut folder.train("out", &[]));
+    let weights = folder.out("out").join("network.safetensors");
+    let with = |arguments: &[&str]| {
+        let mut command = em_routing(arguments);
+        command.arg("--weights").arg(&weights).arg("--data").arg(folder.0.join("data"));
+        command
+    };
+    for (split, count) in [("test", 20), ("validation", 16), ("train", 64)] {
+        let mut command = with(&["eval", "--split", split, "--validation", "16"]);
+        let said = succeeds(command.arg("--out").arg(folder.out("figures")));
+        let last = said.lines().last().unwrap();
+        let errors: usize =
+            last.split_once('(').and_then(|(_, rest)| rest.split(' ').next()?.parse().ok()).unwrap();
+        let rate = 100.0 * errors as f64 / count as f64;
+        assert_eq!(last, format!("{split} error {rate:.2} % ({errors} of {count})"));
+    }
+    for name in ["confusion.svg", "mistakes.svg"] {
+        assert!(std::fs::read_to_string(folder.out("figures").join(name)).unwrap().ends_with("</svg>\n"));
+    }
+    let figure = folder.out("routing.svg");
+    let said = succeeds(with(&["show", "--image", "3"]).arg("--out").arg(&figure));
+    assert!(said.contains("iterations") && figure.exists(), "{said}");
+    fails(&mut with(&["show", "--image", "20"]), &["no image 20", "from 0 to 19"]);
+    let missing = folder.out("none.safetensors");
+    fails(em_routing(&["eval", "--weights"]).arg(&missing), &["none.safetensors", "em-routing train"]);
+}
