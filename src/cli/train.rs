@@ -100,7 +100,7 @@ pub fn train(arguments: &Arguments) -> Outcome<ExitCode> {
         .map_err(|_| Failure::new(format!("--minutes is {}, but should be 0 or more", arguments.minutes)))?;
     let stop = stop_on_signals(&board);
     let run = Run { training, images, validation, folder, events, board, interval, stop };
-    run.to_the_end()
+    run.finish()
 }
 
 /// What is asked for: on top of `stored` where nothing else is named.
@@ -158,7 +158,7 @@ struct Run {
 }
 
 impl Run {
-    fn to_the_end(mut self) -> Outcome<ExitCode> {
+    fn finish(mut self) -> Outcome<ExitCode> {
         let started = Instant::now();
         let images = self.images.len();
         let (steps, steps_per_epoch) = (self.training.steps(images), self.training.steps_per_epoch(images));
@@ -170,7 +170,7 @@ impl Run {
         let mut task = self.board.task("training");
         loop {
             let step = self.training.step;
-            if step > 0 && step % steps_per_epoch == 0 && log.last_epoch() < step / steps_per_epoch {
+            if step > 0 && step.is_multiple_of(steps_per_epoch) && log.last_epoch() < step / steps_per_epoch {
                 self.folder.save(&self.training, images)?;
                 let row = self.end_of_epoch(step / steps_per_epoch, &mut meter)?;
                 log.add(row)?;

@@ -2,8 +2,8 @@
 
 use super::super::vector::WIDTH;
 use super::{
-    ELEMENTS, GROUP, ParameterSums, Parameters, Parents, Plan, SIDE, Slopes, Space, Step, Tile, Vector,
-    Votes, Weights, ZERO, ZEROS, accumulate, expectation, fetch_next, make_votes, sigmoid,
+    ELEMENTS, Found, GROUP, ParameterSums, Parameters, Parents, Plan, SIDE, Slopes, Space, Step, Tile,
+    Vector, Votes, Weights, ZERO, ZEROS, accumulate, expectation, fetch_next, make_votes, sigmoid,
 };
 
 /// Of what a weight gains, and of the gradient of an activation's logarithm.
@@ -159,8 +159,6 @@ fn slopes<V: Vector>(
     let Step { found, slopes, .. } = &mut space.steps[iteration];
 
     // a = sigmoid(logit), logit = lambda (beta_a + gain); d_gains go where the costs' gradients will stand
-    let divisor = found.cost_deviation + plan.cost_epsilon;
-    let (mut d_gain_sum, mut d_divisor) = (zero, zero);
     for block in 0..blocks {
         let parents = &found.parents[block];
         let activation = V::load(&parents.activations);
@@ -178,31 +176,17 @@ fn slopes<V: Vector>(
         d_gain.store(&mut slopes[block].constants);
         let d_beta_a = &mut d_parameters.beta_a[block];
         (V::load(d_beta_a) + d_gain).store(d_beta_a);
-        d_gain_sum = d_gain_sum + d_gain;
-        let offset = (V::splat(found.cost_mean) - V::load(&parents.costs)) / V::splat(divisor);
-        if plan.normalise_costs {
-            d_divisor = d_gain.multiply_add(offset, d_divisor);
-        }
     }
-    let d_mean = d_gain_sum.sum() / divisor;
-    let d_divisor = -d_divisor.sum() / divisor;
-    // d sqrt(x)/dx := 0 at 0
-    let (d_deviation, deviation) = match found.cost_deviation {
-        0.0 => (0.0, 1.0),
-        deviation => (d_divisor / plan.parents as f32, deviation),
-    };
+    if plan.normalise_costs {
+        normalisation(plan, found, slopes);
+    }
 
     for block in 0..blocks {
         let (parents, own) = (&found.parents[block], &mut slopes[block]);
         let mask = V::load(&plan.mask[block]);
-        let d_gain = V::load(&own.constants);
         let d_cost = match plan.normalise_costs {
-            true => {
-                let offset = (V::load(&parents.costs) - V::splat(found.cost_mean)) / V::splat(deviation);
-                let d_cost = V::splat(d_mean / plan.parents as f32) - d_gain / V::splat(divisor);
-                zero.if_less(mask, offset.multiply_add(V::splat(d_deviation), d_cost), zero)
-            }
-            false => zero - d_gain,
+            true => V::load(&own.constants),
+            false => zero - V::load(&own.constants),
         };
         // cost = scale (16 beta_v + log_deviations) S
         let mass = V::load(&parents.masses);
@@ -238,6 +222,36 @@ fn slopes<V: Vector>(
         }
         let constant = zero.if_less(mask, constant.within(LARGEST_WEIGHT_SLOPE), zero);
         constant.store(&mut own.constants);
+    }
+}
+
+/// Undoes gain_j = (mean - cost_j) / (sd + epsilon): the constants, which hold what the gains gain, then hold what the costs do.
+///
+/// In f64: where few parents compete, this is a small difference of large numbers (of two parents it is 0 but for epsilon).
+#[inline(always)]
+fn normalisation(plan: &Plan, found: &Found, slopes: &mut [Slopes]) {
+    let count = plan.parents as f64;
+    let cost = |j: usize| f64::from(found.parents[j / WIDTH].costs.0[j % WIDTH]);
+    let mean = (0..plan.parents).map(cost).sum::<f64>() / count;
+    let squares = (0..plan.parents).map(|j| (cost(j) - mean) * (cost(j) - mean)).sum::<f64>();
+    // equal costs may deviate by the rounding of their mean in f32, which the forward pass then divided by
+    let deviation = match (squares / count).sqrt() {
+        0.0 => f64::from(found.cost_deviation),
+        deviation => deviation,
+    };
+    let divisor = deviation + f64::from(plan.cost_epsilon);
+    let (mut d_mean, mut d_divisor) = (0.0, 0.0);
+    for j in 0..plan.parents {
+        let d_gain = f64::from(slopes[j / WIDTH].constants.0[j % WIDTH]) / divisor;
+        d_mean += d_gain;
+        d_divisor += d_gain * ((cost(j) - mean) / divisor);
+    }
+    // d sqrt(x)/dx := 0 at 0, which the forward pass has found in f32
+    let by_deviation = if found.cost_deviation == 0.0 { 0.0 } else { d_divisor / deviation };
+    for j in 0..plan.parents {
+        let constant = &mut slopes[j / WIDTH].constants.0[j % WIDTH];
+        let d_cost = (d_mean + (cost(j) - mean) * by_deviation) / count - f64::from(*constant) / divisor;
+        *constant = d_cost as f32;
     }
 }
 
