@@ -1,8 +1,6 @@
 //! IDX files: MNIST as it is shipped, every fault with its path, and mutated files, which must not panic or take memory that
 //! they only promise.
 
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
@@ -11,32 +9,10 @@ use em_routing::prelude::*;
 use flate2::{Compression, write::GzEncoder};
 use rand::{Rng, SeedableRng};
 
-/// The system's allocator, which notes this thread's largest request.
-struct Noting;
+#[path = "support/noting.rs"]
+mod noting;
 
-thread_local! {
-    static LARGEST: Cell<usize> = const { Cell::new(0) };
-}
-
-#[global_allocator]
-static ALLOCATOR: Noting = Noting;
-
-// SAFETY: every call is handed on to the system's allocator as it came.
-unsafe impl GlobalAlloc for Noting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        LARGEST.set(LARGEST.get().max(layout.size()));
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        unsafe { System.dealloc(pointer, layout) }
-    }
-
-    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        LARGEST.set(LARGEST.get().max(size));
-        unsafe { System.realloc(pointer, layout, size) }
-    }
-}
+use noting::LARGEST;
 
 /// A folder that goes when the test ends.
 struct Folder(PathBuf);

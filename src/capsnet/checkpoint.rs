@@ -335,9 +335,7 @@ fn write(
             bytes.extend(numbers.iter().flat_map(|number| number.to_le_bytes()));
         }
     }
-    let settings: String =
-        config.settings().into_iter().map(|(name, value)| format!("{name} = {value}\n")).collect();
-    let lines = format!("format = {FORMAT}\n{state}{settings}");
+    let lines = format!("format = {FORMAT}\n{state}{}", config.lines());
     let checksum = crc32c(lines.bytes().chain(bytes.iter().copied()));
     let text = format!("{lines}checksum = {checksum:08x}\n");
 

@@ -159,6 +159,11 @@ impl CapsNetConfig {
         SETTINGS.iter().map(|setting| (setting.name, (setting.get)(self))).collect()
     }
 
+    /// Every setting as a `name = value` line, which [`CapsNetConfig::set_lines`] reads.
+    pub fn lines(&self) -> String {
+        self.settings().into_iter().map(|(name, value)| format!("{name} = {value}\n")).collect()
+    }
+
     /// Changes one setting.
     ///
     /// # Errors

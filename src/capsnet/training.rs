@@ -66,15 +66,8 @@ impl Training {
     pub fn new(config: CapsNetConfig, seed: u64, threads: usize) -> Result<Training> {
         let net = CapsNet::new(config, seed)?;
         let average = (net.config().training.averaging > 0.0).then(|| net.parameters().clone());
-        Ok(Training {
-            adam: Adam::new(net.parameters().len()),
-            average,
-            net,
-            step: 0,
-            seed,
-            threads,
-            order: None,
-        })
+        let adam = Adam::new(net.parameters().len());
+        Ok(Training::resumed(net, adam, average, 0, seed, threads))
     }
 
     /// After so many steps, as a file tells.

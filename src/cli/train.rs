@@ -100,7 +100,7 @@ pub fn train(arguments: &Arguments) -> Outcome<ExitCode> {
         .map_err(|_| Failure::new(format!("--minutes is {}, but should be 0 or more", arguments.minutes)))?;
     let stop = stop_on_signals(&board);
     let run = Run { training, images, validation, folder, events, board, interval, stop };
-    run.finish()
+    run.train()
 }
 
 /// What is asked for: on top of `stored` where nothing else is named.
@@ -158,7 +158,7 @@ struct Run {
 }
 
 impl Run {
-    fn finish(mut self) -> Outcome<ExitCode> {
+    fn train(mut self) -> Outcome<ExitCode> {
         let started = Instant::now();
         let images = self.images.len();
         let (steps, steps_per_epoch) = (self.training.steps(images), self.training.steps_per_epoch(images));

@@ -9,7 +9,8 @@ use em_routing::error::Error;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-use super::{Folder, LARGEST};
+use super::Folder;
+use super::noting::LARGEST;
 
 const IMAGES: usize = 10;
 

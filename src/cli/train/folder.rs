@@ -103,8 +103,7 @@ impl Folder {
                 std::fs::remove_file(&path).at(&path)?;
             }
         }
-        let settings = training.net.config().settings();
-        let lines: String = settings.into_iter().map(|(name, value)| format!("{name} = {value}\n")).collect();
+        let lines = training.net.config().lines();
         let text = format!("# seed {}; `train --config` takes this file\n{lines}", training.seed);
         Ok(em_routing::files::write(&self.path.join("settings.txt"), text.as_bytes())?)
     }
