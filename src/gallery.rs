@@ -1,16 +1,19 @@
 //! The figures of the notebooks, drawn without one.
 //!
-//! Those are left out that show the machine they were drawn on: times, and the rounding of differences (chapter 7).
+//! Those are left out that show the machine they were drawn on: times, the rounding of differences (chapter 7), and what a network
+//! in f32 makes of images (chapter 9).
 
 mod capsules;
 mod clusters;
 mod gradients;
+mod training;
 
 pub use capsules::{
     FACE_PARTS, RUNGS, face_poses, face_votes, two_wholes_ladder, two_wholes_options, two_wholes_routing,
 };
 pub use clusters::{blog_mixture_fit, crowded_fit, in_order_of_appearance, kmeans_from_grid, kmeans_runs};
 pub use gradients::{stopped_by_iterations, vote_megabytes, whole_and_stopped};
+pub use training::{by_setting, validation_curves};
 
 use crate::coin::{CoinOptions, Coins, Experiments, Mixing};
 use crate::em::{self, Fit, Stop};
@@ -211,6 +214,18 @@ pub const FIGURES: &[Entry] = &[
         chapter: 7,
         title: "The memory that an image's votes would take",
         draw: gradients::vote_bytes,
+    },
+    Entry {
+        name: "recipe-ablation",
+        chapter: 9,
+        title: "What each setting of the recipe does to the error",
+        draw: training::recipe_ablation,
+    },
+    Entry {
+        name: "epoch-errors",
+        chapter: 9,
+        title: "The validation error over the epochs, each recipe with its seeds",
+        draw: training::epoch_errors,
     },
 ];
 
