@@ -195,6 +195,9 @@ pub fn ablation<N: AsRef<str>, R: AsRef<[Option<f64>]>>(rows: &[(N, R)]) -> Resu
     chart.alt(format!("Mistaken images by setting: {}.", words.join("; "))).finish()
 }
 
+/// A layer's name, and the activation of each of its capsules.
+pub type LayerActivations<'a> = (&'a str, &'a [f32]);
+
 /// The activations of networks' layers: a row of panels for each network, and in each panel the share of the capsules in each
 /// twentieth of [0, 1]. Above it stands how many are saturated: below 0.01 or above 0.99.
 ///
@@ -204,7 +207,7 @@ pub fn ablation<N: AsRef<str>, R: AsRef<[Option<f64>]>>(rows: &[(N, R)]) -> Resu
 ///
 /// No networks or more than four, no layers or more than five, other numbers of layers, a layer without activations or with one
 /// outside [0, 1].
-pub fn activation_histograms(networks: &[(&str, &[(&str, &[f32])])]) -> Result<Figure> {
+pub fn activation_histograms(networks: &[(&str, &[LayerActivations])]) -> Result<Figure> {
     let columns = networks.first().map_or(0, |network| network.1.len());
     for (value, most, what, name) in [
         (networks.len(), 4, "networks", "the number of networks"),
@@ -251,7 +254,7 @@ pub fn activation_histograms(networks: &[(&str, &[(&str, &[f32])])]) -> Result<F
             let saturated = activations.iter().filter(|a| !(0.01..=0.99).contains(*a)).count();
             let saturated = 100.0 * saturated as f64 / activations.len() as f64;
             let most = extent(shares).1;
-            let ticks = [0.0, 0.5, 1.0].map(|tick| (tick, number(tick, 1)));
+            let ticks = [(0.0, "0"), (0.5, "0.5"), (1.0, "1")].map(|(at, text)| (at, text.to_owned()));
             let x = Axis::new(if row + 1 == rows { "activation" } else { "" }, 0.0, 1.0);
             let x = x.no_grid().ticks(ticks.to_vec());
             let y = Axis::new("", 0.0, 1.08 * most).ticks(Vec::new());

@@ -39,7 +39,7 @@ pub use cost::cost_growth;
 pub use criteria::{Objective, criterion_curve, elbow, information_criteria, objective_trace};
 pub use figure::Figure;
 pub use gradients::{StoppedGradient, difference_errors, stopped_gradients};
-pub use learning::{ablation, activation_histograms, error_curves};
+pub use learning::{LayerActivations, ablation, activation_histograms, error_curves};
 pub use mixtures::{mixture_animation, mixture_contours};
 pub use network::{confusion, digit_routing, mistakes};
 pub use pairs::pair_plot;
