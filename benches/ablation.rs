@@ -55,7 +55,7 @@ const SWITCHES: &[&str] = &[
     // How it is trained
     "variance-floor=1e-9",
     "schedule=constant",
-    "batch=8",
+    "batch=16",
     "batch=24",
     "mean-loss=false",
     "weight-decay=0.1",
