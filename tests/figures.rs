@@ -548,6 +548,6 @@ fn trials_are_ordered_by_their_error_and_trainings_named_by_their_length() {
     let epochs = [record("a", 2, 1, 9), record("a", 2, 2, 5), record("a", 1, 1, 7), record("b", 1, 1, 8)];
     let curves = gallery::validation_curves(&epochs);
     let names: Vec<&str> = curves.iter().map(|curve| curve.0.as_str()).collect();
-    assert_eq!(names, ["a, 2 epochs", "a, 1 epochs", "b"]);
+    assert_eq!(names, ["a, 2 epochs", "a, 1 epoch", "b"]);
     assert_eq!(curves[0].1, [(1.0, 0.09), (2.0, 0.05)]);
 }

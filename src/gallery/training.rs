@@ -37,7 +37,7 @@ pub fn validation_curves(epochs: &[EpochRecord]) -> Vec<(String, Vec<(f64, f64)>
     };
     let name = |run: (&str, u64, usize)| match runs.iter().all(|of| of.0 != run.0 || of.2 == run.2) {
         true => run.0.to_owned(),
-        false => format!("{}, {} epochs", run.0, run.2),
+        false => format!("{}, {} epoch{}", run.0, run.2, if run.2 == 1 { "" } else { "s" }),
     };
     let curves = runs.iter().map(|&run| (name(run), curve(run)));
     curves.filter(|curve: &(String, Vec<_>)| !curve.1.is_empty()).collect()
