@@ -4,6 +4,7 @@ use std::io::{IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use em_routing::capsnet::records::{Trial, read_trials};
 use em_routing::capsnet::{CapsNetConfig, Training};
 use em_routing::data::idx::{ImageSet, Images, mnist_folder};
 use em_routing::error::Error;
@@ -149,47 +150,19 @@ impl Options {
     }
 }
 
-/// A line of the file.
-struct Row {
-    setting: String,
-    seed: u64,
-    images: usize,
-    /// The share of mistaken validation images; none where the training diverged.
-    error: Option<f64>,
-}
-
-const HEADER: &str = "setting,seed,images,error";
-
-/// The rows of a file; none where there is no file.
-fn read(path: &Path) -> Outcome<Vec<Row>> {
-    let text = match std::fs::read_to_string(path) {
-        Ok(text) => text,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(error) => return Err(format!("{}: {error}", path.display()).into()),
-    };
-    let mut lines = text.lines();
-    let wrong = |line: usize| format!("{}: line {line} is none of {HEADER}", path.display());
-    if lines.next() != Some(HEADER) {
-        return Err(wrong(1).into());
+/// What a file has already; nothing where there is none.
+fn read(path: &Path) -> Outcome<Vec<Trial>> {
+    match read_trials(path) {
+        Err(Error::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => Ok(Vec::new()),
+        read => Ok(read?),
     }
-    let row = |line: &str| {
-        let [setting, seed, images, error] = line.split(',').collect::<Vec<_>>().try_into().ok()?;
-        let error = if error.is_empty() { None } else { Some(error.parse().ok()?) };
-        Some(Row {
-            setting: setting.to_owned(),
-            seed: seed.parse().ok()?,
-            images: images.parse().ok()?,
-            error,
-        })
-    };
-    lines.enumerate().map(|(at, line)| row(line).ok_or_else(|| wrong(at + 2).into())).collect()
 }
 
-fn write(path: &Path, rows: &[Row]) -> Outcome<()> {
-    let line = |Row { setting, seed, images, error }: &Row| {
+fn write(path: &Path, rows: &[Trial]) -> Outcome<()> {
+    let line = |Trial { setting, seed, images, error }: &Trial| {
         format!("{setting},{seed},{images},{}\n", error.map_or(String::new(), |error| format!("{error:.6}")))
     };
-    let text = format!("{HEADER}\n{}", rows.iter().map(line).collect::<String>());
+    let text = format!("setting,seed,images,error\n{}", rows.iter().map(line).collect::<String>());
     Ok(files::write(path, text.as_bytes())?)
 }
 
@@ -265,7 +238,7 @@ fn ablate(options: &Options) -> Outcome<()> {
     }
 
     let mut rows = read(&options.out)?;
-    let is_there = |rows: &[Row], setting: &str, seed: u64| {
+    let is_there = |rows: &[Trial], setting: &str, seed: u64| {
         rows.iter().any(|row| (row.setting.as_str(), row.seed, row.images) == (setting, seed, options.images))
     };
     // all settings are read before the first minute is spent
@@ -297,7 +270,7 @@ fn ablate(options: &Options) -> Outcome<()> {
         let back = if std::io::stderr().is_terminal() { "\r\x1b[K" } else { "" };
         let took = clock(started.elapsed().as_secs_f64());
         eprintln!("{back}{}: {name}: {words} in {took}", progress.words(before + whole));
-        rows.push(Row { setting, seed, images: options.images, error });
+        rows.push(Trial { setting, seed, images: options.images, error });
         write(&options.out, &rows)?;
     }
 
@@ -309,7 +282,7 @@ fn ablate(options: &Options) -> Outcome<()> {
 }
 
 /// Errors, and how they differ from the mean of the default's.
-fn print_table(rows: &[Row]) {
+fn print_table(rows: &[Trial]) {
     let default: Vec<f64> =
         rows.iter().filter(|row| row.setting == "default").filter_map(|row| row.error).collect();
     let mean = default.iter().sum::<f64>() / default.len() as f64;

@@ -284,7 +284,8 @@ pub(crate) fn transpose<V: Vector>(rows: &[f64], transposed: &mut [Lanes]) {
                     turned.store(&mut column[tile]);
                 }
             }
-            for ((((column, a), b), c), d) in last.iter_mut().zip(last_a).zip(last_b).zip(last_c).zip(last_d) {
+            for ((((column, a), b), c), d) in last.iter_mut().zip(last_a).zip(last_b).zip(last_c).zip(last_d)
+            {
                 column[tile] = [*a, *b, *c, *d];
             }
         }

@@ -273,9 +273,9 @@ impl CapsNetConfig {
 
 impl Default for CapsNetConfig {
     /// What has learnt best so far: the blog's network with two iterations, whose costs are measured against an even share of the
-    /// children, whose poses start near the identity, and whose activations start undecided. The blog's start lets the votes
-    /// shrink from layer to layer (a standard deviation of 0.12, then 0.05) and saturates the activations; at this one they keep
-    /// their size.
+    /// children, whose poses start near the identity, and whose activations start undecided. At the blog's start the votes shrink
+    /// from layer to layer (a standard deviation of 0.12, then 0.05), and its normalised costs saturate activations whatever
+    /// the votes say (chapter 9); here the votes keep their size, and the digits decide.
     fn default() -> Self {
         let blog = CapsNetConfig::blog();
         CapsNetConfig {
