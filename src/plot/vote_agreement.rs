@@ -21,7 +21,7 @@ const MOST: usize = 4;
 /// the more mass a_i R_ij votes there, and the parent's mean with a standard deviation on either side.
 ///
 /// `input` is what was routed and `routing` what came of it; `parents` are their numbers, from 0, each with a heading. Votes that
-/// lie far from all of these parents (beyond 3.5 deviations) are outside the panels.
+/// lie far from all of these parents (beyond 2.8 deviations) are outside the panels.
 ///
 /// # Errors
 ///
@@ -65,7 +65,7 @@ pub fn vote_agreement(
     let reach = parents.iter().flat_map(|&(_, j)| {
         let ends = move |h: usize| {
             let (mean, deviation) = (last.means[(position, j, h)], last.variances[(position, j, h)].sqrt());
-            [mean - 3.5 * deviation, mean + 3.5 * deviation]
+            [mean - 2.8 * deviation, mean + 2.8 * deviation]
         };
         (0..elements).flat_map(ends)
     });
