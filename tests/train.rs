@@ -205,6 +205,14 @@ fn what_cannot_be_is_told_and_earlier_checkpoints_stay() {
     let mut other = em_routing(&[]);
     other.args(resumed.get_args().filter(|argument| *argument != "--validation" && *argument != "16"));
     fails(&mut other, &["64 images", "80"]);
+    // as many images, but the labels of two are exchanged
+    let labels = folder.0.join("data").join("train-labels-idx1-ubyte");
+    let whole = std::fs::read(&labels).unwrap();
+    let mut exchanged = whole.clone();
+    exchanged.swap(8, 9);
+    std::fs::write(&labels, exchanged).unwrap();
+    fails(&mut folder.train("out", &["--resume"]), &["checkpoint-00000064", "other images than these"]);
+    std::fs::write(&labels, whole).unwrap();
 
     fails(&mut folder.train("new", &["--set", "no-such=1"]), &["no-such", "learning-rate"]);
     fails(&mut folder.train("new", &["--set", "features"]), &["NAME=VALUE"]);
@@ -223,6 +231,12 @@ fn what_cannot_be_is_told_and_earlier_checkpoints_stay() {
     let file = folder.out("file");
     std::fs::write(&file, "").unwrap();
     fails(&mut folder.train("file/out", &[]), &["file"]);
+    // where even root cannot make files
+    if cfg!(target_os = "linux") {
+        let mut train = em_routing(&["train", "--validation", "16", "--out", "/sys/em-routing", "--data"]);
+        train.arg(folder.0.join("data")).args(["--set", "height=14", "--set", "width=14"]);
+        fails(&mut train, &["/sys/em-routing"]);
+    }
     assert_eq!(state(&folder), before);
 }
 

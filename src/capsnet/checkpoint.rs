@@ -6,10 +6,11 @@
 //!
 //! ```text
 //! format = 1              of these lines and names
-//! step = 1200             steps so far; these four are a training's only
+//! step = 1200             steps so far; these five are a training's only
 //! updates = 1200          Adam's
 //! seed = 1                of the first draw and of the images' order
 //! images = 55000          how many it is trained on
+//! images-checksum = 5a…   CRC-32C of their sizes, labels and pixels
 //! height = 28             then every setting, as CapsNetConfig::settings has it
 //! …
 //! checksum = 9b0f3c1e     CRC-32C of the lines above and of all tensors' bytes
@@ -17,7 +18,7 @@
 //!
 //! Nothing else is needed to go on to the bit: the order of an epoch's images follows from the seed and the number of the epoch,
 //! and step and number of images say where in it the training stands. A setting that is newer than the file has the blog's value,
-//! with which all additions are off.
+//! with which all additions are off; where the images' checksum is newer than the file, only their number is compared.
 
 use std::fs::File;
 use std::io::Read as _;
@@ -32,6 +33,7 @@ use super::config::CapsNetConfig;
 use super::network::{CapsNet, MOST_PARAMETERS};
 use super::parameters::Parameters;
 use super::training::Training;
+use crate::data::idx::Images;
 use crate::error::{Error, Result};
 use crate::files;
 
@@ -40,7 +42,8 @@ const FORMAT: &str = "1";
 /// The metadata's one key. With several, the library would write them in an order that changes from run to run.
 const KEY: &str = "em-routing";
 /// The lines that are no settings.
-const STATE: [&str; 5] = ["format", "step", "updates", "seed", "images"];
+const STATE: [&str; 6] = ["format", "step", "updates", "seed", "images", IMAGES_CHECKSUM];
+const IMAGES_CHECKSUM: &str = "images-checksum";
 /// Bytes of a header at most; a training's has about 12,000.
 const MOST_HEADER: u64 = 1 << 16;
 /// Bytes of a file at most: the largest network with its moments and its average.
@@ -147,6 +150,13 @@ pub enum Fault {
         /// How many the training began with.
         found: usize,
     },
+    /// A training on as many images, but others.
+    OtherImages {
+        /// The checksum of those that there are now.
+        expected: String,
+        /// That of those that the training began with.
+        found: String,
+    },
 }
 
 impl std::fmt::Display for Fault {
@@ -188,6 +198,9 @@ impl std::fmt::Display for Fault {
             Fault::Images { expected, found } => {
                 write!(f, "was trained on {found} images, but there are {expected}")
             }
+            Fault::OtherImages { expected, found } => {
+                write!(f, "was trained on other images than these: their checksum is {found}, not {expected}")
+            }
         }
     }
 }
@@ -205,6 +218,7 @@ struct State {
     updates: u32,
     seed: u64,
     images: usize,
+    images_checksum: Option<String>,
 }
 
 impl CapsNet {
@@ -243,13 +257,13 @@ impl CapsNet {
 }
 
 impl Training {
-    /// Writes all that the next step depends on to a file, which is there as a whole or not at all ([`files`]). `images` is the
-    /// number of those that it is trained on.
+    /// Writes all that the next step depends on to a file, which is there as a whole or not at all ([`files`]). Of the images that
+    /// it is trained on, their number and their checksum.
     ///
     /// # Errors
     ///
     /// Numbers that are not finite, and what the file system says, with the path.
-    pub fn save(&self, path: impl AsRef<Path>, images: usize) -> Result<()> {
+    pub fn save(&self, path: impl AsRef<Path>, images: &Images) -> Result<()> {
         let parameters = self.net.parameters();
         let mut vectors = vec![
             ("", parameters, parameters.numbers()),
@@ -260,38 +274,38 @@ impl Training {
             vectors.push((AVERAGE, average, average.numbers()));
         }
         let (step, updates, seed) = (self.step, self.adam.updates, self.seed);
-        let state = format!("step = {step}\nupdates = {updates}\nseed = {seed}\nimages = {images}\n");
+        let (count, checksum) = (images.len(), checksum_of(images));
+        let state = format!(
+            "step = {step}\nupdates = {updates}\nseed = {seed}\nimages = {count}\n{IMAGES_CHECKSUM} = {checksum}\n"
+        );
         write(path.as_ref(), self.net.config(), &state, &vectors)
     }
 
-    /// Reads what [`Training::save`] has written, and the number of images that it was trained on. With as many images the next
+    /// Reads what [`Training::save`] has written, and the number of images that it was trained on. With the same images the next
     /// steps are, to the bit, those of a training that never stopped.
     ///
     /// # Errors
     ///
     /// A file that cannot be read or is not what it should be ([`Fault`]), with its path.
     pub fn load(path: impl AsRef<Path>, threads: usize) -> Result<(Training, usize)> {
-        let path = path.as_ref();
-        let Stored { net, training } = read(path)?;
-        let (adam, average, state) = training.ok_or_else(|| fault(path, Fault::NoTraining))?;
-        let training = Training::resumed(net, adam, average, state.step as usize, state.seed, threads);
+        let (training, state) = read_training(path.as_ref(), threads)?;
         Ok((training, state.images))
     }
 
-    /// [`Training::load`], where the training has to be that of these settings and this seed on so many images.
+    /// [`Training::load`], where the training has to be that of these settings and this seed on these images.
     ///
     /// # Errors
     ///
-    /// As [`Training::load`], and the first setting that differs, the seed or the number of images.
+    /// As [`Training::load`], and the first setting that differs, the seed or the images.
     pub fn resume(
         path: impl AsRef<Path>,
         config: &CapsNetConfig,
         seed: u64,
-        images: usize,
+        images: &Images,
         threads: usize,
     ) -> Result<Training> {
         let path = path.as_ref();
-        let (training, found) = Training::load(path, threads)?;
+        let (training, state) = read_training(path, threads)?;
         let mut expected = config.settings();
         let mut settings = training.net.config().settings();
         expected.push(("seed", seed.to_string()));
@@ -301,11 +315,29 @@ impl Training {
                 return Err(fault(path, Fault::Setting { name, expected, found }));
             }
         }
-        if images != found {
-            return Err(fault(path, Fault::Images { expected: images, found }));
+        if images.len() != state.images {
+            return Err(fault(path, Fault::Images { expected: images.len(), found: state.images }));
+        }
+        let expected = checksum_of(images);
+        if let Some(found) = state.images_checksum.filter(|found| *found != expected) {
+            return Err(fault(path, Fault::OtherImages { expected, found }));
         }
         Ok(training)
     }
+}
+
+fn read_training(path: &Path, threads: usize) -> Result<(Training, State)> {
+    let Stored { net, training } = read(path)?;
+    let (adam, average, state) = training.ok_or_else(|| fault(path, Fault::NoTraining))?;
+    let training = Training::resumed(net, adam, average, state.step as usize, state.seed, threads);
+    Ok((training, state))
+}
+
+/// What tells images from others: CRC-32C of height and width (`u64`, little-endian), labels and pixels.
+fn checksum_of(images: &Images) -> String {
+    let sizes = [images.height, images.width].map(|size| (size as u64).to_le_bytes());
+    let contents = sizes.as_flattened().iter().chain(&images.labels).chain(&images.pixels);
+    format!("{:08x}", crc32c(contents.copied()))
 }
 
 /// The file of the network that is shipped, in the clone that this library was built in.
@@ -354,8 +386,12 @@ fn read(path: &Path) -> Result<Stored> {
     let fault = |kind| fault(path, kind);
     let mut bytes = Vec::new();
     let file = File::open(path).map_err(Error::io(path))?;
-    file.take(MOST_BYTES + 1).read_to_end(&mut bytes).map_err(Error::io(path))?;
-    if bytes.len() as u64 > MOST_BYTES {
+    // what is no plain file tells no length: its bytes are counted
+    let length = file.metadata().map_err(Error::io(path))?.len();
+    if length <= MOST_BYTES {
+        file.take(MOST_BYTES + 1).read_to_end(&mut bytes).map_err(Error::io(path))?;
+    }
+    if length.max(bytes.len() as u64) > MOST_BYTES {
         return Err(fault(Fault::Large { most: MOST_BYTES }));
     }
     let damaged = |message: String| fault(Fault::Damaged { message });
@@ -388,6 +424,7 @@ fn read(path: &Path) -> Result<Stored> {
             updates: number("updates", i32::MAX as u64)? as u32,
             seed: number("seed", u64::MAX)?,
             images: number("images", isize::MAX as u64)? as usize,
+            images_checksum: value(IMAGES_CHECKSUM),
         }),
     };
     let mut config = CapsNetConfig::blog();

@@ -296,7 +296,7 @@ impl Default for CapsNetConfig {
                 beta_a: -2.0,
             },
             training: Recipe {
-                batch: 16,
+                batch: 8,
                 learning_rate: 3e-3,
                 schedule: Schedule::Cosine,
                 mean_loss: true,

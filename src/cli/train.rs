@@ -87,7 +87,7 @@ pub fn train(arguments: &Arguments) -> Outcome<ExitCode> {
     let training = match &newest {
         Some((checkpoint, stored)) => {
             let seed = arguments.seed.unwrap_or(stored.seed);
-            Training::resume(checkpoint, &config, seed, images.len(), threads).map_err(|error| {
+            Training::resume(checkpoint, &config, seed, &images, threads).map_err(|error| {
                 Failure::from(error)
                     .mend("start with what the training began with, or without --resume in another --out")
             })?
@@ -165,13 +165,13 @@ impl Run {
         let mut log = self.folder.log(self.training.step)?;
         let mut meter = Meter::new(steps);
         let mut saved = Instant::now();
-        self.folder.save(&self.training, images)?;
+        self.folder.save(&self.training, &self.images)?;
         self.greet(steps);
         let mut task = self.board.task("training");
         loop {
             let step = self.training.step;
             if step > 0 && step.is_multiple_of(steps_per_epoch) && log.last_epoch() < step / steps_per_epoch {
-                self.folder.save(&self.training, images)?;
+                self.folder.save(&self.training, &self.images)?;
                 let row = self.end_of_epoch(step / steps_per_epoch, &mut meter)?;
                 log.add(row)?;
                 meter.restart();
@@ -180,7 +180,7 @@ impl Run {
                 break;
             }
             if self.stop.load(Ordering::Relaxed) > 0 {
-                let file = self.folder.save(&self.training, images)?;
+                let file = self.folder.save(&self.training, &self.images)?;
                 self.events.flush()?;
                 drop(task);
                 println!("\nstopped after {step} of {steps} steps; all of it is in {}.", file.display());
@@ -204,7 +204,7 @@ impl Run {
             }
             task.at(self.training.step, steps, &meter.words());
             if saved.elapsed() >= self.interval {
-                self.folder.save(&self.training, images)?;
+                self.folder.save(&self.training, &self.images)?;
                 saved = Instant::now();
             }
         }

@@ -17,10 +17,11 @@ const MOST_CLASSES: usize = 16;
 ///
 /// # Errors
 ///
-/// No images, or more than 16 classes.
+/// No images, more than 16 classes, and an evaluation whose parts do not fit together.
 pub fn confusion(evaluation: &Evaluation) -> Result<Figure> {
     let classes = evaluation.classes;
     few_classes(classes)?;
+    check(evaluation)?;
     if evaluation.labels.is_empty() {
         return Err(Error::Empty { what: "images" });
     }
@@ -29,8 +30,7 @@ pub fn confusion(evaluation: &Evaluation) -> Result<Figure> {
     let places = || (0..classes).flat_map(|row| (0..classes).map(move |column| (row, column)));
     let most = places().filter(mistakes).map(|(row, column)| counts[row][column]).max().unwrap_or(1);
 
-    const CELL: f64 = 44.0;
-    let side = CELL * classes as f64;
+    let side = (44.0 * classes as f64).min(620.0);
     let size = ((78.0 + side + 190.0) as u32, (58.0 + side + 62.0) as u32);
     let n = classes as f64;
     let middles = |turned: bool| {
@@ -92,14 +92,19 @@ pub fn confusion(evaluation: &Evaluation) -> Result<Figure> {
 ///
 /// # Errors
 ///
-/// No images to show at all (`most` is 0), or not those that were evaluated.
+/// No images to show at all (`most` is 0), or not as many as were evaluated; an evaluation whose parts do not fit together.
 pub fn mistakes(evaluation: &Evaluation, images: &Images, most: usize) -> Result<Figure> {
     if most == 0 {
         return Err(Error::Empty { what: "images to show" });
     }
+    check(evaluation)?;
     if images.len() != evaluation.labels.len() {
         let (expected, found) = (evaluation.labels.len(), images.len());
         return Err(Error::Length { name: "the images", expected, found });
+    }
+    let expected = images.len() * (images.height * images.width).max(1);
+    if images.pixels.len() != expected {
+        return Err(Error::Length { name: "the pixels", expected, found: images.pixels.len() });
     }
     let all = evaluation.mistakes();
     let shown = &all[..all.len().min(most)];
@@ -135,7 +140,8 @@ pub fn mistakes(evaluation: &Evaluation, images: &Images, most: usize) -> Result
         (few, many) => format!("the worst {few} of {many} mistakes among {} images", images.len()),
     };
     chart.text((GAP, -20.0), (0.0, 0.0), Side::Right, ink.bold().size(14.0), title.as_str());
-    chart.alt(format!("{title}. {}.", words.join(", "))).finish()
+    let alt = if words.is_empty() { format!("{title}.") } else { format!("{title}. {}.", words.join(", ")) };
+    chart.alt(alt).finish()
 }
 
 /// How a digit comes to its class: the image, the activations of the classes, and what the class layer's routing gives to each
@@ -146,7 +152,8 @@ pub fn mistakes(evaluation: &Evaluation, images: &Images, most: usize) -> Result
 ///
 /// # Errors
 ///
-/// A layer with more positions of parents than one, more than 16 classes, or pixels that are not whole rows.
+/// A layer with more positions of parents than one or whose parents do not see all places below, more than 16 classes, numbers
+/// that are not finite, or pixels that are not whole rows.
 pub fn digit_routing(
     pixels: &[u8],
     width: usize,
@@ -164,6 +171,19 @@ pub fn digit_routing(
         return Err(Error::Length { name: "the pixels", expected, found: pixels.len() });
     }
     let [_, rows, columns, kinds] = run.patches.below;
+    if children != rows * columns * kinds {
+        let (name, expected) = ("the children of the classes", rows * columns * kinds);
+        return Err(Error::Length { name, expected, found: children });
+    }
+    check_finite(
+        "the activations below",
+        run.input.activations.indexed_iter().map(|((_, i), &a)| (vec![i], a)),
+    )?;
+    for step in &run.routing.trace {
+        check_finite("the activations", step.activations.indexed_iter().map(|((_, j), &a)| (vec![j], a)))?;
+        let shares = step.responsibilities.indexed_iter().map(|((_, i, j), &share)| (vec![i, j], share));
+        check_finite("the responsibilities", shares)?;
+    }
     let activations: Vec<f64> = last.activations.row(0).to_vec();
     let found = (1..classes).fold(0, |best, j| if activations[j] > activations[best] { j } else { best });
     // sums of a_i R_ij over the children of each place or kind: children are ordered by row, column, kind
@@ -184,14 +204,14 @@ pub fn digit_routing(
         (0..classes).map(|j| masses(iterations - 1, j, &|i| i % kinds, kinds)).collect();
 
     const LEFT: f64 = 96.0;
-    const PITCH: f64 = 72.0;
-    const MAP: f64 = 56.0;
     const TOP: f64 = 56.0;
     const DIGIT: f64 = 150.0;
+    let pitch = (752.0 / classes as f64).min(72.0);
+    let side = pitch - 16.0;
     let maps_top = TOP + DIGIT + 68.0;
-    let row_height = MAP + 30.0;
+    let row_height = side + 30.0;
     let kinds_top = maps_top + by_place.len() as f64 * row_height + 48.0;
-    let size = ((LEFT + PITCH * classes as f64 + 16.0).max(620.0), kinds_top + KIND * classes as f64 + 46.0);
+    let size = ((LEFT + pitch * classes as f64 + 16.0).max(620.0), kinds_top + KIND * classes as f64 + 46.0);
     const KIND: f64 = 15.0;
     let mut chart = Chart::canvas("digit-routing", size);
     let (ink, grey) = (Ink::new(INK).plain(), Ink::new(GREY).plain().size(12.0));
@@ -226,14 +246,22 @@ pub fn digit_routing(
     chart.text((24.0, -(maps_top - 36.0)), (0.0, 0.0), Side::Right, ink.bold(), text);
     for (row, (t, maps)) in shown_iterations(iterations - 1, 5).into_iter().zip(&by_place).enumerate() {
         let top = maps_top + row as f64 * row_height;
-        chart.text((24.0, -(top + MAP / 2.0)), (0.0, 0.0), Side::Right, grey, format!("iteration {}", t + 1));
+        chart.text(
+            (24.0, -(top + side / 2.0)),
+            (0.0, 0.0),
+            Side::Right,
+            grey,
+            format!("iteration {}", t + 1),
+        );
         for (class, map) in maps.iter().enumerate() {
-            let left = LEFT + class as f64 * PITCH;
-            grid(&mut chart, (left, top), (MAP, MAP), (rows, columns), |place| map[place] / most.max(1e-300));
+            let left = LEFT + class as f64 * pitch;
+            grid(&mut chart, (left, top), (side, side), (rows, columns), |place| {
+                map[place] / most.max(1e-300)
+            });
             if row == 0 {
                 let ink = if class == found { ink.bold() } else { ink };
                 chart.text(
-                    (left + MAP / 2.0, -(top - 12.0)),
+                    (left + side / 2.0, -(top - 12.0)),
                     (0.0, 0.0),
                     Side::Middle,
                     ink,
@@ -242,7 +270,7 @@ pub fn digit_routing(
             }
             let text = number(run.routing.trace[t].activations[(0, class)], 3);
             chart.text(
-                (left + MAP / 2.0, -(top + MAP + 12.0)),
+                (left + side / 2.0, -(top + side + 12.0)),
                 (0.0, 0.0),
                 Side::Middle,
                 grey.size(11.5),
@@ -287,6 +315,34 @@ fn few_classes(classes: usize) -> Result<()> {
     Err(Error::Setting { name, expected, value: classes as f64 })
 }
 
+/// Whether an evaluation's parts have one length, its classes are known ones and its activations are finite.
+fn check(evaluation: &Evaluation) -> Result<()> {
+    let Evaluation { activations, predictions, labels, classes } = evaluation;
+    for (name, expected, found) in [
+        ("the predictions", labels.len(), predictions.len()),
+        ("the activations", labels.len() * classes, activations.len()),
+    ] {
+        if expected != found {
+            return Err(Error::Length { name, expected, found });
+        }
+    }
+    for numbers in [labels, predictions] {
+        if let Some(index) = numbers.iter().position(|class| class >= classes) {
+            return Err(Error::Class { index, label: numbers[index], classes: *classes });
+        }
+    }
+    let places = activations.iter().enumerate();
+    check_finite("the activations", places.map(|(at, &a)| (vec![at / classes, at % classes], f64::from(a))))
+}
+
+/// Whether all numbers are finite, each with its place.
+fn check_finite(name: &'static str, mut numbers: impl Iterator<Item = (Vec<usize>, f64)>) -> Result<()> {
+    match numbers.find(|(_, value)| !value.is_finite()) {
+        Some((place, value)) => Err(Error::Entry { name, place, expected: "finite", value }),
+        None => Ok(()),
+    }
+}
+
 /// A grey image, dark on light, its left upper corner at so many pixels.
 fn picture(chart: &mut Chart, (left, top): (f64, f64), side: f64, pixels: &[u8], width: usize) {
     let values: Vec<f64> = pixels.iter().map(|&level| f64::from(level) / 255.0).collect();
@@ -303,8 +359,9 @@ fn grid(
     share: impl Fn(usize) -> f64,
 ) {
     let (step, down) = (width / columns as f64, height / rows as f64);
+    let gap = (0.2 * step.min(down)).min(1.0); // of many cells something is left to see
     for cell in 0..rows * columns {
         let (x, y) = (left + (cell % columns) as f64 * step, top + (cell / columns) as f64 * down);
-        chart.block((x, -y), (x + step - 1.0, -(y + down - 1.0)), heat(share(cell)));
+        chart.block((x, -y), (x + step - gap, -(y + down - gap)), heat(share(cell)));
     }
 }

@@ -8,6 +8,8 @@ use em_routing::data::idx::Images;
 use em_routing::error::Error;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
+use safetensors::SafeTensors;
+use safetensors::tensor::{Dtype, TensorView};
 
 use super::Folder;
 use super::noting::LARGEST;
@@ -62,7 +64,7 @@ fn training_goes_on_to_the_bit() {
     let whole = trained(12, 1);
     for stop in [0, 1, 3, 5, 11] {
         for threads in [1, 2, 3] {
-            trained(stop, 2).save(&file, IMAGES).unwrap();
+            trained(stop, 2).save(&file, &images()).unwrap();
             let (mut training, count) = Training::load(&file, threads).unwrap();
             assert_eq!((count, training.step), (IMAGES, stop));
             for _ in stop..12 {
@@ -79,8 +81,8 @@ fn a_file_has_the_same_bytes_each_time_and_its_network_is_the_average() {
     let folder = Folder::new("bytes");
     let [one, other] = ["one", "other"].map(|name| folder.0.join(name));
     let training = trained(4, 1);
-    training.save(&one, IMAGES).unwrap();
-    training.save(&other, IMAGES).unwrap();
+    training.save(&one, &images()).unwrap();
+    training.save(&other, &images()).unwrap();
     assert_eq!(std::fs::read(&one).unwrap(), std::fs::read(&other).unwrap());
     assert_eq!(CapsNet::load(&one).unwrap(), training.result());
     training.result().save(&other).unwrap();
@@ -108,18 +110,256 @@ fn settings_come_back_to_the_bit() {
 fn another_training_than_is_asked_for_is_told_by_its_setting() {
     let folder = Folder::new("other");
     let file = folder.0.join("training");
-    trained(2, 1).save(&file, IMAGES).unwrap();
-    assert_eq!(Training::resume(&file, &config(), 7, IMAGES, 1).unwrap().step, 2);
+    trained(2, 1).save(&file, &images()).unwrap();
+    let resume = |config: &CapsNetConfig, seed, images: &Images| {
+        Training::resume(&file, config, seed, images, 1).map(|training| training.step)
+    };
+    assert_eq!(resume(&config(), 7, &images()).unwrap(), 2);
     let mut other = config();
     other.set("batch", "4").unwrap();
-    match fault(Training::resume(&file, &other, 7, IMAGES, 1), &file) {
+    match fault(resume(&other, 7, &images()), &file) {
         Fault::Setting { name: "batch", expected, found } => assert_eq!((&*expected, &*found), ("4", "3")),
         other => panic!("{other:?}"),
     }
-    let seed = fault(Training::resume(&file, &config(), 8, IMAGES, 1), &file);
+    let seed = fault(resume(&config(), 8, &images()), &file);
     assert!(matches!(seed, Fault::Setting { name: "seed", .. }), "{seed:?}");
-    let images = fault(Training::resume(&file, &config(), 7, 11, 1), &file);
-    assert!(matches!(images, Fault::Images { expected: 11, found: IMAGES }), "{images:?}");
+    let fewer = fault(resume(&config(), 7, &images().slice(0..9)), &file);
+    assert!(matches!(fewer, Fault::Images { expected: 9, found: IMAGES }), "{fewer:?}");
+    // as many, but one pixel or one label is another, or the pixels lie in other rows
+    let changes: [fn(&mut Images); 3] = [
+        |images| images.pixels[500] ^= 1,
+        |images| images.labels[3] = 2,
+        |images| (images.height, images.width) = (1, 169),
+    ];
+    for change in changes {
+        let mut others = images();
+        change(&mut others);
+        match fault(resume(&config(), 7, &others), &file) {
+            Fault::OtherImages { expected, found } => assert_ne!(expected, found),
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+/// A file from before the images' checksum was written goes on with any that are as many.
+#[test]
+fn a_file_without_the_checksum_of_its_images_goes_on() {
+    let folder = Folder::new("before");
+    let file = folder.0.join("training");
+    trained(2, 1).save(&file, &images()).unwrap();
+    let parts = Parts::read(&file);
+    let lines: Vec<&str> = parts.text.lines().filter(|line| !line.starts_with("images-checksum")).collect();
+    assert_eq!(lines.len() + 1, parts.text.lines().count());
+    Parts { text: lines.join("\n") + "\n", ..parts }.write(&file);
+    let training = Training::resume(&file, &config(), 7, &images(), 1).unwrap();
+    assert_eq!(bits(&training), bits(&trained(2, 1)));
+}
+
+/// A file taken apart by the format's own reader, to be put together otherwise.
+#[derive(Clone)]
+struct Parts {
+    /// The metadata's text without the line of the checksum.
+    text: String,
+    /// In the order of the layout, in which the checksum goes through them.
+    tensors: Vec<(String, Dtype, Vec<usize>, Vec<u8>)>,
+}
+
+impl Parts {
+    fn read(file: &Path) -> Parts {
+        let bytes = std::fs::read(file).unwrap();
+        let (_, metadata) = SafeTensors::read_metadata(&bytes).unwrap();
+        let text = metadata.metadata().as_ref().unwrap()["em-routing"].clone();
+        let text = text[..text.rfind("checksum = ").unwrap()].to_owned();
+        let views = SafeTensors::deserialize(&bytes).unwrap();
+        let layout = CapsNet::layout(&config()).unwrap();
+        let names = ["", "first_moment.", "second_moment.", "average."]
+            .into_iter()
+            .flat_map(|prefix| layout.iter().map(move |(name, _)| format!("{prefix}{name}")));
+        let tensors = names.map(|name| {
+            let view = views.tensor(&name).unwrap();
+            (name, view.dtype(), view.shape().to_vec(), view.data().to_vec())
+        });
+        Parts { text, tensors: tensors.collect() }
+    }
+
+    /// Writes them with the checksum that belongs to them, so that it is not what is wrong.
+    fn write(&self, file: &Path) {
+        let contents = self.tensors.iter().flat_map(|(_, _, _, data)| data);
+        let checksum = crc32c(self.text.bytes().chain(contents.copied()));
+        let text = format!("{}checksum = {checksum:08x}\n", self.text);
+        let views = self.tensors.iter().map(|(name, dtype, shape, data)| {
+            (name.as_str(), TensorView::new(*dtype, shape.clone(), data).unwrap())
+        });
+        let metadata = [("em-routing".to_owned(), text)].into_iter().collect();
+        std::fs::write(file, safetensors::serialize(views, Some(metadata)).unwrap()).unwrap();
+    }
+
+    fn tensor(&mut self, name: &str) -> &mut (String, Dtype, Vec<usize>, Vec<u8>) {
+        self.tensors.iter_mut().find(|tensor| tensor.0 == name).unwrap()
+    }
+}
+
+/// CRC-32C, a bit at a time.
+fn crc32c(bytes: impl Iterator<Item = u8>) -> u32 {
+    !bytes.fold(!0, |crc, byte| {
+        (0..8).fold(crc ^ u32::from(byte), |crc, _| (crc >> 1) ^ (0x82f6_3b78 & (crc & 1).wrapping_neg()))
+    })
+}
+
+/// The format's own reader finds each number under its name, and what is put together again is read.
+#[test]
+fn other_programs_read_what_is_written() {
+    let folder = Folder::new("foreign");
+    let file = folder.0.join("training");
+    let training = trained(3, 1);
+    training.save(&file, &images()).unwrap();
+    let mut parts = Parts::read(&file);
+    let vectors = [
+        ("", training.net.parameters().numbers()),
+        ("first_moment.", &training.adam.first),
+        ("second_moment.", &training.adam.second),
+        ("average.", training.average.as_ref().unwrap().numbers()),
+    ];
+    let layout = training.net.parameters().parts();
+    assert_eq!(parts.tensors.len(), vectors.len() * layout.len());
+    for (prefix, vector) in vectors {
+        for part in layout {
+            let (name, dtype, shape, data) = parts.tensor(&format!("{prefix}{}", part.name));
+            assert_eq!((*dtype, &*shape), (Dtype::F32, &part.shape), "{name}");
+            let numbers: Vec<u8> = vector[part.range.clone()].iter().flat_map(|x| x.to_le_bytes()).collect();
+            assert_eq!(*data, numbers, "{name}");
+        }
+    }
+    assert!(parts.text.contains("\nstep = 3\n") && parts.text.ends_with(&config().lines()));
+    parts.write(&file);
+    assert_eq!(bits(&Training::load(&file, 1).unwrap().0), bits(&training));
+}
+
+/// Tensors that do not fit the settings, in files that are sound otherwise.
+#[test]
+fn tensors_that_do_not_fit_are_named() {
+    let folder = Folder::new("tensors");
+    let file = folder.0.join("training");
+    trained(2, 1).save(&file, &images()).unwrap();
+    let sound = Parts::read(&file);
+    let load = |change: &dyn Fn(&mut Parts)| {
+        let mut parts = sound.clone();
+        change(&mut parts);
+        parts.write(&file);
+        fault(Training::load(&file, 1), &file)
+    };
+    let count = sound.tensors.len();
+    match load(&|parts| parts.tensors.push(("more".into(), Dtype::F32, vec![2], vec![0; 8]))) {
+        Fault::Extra { expected, found } => assert_eq!((expected, found), (count, count + 1)),
+        other => panic!("{other:?}"),
+    }
+    for name in
+        ["first.transforms", "first_moment.class.beta_v", "second_moment.poses.bias", "average.features.bias"]
+    {
+        let missing = load(&|parts| parts.tensors.retain(|tensor| tensor.0 != name));
+        assert!(matches!(&missing, Fault::Missing { tensor } if tensor == name), "{missing:?}");
+        let flat = load(&|parts| {
+            let (_, _, shape, _) = parts.tensor(name);
+            *shape = vec![1, shape.iter().product()];
+        });
+        assert!(matches!(&flat, Fault::Shape { tensor, .. } if tensor == name), "{flat:?}");
+        let wide = load(&|parts| {
+            let (_, dtype, _, data) = parts.tensor(name);
+            (*dtype, *data) = (Dtype::F64, [&data[..], &data[..]].concat());
+        });
+        assert!(
+            matches!(&wide, Fault::Kind { tensor, found } if tensor == name && found == "F64"),
+            "{wide:?}"
+        );
+        let longer = load(&|parts| {
+            let (_, _, shape, data) = parts.tensor(name);
+            (*shape, *data) = (vec![data.len() / 4 + 1], [&data[..], &[0; 4]].concat());
+        });
+        assert!(matches!(&longer, Fault::Shape { tensor, .. } if tensor == name), "{longer:?}");
+    }
+}
+
+/// A file of its own header, with no numbers behind it but these.
+fn with_header(header: &str, numbers: &[u8]) -> Vec<u8> {
+    [&(header.len() as u64).to_le_bytes(), header.as_bytes(), numbers].concat()
+}
+
+/// What is only promised takes no memory: long headers, large shapes, large networks, and files beyond all networks.
+#[test]
+fn promises_take_no_memory() {
+    let folder = Folder::new("promises");
+    let file = folder.0.join("training");
+    trained(2, 1).save(&file, &images()).unwrap();
+    let sound = std::fs::read(&file).unwrap();
+    let sizes = |shape: &str, end: u64| {
+        with_header(
+            &format!(r#"{{"x":{{"dtype":"F32","shape":{shape},"data_offsets":[0,{end}]}}}}"#),
+            &[0; 8],
+        )
+    };
+    let length = |length: u64| [&length.to_le_bytes(), &sound[8..]].concat();
+    let large = with_header(
+        r#"{"__metadata__":{"em-routing":"format = 1\nfeatures = 65536\nprimary = 65536\nchecksum = 0\n"}}"#,
+        &[],
+    );
+    let cases = [
+        ("a header longer than the file", length(sound.len() as u64)),
+        ("a header that ends with the file", length(sound.len() as u64 - 8)),
+        ("a header of 2^63 bytes", length(1 << 63)),
+        ("a header of 2^64 - 1 bytes", length(u64::MAX)),
+        ("a header of 0 bytes", length(0)),
+        ("a tensor of 2^42 bytes", sizes("[1048576,1048576]", 1 << 42)),
+        ("a shape whose product does not fit", sizes("[4294967296,4294967296,4294967296]", 8)),
+        ("an end of 2^64 - 1", sizes("[2]", u64::MAX)),
+        ("a network of 2^36 parameters", large),
+    ];
+    for (name, bytes) in &cases {
+        std::fs::write(&file, bytes).unwrap();
+        LARGEST.set(0);
+        let found = fault(Training::load(&file, 1), &file);
+        assert!(LARGEST.get() <= (1 << 16) + 2 * bytes.len(), "{name}: {} bytes", LARGEST.get());
+        match *name {
+            "a network of 2^36 parameters" => assert!(matches!(found, Fault::Settings { .. }), "{found:?}"),
+            _ => assert!(matches!(found, Fault::Damaged { .. }), "{name}: {found:?}"),
+        }
+    }
+    // 2 GiB of which no byte is on the disk
+    std::fs::File::create(&file).unwrap().set_len(1 << 31).unwrap();
+    LARGEST.set(0);
+    assert!(matches!(fault(CapsNet::load(&file), &file), Fault::Large { .. }));
+    assert!(LARGEST.get() <= 1 << 16, "{} bytes", LARGEST.get());
+}
+
+/// Cut off at the end of each section and each tensor and a byte beside it, and a bit flipped in each of them.
+#[test]
+fn every_section_is_missed_and_every_tensor_is_checked() {
+    let folder = Folder::new("sections");
+    let file = folder.0.join("training");
+    trained(2, 1).save(&file, &images()).unwrap();
+    let sound = std::fs::read(&file).unwrap();
+    let load = |bytes: &[u8]| {
+        std::fs::remove_file(&file).unwrap(); // writing over a file waits for the disk on ext4
+        std::fs::write(&file, bytes).unwrap();
+        fault(Training::load(&file, 1), &file)
+    };
+    let (length, metadata) = SafeTensors::read_metadata(&sound).unwrap();
+    let header = 8 + length;
+    let mut ends: Vec<usize> =
+        metadata.tensors().values().map(|tensor| header + tensor.data_offsets.1).collect();
+    ends.extend([0, 8, header]);
+    ends.sort_unstable();
+    assert_eq!(ends.pop(), Some(sound.len()));
+    for &end in &ends {
+        for cut in [end.saturating_sub(1), end, end + 1] {
+            assert!(matches!(load(&sound[..cut]), Fault::Damaged { .. }), "cut to {cut}");
+        }
+    }
+    for &start in &ends[2..] {
+        let mut flipped = sound.clone();
+        flipped[start] ^= 1 << (start % 7);
+        let found = load(&flipped);
+        assert!(matches!(found, Fault::Checksum { .. }), "a bit of byte {start}: {found:?}");
+    }
 }
 
 /// A part of the file's header for another of the same length, so that all offsets stay.
@@ -135,7 +375,7 @@ fn replaced(bytes: &[u8], from: &str, to: &str) -> Vec<u8> {
 fn each_fault_has_its_name() {
     let folder = Folder::new("faults");
     let file = folder.0.join("training");
-    trained(2, 1).save(&file, IMAGES).unwrap();
+    trained(2, 1).save(&file, &images()).unwrap();
     let sound = std::fs::read(&file).unwrap();
     let load = |bytes: &[u8]| {
         std::fs::write(&file, bytes).unwrap();
@@ -172,10 +412,10 @@ fn numbers_that_are_not_finite_are_not_written() {
     let folder = Folder::new("nonfinite");
     let file = folder.0.join("training");
     let mut training = trained(1, 1);
-    training.save(&file, IMAGES).unwrap();
+    training.save(&file, &images()).unwrap();
     let before = std::fs::read(&file).unwrap();
     training.adam.second[3] = f32::NAN;
-    assert!(matches!(fault(training.save(&file, IMAGES), &file), Fault::NonFinite { .. }));
+    assert!(matches!(fault(training.save(&file, &images()), &file), Fault::NonFinite { .. }));
     assert_eq!(std::fs::read(&file).unwrap(), before);
 }
 
@@ -187,7 +427,7 @@ fn mutated_files_do_no_harm() {
     let folder = Folder::new("fuzz");
     let file = folder.0.join("training");
     let training = trained(2, 1);
-    training.save(&file, IMAGES).unwrap();
+    training.save(&file, &images()).unwrap();
     let sound = std::fs::read(&file).unwrap();
     let header = 8 + u64::from_le_bytes(*sound.first_chunk().unwrap()) as usize;
     let mut generator = ChaCha8Rng::seed_from_u64(1);
@@ -218,6 +458,7 @@ fn mutated_files_do_no_harm() {
                 }
             }
         }
+        std::fs::remove_file(&file).unwrap(); // writing over a file waits for the disk on ext4
         std::fs::write(&file, &bytes).unwrap();
         LARGEST.set(0);
         let outcome = Training::load(&file, 1);

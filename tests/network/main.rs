@@ -1,4 +1,4 @@
-//! The network: golden files, checkpoints, and training that is the same for any number of threads and after any stop.
+//! The network: golden files, checkpoints, figures, and training that is the same for any number of threads and after any stop.
 
 use std::path::PathBuf;
 
@@ -6,6 +6,9 @@ mod checkpoint;
 mod golden;
 #[path = "../support/noting.rs"]
 mod noting;
+mod plots;
+#[path = "../support/svg.rs"]
+mod svg;
 
 /// A folder that goes when the test ends.
 struct Folder(PathBuf);

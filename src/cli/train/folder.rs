@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use em_routing::capsnet::Training;
+use em_routing::data::idx::Images;
 
 use super::super::failure::{AtPath, Failure, Outcome};
 use super::super::progress::Board;
@@ -109,7 +110,7 @@ impl Folder {
     }
 
     /// Writes a checkpoint, then removes those that are too old.
-    pub fn save(&self, training: &Training, images: usize) -> Outcome<PathBuf> {
+    pub fn save(&self, training: &Training, images: &Images) -> Outcome<PathBuf> {
         let path = self.path.join(format!("{PREFIX}{:08}{SUFFIX}", training.step));
         if !path.exists() {
             training.save(&path, images)?;

@@ -1,0 +1,339 @@
+//! The capsule network's default recipe with one thing changed at a time: what each is worth, in mistaken validation images.
+
+use std::io::{IsTerminal as _, Write as _};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use em_routing::capsnet::{CapsNetConfig, Training};
+use em_routing::data::idx::{ImageSet, Images, mnist_folder};
+use em_routing::error::Error;
+use em_routing::files;
+
+type Outcome<T> = Result<T, Box<dyn std::error::Error>>;
+
+const HELP: &str = "\
+Trains the capsule network for one epoch on the first of MNIST's images, by the default recipe and with one thing changed at a
+time, and counts the validation images that each takes for another digit. The test set is not read.
+
+Usage: cargo bench --bench ablation -- [OPTIONS]
+
+Options:
+  --images N       train on the first N images (default 5500, a tenth of them)
+  --validation N   count mistakes among the last N of the 5000 validation images (default 3000)
+  --seeds N        seeds of the default recipe, from 1 (default 3): their spread is what a change is read against. All else has
+                   seed 1
+  --only SWITCH    this one instead of all; may be given again. NAME=VALUE changes a setting, and several with spaces between
+                   them change together. default, blog, blog-start, blog-routing and blog-training are names of groups
+  --out FILE       a CSV file, setting,seed,images,error, to which each run adds its line (default assets/capsnet/ablation.csv).
+                   What it has already is not run again, so that a stop costs the run it comes in. Only lines of one --validation
+                   and of one default recipe belong together. A training that diverges has no error
+  --help           this
+
+Example, in half a minute:
+  cargo bench --bench ablation -- --images 800 --validation 500 --seeds 1 --only iterations=3 --only 'beta-v=0 beta-a=0' \\
+    --out target/ablation.csv";
+
+/// The switches, first those that tell most: a stop half-way leaves these. The default is run before them.
+const SWITCHES: &[&str] = &[
+    // The blog's network as printed, and each third of what sets it apart
+    "blog",
+    "blog-start",
+    "blog-routing",
+    // How the routing goes
+    "iterations=3",
+    "iterations=1",
+    "inverse-temperature=linear",
+    "inverse-temperature=saturating:0.01",
+    "normalise-costs=true",
+    "cost-scale=one",
+    // Where the parameters start
+    "transform-identity=0",
+    "transform-deviation=1",
+    "pose-identity=0",
+    "feature-gain=1",
+    "beta-v=0 beta-a=0",
+    // How it is trained
+    "variance-floor=1e-9",
+    "schedule=constant",
+    "batch=16",
+    "batch=24",
+    "mean-loss=false",
+    "weight-decay=0.1",
+    "averaging=0",
+    "learning-rate=1e-3",
+    "learning-rate=1e-2",
+    "margin=constant:0.9",
+    "margin=ramp:1",
+    "clipping=parts:4",
+    // Second values
+    "variance-floor=1e-2",
+    "inverse-temperature=constant:0.1",
+    "inverse-temperature=constant:1",
+    "clipping=none",
+];
+
+/// The default recipe with this changed, for one epoch.
+fn config(switch: &str) -> Outcome<CapsNetConfig> {
+    let (mut config, blog) = (CapsNetConfig::default(), CapsNetConfig::blog());
+    for word in switch.split_whitespace() {
+        match (word, word.split_once('=')) {
+            ("default", _) => {}
+            ("blog", _) => config = blog.clone(),
+            ("blog-start", _) => config.start = blog.start,
+            ("blog-routing", _) => config.routing = blog.routing.clone(),
+            ("blog-training", _) => config.training = blog.training,
+            (_, Some((name, value))) => config.set(name, value)?,
+            _ => {
+                return Err(format!(
+                    "{word} is no NAME=VALUE, and no group of that name is known. See --help."
+                )
+                .into());
+            }
+        }
+    }
+    config.training.epochs = 1;
+    config.check()?;
+    Ok(config)
+}
+
+struct Options {
+    images: usize,
+    validation: usize,
+    seeds: u64,
+    only: Vec<String>,
+    out: PathBuf,
+}
+
+impl Options {
+    fn parse(arguments: &[String]) -> Outcome<Options> {
+        let out = Path::new(env!("CARGO_MANIFEST_DIR")).join("assets/capsnet/ablation.csv");
+        let mut options = Options { images: 5500, validation: 3000, seeds: 3, only: Vec::new(), out };
+        let mut arguments = arguments.iter();
+        while let Some(argument) = arguments.next() {
+            let value = |value: Option<&String>| value.cloned().ok_or(format!("{argument} needs a value"));
+            let number = |text: Option<&String>| match value(text)?.parse() {
+                Ok(number) if number > 0 => Ok(number),
+                _ => Err(format!("{argument} needs a whole number of at least 1")),
+            };
+            match argument.as_str() {
+                "--images" => options.images = number(arguments.next())?,
+                "--validation" => options.validation = number(arguments.next())?,
+                "--seeds" => options.seeds = number(arguments.next())? as u64,
+                // spaces between settings, whatever the shell made of them: a name in the file is always the same
+                "--only" => {
+                    let words = value(arguments.next())?.replace(';', " ");
+                    options.only.push(words.split_whitespace().collect::<Vec<_>>().join(" "));
+                }
+                "--out" => options.out = value(arguments.next())?.into(),
+                other => return Err(format!("{other}? See --help.").into()),
+            }
+        }
+        Ok(options)
+    }
+
+    /// What is to be run: a switch and a seed each.
+    fn runs(&self) -> Vec<(String, u64)> {
+        let mut switches: Vec<String> = self.only.clone();
+        if switches.is_empty() {
+            switches.push("default".into());
+            switches.extend(SWITCHES.iter().map(|&switch| switch.to_owned()));
+        }
+        let seeds = |switch: &str| if switch == "default" { self.seeds } else { 1 };
+        switches
+            .into_iter()
+            .flat_map(|switch| (1..=seeds(&switch)).map(move |seed| (switch.clone(), seed)))
+            .collect()
+    }
+}
+
+/// A line of the file.
+struct Row {
+    setting: String,
+    seed: u64,
+    images: usize,
+    /// The share of mistaken validation images; none where the training diverged.
+    error: Option<f64>,
+}
+
+const HEADER: &str = "setting,seed,images,error";
+
+/// The rows of a file; none where there is no file.
+fn read(path: &Path) -> Outcome<Vec<Row>> {
+    let text = match std::fs::read_to_string(path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(format!("{}: {error}", path.display()).into()),
+    };
+    let mut lines = text.lines();
+    let wrong = |line: usize| format!("{}: line {line} is none of {HEADER}", path.display());
+    if lines.next() != Some(HEADER) {
+        return Err(wrong(1).into());
+    }
+    let row = |line: &str| {
+        let [setting, seed, images, error] = line.split(',').collect::<Vec<_>>().try_into().ok()?;
+        let error = if error.is_empty() { None } else { Some(error.parse().ok()?) };
+        Some(Row {
+            setting: setting.to_owned(),
+            seed: seed.parse().ok()?,
+            images: images.parse().ok()?,
+            error,
+        })
+    };
+    lines.enumerate().map(|(at, line)| row(line).ok_or_else(|| wrong(at + 2).into())).collect()
+}
+
+fn write(path: &Path, rows: &[Row]) -> Outcome<()> {
+    let line = |Row { setting, seed, images, error }: &Row| {
+        format!("{setting},{seed},{images},{}\n", error.map_or(String::new(), |error| format!("{error:.6}")))
+    };
+    let text = format!("{HEADER}\n{}", rows.iter().map(line).collect::<String>());
+    Ok(files::write(path, text.as_bytes())?)
+}
+
+/// How far all runs are, on the standard error.
+struct Progress {
+    began: Instant,
+    /// Images that the runs see in all, one that is only looked at for a third of one that is trained on.
+    all: f64,
+    said: Instant,
+}
+
+impl Progress {
+    /// Says it, where it can be written over.
+    fn at(&mut self, name: &str, seen: f64) {
+        if std::io::stderr().is_terminal() && self.said.elapsed() > Duration::from_millis(500) {
+            self.said = Instant::now();
+            eprint!("\r{}: {name} ...\x1b[K", self.words(seen));
+            let _ = std::io::stderr().flush();
+        }
+    }
+
+    fn words(&self, seen: f64) -> String {
+        let elapsed = self.began.elapsed().as_secs_f64();
+        let left = elapsed / seen.max(1.0) * (self.all - seen);
+        format!("{} gone, about {} to go", clock(elapsed), clock(left))
+    }
+}
+
+fn clock(seconds: f64) -> String {
+    let seconds = seconds.round() as u64;
+    format!("{}:{:02}", seconds / 60, seconds % 60)
+}
+
+/// Trains and counts; none where the training diverged. `seen` is told how many images were trained on, and looked at.
+fn run(
+    config: CapsNetConfig,
+    seed: u64,
+    images: &Images,
+    validation: &Images,
+    mut seen: impl FnMut(usize, usize),
+) -> Outcome<Option<f64>> {
+    let mut training = Training::new(config, seed, 0)?;
+    let trained = (|| {
+        while training.step < training.steps(images.len()) {
+            let report = training.step(images)?;
+            seen((report.step + 1) * report.images, 0);
+        }
+        let evaluation = training.result().evaluate(validation, 0, |count| seen(images.len(), count))?;
+        Ok(evaluation.error_rate())
+    })();
+    match trained {
+        Ok(error) => Ok(Some(error)),
+        // between two layers a number that is not finite is the next layer's bad input
+        Err(Error::Diverged { .. }) => Ok(None),
+        Err(Error::Entry { value, .. }) if !value.is_finite() => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn ablate(options: &Options) -> Outcome<()> {
+    let (mut images, mut validation) = ImageSet::load_training(mnist_folder(), 5000, 10)?;
+    for (name, wanted, there) in
+        [("--images", options.images, images.len()), ("--validation", options.validation, validation.len())]
+    {
+        if wanted > there {
+            return Err(format!("{name} is {wanted}, but there are {there} of them").into());
+        }
+    }
+    images = images.slice(0..options.images);
+    validation = validation.slice(validation.len() - options.validation..validation.len());
+    if let Some(folder) = options.out.parent() {
+        std::fs::create_dir_all(folder).map_err(|error| format!("{}: {error}", folder.display()))?;
+    }
+
+    let mut rows = read(&options.out)?;
+    let is_there = |rows: &[Row], setting: &str, seed: u64| {
+        rows.iter().any(|row| (row.setting.as_str(), row.seed, row.images) == (setting, seed, options.images))
+    };
+    let mut runs = options.runs();
+    let asked = runs.len();
+    runs.retain(|(switch, seed)| !is_there(&rows, switch, *seed));
+    // all settings are read before the first minute is spent
+    let runs: Vec<(String, u64, CapsNetConfig)> = runs
+        .into_iter()
+        .map(|(switch, seed)| config(&switch).map(|config| (switch, seed, config)))
+        .collect::<Outcome<_>>()?;
+    eprintln!("{} runs, {} of them in {} already", asked, asked - runs.len(), options.out.display());
+    let whole = options.images as f64 + options.validation as f64 / 3.0;
+    let began = Instant::now();
+    let mut progress = Progress { began, all: whole * runs.len() as f64, said: began };
+    let count = runs.len();
+    for (at, (setting, seed, config)) in runs.into_iter().enumerate() {
+        let name = format!("{setting}, seed {seed} ({} of {count})", at + 1);
+        let before = whole * at as f64;
+        let started = Instant::now();
+        let error = run(config, seed, &images, &validation, |trained, looked_at| {
+            progress.at(&name, before + trained as f64 + looked_at as f64 / 3.0);
+        })?;
+        let words = error.map_or("diverged".into(), |error| format!("error {:.2} %", 100.0 * error));
+        let back = if std::io::stderr().is_terminal() { "\r\x1b[K" } else { "" };
+        let took = clock(started.elapsed().as_secs_f64());
+        eprintln!("{back}{}: {name}: {words} in {took}", progress.words(before + whole));
+        rows.push(Row { setting, seed, images: options.images, error });
+        write(&options.out, &rows)?;
+    }
+
+    rows.retain(|row| row.images == options.images);
+    print_table(&rows);
+    println!("\nAll of it is in {}.", options.out.display());
+    println!("Next: notebook 9 draws it (cargo run --release -- lab).");
+    Ok(())
+}
+
+/// Errors, and how they differ from the mean of the default's.
+fn print_table(rows: &[Row]) {
+    let default: Vec<f64> =
+        rows.iter().filter(|row| row.setting == "default").filter_map(|row| row.error).collect();
+    let mean = default.iter().sum::<f64>() / default.len() as f64;
+    println!("| changed | seed | error, % | above the default's mean |");
+    println!("|---|---|---|---|");
+    for row in rows {
+        let error = row.error.map_or("diverged".to_owned(), |error| format!("{:.2}", 100.0 * error));
+        let above =
+            row.error.filter(|_| !default.is_empty()).map(|error| format!("{:+.2}", 100.0 * (error - mean)));
+        println!("| {} | {} | {error} | {} |", row.setting, row.seed, above.unwrap_or_default());
+    }
+    if default.len() > 1 {
+        let [least, most] = [f64::min, f64::max].map(|of| default.iter().copied().reduce(of).unwrap_or(mean));
+        println!(
+            "\nThe default's {} seeds: mean {:.2} %, from {:.2} to {:.2} %. A change that stays within says nothing.",
+            default.len(),
+            100.0 * mean,
+            100.0 * least,
+            100.0 * most
+        );
+    }
+}
+
+fn main() {
+    // Cargo adds --bench of its own accord.
+    let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
+    if arguments.iter().any(|argument| argument == "--help") {
+        println!("{HELP}");
+        return;
+    }
+    if let Err(error) = Options::parse(&arguments).and_then(|options| ablate(&options)) {
+        eprintln!("error: {error}");
+        std::process::exit(1);
+    }
+}

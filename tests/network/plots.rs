@@ -1,0 +1,315 @@
+//! Figures of what a network makes of images: counts, titles and alternative texts, all sizes, and bad input.
+
+use em_routing::capsnet::{CapsNet, CapsNetConfig, Evaluation};
+use em_routing::gallery;
+use em_routing::plot::Map;
+use em_routing::prelude::*;
+use em_routing::routing::CapsuleLayerRun;
+use ndarray::Array5;
+
+use super::svg::assert_sound;
+
+/// What a network might have made of images of 2 x 3: the class that is found has activation 0.9, each image's own 0.5 less a
+/// hundredth for each image before it, the others 0.1.
+fn evaluated(labels: &[usize], predictions: &[usize], classes: usize) -> (Evaluation, Images) {
+    let activation = |image: usize, class: usize| match class {
+        _ if class == predictions[image] => 0.9,
+        _ if class == labels[image] => 0.5 - 0.01 * image as f32,
+        _ => 0.1,
+    };
+    let places = (0..labels.len()).flat_map(|image| (0..classes).map(move |class| (image, class)));
+    let evaluation = Evaluation {
+        activations: places.map(|(image, class)| activation(image, class)).collect(),
+        predictions: predictions.to_vec(),
+        labels: labels.to_vec(),
+        classes,
+    };
+    let images = Images {
+        pixels: (0..labels.len() * 6).map(|pixel| (40 * pixel) as u8).collect(),
+        labels: labels.iter().map(|&label| label as u8).collect(),
+        height: 2,
+        width: 3,
+        classes,
+    };
+    (evaluation, images)
+}
+
+#[test]
+fn mistakes_of_a_network_are_counted_and_shown() {
+    let (labels, predictions) = ([0, 1, 1, 2, 2, 2, 1], [0, 2, 2, 2, 0, 2, 1]);
+    let (evaluation, images) = evaluated(&labels, &predictions, 4);
+    let figure = plot::confusion(&evaluation).unwrap();
+    assert_sound(&figure);
+    assert_eq!(
+        figure.alt(),
+        "Confusion of 4 classes: 3 of 7 images are mistaken, 2 times 1 is taken for 2, 1 times 2 is taken for 0."
+    );
+    for words in ["(0 of 1)", "(2 of 3)", "(1 of 3)", "no images", "42.86 %"] {
+        assert!(figure.svg().contains(words), "{words}");
+    }
+
+    // the worst first: the later an image is, the less active is its own class
+    let figure = plot::mistakes(&evaluation, &images, 8).unwrap();
+    assert_sound(&figure);
+    assert_eq!(
+        figure.alt(),
+        "all 3 mistakes among 7 images, the worst first. image 4 is a 2 taken for a 0, image 2 is a 1 taken for a 2, \
+         image 1 is a 1 taken for a 2."
+    );
+    assert!(figure.svg().contains("0.46 and 0.90"));
+    let figure = plot::mistakes(&evaluation, &images, 1).unwrap();
+    assert_sound(&figure);
+    assert_eq!(figure.alt(), "the worst 1 of 3 mistakes among 7 images. image 4 is a 2 taken for a 0.");
+
+    let (right, images) = evaluated(&[3; 200], &[3; 200], 16);
+    let figure = plot::mistakes(&right, &images, 8).unwrap();
+    assert_sound(&figure);
+    assert_eq!(figure.alt(), "none of 200 images is mistaken.");
+    let figure = plot::confusion(&right).unwrap();
+    assert_sound(&figure);
+    assert_eq!(figure.alt(), "Confusion of 16 classes: 0 of 200 images are mistaken.");
+    // 240 mistakes, of which there is room for 40
+    let labels: Vec<usize> = (0..256).map(|image| image % 16).collect();
+    let predictions: Vec<usize> = (0..256).map(|image| image / 16).collect();
+    let (evaluation, images) = evaluated(&labels, &predictions, 16);
+    assert_sound(&plot::confusion(&evaluation).unwrap());
+    assert_sound(&plot::mistakes(&evaluation, &images, 40).unwrap());
+}
+
+#[test]
+fn evaluations_that_do_not_fit_together_are_errors() {
+    let (sound, images) = evaluated(&[0, 1, 2], &[0, 2, 2], 3);
+    let of = |change: fn(&mut Evaluation)| {
+        let mut evaluation = sound.clone();
+        change(&mut evaluation);
+        let both = [plot::confusion(&evaluation), plot::mistakes(&evaluation, &images, 5)];
+        both.map(|figure| figure.unwrap_err())
+    };
+    assert!(matches!(of(|all| all.predictions.truncate(2)), [Error::Length { .. }, Error::Length { .. }]));
+    assert!(matches!(of(|all| all.activations.truncate(8)), [Error::Length { .. }, Error::Length { .. }]));
+    let changes: [fn(&mut Evaluation); 2] = [|all| all.labels[2] = 3, |all| all.predictions[2] = 7];
+    for change in changes {
+        assert!(matches!(of(change), [Error::Class { index: 2, .. }, Error::Class { index: 2, .. }]));
+    }
+    for error in of(|all| all.activations[5] = f32::NAN) {
+        assert!(error.to_string().contains("the activations[1, 2] is NaN"), "{error}");
+    }
+    let (none, no_images) = evaluated(&[], &[], 3);
+    assert!(matches!(plot::confusion(&none), Err(Error::Empty { .. })));
+    assert_sound(&plot::mistakes(&none, &no_images, 5).unwrap());
+    let (many, _) = evaluated(&[0], &[0], 17);
+    assert!(matches!(plot::confusion(&many), Err(Error::Setting { .. })));
+    assert!(matches!(plot::mistakes(&sound, &images, 0), Err(Error::Empty { .. })));
+    assert!(matches!(plot::mistakes(&sound, &images.slice(0..2), 5), Err(Error::Length { .. })));
+    for (height, width) in [(2, 2), (0, 3), (2, 0)] {
+        let other = Images { height, width, ..images.clone() };
+        assert!(matches!(plot::mistakes(&sound, &other, 5), Err(Error::Length { .. })), "{height} x {width}");
+    }
+}
+
+/// A layer of capsules with waves for poses, transforms and activations, and what it makes of one image.
+fn layer_run(
+    grid: (usize, usize),
+    kinds: usize,
+    parents: usize,
+    reach: Reach,
+    iterations: usize,
+) -> CapsuleLayerRun {
+    let wave =
+        |numbers: [usize; 4]| numbers.iter().fold(1.0, |phase, &number| 1.7 * phase + number as f64).sin();
+    let below = Capsules {
+        poses: Array5::from_shape_fn((1, grid.0, grid.1, kinds, 16), |(_, y, x, i, h)| wave([y, x, i, h])),
+        activations: Array4::from_shape_fn((1, grid.0, grid.1, kinds), |(_, y, x, i)| {
+            wave([y, x, i, 3]).abs()
+        }),
+    };
+    let tiles = match reach {
+        Reach::Neighbourhood { size, .. } => size * size,
+        Reach::Everywhere => 1,
+    };
+    let layer = CapsuleLayer {
+        reach,
+        transforms: Array4::from_shape_fn((tiles * kinds, parents, 4, 4), |(i, j, y, x)| wave([i, j, y, x])),
+        beta_v: Array1::ones(parents),
+        beta_a: Array1::zeros(parents),
+    };
+    layer.forward(&below, &RoutingOptions { iterations, ..Default::default() }).unwrap()
+}
+
+#[test]
+fn the_routing_of_a_digit_draws_for_all_sizes() {
+    let pixels: Vec<u8> = (0..30).map(|pixel| 8 * pixel).collect();
+    for (grid, kinds, classes, iterations) in
+        [((1, 1), 1, 1, 1), ((4, 4), 32, 10, 3), ((2, 3), 5, 16, 7), ((6, 1), 100, 2, 2)]
+    {
+        let run = layer_run(grid, kinds, classes, Reach::Everywhere, iterations);
+        let activations = run.routing.activations().row(0).to_vec();
+        let found = (0..classes).max_by(|&a, &b| activations[a].total_cmp(&activations[b])).unwrap();
+        for label in [None, Some(found), Some((found + 1) % classes)] {
+            let figure = plot::digit_routing(&pixels, 5, label, &run).unwrap();
+            assert_sound(&figure);
+            let title = match label {
+                None => format!("found to be a {found}"),
+                Some(label) if label == found => format!("a {found}, and found to be one"),
+                Some(label) => format!("a {label}, taken for a {found}"),
+            };
+            assert_eq!(
+                figure.alt(),
+                format!(
+                    "How a digit is routed: {title}; its class {found} has activation {:.3} after {iterations} iterations.",
+                    activations[found]
+                )
+            );
+            assert!(figure.svg().contains(&format!("each of the {kinds} kinds of capsule")));
+        }
+    }
+}
+
+#[test]
+fn the_routing_of_a_digit_from_bad_input_is_an_error() {
+    let pixels = [100; 12];
+    let draw = |run: &CapsuleLayerRun| plot::digit_routing(&pixels, 4, Some(1), run);
+    let sound = layer_run((2, 2), 3, 4, Reach::Everywhere, 2);
+    assert_sound(&draw(&sound).unwrap());
+    for (pixels, width) in [(&pixels[..], 0), (&pixels[..], 5), (&[][..], 4)] {
+        assert!(matches!(plot::digit_routing(pixels, width, None, &sound), Err(Error::Length { .. })));
+    }
+    // a label that is no class of the layer is only words
+    assert!(plot::digit_routing(&pixels, 4, Some(9), &sound).unwrap().alt().contains("a 9, taken for a"));
+    assert!(matches!(draw(&layer_run((2, 2), 3, 17, Reach::Everywhere, 2)), Err(Error::Setting { .. })));
+    let near = |stride| Reach::Neighbourhood { size: 3, stride };
+    assert!(matches!(
+        draw(&layer_run((4, 4), 2, 4, near(1), 2)),
+        Err(Error::Length { expected: 1, found: 4, .. })
+    ));
+    assert!(matches!(
+        draw(&layer_run((4, 4), 2, 4, near(2), 2)),
+        Err(Error::Length { expected: 32, found: 18, .. })
+    ));
+    let of = |change: fn(&mut CapsuleLayerRun)| {
+        let mut run = sound.clone();
+        change(&mut run);
+        draw(&run).unwrap_err().to_string()
+    };
+    let error = of(|run| run.routing.trace[1].activations[(0, 2)] = f64::NAN);
+    assert!(error.contains("the activations[2] is NaN"), "{error}");
+    let error = of(|run| run.routing.trace[0].responsibilities[(0, 5, 3)] = f64::INFINITY);
+    assert!(error.contains("the responsibilities[5, 3] is inf"), "{error}");
+    let error = of(|run| run.input.activations[(0, 7)] = f64::NAN);
+    assert!(error.contains("the activations below[7] is NaN"), "{error}");
+}
+
+#[test]
+fn maps_of_any_shape_are_drawn_and_bad_ones_are_named() {
+    let map = |columns: usize, count: usize| Map {
+        title: "a < b".into(),
+        columns,
+        values: (0..count).map(|i| (i % 5) as f64 - 1.0).collect(),
+        range: (-1.0, 3.0),
+    };
+    let row = |maps: Vec<Map>| ("a & b".to_owned(), maps);
+    let shapes = [(1, 1), (7, 7), (1, 90), (6, 36), (14, 196), (28, 784), (200, 800)];
+    let all: Vec<Map> = shapes.map(|(columns, count)| map(columns, count)).to_vec();
+    assert_sound(&plot::maps(&[row(all.clone()), row(vec![map(4, 16); 10])]).unwrap());
+    assert_sound(&plot::maps(&vec![row(vec![map(14, 196); 3]); 8]).unwrap());
+    assert!(matches!(plot::maps(&[]), Err(Error::Empty { .. })));
+    assert!(matches!(plot::maps(&[row(vec![])]), Err(Error::Empty { .. })));
+    assert!(matches!(plot::maps(&[row(vec![map(1, 1); 11])]), Err(Error::Setting { .. })));
+    assert!(matches!(plot::maps(&vec![row(vec![map(1, 1)]); 9]), Err(Error::Setting { .. })));
+    for (columns, count) in [(0, 4), (3, 4), (5, 4)] {
+        assert!(matches!(plot::maps(&[row(vec![map(columns, count)])]), Err(Error::Length { .. })));
+    }
+    assert!(matches!(plot::maps(&[row(vec![map(2, 0)])]), Err(Error::Empty { .. })));
+    for range in [(0.0, 3.0), (-1.0, 2.0), (3.0, -1.0), (f64::NAN, 3.0), (-1.0, f64::INFINITY)] {
+        let bad = Map { range, ..map(2, 6) };
+        assert!(matches!(plot::maps(&[row(vec![bad])]), Err(Error::Setting { .. })), "{range:?}");
+    }
+    let bad = Map { values: vec![f64::NAN], ..map(1, 1) };
+    assert!(matches!(plot::maps(&[row(vec![bad])]), Err(Error::Setting { .. })));
+}
+
+#[test]
+fn the_liveliest_kinds_come_first_beside_their_images() {
+    // two images of 2 x 2 pixels, a layer of 2 x 2 places with three kinds: constant, changing much, changing a little
+    let images = Images { pixels: (0..8).collect(), labels: vec![3, 5], height: 2, width: 2, classes: 10 };
+    let numbers: Vec<f32> = (0..8).flat_map(|place| [9.0, place as f32, 0.5 * place as f32]).collect();
+    let rows = gallery::liveliest_maps(&images, &[1, 0], &numbers, (2, 3), 2).unwrap();
+    assert_eq!(rows[0].0, "a 5, from 0.00 (lightest) to 7.00 (darkest)");
+    assert_eq!(rows[1].0, "a 3");
+    let titles: Vec<&str> = rows[0].1.iter().map(|map| map.title.as_str()).collect();
+    assert_eq!(titles, ["image 1", "2", "3"]);
+    assert_eq!(rows[0].1[0].values, [4.0, 5.0, 6.0, 7.0]);
+    assert_eq!(rows[1].1[1].values, [4.0, 5.0, 6.0, 7.0]);
+    assert_sound(&plot::maps(&rows).unwrap());
+    // numbers that are all alike still have a scale
+    assert_sound(
+        &plot::maps(&gallery::liveliest_maps(&images, &[0], &[1.0; 12], (2, 3), 9).unwrap()).unwrap(),
+    );
+    let bad = |shown: &[usize], numbers: &[f32], layer, count| {
+        gallery::liveliest_maps(&images, shown, numbers, layer, count).unwrap_err()
+    };
+    assert!(matches!(bad(&[], &numbers, (2, 3), 2), Error::Empty { .. }));
+    assert!(matches!(bad(&[0], &numbers, (0, 3), 2), Error::Empty { .. }));
+    assert!(matches!(bad(&[0], &numbers, (2, 3), 0), Error::Empty { .. }));
+    assert!(matches!(bad(&[0], &numbers[1..], (2, 3), 2), Error::Length { .. }));
+    assert!(matches!(bad(&[0], &[], (2, 3), 2), Error::Length { .. }));
+    assert!(matches!(bad(&[2], &numbers, (2, 3), 2), Error::Setting { .. }));
+    assert!(matches!(bad(&[0], &[f32::NAN; 12], (2, 3), 2), Error::Setting { .. }));
+}
+
+#[test]
+fn votes_that_agree_are_drawn_for_parents_that_are_there() {
+    let (input, routing) = gallery::two_wholes_routing(&data::two_wholes(935)).unwrap();
+    let figure = plot::vote_agreement(&input, &routing, 0, &[("A", 0), ("C", 2)]).unwrap();
+    assert_sound(&figure);
+    // A is a whole and C is none; the number is the geometric mean of the deviations
+    let deviation = |title: &str| -> f64 {
+        let words = figure.alt().split(&format!("{title}: σ ")).nth(1).unwrap();
+        words.split([';', ' ']).next().unwrap().trim_end_matches('.').parse().unwrap()
+    };
+    assert!(deviation("A") < 0.5 * deviation("C"), "{}", figure.alt());
+    assert_eq!(gallery::surest(&routing), (0, 0, 2));
+    let draw =
+        |position, parents: &[(&str, usize)]| plot::vote_agreement(&input, &routing, position, parents);
+    assert_sound(&draw(0, &[("a < b", 1); 4]).unwrap());
+    assert!(matches!(draw(0, &[]), Err(Error::Empty { .. })));
+    assert!(matches!(draw(0, &[("many", 0); 5]), Err(Error::Setting { .. })));
+    assert!(matches!(draw(0, &[("none", 3)]), Err(Error::Setting { .. })));
+    assert!(matches!(draw(1, &[("A", 0)]), Err(Error::Setting { .. })));
+    let of = |input: &RoutingInput, routing: &Routing| plot::vote_agreement(input, routing, 0, &[("A", 0)]);
+    assert!(matches!(of(&input, &Routing { trace: Vec::new() }), Err(Error::Empty { .. })));
+    let mut other = input.clone();
+    other.votes = Array4::zeros((1, 24, 3, 3));
+    assert!(matches!(of(&other, &routing), Err(Error::Shape { .. })));
+    other.votes = Array4::from_elem((1, 24, 3, 2), f64::NAN);
+    assert!(matches!(of(&other, &routing), Err(Error::Setting { .. })));
+    let mut faint = input.clone();
+    faint.activations.fill(0.0);
+    assert!(matches!(of(&faint, &routing), Err(Error::Setting { .. })));
+    faint.activations = Array2::ones((1, 23));
+    assert!(matches!(of(&faint, &routing), Err(Error::Shape { .. })));
+    let mut broken = routing.clone();
+    broken.trace.last_mut().unwrap().variances[(0, 0, 0)] = f64::INFINITY;
+    assert!(matches!(of(&input, &broken), Err(Error::Setting { .. })));
+}
+
+#[test]
+fn the_spread_loss_is_drawn_for_margins_from_0_to_1() {
+    assert_sound(&plot::spread_loss(&[0.0, 0.2, 0.4, 0.6, 0.8, 1.0]).unwrap());
+    assert!(matches!(plot::spread_loss(&[]), Err(Error::Empty { .. })));
+    assert!(matches!(plot::spread_loss(&[0.5; 7]), Err(Error::Setting { .. })));
+    for bad in [-0.1, 1.1, f64::NAN] {
+        assert!(matches!(plot::spread_loss(&[bad]), Err(Error::Setting { .. })), "{bad}");
+    }
+}
+
+#[test]
+fn networks_of_other_sizes_are_drawn_too() {
+    let blog = plot::architecture(&CapsNet::zeros(CapsNetConfig::blog()).unwrap()).unwrap();
+    assert!(blog.svg().contains("318,964 parameters") && blog.svg().contains("147,520 parameters"));
+    for (height, width, channels, kinds) in [(13, 13, 1, 1), (20, 33, 3, 2), (64, 17, 1, 100)] {
+        let sizes = CapsNetConfig { height, width, channels, features: kinds, ..CapsNetConfig::default() };
+        let config = CapsNetConfig { primary: kinds, first: kinds, second: 2, classes: kinds, ..sizes };
+        assert_sound(&plot::architecture(&CapsNet::zeros(config).unwrap()).unwrap());
+    }
+}
