@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use super::Figure;
 use super::chart::{CARD, Chart, GREY, INK, Ink, Pen, Side, VERMILION};
-use super::image::{Rgb, heat};
+use super::image::heat;
 use crate::capsnet::{CapsNet, CapsNetConfig};
 use crate::error::Result;
 
@@ -19,8 +19,8 @@ struct Layer {
     kinds: String,
     /// The names of its parameters begin with one of these.
     parts: &'static [&'static str],
-    /// The rows and columns that one capsule of the second routed layer sees.
-    seen: (Range<usize>, Range<usize>),
+    /// The rows and columns that one capsule of the second routed layer sees; none of what lies above it.
+    seen: Option<(Range<usize>, Range<usize>)>,
 }
 
 /// The layers of a network: their places as grids, what stands at each place, and how many parameters make it. In colour: what one
@@ -59,11 +59,10 @@ pub fn architecture(net: &CapsNet) -> Result<Figure> {
             }
         }
         chart.area(corners(0.0), CARD, 1.0);
-        let seen = |range: &Range<usize>, places: usize| (range.start.min(places), range.end.min(places));
-        let ((r0, r1), (c0, c1)) = (seen(&layer.seen.0, rows), seen(&layer.seen.1, columns));
         let at = |row: usize, column: usize| (left + unit * column as f64, -(top + unit * row as f64));
-        let colour: Rgb = if index + 1 == layers.len() { heat(0.0) } else { heat(0.5) };
-        chart.block(at(r0, c0), at(r1, c1), colour);
+        if let Some((rows, columns)) = &layer.seen {
+            chart.block(at(rows.start, columns.start), at(rows.end, columns.end), heat(0.5));
+        }
         if rows.max(columns) <= 32 {
             let line = Pen { opacity: 0.5, ..rim };
             for row in 1..rows {
@@ -122,8 +121,8 @@ fn layers(net: &CapsNet) -> Vec<Layer> {
     let [first, second, class] = net.layer_shapes(1);
     let CapsNetConfig { height, width, channels, features, .. } = *net.config();
     // backwards from a capsule in the middle: 3 x 3; 3 x 3 two apart; 5 x 5 two apart, padded as in TensorFlow
-    let axis = |length: usize, below: [usize; 2]| {
-        let middle = (below[1] - 1) / 2;
+    let axis = |length: usize, places_of_second: usize| {
+        let middle = (places_of_second - 1) / 2;
         let of_second = middle..middle + 1;
         let of_first = middle..middle + 3;
         let of_primary = 2 * of_first.start..2 * (of_first.end - 1) + 3;
@@ -132,10 +131,10 @@ fn layers(net: &CapsNet) -> Vec<Layer> {
         let of_pixels = first_pixel..(2 * (of_primary.end - 1) + 5 - padding).min(length);
         [of_pixels, of_primary, of_first, of_second]
     };
-    let rows = axis(height, [second.height, class.height]);
-    let columns = axis(width, [second.width, class.width]);
+    let rows = axis(height, class.height);
+    let columns = axis(width, class.width);
     let layer = |name, step, grid, kinds, parts, at: usize| {
-        let seen = (rows[at].clone(), columns[at].clone());
+        let seen = rows.get(at).cloned().zip(columns.get(at).cloned());
         Layer { name, step, grid, kinds, parts, seen }
     };
     let pixel = if channels == 1 { "1 grey level".to_owned() } else { format!("{channels} channels") };
@@ -168,10 +167,7 @@ fn layers(net: &CapsNet) -> Vec<Layer> {
             2,
         ),
         layer("second", ["3 × 3,", "routed"], places(class), capsules(class.capsules), &["second"], 3),
-        Layer {
-            seen: (0..0, 0..0),
-            ..layer("class", ["all places,", "routed"], (1, 1), capsules(class.parents), &["class"], 3)
-        },
+        layer("class", ["all places,", "routed"], (1, 1), capsules(class.parents), &["class"], 4),
     ]
 }
 
