@@ -122,7 +122,10 @@ impl Options {
                 // spaces between settings, whatever the shell made of them: a name in the file is always the same
                 "--only" => {
                     let words = value(arguments.next())?.replace(';', " ");
-                    options.only.push(words.split_whitespace().collect::<Vec<_>>().join(" "));
+                    let switch = words.split_whitespace().collect::<Vec<_>>().join(" ");
+                    if !options.only.contains(&switch) {
+                        options.only.push(switch);
+                    }
                 }
                 "--out" => options.out = value(arguments.next())?.into(),
                 other => return Err(format!("{other}? See --help.").into()),
@@ -265,14 +268,19 @@ fn ablate(options: &Options) -> Outcome<()> {
     let is_there = |rows: &[Row], setting: &str, seed: u64| {
         rows.iter().any(|row| (row.setting.as_str(), row.seed, row.images) == (setting, seed, options.images))
     };
-    let mut runs = options.runs();
-    let asked = runs.len();
-    runs.retain(|(switch, seed)| !is_there(&rows, switch, *seed));
     // all settings are read before the first minute is spent
-    let runs: Vec<(String, u64, CapsNetConfig)> = runs
-        .into_iter()
-        .map(|(switch, seed)| config(&switch).map(|config| (switch, seed, config)))
-        .collect::<Outcome<_>>()?;
+    let default = config("default")?;
+    let mut runs = Vec::new();
+    for (switch, seed) in options.runs() {
+        let config = config(&switch)?;
+        if config == default && switch != "default" {
+            eprintln!("{switch} is what the default has: left out");
+        } else {
+            runs.push((switch, seed, config));
+        }
+    }
+    let asked = runs.len();
+    runs.retain(|(switch, seed, _)| !is_there(&rows, switch, *seed));
     eprintln!("{} runs, {} of them in {} already", asked, asked - runs.len(), options.out.display());
     let whole = options.images as f64 + options.validation as f64 / 3.0;
     let began = Instant::now();

@@ -244,6 +244,19 @@ pub enum Error {
         /// What is wrong with it.
         fault: crate::capsnet::checkpoint::Fault,
     },
+    /// A file of results with a field that is not what it should be.
+    Record {
+        /// The file.
+        path: PathBuf,
+        /// The line, from 1.
+        line: usize,
+        /// The field.
+        field: &'static str,
+        /// What it may be.
+        expected: &'static str,
+        /// What it is.
+        found: String,
+    },
     /// Training that has come to numbers that are not finite.
     Diverged {
         /// The step, from 0.
@@ -342,6 +355,9 @@ impl std::fmt::Display for Error {
                 write!(f, "{name} is {found:?}, but should be {expected}")
             }
             Error::Checkpoint { path, fault } => write!(f, "{}: {fault}", path.display()),
+            Error::Record { path, line, field, expected, found } => {
+                write!(f, "{}, line {line}: {field} is {found:?}, but should be {expected}", path.display())
+            }
             Error::Diverged { step } => {
                 write!(
                     f,

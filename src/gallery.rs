@@ -1,12 +1,14 @@
 //! The figures of the notebooks, drawn without one.
 //!
-//! Those are left out that show the machine they were drawn on: times, and the rounding of differences (chapter 7). Those of a
-//! digit in the network (chapter 8) are made of f32 numbers, whose last bits are the same on processors of the same instructions.
+//! Those are left out that show the machine they were drawn on: times, the rounding of differences (chapter 7), and what a network
+//! in f32 makes of many images (chapter 9). Those of a digit in the network (chapter 8) are made of f32 numbers, too, whose last bits
+//! are the same on processors of the same instructions.
 
 mod capsules;
 mod clusters;
 mod gradients;
 mod network;
+mod training;
 
 pub use capsules::{
     FACE_PARTS, RUNGS, face_poses, face_votes, two_wholes_ladder, two_wholes_options, two_wholes_routing,
@@ -14,6 +16,7 @@ pub use capsules::{
 pub use clusters::{blog_mixture_fit, crowded_fit, in_order_of_appearance, kmeans_from_grid, kmeans_runs};
 pub use gradients::{stopped_by_iterations, vote_megabytes, whole_and_stopped};
 pub use network::{DIGITS, liveliest_maps, surest};
+pub use training::{by_setting, validation_curves};
 
 use crate::coin::{CoinOptions, Coins, Experiments, Mixing};
 use crate::em::{self, Fit, Stop};
@@ -262,6 +265,18 @@ pub const FIGURES: &[Entry] = &[
         chapter: 8,
         title: "The spread loss over how far the true class is ahead",
         draw: network::spread_loss,
+    },
+    Entry {
+        name: "recipe-ablation",
+        chapter: 9,
+        title: "What each setting of the recipe does to the error",
+        draw: training::recipe_ablation,
+    },
+    Entry {
+        name: "epoch-errors",
+        chapter: 9,
+        title: "The validation error over the epochs, each recipe with its seeds",
+        draw: training::epoch_errors,
     },
 ];
 

@@ -53,6 +53,9 @@ pub(crate) trait Vector: Copy {
     /// Lane by lane: (self, own) where self < other, else (other, others).
     fn smaller(self, own: Self, other: Self, others: Self) -> (Self, Self);
 
+    /// Four rows of four numbers as four columns.
+    fn turned(rows: [Self; WIDTH]) -> [Self; WIDTH];
+
     /// The sum of its lanes.
     #[inline(always)]
     fn sum(self) -> f64 {
@@ -105,6 +108,11 @@ impl Vector for Plain {
     #[inline(always)]
     fn multiply_add(self, factor: Self, term: Self) -> Self {
         Plain(std::array::from_fn(|lane| self.0[lane] * factor.0[lane] + term.0[lane]))
+    }
+
+    #[inline(always)]
+    fn turned([a, b, c, d]: [Self; WIDTH]) -> [Self; WIDTH] {
+        std::array::from_fn(|column| Plain([a.0[column], b.0[column], c.0[column], d.0[column]]))
     }
 
     #[inline(always)]
@@ -167,6 +175,20 @@ mod avx2 {
         #[inline(always)]
         fn multiply_add(self, factor: Self, term: Self) -> Self {
             Avx2(unsafe { _mm256_fmadd_pd(self.0, factor.0, term.0) })
+        }
+
+        #[inline(always)]
+        fn turned([a, b, c, d]: [Self; WIDTH]) -> [Self; WIDTH] {
+            unsafe {
+                let (ab_even, ab_odd) = (_mm256_unpacklo_pd(a.0, b.0), _mm256_unpackhi_pd(a.0, b.0));
+                let (cd_even, cd_odd) = (_mm256_unpacklo_pd(c.0, d.0), _mm256_unpackhi_pd(c.0, d.0));
+                [
+                    Avx2(_mm256_permute2f128_pd::<0x20>(ab_even, cd_even)),
+                    Avx2(_mm256_permute2f128_pd::<0x20>(ab_odd, cd_odd)),
+                    Avx2(_mm256_permute2f128_pd::<0x31>(ab_even, cd_even)),
+                    Avx2(_mm256_permute2f128_pd::<0x31>(ab_odd, cd_odd)),
+                ]
+            }
         }
 
         #[inline(always)]
@@ -238,34 +260,37 @@ pub(crate) const NOTHING: Lanes = [[0.0; WIDTH]; BLOCK / WIDTH];
 /// The vectors of a block whose sums stay in registers side by side.
 pub(crate) const TILE: usize = 4;
 
-/// Turns up to [`BLOCK`] rows of d numbers into d rows of `BLOCK` numbers, one for each sample: lanes. The lanes that are
+/// Turns up to [`BLOCK`] rows of d numbers into d lanes of `BLOCK` numbers, one for each sample. The lanes that are
 /// left over repeat the last sample; whoever sums gives them the weight 0.
 #[inline(always)]
-pub(crate) fn transpose(rows: &[f64], dimensions: usize, transposed: &mut [f64]) {
+pub(crate) fn transpose<V: Vector>(rows: &[f64], transposed: &mut [Lanes]) {
+    let dimensions = transposed.len();
     let samples = rows.len() / dimensions;
     assert!((1..=BLOCK).contains(&samples), "{samples} rows in a block of {BLOCK}");
-    assert_eq!(transposed.len(), dimensions * BLOCK);
     if samples == BLOCK {
-        // Four columns at a time: a cache line that is read is used at once.
-        let whole = dimensions / 4 * 4;
-        for j in (0..whole).step_by(4) {
-            let (first, rest) = transposed[j * BLOCK..][..4 * BLOCK].split_at_mut(BLOCK);
-            let (second, rest) = rest.split_at_mut(BLOCK);
-            let (third, fourth) = rest.split_at_mut(BLOCK);
-            for s in 0..BLOCK {
-                let four = &rows[s * dimensions + j..][..4];
-                if j % 8 == 0 {
-                    prefetch(four.as_ptr().wrapping_add(BLOCK * dimensions));
-                }
-                (first[s], second[s], third[s], fourth[s]) = (four[0], four[1], four[2], four[3]);
+        for (tile, rows) in rows.chunks_exact(WIDTH * dimensions).enumerate() {
+            let (a, rest) = rows.split_at(dimensions);
+            let (b, rest) = rest.split_at(dimensions);
+            let (c, d) = rest.split_at(dimensions);
+            for at in (0..rows.len()).step_by(8) {
+                prefetch(rows.as_ptr().wrapping_add(BLOCK * dimensions + at)); // a cache line is 8 numbers
             }
-        }
-        for j in whole..dimensions {
-            for s in 0..BLOCK {
-                transposed[j * BLOCK + s] = rows[s * dimensions + j];
+            let ((a, last_a), (b, last_b)) = (a.as_chunks(), b.as_chunks());
+            let ((c, last_c), (d, last_d)) = (c.as_chunks(), d.as_chunks());
+            let (columns, last) = transposed.as_chunks_mut::<WIDTH>();
+            for ((((columns, a), b), c), d) in columns.iter_mut().zip(a).zip(b).zip(c).zip(d) {
+                let turned = V::turned([V::load(a), V::load(b), V::load(c), V::load(d)]);
+                for (column, turned) in columns.iter_mut().zip(turned) {
+                    turned.store(&mut column[tile]);
+                }
+            }
+            for ((((column, a), b), c), d) in last.iter_mut().zip(last_a).zip(last_b).zip(last_c).zip(last_d)
+            {
+                column[tile] = [*a, *b, *c, *d];
             }
         }
     } else {
+        let transposed = transposed.as_flattened_mut().as_flattened_mut();
         for s in 0..BLOCK {
             let row = &rows[s.min(samples - 1) * dimensions..][..dimensions];
             for (j, &value) in row.iter().enumerate() {

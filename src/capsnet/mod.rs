@@ -10,6 +10,7 @@ pub mod events;
 pub mod loss;
 mod network;
 pub mod parameters;
+pub mod records;
 pub mod training;
 
 pub use config::{CapsNetConfig, Clipping, Initialiser, Margin, Recipe, Schedule};

@@ -54,7 +54,7 @@ impl Workspace {
     /// Takes up to `BLOCK` rows; the lanes that are left over repeat the last of them.
     pub(super) fn load(&mut self, rows: &[f64]) {
         self.vectors = (rows.len() / self.x.len()).div_ceil(WIDTH);
-        transpose(rows, self.x.len(), self.x.as_flattened_mut().as_flattened_mut());
+        transpose::<Plain>(rows, &mut self.x);
     }
 
     /// log p(x) of each sample.

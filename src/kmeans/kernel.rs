@@ -53,7 +53,7 @@ fn nearest_avx2(rows: &[f64], dimensions: usize, centroids: &[f64], space: &mut 
 /// ties would be decided by rounding.
 #[inline(always)]
 fn nearest_body<V: Vector>(rows: &[f64], dimensions: usize, centroids: &[f64], space: &mut Workspace) {
-    transpose(rows, dimensions, space.x.as_flattened_mut().as_flattened_mut());
+    transpose::<V>(rows, &mut space.x);
     let results =
         space.distances.as_chunks_mut::<TILE>().0.iter_mut().zip(space.labels.as_chunks_mut::<TILE>().0);
     for (tile, (distances, labels)) in results.enumerate() {

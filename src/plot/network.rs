@@ -208,7 +208,8 @@ pub fn digit_routing(
     const DIGIT: f64 = 150.0;
     let pitch = (752.0 / classes as f64).min(72.0);
     let side = pitch - 16.0;
-    let maps_top = TOP + DIGIT + 68.0;
+    let bars_height = DIGIT.max(15.0 * classes as f64);
+    let maps_top = TOP + bars_height + 68.0;
     let row_height = side + 30.0;
     let kinds_top = maps_top + by_place.len() as f64 * row_height + 48.0;
     let size = ((LEFT + pitch * classes as f64 + 16.0).max(620.0), kinds_top + KIND * classes as f64 + 46.0);
@@ -225,7 +226,7 @@ pub fn digit_routing(
 
     let bars = (230.0, size.0 - 110.0);
     chart.text((bars.0, -(TOP - 14.0)), (0.0, 0.0), Side::Right, grey, "activation of each class");
-    let bar = DIGIT / classes as f64;
+    let bar = bars_height / classes as f64;
     for (class, &activation) in activations.iter().enumerate() {
         let middle = TOP + (class as f64 + 0.5) * bar;
         let colour = if class == found { super::colour(0) } else { [176, 182, 178] };

@@ -1,0 +1,265 @@
+//! The results that are shipped beside the weights: what each switch of the recipe does, and how the full trainings went.
+//!
+//! Both are CSV files, a header and a line for each run or epoch, without quotes:
+//!
+//! ```text
+//! setting,seed,images,error                    ablation.csv: one short training
+//! default,1,5500,0.0787                        `default`, or what differs from it, as `train --set` takes it
+//! iterations=3,1,5500,                         error: share of mistaken validation images; none where the training diverged
+//!
+//! recipe,seed,epochs,epoch,validation_errors,validation_images,test_errors,test_images      runs.csv: an epoch of one training
+//! default,1,10,9,31,5000,,
+//! default,1,10,10,30,5000,55,10000             the test images are only seen after the last epoch
+//! ```
+
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use crate::error::{Error, Result};
+
+/// A short training with one thing changed.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Trial {
+    /// `default`, or what differs from it: `name=value`, several with spaces between them, or the name of a group.
+    pub setting: String,
+    /// Of the first draw and of the images' order.
+    pub seed: u64,
+    /// Images that it was trained on.
+    pub images: usize,
+    /// The share of the validation images that are mistaken; none where the training diverged.
+    pub error: Option<f64>,
+}
+
+/// An epoch of a full training.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EpochRecord {
+    /// What was trained: `default`, `blog`, `cnn`, …
+    pub recipe: String,
+    /// Of the first draw and of the images' order.
+    pub seed: u64,
+    /// Epochs of the whole training.
+    pub epochs: usize,
+    /// This one, from 1.
+    pub epoch: usize,
+    /// Mistaken validation images, and how many there are.
+    pub validation: Option<Count>,
+    /// Of the test images, after the last epoch.
+    pub test: Option<Count>,
+}
+
+/// Mistakes among so many images.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Count {
+    /// How many are mistaken.
+    pub errors: usize,
+    /// How many there are.
+    pub images: usize,
+}
+
+impl Count {
+    /// The share that is mistaken.
+    pub fn error_rate(self) -> f64 {
+        self.errors as f64 / self.images as f64
+    }
+}
+
+/// The shipped results of the trials, in the clone that this library was built in.
+pub fn ablation_file() -> PathBuf {
+    folder().join("ablation.csv")
+}
+
+/// Those of the full trainings.
+pub fn runs_file() -> PathBuf {
+    folder().join("runs.csv")
+}
+
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("assets").join("capsnet")
+}
+
+/// Reads trials.
+///
+/// # Errors
+///
+/// A file that cannot be read or has another header or no lines, and a field that is not what it should be, with its line.
+pub fn read_trials(path: impl AsRef<Path>) -> Result<Vec<Trial>> {
+    read(path.as_ref(), ["setting", "seed", "images", "error"], |line| {
+        let [setting, seed, images, error] = line.fields;
+        let error = match error {
+            "" => None,
+            text => Some(line.parse("error", text, "a share from 0 to 1, or nothing", |error: &f64| {
+                (0.0..=1.0).contains(error)
+            })?),
+        };
+        Ok(Trial {
+            setting: line.word("setting", setting)?,
+            seed: line.parse("seed", seed, "a whole number", |_| true)?,
+            images: line.count("images", images)?,
+            error,
+        })
+    })
+}
+
+/// Reads the epochs of full trainings.
+///
+/// # Errors
+///
+/// As [`read_trials`]; an epoch beyond the last, and more errors than images.
+pub fn read_epochs(path: impl AsRef<Path>) -> Result<Vec<EpochRecord>> {
+    let header = [
+        "recipe",
+        "seed",
+        "epochs",
+        "epoch",
+        "validation_errors",
+        "validation_images",
+        "test_errors",
+        "test_images",
+    ];
+    read(path.as_ref(), header, |line| {
+        let [recipe, seed, epochs, epoch, ..] = line.fields;
+        let epochs = line.count("epochs", epochs)?;
+        let pair = |at: usize| -> Result<Option<Count>> {
+            if line.fields[at].is_empty() && line.fields[at + 1].is_empty() {
+                return Ok(None);
+            }
+            let images = line.count(header[at + 1], line.fields[at + 1])?;
+            let most = "a whole number, not above the number of images";
+            let errors = line.parse(header[at], line.fields[at], most, |&errors: &usize| errors <= images)?;
+            Ok(Some(Count { errors, images }))
+        };
+        Ok(EpochRecord {
+            recipe: line.word("recipe", recipe)?,
+            seed: line.parse("seed", seed, "a whole number", |_| true)?,
+            epochs,
+            epoch: line.parse("epoch", epoch, "from 1 to the number of epochs", |epoch| {
+                (1..=epochs).contains(epoch)
+            })?,
+            validation: pair(4)?,
+            test: pair(6)?,
+        })
+    })
+}
+
+/// A line, and where it stands.
+struct Line<'a, const N: usize> {
+    path: &'a Path,
+    number: usize,
+    fields: [&'a str; N],
+}
+
+impl<const N: usize> Line<'_, N> {
+    fn fault(&self, field: &'static str, expected: &'static str, found: &str) -> Error {
+        let (path, found) = (self.path.to_path_buf(), found.to_owned());
+        Error::Record { path, line: self.number, field, expected, found }
+    }
+
+    fn word(&self, field: &'static str, text: &str) -> Result<String> {
+        if text.is_empty() {
+            return Err(self.fault(field, "not empty", text));
+        }
+        Ok(text.to_owned())
+    }
+
+    fn parse<T: FromStr>(
+        &self,
+        field: &'static str,
+        text: &str,
+        expected: &'static str,
+        good: impl Fn(&T) -> bool,
+    ) -> Result<T> {
+        text.parse().ok().filter(good).ok_or_else(|| self.fault(field, expected, text))
+    }
+
+    fn count(&self, field: &'static str, text: &str) -> Result<usize> {
+        self.parse(field, text, "a whole number of at least 1", |&count: &usize| count > 0)
+    }
+}
+
+/// The lines under this header.
+fn read<const N: usize, T>(
+    path: &Path,
+    header: [&'static str; N],
+    record: impl Fn(&Line<N>) -> Result<T>,
+) -> Result<Vec<T>> {
+    let text = std::fs::read_to_string(path).map_err(Error::io(path))?;
+    let mut records = Vec::new();
+    for (index, text) in text.lines().enumerate() {
+        let whole = Line { path, number: index + 1, fields: [""; N] };
+        let fields: Vec<&str> = text.split(',').map(str::trim).collect();
+        let expected = "a field for each of the header's names";
+        let fields = fields.try_into().map_err(|_| whole.fault("the line", expected, text))?;
+        let line = Line { fields, ..whole };
+        if index > 0 {
+            records.push(record(&line)?);
+        } else if line.fields != header {
+            return Err(line.fault("the header", "the names of the columns, in their order", text));
+        }
+    }
+    if records.is_empty() {
+        let line = Line { path, number: 1, fields: [""; N] };
+        return Err(line.fault("the file", "a header and at least one line", &text));
+    }
+    Ok(records)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn written(name: &str, text: &str) -> PathBuf {
+        let path = std::env::temp_dir().join(format!("em-routing-{}-{name}.csv", std::process::id()));
+        std::fs::write(&path, text).unwrap();
+        path
+    }
+
+    #[test]
+    fn trials_are_read_and_what_is_wrong_is_named_with_its_line() {
+        let header = "setting,seed,images,error\n";
+        let path = written("trials", &format!("{header}default,1,5500,0.078\nbeta-v=0 beta-a=0,2,5500,\n"));
+        let trial = |setting: &str, seed, error| Trial { setting: setting.into(), seed, images: 5500, error };
+        let expected = [trial("default", 1, Some(0.078)), trial("beta-v=0 beta-a=0", 2, None)];
+        assert_eq!(read_trials(&path).unwrap(), expected);
+        for (text, words) in [
+            (String::new(), "line 1: the file"),
+            (header.to_owned(), "line 1: the file"),
+            ("seed,setting,images,error\n".to_owned(), "line 1: the header"),
+            (format!("{header}default,1,5500\n"), "line 2: the line"),
+            (format!("{header}default,1,5500,0.1\n,1,5500,0.1\n"), "line 3: setting"),
+            (format!("{header}default,one,5500,0.1\n"), "line 2: seed is \"one\""),
+            (format!("{header}default,1,0,0.1\n"), "line 2: images is \"0\""),
+            (format!("{header}default,1,5500,NaN\n"), "line 2: error is \"NaN\""),
+            (format!("{header}default,1,5500,7.8\n"), "line 2: error is \"7.8\""),
+        ] {
+            std::fs::write(&path, text).unwrap();
+            let error = read_trials(&path).unwrap_err().to_string();
+            assert!(error.contains(words) && error.contains("trials.csv"), "{error}");
+        }
+        std::fs::remove_file(&path).unwrap();
+        assert!(matches!(read_trials(&path), Err(Error::Io { .. })));
+    }
+
+    #[test]
+    fn epochs_are_read_and_what_is_wrong_is_named_with_its_line() {
+        let header = "recipe,seed,epochs,epoch,validation_errors,validation_images,test_errors,test_images\n";
+        let path =
+            written("epochs", &format!("{header}default,1,2,1,60,5000,,\ndefault,1,2,2,50,5000,99,10000\n"));
+        let found = read_epochs(&path).unwrap();
+        assert_eq!((found[0].epoch, found[0].test), (1, None));
+        assert_eq!(found[1].test, Some(Count { errors: 99, images: 10_000 }));
+        assert_eq!(found[1].validation.unwrap().error_rate(), 0.01);
+        for (line, words) in [
+            ("default,1,2,3,60,5000,,", "line 2: epoch is \"3\""),
+            ("default,1,2,0,60,5000,,", "line 2: epoch is \"0\""),
+            ("default,1,2,1,5001,5000,,", "line 2: validation_errors is \"5001\""),
+            ("default,1,2,1,60,,,", "line 2: validation_images is \"\""),
+            ("default,1,2,1,60,5000,9,", "line 2: test_images is \"\""),
+            ("default,1,2,1,60,5000,", "line 2: the line"),
+        ] {
+            std::fs::write(&path, format!("{header}{line}\n")).unwrap();
+            let error = read_epochs(&path).unwrap_err().to_string();
+            assert!(error.contains(words), "{error}");
+        }
+        std::fs::remove_file(&path).unwrap();
+    }
+}
