@@ -1,11 +1,13 @@
 //! The figures of the notebooks, drawn without one.
 //!
 //! Those are left out that show the machine they were drawn on: times, the rounding of differences (chapter 7), and what a network
-//! in f32 makes of images (chapter 9).
+//! in f32 makes of many images (chapter 9). Those of a digit in the network (chapter 8) are made of f32 numbers, too, whose last bits
+//! are the same on processors of the same instructions.
 
 mod capsules;
 mod clusters;
 mod gradients;
+mod network;
 mod training;
 
 pub use capsules::{
@@ -13,6 +15,7 @@ pub use capsules::{
 };
 pub use clusters::{blog_mixture_fit, crowded_fit, in_order_of_appearance, kmeans_from_grid, kmeans_runs};
 pub use gradients::{stopped_by_iterations, vote_megabytes, whole_and_stopped};
+pub use network::{DIGITS, liveliest_maps, surest};
 pub use training::{by_setting, validation_curves};
 
 use crate::coin::{CoinOptions, Coins, Experiments, Mixing};
@@ -214,6 +217,54 @@ pub const FIGURES: &[Entry] = &[
         chapter: 7,
         title: "The memory that an image's votes would take",
         draw: gradients::vote_bytes,
+    },
+    Entry {
+        name: "architecture",
+        chapter: 8,
+        title: "The network, layer by layer",
+        draw: network::architecture,
+    },
+    Entry {
+        name: "digit-features",
+        chapter: 8,
+        title: "What the first convolution sees of a digit",
+        draw: network::digit_features,
+    },
+    Entry {
+        name: "primary-activations",
+        chapter: 8,
+        title: "Where the primary capsules find what they look for",
+        draw: network::primary_activations,
+    },
+    Entry {
+        name: "position-assignments",
+        chapter: 8,
+        title: "Which capsule takes which child at one place of the first layer",
+        draw: network::position_assignments,
+    },
+    Entry {
+        name: "vote-agreement",
+        chapter: 8,
+        title: "Votes that agree on a capsule, and votes that don't",
+        draw: network::vote_agreement,
+    },
+    Entry {
+        name: "second-activations",
+        chapter: 8,
+        title: "The second layer's activations for two digits of a class and for another",
+        draw: network::second_activations,
+    },
+    Entry {
+        name: "digit-routing",
+        chapter: 8,
+        title: "How one digit comes to its class",
+        draw: network::digit_routing,
+    },
+    Entry {
+        name: "spread-loss",
+        chapter: 8,
+        title: "The spread loss over how far the true class is ahead",
+        draw: network::spread_loss,
     },
     Entry {
         name: "recipe-ablation",

@@ -331,24 +331,24 @@ impl CapsNet {
         ]
     }
 
-    /// How the class layer routes one image of a pass: votes, responsibilities and all else of each iteration, in f64.
+    /// How a layer routes one image of a pass: votes, responsibilities and all else of each iteration, in f64. The layers are
+    /// numbered as in [`CapsNet::layer_shapes`]: 0 is the first that routes, 2 that of the classes.
     ///
     /// # Errors
     ///
-    /// No image of this number, and as [`CapsuleLayer::forward`].
-    pub fn class_routing(&self, pass: &Pass, image: usize) -> Result<CapsuleLayerRun> {
-        if image >= pass.images {
-            return Err(Error::Setting {
-                name: "the number of the image",
-                expected: "one of the pass, from 0",
-                value: image as f64,
-            });
-        }
-        let [_, _, shape] = self.layer_shapes(1);
+    /// No layer or no image of this number, and as [`CapsuleLayer::forward`].
+    pub fn layer_routing(&self, pass: &Pass, layer: usize, image: usize) -> Result<CapsuleLayerRun> {
+        let check = |name, expected, number: usize, count: usize| match number < count {
+            true => Ok(()),
+            false => Err(Error::Setting { name, expected, value: number as f64 }),
+        };
+        check("the number of the layer", "from 0 to 2", layer, ROUTED.len())?;
+        check("the number of the image", "one of the pass, from 0", image, pass.images)?;
+        let shape = self.layer_shapes(1)[layer];
         let wide = |numbers: &[f32]| numbers.iter().map(|&x| f64::from(x)).collect::<Vec<f64>>();
         let size = shape.height * shape.width * shape.capsules;
         let grid = (1, shape.height, shape.width, shape.capsules);
-        let input = self.layer_input(2, &pass.second);
+        let input = self.layer_input(layer, [&pass.primary, &pass.first, &pass.second][layer]);
         let fits = "the shape of the layer";
         let below = Capsules {
             poses: Array::from_shape_vec(
@@ -359,9 +359,10 @@ impl CapsNet {
             activations: Array::from_shape_vec(grid, wide(&input.activations[image * size..][..size]))
                 .expect(fits),
         };
+        let children = input.transforms.len() / (shape.parents * ELEMENTS);
         let layer = CapsuleLayer {
             reach: shape.reach,
-            transforms: Array::from_shape_vec((shape.capsules, shape.parents, 4, 4), wide(input.transforms))
+            transforms: Array::from_shape_vec((children, shape.parents, 4, 4), wide(input.transforms))
                 .expect(fits),
             beta_v: wide(input.beta_v).into(),
             beta_a: wide(input.beta_a).into(),

@@ -170,11 +170,22 @@ impl Training {
     }
 }
 
-/// The spread loss as a mean over the batch, and its gradient: of the mean, or of the sum.
-fn batch_loss(activations: &[f32], labels: &[usize], margin: f64, mean: bool) -> Result<(f64, Vec<f32>)> {
+/// The spread loss of a batch's class activations (images x classes, flat) as a mean over its images, and its gradient: of the
+/// mean, or of the sum.
+///
+/// # Errors
+///
+/// No labels, activations that are not as many for each of them, and labels that name no class.
+pub fn batch_loss(activations: &[f32], labels: &[usize], margin: f64, mean: bool) -> Result<(f64, Vec<f32>)> {
     let images = labels.len();
+    if images == 0 {
+        return Err(Error::Empty { what: "labels" });
+    }
     let wide = activations.iter().map(|&a| f64::from(a)).collect();
-    let wide = Array2::from_shape_vec((images, activations.len() / images), wide).expect("images x classes");
+    let wide = Array2::from_shape_vec((images, activations.len() / images), wide).map_err(|_| {
+        let expected = activations.len().next_multiple_of(images);
+        Error::Length { name: "the activations of the classes", expected, found: activations.len() }
+    })?;
     let (loss, d_activations) = spread_loss(&wide, labels, margin)?;
     let scale = if mean { 1.0 / images as f64 } else { 1.0 };
     Ok((loss / images as f64, d_activations.iter().map(|d| (d * scale) as f32).collect()))

@@ -4,6 +4,7 @@
 //! without a script. Axes carry their units; coins are A, B, C, … in the order of their index.
 
 mod animate;
+mod architecture;
 mod atlas;
 mod bars;
 mod chart;
@@ -18,17 +19,21 @@ mod figure;
 mod gradients;
 mod image;
 mod learning;
+mod maps;
 mod mixtures;
 mod network;
 mod pairs;
 mod plane;
 mod routing_charts;
 mod routing_plane;
+mod spread_loss;
 mod surface;
 mod table;
 mod viewpoint;
+mod vote_agreement;
 
 pub use animate::animate;
+pub use architecture::architecture;
 pub use atlas::{AtlasGround, StartGrid, atlas};
 pub use bars::bars;
 pub use clusters::{Clustering, clusterings, kmeans_animation};
@@ -40,15 +45,19 @@ pub use criteria::{Objective, criterion_curve, elbow, information_criteria, obje
 pub use figure::Figure;
 pub use gradients::{StoppedGradient, difference_errors, stopped_gradients};
 pub use learning::{LayerActivations, ablation, activation_histograms, error_curves};
+pub use maps::{Map, maps};
 pub use mixtures::{mixture_animation, mixture_contours};
 pub use network::{confusion, digit_routing, mistakes};
 pub use pairs::pair_plot;
 pub use routing_charts::{assignments, ladder_likelihood, routing_curves};
 pub use routing_plane::{Rung, ladder, routing_animation, vote_gradients};
+pub use spread_loss::spread_loss;
 pub use table::Table;
 pub use viewpoint::{View, viewpoint};
+pub use vote_agreement::vote_agreement;
 
 use chart::{COLOURS, INK};
+pub(crate) use plane::extent;
 
 /// The letter of a coin: A, B, …, Z, then its number.
 fn letter(coin: usize) -> String {

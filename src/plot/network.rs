@@ -148,7 +148,7 @@ pub fn mistakes(evaluation: &Evaluation, images: &Images, most: usize) -> Result
 /// class - from each place, iteration by iteration, and from each kind of capsule.
 ///
 /// `pixels` are the grey levels of the image, `width` to a row; `label` is its true class, where it is known. `run` is what the
-/// class layer made of it ([`crate::capsnet::CapsNet::class_routing`]). What a class j receives from child i is its mass a_i R_ij.
+/// class layer made of it ([`crate::capsnet::CapsNet::layer_routing`]). What a class j receives from child i is its mass a_i R_ij.
 ///
 /// # Errors
 ///

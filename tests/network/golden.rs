@@ -1,7 +1,9 @@
 //! Whole networks of the independent float64 reference: each layer's output, the loss, and the gradient of every parameter.
 
 use em_routing::capsnet::loss::spread_loss;
+use em_routing::capsnet::training::batch_loss;
 use em_routing::capsnet::{CapsNet, CapsNetConfig, Pass};
+use em_routing::error::Error;
 use em_routing::routing::RoutingOptions;
 use ndarray::Array2;
 use safetensors::SafeTensors;
@@ -147,6 +149,45 @@ fn split_mix(seed: u64, count: usize, scale: f64) -> Vec<f32> {
 }
 
 /// The network of the blog in its full size: what a right float32 run is off by is within 6e-5 there.
+#[test]
+fn each_layer_is_routed_for_a_look_as_in_the_pass() {
+    let sizes = CapsNetConfig { height: 18, width: 21, features: 3, primary: 4, ..CapsNetConfig::default() };
+    let net = CapsNet::new(CapsNetConfig { first: 5, second: 3, ..sizes }, 7).unwrap();
+    let pass = net.forward(&split_mix(3, 2 * 18 * 21, 1.0), 1).unwrap();
+    for (layer, above) in [&pass.first, &pass.second, &pass.class].into_iter().enumerate() {
+        for image in 0..2 {
+            let run = net.layer_routing(&pass, layer, image).unwrap();
+            let all: [(&[f32], Vec<f64>); 2] = [
+                (&above.poses, run.capsules.poses.iter().copied().collect()),
+                (&above.activations, run.capsules.activations.iter().copied().collect()),
+            ];
+            for (found, exact) in all {
+                assert_eq!(found.len(), 2 * exact.len());
+                let error = error(&found[image * exact.len()..][..exact.len()], &exact, 0.0);
+                assert!(error <= 2e-4, "layer {layer}, image {image}: off by {error:e}");
+            }
+        }
+    }
+    for (layer, image) in [(3, 0), (0, 2)] {
+        assert!(matches!(net.layer_routing(&pass, layer, image), Err(Error::Setting { .. })));
+    }
+}
+
+#[test]
+fn a_batch_s_loss_is_a_mean_and_its_gradient_that_of_the_mean_or_the_sum() {
+    let activations = [0.9, 0.5, 0.1, 0.2, 0.6, 0.3];
+    let (loss, of_mean) = batch_loss(&activations, &[0, 2], 0.5, true).unwrap();
+    let (same, of_sum) = batch_loss(&activations, &[0, 2], 0.5, false).unwrap();
+    // within the margin: class 1 of the first by 0.1, classes 0 and 1 of the second by 0.4 and 0.8
+    assert!((loss - (0.01 + 0.16 + 0.64) / 2.0).abs() <= 1e-6 && loss == same);
+    for (mean, (sum, wanted)) in of_mean.iter().zip(of_sum.iter().zip([-0.2, 0.2, 0.0, 0.8, 1.6, -2.4])) {
+        assert!((sum - wanted).abs() <= 1e-5 && (2.0 * mean - sum).abs() <= 1e-6, "{mean} {sum} {wanted}");
+    }
+    assert!(matches!(batch_loss(&activations, &[], 0.5, true), Err(Error::Empty { .. })));
+    assert!(matches!(batch_loss(&activations, &[0; 4], 0.5, true), Err(Error::Length { .. })));
+    assert!(matches!(batch_loss(&activations, &[0, 3], 0.5, true), Err(Error::Class { .. })));
+}
+
 #[test]
 fn the_full_network_agrees_with_the_reference() {
     let golden: Value = serde_json::from_slice(&read("net_full_seeded.json")).unwrap();

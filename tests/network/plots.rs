@@ -1,6 +1,8 @@
 //! Figures of what a network makes of images: counts, titles and alternative texts, all sizes, and bad input.
 
-use em_routing::capsnet::Evaluation;
+use em_routing::capsnet::{CapsNet, CapsNetConfig, Evaluation};
+use em_routing::gallery;
+use em_routing::plot::Map;
 use em_routing::prelude::*;
 use em_routing::routing::CapsuleLayerRun;
 use ndarray::Array5;
@@ -195,4 +197,119 @@ fn the_routing_of_a_digit_from_bad_input_is_an_error() {
     assert!(error.contains("the responsibilities[5, 3] is inf"), "{error}");
     let error = of(|run| run.input.activations[(0, 7)] = f64::NAN);
     assert!(error.contains("the activations below[7] is NaN"), "{error}");
+}
+
+#[test]
+fn maps_of_any_shape_are_drawn_and_bad_ones_are_named() {
+    let map = |columns: usize, count: usize| Map {
+        title: "a < b".into(),
+        columns,
+        values: (0..count).map(|i| (i % 5) as f64 - 1.0).collect(),
+        range: (-1.0, 3.0),
+    };
+    let row = |maps: Vec<Map>| ("a & b".to_owned(), maps);
+    let shapes = [(1, 1), (7, 7), (1, 90), (6, 36), (14, 196), (28, 784), (200, 800)];
+    let all: Vec<Map> = shapes.map(|(columns, count)| map(columns, count)).to_vec();
+    assert_sound(&plot::maps(&[row(all.clone()), row(vec![map(4, 16); 10])]).unwrap());
+    assert_sound(&plot::maps(&vec![row(vec![map(14, 196); 3]); 8]).unwrap());
+    assert!(matches!(plot::maps(&[]), Err(Error::Empty { .. })));
+    assert!(matches!(plot::maps(&[row(vec![])]), Err(Error::Empty { .. })));
+    assert!(matches!(plot::maps(&[row(vec![map(1, 1); 11])]), Err(Error::Setting { .. })));
+    assert!(matches!(plot::maps(&vec![row(vec![map(1, 1)]); 9]), Err(Error::Setting { .. })));
+    for (columns, count) in [(0, 4), (3, 4), (5, 4)] {
+        assert!(matches!(plot::maps(&[row(vec![map(columns, count)])]), Err(Error::Length { .. })));
+    }
+    assert!(matches!(plot::maps(&[row(vec![map(2, 0)])]), Err(Error::Empty { .. })));
+    for range in [(0.0, 3.0), (-1.0, 2.0), (3.0, -1.0), (f64::NAN, 3.0), (-1.0, f64::INFINITY)] {
+        let bad = Map { range, ..map(2, 6) };
+        assert!(matches!(plot::maps(&[row(vec![bad])]), Err(Error::Setting { .. })), "{range:?}");
+    }
+    let bad = Map { values: vec![f64::NAN], ..map(1, 1) };
+    assert!(matches!(plot::maps(&[row(vec![bad])]), Err(Error::Setting { .. })));
+}
+
+#[test]
+fn the_liveliest_kinds_come_first_beside_their_images() {
+    // two images of 2 x 2 pixels, a layer of 2 x 2 places with three kinds: constant, changing much, changing a little
+    let images = Images { pixels: (0..8).collect(), labels: vec![3, 5], height: 2, width: 2, classes: 10 };
+    let numbers: Vec<f32> = (0..8).flat_map(|place| [9.0, place as f32, 0.5 * place as f32]).collect();
+    let rows = gallery::liveliest_maps(&images, &[1, 0], &numbers, (2, 3), 2).unwrap();
+    assert_eq!(rows[0].0, "a 5, from 0.00 (lightest) to 7.00 (darkest)");
+    assert_eq!(rows[1].0, "a 3");
+    let titles: Vec<&str> = rows[0].1.iter().map(|map| map.title.as_str()).collect();
+    assert_eq!(titles, ["image 1", "2", "3"]);
+    assert_eq!(rows[0].1[0].values, [4.0, 5.0, 6.0, 7.0]);
+    assert_eq!(rows[1].1[1].values, [4.0, 5.0, 6.0, 7.0]);
+    assert_sound(&plot::maps(&rows).unwrap());
+    // numbers that are all alike still have a scale
+    assert_sound(
+        &plot::maps(&gallery::liveliest_maps(&images, &[0], &[1.0; 12], (2, 3), 9).unwrap()).unwrap(),
+    );
+    let bad = |shown: &[usize], numbers: &[f32], layer, count| {
+        gallery::liveliest_maps(&images, shown, numbers, layer, count).unwrap_err()
+    };
+    assert!(matches!(bad(&[], &numbers, (2, 3), 2), Error::Empty { .. }));
+    assert!(matches!(bad(&[0], &numbers, (0, 3), 2), Error::Empty { .. }));
+    assert!(matches!(bad(&[0], &numbers, (2, 3), 0), Error::Empty { .. }));
+    assert!(matches!(bad(&[0], &numbers[1..], (2, 3), 2), Error::Length { .. }));
+    assert!(matches!(bad(&[0], &[], (2, 3), 2), Error::Length { .. }));
+    assert!(matches!(bad(&[2], &numbers, (2, 3), 2), Error::Setting { .. }));
+    assert!(matches!(bad(&[0], &[f32::NAN; 12], (2, 3), 2), Error::Setting { .. }));
+}
+
+#[test]
+fn votes_that_agree_are_drawn_for_parents_that_are_there() {
+    let (input, routing) = gallery::two_wholes_routing(&data::two_wholes(935)).unwrap();
+    let figure = plot::vote_agreement(&input, &routing, 0, &[("A", 0), ("C", 2)]).unwrap();
+    assert_sound(&figure);
+    // A is a whole and C is none; the number is the geometric mean of the deviations
+    let deviation = |title: &str| -> f64 {
+        let words = figure.alt().split(&format!("{title}: σ ")).nth(1).unwrap();
+        words.split([';', ' ']).next().unwrap().trim_end_matches('.').parse().unwrap()
+    };
+    assert!(deviation("A") < 0.5 * deviation("C"), "{}", figure.alt());
+    assert_eq!(gallery::surest(&routing), (0, 0, 2));
+    let draw =
+        |position, parents: &[(&str, usize)]| plot::vote_agreement(&input, &routing, position, parents);
+    assert_sound(&draw(0, &[("a < b", 1); 4]).unwrap());
+    assert!(matches!(draw(0, &[]), Err(Error::Empty { .. })));
+    assert!(matches!(draw(0, &[("many", 0); 5]), Err(Error::Setting { .. })));
+    assert!(matches!(draw(0, &[("none", 3)]), Err(Error::Setting { .. })));
+    assert!(matches!(draw(1, &[("A", 0)]), Err(Error::Setting { .. })));
+    let of = |input: &RoutingInput, routing: &Routing| plot::vote_agreement(input, routing, 0, &[("A", 0)]);
+    assert!(matches!(of(&input, &Routing { trace: Vec::new() }), Err(Error::Empty { .. })));
+    let mut other = input.clone();
+    other.votes = Array4::zeros((1, 24, 3, 3));
+    assert!(matches!(of(&other, &routing), Err(Error::Shape { .. })));
+    other.votes = Array4::from_elem((1, 24, 3, 2), f64::NAN);
+    assert!(matches!(of(&other, &routing), Err(Error::Setting { .. })));
+    let mut faint = input.clone();
+    faint.activations.fill(0.0);
+    assert!(matches!(of(&faint, &routing), Err(Error::Setting { .. })));
+    faint.activations = Array2::ones((1, 23));
+    assert!(matches!(of(&faint, &routing), Err(Error::Shape { .. })));
+    let mut broken = routing.clone();
+    broken.trace.last_mut().unwrap().variances[(0, 0, 0)] = f64::INFINITY;
+    assert!(matches!(of(&input, &broken), Err(Error::Setting { .. })));
+}
+
+#[test]
+fn the_spread_loss_is_drawn_for_margins_from_0_to_1() {
+    assert_sound(&plot::spread_loss(&[0.0, 0.2, 0.4, 0.6, 0.8, 1.0]).unwrap());
+    assert!(matches!(plot::spread_loss(&[]), Err(Error::Empty { .. })));
+    assert!(matches!(plot::spread_loss(&[0.5; 7]), Err(Error::Setting { .. })));
+    for bad in [-0.1, 1.1, f64::NAN] {
+        assert!(matches!(plot::spread_loss(&[bad]), Err(Error::Setting { .. })), "{bad}");
+    }
+}
+
+#[test]
+fn networks_of_other_sizes_are_drawn_too() {
+    let blog = plot::architecture(&CapsNet::zeros(CapsNetConfig::blog()).unwrap()).unwrap();
+    assert!(blog.svg().contains("318,964 parameters") && blog.svg().contains("147,520 parameters"));
+    for (height, width, channels, kinds) in [(13, 13, 1, 1), (20, 33, 3, 2), (64, 17, 1, 100)] {
+        let sizes = CapsNetConfig { height, width, channels, features: kinds, ..CapsNetConfig::default() };
+        let config = CapsNetConfig { primary: kinds, first: kinds, second: 2, classes: kinds, ..sizes };
+        assert_sound(&plot::architecture(&CapsNet::zeros(config).unwrap()).unwrap());
+    }
 }

@@ -1,0 +1,185 @@
+//! The network from the pixels to the classes, layer by layer.
+
+use std::ops::Range;
+
+use super::Figure;
+use super::chart::{CARD, Chart, GREY, INK, Ink, Pen, Side, VERMILION};
+use super::image::heat;
+use crate::capsnet::{CapsNet, CapsNetConfig};
+use crate::error::Result;
+
+/// A layer as it is drawn.
+struct Layer {
+    name: &'static str,
+    /// What makes it of the layer before.
+    step: [&'static str; 2],
+    /// Rows and columns of its places.
+    grid: (usize, usize),
+    /// What stands at each place.
+    kinds: String,
+    /// The names of its parameters begin with one of these.
+    parts: &'static [&'static str],
+    /// The rows and columns that one capsule of the second routed layer sees; none of what lies above it.
+    seen: Option<(Range<usize>, Range<usize>)>,
+}
+
+/// The layers of a network: their places as grids, what stands at each place, and how many parameters make it. In colour: what one
+/// capsule of the second layer that routes sees of each layer before it.
+///
+/// # Errors
+///
+/// None but those of drawing.
+pub fn architecture(net: &CapsNet) -> Result<Figure> {
+    let layers = layers(net);
+    const WIDTH: f64 = 880.0;
+    const MIDDLE: f64 = 128.0;
+    const LEFT: f64 = 76.0;
+    let pitch = (WIDTH - 2.0 * LEFT) / (layers.len() - 1) as f64;
+    let mut chart = Chart::canvas("architecture", (WIDTH, 330.0));
+    let (ink, grey) = (Ink::new(INK).plain().size(12.5), Ink::new(GREY).plain().size(12.0));
+    // a side grows as the logarithm of its places: from a dot for one place to 104 pixels for 28
+    let side = |places: usize| 22.0 + 82.0 * (places as f64).ln() / 28f64.ln();
+    let mut words = Vec::new();
+    for (index, layer) in layers.iter().enumerate() {
+        let (rows, columns) = layer.grid;
+        let unit = (side(rows.max(columns)) / rows.max(columns) as f64).min(110.0 / rows.max(columns) as f64);
+        let (wide, tall) = (unit * columns as f64, unit * rows as f64);
+        let centre = LEFT + pitch * index as f64;
+        let (left, top) = (centre - wide / 2.0, MIDDLE - tall / 2.0);
+        let corners = |shift: f64| {
+            let (x, y) = (left + shift, top - shift);
+            [(x, -y), (x + wide, -y), (x + wide, -(y + tall)), (x, -(y + tall)), (x, -y)]
+        };
+        let rim = Pen::new([150, 147, 138], 1.0);
+        if index > 0 {
+            // several kinds at each place: sheets behind the first
+            for shift in [8.0, 4.0] {
+                chart.area(corners(shift), [250, 248, 240], 1.0);
+                chart.line_anywhere(corners(shift), rim);
+            }
+        }
+        chart.area(corners(0.0), CARD, 1.0);
+        let at = |row: usize, column: usize| (left + unit * column as f64, -(top + unit * row as f64));
+        if let Some((rows, columns)) = &layer.seen {
+            chart.block(at(rows.start, columns.start), at(rows.end, columns.end), heat(0.5));
+        }
+        if rows.max(columns) <= 32 {
+            let line = Pen { opacity: 0.5, ..rim };
+            for row in 1..rows {
+                chart.line_anywhere([at(row, 0), at(row, columns)], line);
+            }
+            for column in 1..columns {
+                chart.line_anywhere([at(0, column), at(rows, column)], line);
+            }
+        }
+        chart.line_anywhere(corners(0.0), rim);
+        if index > 0 {
+            // the way from the layer before
+            let before = LEFT + pitch * (index as f64 - 0.5);
+            for (line, text) in layer.step.iter().enumerate() {
+                let down = 216.0 + 15.0 * line as f64;
+                chart.text(
+                    (before, -down),
+                    (0.0, 0.0),
+                    Side::Middle,
+                    Ink::new(VERMILION).plain().size(11.5),
+                    *text,
+                );
+            }
+            let (from, to) = (before - 9.0, before + 9.0);
+            let pen = Pen::new(VERMILION, 1.6);
+            chart.line_anywhere([(from, -200.0), (to, -200.0)], pen);
+            chart.line_anywhere([(to - 5.0, -196.0), (to, -200.0), (to - 5.0, -204.0)], pen);
+        }
+        let parameters: usize = net
+            .parameters()
+            .parts()
+            .iter()
+            .filter(|part| {
+                let layer_of = part.name.split('.').next().unwrap_or_default();
+                layer.parts.contains(&layer_of)
+            })
+            .map(|part| part.range.len())
+            .sum();
+        let shape =
+            if rows * columns == 1 { "one place".to_owned() } else { format!("{rows} × {columns} places") };
+        let count = if index == 0 { String::new() } else { format!("{} parameters", grouped(parameters)) };
+        let lines =
+            [(ink.bold(), layer.name.to_owned()), (ink, shape), (ink, layer.kinds.clone()), (grey, count)];
+        for (line, (ink, text)) in lines.into_iter().enumerate() {
+            chart.text((centre, -(258.0 + 17.0 * line as f64)), (0.0, 0.0), Side::Middle, ink, text);
+        }
+        words.push(format!("{} {rows} x {columns} with {}", layer.name, layer.kinds));
+    }
+    let total = grouped(net.parameters().len());
+    let title = format!("{total} parameters; in colour, what one capsule of the second layer sees");
+    chart.text((24.0, -24.0), (0.0, 0.0), Side::Right, Ink::new(INK).plain().bold().size(14.0), title);
+    chart.alt(format!("The network, {total} parameters: {}.", words.join("; "))).finish()
+}
+
+fn layers(net: &CapsNet) -> Vec<Layer> {
+    let [first, second, class] = net.layer_shapes(1);
+    let CapsNetConfig { height, width, channels, features, .. } = *net.config();
+    // backwards from a capsule in the middle: 3 x 3; 3 x 3 two apart; 5 x 5 two apart, padded as in TensorFlow
+    let axis = |length: usize, places_of_second: usize| {
+        let middle = (places_of_second - 1) / 2;
+        let of_second = middle..middle + 1;
+        let of_first = middle..middle + 3;
+        let of_primary = 2 * of_first.start..2 * (of_first.end - 1) + 3;
+        let padding = ((length.div_ceil(2) - 1) * 2 + 5).saturating_sub(length) / 2;
+        let first_pixel = (2 * of_primary.start).saturating_sub(padding);
+        let of_pixels = first_pixel..(2 * (of_primary.end - 1) + 5 - padding).min(length);
+        [of_pixels, of_primary, of_first, of_second]
+    };
+    let rows = axis(height, class.height);
+    let columns = axis(width, class.width);
+    let layer = |name, step, grid, kinds, parts, at: usize| {
+        let seen = rows.get(at).cloned().zip(columns.get(at).cloned());
+        Layer { name, step, grid, kinds, parts, seen }
+    };
+    let pixel = if channels == 1 { "1 grey level".to_owned() } else { format!("{channels} channels") };
+    let places = |shape: crate::routing::kernel::LayerShape| (shape.height, shape.width);
+    let capsules = |count: usize| format!("{count} capsules");
+    vec![
+        layer("pixels", ["", ""], (height, width), pixel, &[], 0),
+        layer(
+            "features",
+            ["5 × 5, stride 2,", "ReLU"],
+            places(first),
+            format!("{features} numbers"),
+            &["features"],
+            1,
+        ),
+        layer(
+            "primary",
+            ["1 × 1, linear;", "sigmoid"],
+            places(first),
+            capsules(first.capsules),
+            &["poses", "activations"],
+            1,
+        ),
+        layer(
+            "first",
+            ["3 × 3, stride 2,", "routed"],
+            places(second),
+            capsules(second.capsules),
+            &["first"],
+            2,
+        ),
+        layer("second", ["3 × 3,", "routed"], places(class), capsules(class.capsules), &["second"], 3),
+        layer("class", ["all places,", "routed"], (1, 1), capsules(class.parents), &["class"], 4),
+    ]
+}
+
+/// A whole number with a comma between thousands.
+fn grouped(number: usize) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (place, digit) in digits.chars().enumerate() {
+        if place > 0 && (digits.len() - place).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
