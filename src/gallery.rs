@@ -35,7 +35,8 @@ pub struct Entry {
     pub draw: fn() -> Result<Figure>,
 }
 
-/// Every figure that is the same on all machines, in the order of the chapters.
+/// Every figure that is the same on all machines, in the order of the chapters; of those that show a pass of the network in f32, but
+/// for what the last bits change.
 pub const FIGURES: &[Entry] = &[
     Entry {
         name: "jensen-chord",

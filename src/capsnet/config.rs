@@ -297,6 +297,7 @@ impl Default for CapsNetConfig {
             },
             training: Recipe {
                 batch: 8,
+                epochs: 5,
                 learning_rate: 3e-3,
                 schedule: Schedule::Cosine,
                 mean_loss: true,
