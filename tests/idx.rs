@@ -128,6 +128,8 @@ fn the_last_images_are_the_validation_set() {
     let whole = ImageSet::load(&folder.0, 0).unwrap();
     assert!(whole.train.len() == 5 && whole.validation.is_empty());
     assert!(matches!(ImageSet::load(&folder.0, 5), Err(Error::Setting { value: 5.0, .. })));
+    assert_eq!(ImageSet::load_training(&folder.0, 2, 10).unwrap(), (set.train, set.validation));
+    assert_eq!(ImageSet::load_test(&folder.0, 10).unwrap(), set.test);
 }
 
 #[test]

@@ -57,7 +57,7 @@ impl Subject {
         let data = self.data.clone().unwrap_or_else(mnist_folder);
         let classes = net.config().classes;
         let images = match self.split {
-            Split::Test => ImageSet::load_classes(&data, 0, classes)?.test,
+            Split::Test => ImageSet::load_test(&data, classes)?,
             Split::Validation => ImageSet::load_training(&data, self.validation, classes)?.1,
             Split::Train => ImageSet::load_training(&data, self.validation, classes)?.0,
         };

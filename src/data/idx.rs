@@ -252,6 +252,15 @@ impl ImageSet {
         let validation = train.split_off(train.len() - validation);
         Ok((train, validation))
     }
+
+    /// The test set of [`ImageSet::load_classes`]; the images to train on are not opened.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`ImageSet::load`].
+    pub fn load_test(folder: impl AsRef<Path>, classes: usize) -> Result<Images> {
+        Ok(part(folder.as_ref(), "t10k", classes)?.0)
+    }
 }
 
 /// The images whose files' names begin so, with the path of their pixels.

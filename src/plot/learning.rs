@@ -69,7 +69,7 @@ pub fn error_curves<N: AsRef<str>, P: AsRef<[(f64, f64)]>>(
 
     let all = || curves.iter().flat_map(|curve| curve.1.iter());
     let y = error_axis(all().map(|point| point.1), "mistaken images");
-    let (low, high) = y.range;
+    let range = y.range;
     let (from, to) = extent(all().map(|point| point.0));
     let pad = if to > from { 0.02 * (to - from) } else { 0.5 };
     let from = if from >= 0.0 { 0.0 } else { from };
@@ -78,7 +78,7 @@ pub fn error_curves<N: AsRef<str>, P: AsRef<[(f64, f64)]>>(
     let mut chart = Chart::new("error-curves", SIZE, Axis::new(x_title, from - pad, to + pad), y)
         .margins(84, RIGHT, 20, 56)
         .alt(format!("Share of mistaken images over {x_title}: {}.", words.join("; ")));
-    let place = |error: f64| error.max(1e-300).log10().clamp(low, high);
+    let place = |error: f64| on_error_axis(error, range);
     for (hue, name) in names.iter().enumerate() {
         for points in of(name) {
             let line: Vec<Point> = points.iter().map(|&(x, error)| (x, place(error))).collect();
@@ -152,7 +152,7 @@ pub fn ablation<N: AsRef<str>, R: AsRef<[Option<f64>]>>(rows: &[(N, R)]) -> Resu
     let wide = 820.0 - left - 110.0;
     let x = error_axis(rows.iter().flat_map(|row| row.1).flatten().copied(), "mistaken validation images");
     let (low, high) = x.range;
-    let place = |error: f64| error.max(1e-300).log10().clamp(low, high);
+    let place = |error: f64| on_error_axis(error, (low, high));
     let mut words = Vec::new();
     let y = Axis::new("", 0.0, count).no_grid().ticks(Vec::new());
     let mut chart = Chart::new("ablation", (820, (ROW * count + 84.0) as u32), x, y)
@@ -209,15 +209,14 @@ pub type LayerActivations<'a> = (&'a str, &'a [f32]);
 /// outside [0, 1].
 pub fn activation_histograms(networks: &[(&str, &[LayerActivations])]) -> Result<Figure> {
     let columns = networks.first().map_or(0, |network| network.1.len());
-    for (value, most, what, name) in [
-        (networks.len(), 4, "networks", "the number of networks"),
-        (columns, 5, "layers", "the number of layers"),
+    for (value, most, expected, what, name) in [
+        (networks.len(), 4, "at most 4", "networks", "the number of networks"),
+        (columns, 5, "at most 5", "layers", "the number of layers"),
     ] {
         if value == 0 {
             return Err(Error::Empty { what });
         }
         if value > most {
-            let expected = if most == 4 { "at most 4" } else { "at most 5" };
             return Err(Error::Setting { name, expected, value: value as f64 });
         }
     }
@@ -289,6 +288,11 @@ fn check_error(value: f64) -> Result<()> {
         return Ok(());
     }
     Err(Error::Setting { name: "a share of mistaken images", expected: "from 0 to 1", value })
+}
+
+/// Where an error stands on an [`error_axis`] of this range; one of 0, which has no logarithm, at its lower end.
+fn on_error_axis(error: f64, (low, high): (f64, f64)) -> f64 {
+    error.max(1e-300).log10().clamp(low, high)
 }
 
 /// A logarithmic axis for shares of mistaken images, from a round share below the least that is not 0 to one above the
