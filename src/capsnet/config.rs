@@ -300,6 +300,7 @@ impl Default for CapsNetConfig {
                 epochs: 5,
                 learning_rate: 3e-3,
                 schedule: Schedule::Cosine,
+                weight_decay: 0.05,
                 mean_loss: true,
                 margin: Margin::Constant(0.4),
                 clipping: Clipping::Whole(1.0),

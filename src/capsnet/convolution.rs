@@ -72,16 +72,22 @@ impl Convolution {
     }
 
     /// The gradient, from that with respect to y. That of x is left empty unless it is asked for: the first layer needs none.
+    /// An image whose gradient is 0 costs nothing.
     pub fn backward(&self, x: &[f32], weights: &[f32], d_y: &[f32], with_d_x: bool) -> ConvolutionGradient {
         let (positions, window) = (self.positions(), self.window());
         let w = ArrayView2::from_shape((window, self.features), weights).expect("weights fit the shape");
-        let gradient = merge_in_order(
-            self.images,
+        let d_y: Vec<&[f32]> = d_y.chunks_exact(positions * self.features).collect();
+        let pushed: Vec<usize> =
+            (0..self.images).filter(|&image| d_y[image].iter().any(|&d| d != 0.0)).collect();
+        let image_length = self.height * self.width * self.channels;
+        let mut d_x = vec![0.0; if with_d_x { self.images * image_length } else { 0 }];
+        let sums = merge_in_order(
+            pushed.len(),
             self.threads,
             || vec![0.0; positions * window],
-            |patches, image| {
+            |patches, at| {
+                let (image, d_y) = (pushed[at], d_y[pushed[at]]);
                 self.gather(x, image, patches);
-                let d_y = &d_y[image * positions * self.features..][..positions * self.features];
                 // y = P w + b  gives  dw = P^T dy,  db = sum_positions dy,  dP = dy w^T
                 let mut d_bias = vec![0.0; self.features];
                 for row in d_y.chunks_exact(self.features) {
@@ -96,21 +102,22 @@ impl Convolution {
                 let mut d_x = Vec::new();
                 if with_d_x {
                     general_mat_mul(1.0, &d_y, &w.t(), 0.0, &mut p);
-                    d_x = self.scatter(patches);
+                    d_x.push((image, self.scatter(patches)));
                 }
-                Ok(ConvolutionGradient { d_x, d_weights, d_bias })
+                Ok((d_x, d_weights, d_bias))
             },
-            |all: &mut ConvolutionGradient, more| {
-                all.d_x.extend(more.d_x);
-                all.d_weights.iter_mut().zip(more.d_weights).for_each(|(all, more)| *all += more);
-                all.d_bias.iter_mut().zip(more.d_bias).for_each(|(all, more)| *all += more);
+            |all, more| {
+                all.0.extend(more.0);
+                all.1.iter_mut().zip(more.1).for_each(|(all, more)| *all += more);
+                all.2.iter_mut().zip(more.2).for_each(|(all, more)| *all += more);
             },
         );
-        never_fails(gradient).unwrap_or_else(|| ConvolutionGradient {
-            d_x: Vec::new(),
-            d_weights: vec![0.0; weights.len()],
-            d_bias: vec![0.0; self.features],
-        })
+        let (of_images, d_weights, d_bias) = never_fails(sums)
+            .unwrap_or_else(|| (Vec::new(), vec![0.0; weights.len()], vec![0.0; self.features]));
+        for (image, d) in of_images {
+            d_x[image * image_length..][..image_length].copy_from_slice(&d);
+        }
+        ConvolutionGradient { d_x, d_weights, d_bias }
     }
 
     fn positions(&self) -> usize {

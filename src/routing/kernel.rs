@@ -264,7 +264,7 @@ impl Kernel {
     ) -> Result<(LayerOutput, Vec<K>)> {
         self.check(input)?;
         let parameters = self.parameters(input);
-        let chunks = self.chunks();
+        let chunks = self.chunks(&(0..self.shape.images).collect::<Vec<_>>());
         let output = merge_in_order(
             chunks.len(),
             self.threads,
@@ -293,7 +293,8 @@ impl Kernel {
 
     /// The gradient of a loss through all of it, from that with respect to the parents' poses and activations, which have the
     /// shapes of a [`LayerOutput`]. The forward pass is computed again, position by position: one that has been kept spares
-    /// it, with the same bits.
+    /// it, with the same bits. An image whose gradient is 0 above has none below and costs nothing: where the loss is content
+    /// with most of a batch, as late in training, the others' gradient is all that is computed.
     ///
     /// # Errors
     ///
@@ -338,7 +339,16 @@ impl Kernel {
             kept.check(images * rows * columns, &self.plan)?;
         }
         let parameters = self.parameters(input);
-        let chunks = self.chunks();
+        // an image's parents
+        let capsules_above = rows * columns * parents;
+        let d_above =
+            d_poses.chunks_exact(capsules_above * ELEMENTS).zip(d_activations.chunks_exact(capsules_above));
+        let is_pushed = |(d_poses, d_activations): (&[f32], &[f32])| {
+            d_poses.iter().chain(d_activations).any(|&d| d != 0.0)
+        };
+        let pushed: Vec<usize> =
+            d_above.enumerate().filter(|&(_, d)| is_pushed(d)).map(|(image, _)| image).collect();
+        let chunks = self.chunks(&pushed);
         let row_length = width * capsules;
         let mut below = (vec![0.0; input.poses.len()], vec![0.0; input.activations.len()]);
         let all_below = std::sync::Mutex::new(&mut below);
@@ -384,7 +394,7 @@ impl Kernel {
                 }
             },
         )?;
-        let (sums, rest) = sums.expect("there is a chunk");
+        let (sums, rest) = sums.unwrap_or_else(|| (ParameterSums::new(&self.plan), Vec::new()));
         rest.into_iter().for_each(|(first, part)| add_below(first, part));
         let mut d_transforms = Vec::with_capacity(input.transforms.len());
         for tiles in sums.transforms.chunks_exact(self.plan.blocks) {
@@ -397,13 +407,13 @@ impl Kernel {
         Ok(LayerGradient { d_poses, d_activations, d_transforms, d_beta_v, d_beta_a })
     }
 
-    /// An image each; split where there are few of them, in the same way for any number of threads.
-    fn chunks(&self) -> Vec<Chunk> {
-        let (images, rows) = (self.shape.images, self.grid.0);
-        let parts = CHUNKS.div_ceil(images).min(rows);
+    /// Of these images, each a chunk; split where there are few of them, in the same way for any number of threads.
+    fn chunks(&self, images: &[usize]) -> Vec<Chunk> {
+        let rows = self.grid.0;
+        let parts = CHUNKS.div_ceil(images.len().max(1)).min(rows);
         let part =
             |image: usize, at: usize| Chunk { image, rows: rows * at / parts..rows * (at + 1) / parts };
-        (0..images).flat_map(|image| (0..parts).map(move |at| part(image, at))).collect()
+        images.iter().flat_map(|&image| (0..parts).map(move |at| part(image, at))).collect()
     }
 
     fn positions(&self, chunk: &Chunk) -> impl Iterator<Item = (usize, usize)> {

@@ -148,7 +148,6 @@ fn split_mix(seed: u64, count: usize, scale: f64) -> Vec<f32> {
     (0..count).map(next).collect()
 }
 
-/// The network of the blog in its full size: what a right float32 run is off by is within 6e-5 there.
 #[test]
 fn each_layer_is_routed_for_a_look_as_in_the_pass() {
     let sizes = CapsNetConfig { height: 18, width: 21, features: 3, primary: 4, ..CapsNetConfig::default() };
@@ -188,6 +187,38 @@ fn a_batch_s_loss_is_a_mean_and_its_gradient_that_of_the_mean_or_the_sum() {
     assert!(matches!(batch_loss(&activations, &[0, 3], 0.5, true), Err(Error::Class { .. })));
 }
 
+/// An image within no margin has a gradient of 0: the batch's is then that of a batch of the others, to the bit.
+#[test]
+fn images_that_the_loss_is_content_with_add_nothing() {
+    let sizes = CapsNetConfig { height: 18, width: 21, features: 3, primary: 4, ..CapsNetConfig::default() };
+    let net = CapsNet::new(CapsNetConfig { first: 9, second: 3, classes: 3, ..sizes }, 7).unwrap();
+    let image = 18 * 21;
+    let pixels = split_mix(3, 5 * image, 1.0);
+    for others in [vec![], vec![3], vec![0, 4], vec![1, 2, 3], vec![0, 1, 2, 3, 4]] {
+        let (mut d_all, mut d_others, mut pixels_of_others) = (vec![0.0; 5 * 3], Vec::new(), Vec::new());
+        for &other in &others {
+            let d = split_mix(other as u64, 3, 0.5);
+            d_all[other * 3..][..3].copy_from_slice(&d);
+            d_others.extend(d);
+            pixels_of_others.extend_from_slice(&pixels[other * image..][..image]);
+        }
+        for threads in [1, 2, 3] {
+            let pass = net.forward_keeping(&pixels, threads).unwrap();
+            let found = net.backward(&pass, &d_all, threads).unwrap();
+            let wanted = match others[..] {
+                [] => vec![0.0; found.len()],
+                _ => {
+                    let pass = net.forward(&pixels_of_others, 1).unwrap();
+                    net.backward(&pass, &d_others, 1).unwrap().numbers().to_vec()
+                }
+            };
+            assert_eq!(found.numbers(), wanted, "images {others:?}, {threads} threads");
+            assert_eq!(others.is_empty(), wanted.iter().all(|&d| d == 0.0));
+        }
+    }
+}
+
+/// The network of the blog in its full size: what a right float32 run is off by is within 6e-5 there.
 #[test]
 fn the_full_network_agrees_with_the_reference() {
     let golden: Value = serde_json::from_slice(&read("net_full_seeded.json")).unwrap();
