@@ -40,6 +40,7 @@ const SWITCHES: &[&str] = &[
     "blog",
     "blog-start",
     "blog-routing",
+    "blog-training",
     // How the routing goes
     "iterations=3",
     "iterations=1",
@@ -63,6 +64,7 @@ const SWITCHES: &[&str] = &[
     "averaging=0",
     "learning-rate=1e-3",
     "learning-rate=1e-2",
+    "margin=constant:0.6",
     "margin=constant:0.9",
     "margin=ramp:1",
     "clipping=parts:4",

@@ -40,6 +40,9 @@ pub(crate) fn merge_in_order<S: Send, T>(
     work: impl Fn(&mut T, usize) -> Result<S> + Sync,
     merge: impl Fn(&mut S, S) + Sync,
 ) -> Result<Option<S>> {
+    if chunks == 0 {
+        return Ok(None);
+    }
     let threads = thread_count(threads).min(chunks);
     if threads <= 1 {
         let (mut state, mut total) = (state(), None);

@@ -146,7 +146,9 @@ fn a_training_that_is_killed_again_and_again_ends_in_the_same_bytes() {
 fn a_signal_ends_with_a_checkpoint() {
     let folder = Folder::new("signal");
     let child = folder.train_for("2000", "long", &[]).spawn().unwrap();
+    let began = std::time::Instant::now();
     while checkpoints(&folder.out("long")).is_empty() {
+        assert!(began.elapsed() < Duration::from_secs(60), "no checkpoint after a minute");
         std::thread::sleep(Duration::from_millis(5));
     }
     std::thread::sleep(Duration::from_millis(300));
@@ -159,6 +161,16 @@ fn a_signal_ends_with_a_checkpoint() {
     let last = checkpoints(&folder.out("long")).pop().unwrap();
     let (training, images) = em_routing::capsnet::Training::load(&last, 1).unwrap();
     assert!(training.step > 0 && images == 64);
+    // the way on that it tells is one
+    let way_on =
+        said.lines().find_map(|line| line.strip_prefix("Next: em-routing ")?.strip_suffix(" goes on."));
+    let words: Vec<&str> = way_on.unwrap().split(' ').collect();
+    let child = em_routing(&words).spawn().unwrap();
+    std::thread::sleep(Duration::from_millis(300));
+    assert!(Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap().success());
+    let output = child.wait_with_output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(said.contains(&format!("; steps {} to ", training.step)), "{said}");
 }
 
 #[test]
@@ -224,6 +236,23 @@ fn what_cannot_be_is_told_and_earlier_checkpoints_stay() {
     );
     fails(&mut folder.train("new", &["--set", "classes=2"]), &["label 2", "2 classes", "train-labels"]);
     fails(&mut folder.train("new", &["--set", "height=15"]), &["--set height=14"]);
+    let with = |flag: &str, value: &str| {
+        let train = folder.train("new", &[]);
+        let mut words: Vec<std::ffi::OsString> = train.get_args().map(Into::into).collect();
+        let at = words.iter().position(|word| word == flag).unwrap() + 1;
+        words[at] = value.into();
+        let mut other = em_routing(&[]);
+        other.args(words);
+        other
+    };
+    fails(&mut with("--batch", "65"), &["65", "64", "--batch of at most 64"]);
+    fails(&mut with("--minutes", "inf"), &["--minutes is inf"]);
+    let settings = folder.out("settings");
+    std::fs::write(&settings, "margin = wide\n").unwrap();
+    let named = settings.display().to_string();
+    fails(&mut folder.train("new", &["--config", &named]), &[&named, "margin", "wide"]);
+    // a start that failed has left nothing that is in the way of the mended one
+    succeeds(&mut folder.train("new", &["--set", "height=14"]));
     fails(
         em_routing(&["train", "--data"]).arg(folder.out("nowhere")),
         &["nowhere", "train-images-idx3-ubyte"],

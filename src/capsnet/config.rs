@@ -247,6 +247,9 @@ impl CapsNetConfig {
             Margin::Ramp(margin) | Margin::Constant(margin) => margin,
         };
         let positive: (fn(f64) -> bool, _) = (|value| value > 0.0 && value.is_finite(), "positive");
+        // what is drawn and added up from these stays finite in f32
+        let gain: (fn(f64) -> bool, _) = (|value| (0.0..=1e30).contains(&value), "from 0 to 1e30");
+        let start: (fn(f64) -> bool, _) = (|value| value.abs() <= 1e30, "within 1e30 of 0");
         let not_negative: (fn(f64) -> bool, _) = (|value| (0.0..f64::INFINITY).contains(&value), "0 or more");
         for (name, value, (is_good, expected)) in [
             ("learning-rate", recipe.learning_rate, positive),
@@ -254,14 +257,14 @@ impl CapsNetConfig {
             ("margin", margin, positive),
             ("weight-decay", recipe.weight_decay, not_negative),
             ("averaging", recipe.averaging, (|value| (0.0..1.0).contains(&value), "from 0 to below 1")),
-            ("feature-gain", self.start.feature_gain, not_negative),
-            ("pose-gain", self.start.pose_gain, not_negative),
-            ("pose-identity", self.start.pose_identity, (f64::is_finite, "finite")),
-            ("transform-deviation", self.start.transform_deviation, not_negative),
-            ("transform-identity", self.start.transform_identity, (f64::is_finite, "finite")),
-            ("beta-spread", self.start.beta_spread, not_negative),
-            ("beta-v", self.start.beta_v, (f64::is_finite, "finite")),
-            ("beta-a", self.start.beta_a, (f64::is_finite, "finite")),
+            ("feature-gain", self.start.feature_gain, gain),
+            ("pose-gain", self.start.pose_gain, gain),
+            ("pose-identity", self.start.pose_identity, start),
+            ("transform-deviation", self.start.transform_deviation, gain),
+            ("transform-identity", self.start.transform_identity, start),
+            ("beta-spread", self.start.beta_spread, gain),
+            ("beta-v", self.start.beta_v, start),
+            ("beta-a", self.start.beta_a, start),
         ] {
             if !is_good(value) {
                 return Err(Error::Setting { name, expected, value });
@@ -300,7 +303,6 @@ impl Default for CapsNetConfig {
                 epochs: 5,
                 learning_rate: 3e-3,
                 schedule: Schedule::Cosine,
-                weight_decay: 0.05,
                 mean_loss: true,
                 margin: Margin::Constant(0.4),
                 clipping: Clipping::Whole(1.0),

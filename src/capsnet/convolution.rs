@@ -72,7 +72,7 @@ impl Convolution {
     }
 
     /// The gradient, from that with respect to y. That of x is left empty unless it is asked for: the first layer needs none.
-    /// An image whose gradient is 0 costs nothing.
+    /// An image whose gradient is 0 is left out.
     pub fn backward(&self, x: &[f32], weights: &[f32], d_y: &[f32], with_d_x: bool) -> ConvolutionGradient {
         let (positions, window) = (self.positions(), self.window());
         let w = ArrayView2::from_shape((window, self.features), weights).expect("weights fit the shape");
@@ -167,4 +167,84 @@ impl Convolution {
 
 fn never_fails<T>(result: Result<Option<T>>) -> Option<T> {
     result.expect("no chunk returns an error")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// y, or with `d_y` what each of x, w and b gains, by the formula and nothing else.
+    fn plainly(of: &Convolution, x: &[f32], w: &[f32], b: &[f32], d_y: Option<&[f32]>) -> [Vec<f64>; 4] {
+        let Convolution { images, height, width, channels, features, size, stride, .. } = *of;
+        let (rows, columns) = of.grid();
+        let padding = |count: usize, length: usize| ((count - 1) * stride + size).saturating_sub(length) / 2;
+        let (above, left) = (padding(rows, height), padding(columns, width));
+        let mut y = vec![0.0; images * rows * columns * features];
+        let (mut d_x, mut d_w, mut d_b) = (vec![0.0; x.len()], vec![0.0; w.len()], vec![0.0; features]);
+        for (at, y) in y.iter_mut().enumerate() {
+            let (f, place) = (at % features, at / features);
+            let (c, r, image) = (place % columns, place / columns % rows, place / columns / rows);
+            let d = d_y.map_or(0.0, |d_y| f64::from(d_y[at]));
+            *y = f64::from(b[f]);
+            d_b[f] += d;
+            for (i, j, k) in
+                (0..size * size * channels).map(|n| (n / channels / size, n / channels % size, n % channels))
+            {
+                let (row, column) =
+                    ((r * stride + i).wrapping_sub(above), (c * stride + j).wrapping_sub(left));
+                if row < height && column < width {
+                    let pixel = ((image * height + row) * width + column) * channels + k;
+                    let weight = ((i * size + j) * channels + k) * features + f;
+                    *y += f64::from(x[pixel]) * f64::from(w[weight]);
+                    d_x[pixel] += d * f64::from(w[weight]);
+                    d_w[weight] += d * f64::from(x[pixel]);
+                }
+            }
+        }
+        [y, d_x, d_w, d_b]
+    }
+
+    #[test]
+    fn it_is_the_formula_s_for_all_windows_strides_and_sides() {
+        let close = |found: &[f32], wanted: &[f64]| {
+            assert_eq!(found.len(), wanted.len());
+            for (found, wanted) in found.iter().zip(wanted) {
+                let error = (f64::from(*found) - wanted).abs();
+                assert!(error <= 1e-5 || (found.is_nan() && wanted.is_nan()), "{found} for {wanted}");
+            }
+        };
+        let noise = |i: usize| ((i * 2654435761) % 1009) as f32 / 500.0 - 1.0;
+        for (size, stride, (height, width)) in [1, 3, 5].into_iter().flat_map(|size| {
+            [1, 2]
+                .into_iter()
+                .flat_map(move |stride| [(6, 5), (7, 7), (5, 8)].map(|side| (size, stride, side)))
+        }) {
+            let of =
+                Convolution { images: 4, height, width, channels: 2, features: 3, size, stride, threads: 2 };
+            let x: Vec<f32> = (0..4 * height * width * 2).map(noise).collect();
+            let w: Vec<f32> = (0..size * size * 6).map(|i| noise(i + 5000)).collect();
+            let b = [0.5, -0.25, 0.0];
+            close(&of.forward(&x, &w, &b), &plainly(&of, &x, &w, &b, None)[0]);
+
+            let image = of.grid().0 * of.grid().1 * 3;
+            let d_y: Vec<f32> = (0..4 * image).map(|i| noise(i + 9000)).collect();
+            // all images are pushed; the second and the last are not, in zeros of both signs; none is
+            for still in [&[][..], &[1, 3], &[0, 1, 2, 3]] {
+                let mut d_y = d_y.clone();
+                for &still in still {
+                    d_y[still * image..][..image].fill(if still == 1 { -0.0 } else { 0.0 });
+                }
+                let [_, d_x, d_w, d_b] = plainly(&of, &x, &w, &b, Some(&d_y));
+                let found = of.backward(&x, &w, &d_y, true);
+                close(&found.d_x, &d_x);
+                close(&found.d_weights, &d_w);
+                close(&found.d_bias, &d_b);
+                let without = of.backward(&x, &w, &d_y, false);
+                assert!(without.d_x.is_empty() && without.d_weights == found.d_weights);
+            }
+            let mut d_y = vec![0.0; 4 * image];
+            d_y[2 * image] = f32::NAN;
+            assert!(of.backward(&x, &w, &d_y, true).d_bias[0].is_nan(), "a NaN was left out");
+        }
+    }
 }

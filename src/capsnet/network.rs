@@ -186,7 +186,8 @@ impl CapsNet {
         self.forward_and(pixels, threads, false)
     }
 
-    /// The same, keeping what spares [`CapsNet::backward`] the routing: what a training step calls. It takes about 3 MiB an image.
+    /// The same, keeping what spares [`CapsNet::backward`] the routing: what a training step calls. The blog's network takes 0.55 MiB
+    /// for each image and iteration.
     ///
     /// # Errors
     ///
@@ -205,13 +206,17 @@ impl CapsNet {
             let found = vec![pixels.len()];
             return Err(Error::Shape { name: "pixels", expected: vec![height, width, channels], found });
         }
+        if let Some(index) = pixels.iter().position(|x| !x.is_finite()) {
+            let (place, value) = (vec![index / image, index % image], f64::from(pixels[index]));
+            return Err(Error::Entry { name: "pixels", place, expected: "finite", value });
+        }
         let images = pixels.len() / image;
         let [convolution, poses, activations] = self.convolutions(images, threads);
         let part = |name: &str| self.parameters.part(name).expect("a part of the layout");
 
         // features = ReLU(conv(pixels))
         let mut features = convolution.forward(pixels, part("features.weights"), part("features.bias"));
-        features.iter_mut().for_each(|x| *x = x.max(0.0));
+        features.iter_mut().for_each(|x| *x = if *x < 0.0 { 0.0 } else { *x }); // NaN stays, to be found by what follows
         // pose = W x + b, activation = sigmoid(w x + b)
         let mut primary = LayerOutput {
             poses: poses.forward(&features, part("poses.weights"), part("poses.bias")),

@@ -92,27 +92,42 @@ impl Training {
         self.steps_per_epoch(images) * self.net.config().training.epochs
     }
 
+    /// Whether it can be trained on these images.
+    ///
+    /// # Errors
+    ///
+    /// Fewer images than a batch, or images of another size.
+    pub fn check(&self, data: &Images) -> Result<()> {
+        if self.steps_per_epoch(data.len()) == 0 {
+            return Err(Error::TooFew {
+                what: "images of a batch",
+                wanted: self.net.config().training.batch,
+                samples: data.len(),
+            });
+        }
+        self.net.pixels(data, &[0]).map(drop)
+    }
+
     /// One step.
     ///
     /// # Errors
     ///
-    /// Images of another size, fewer than a batch, a label that names no class, and numbers that are no longer finite.
+    /// As [`Training::check`], a label that names no class, and numbers that are no longer finite.
     pub fn step(&mut self, data: &Images) -> Result<StepReport> {
+        self.check(data)?;
         let recipe = self.net.config().training;
         let steps_per_epoch = self.steps_per_epoch(data.len());
-        if steps_per_epoch == 0 {
-            return Err(Error::TooFew {
-                what: "images of a batch",
-                wanted: recipe.batch,
-                samples: data.len(),
-            });
-        }
         let batch = self.batch(data.len(), steps_per_epoch);
         let labels: Vec<usize> = batch.iter().map(|&image| usize::from(data.labels[image])).collect();
         let margin = recipe.margin(self.step, steps_per_epoch);
         let learning_rate = recipe.learning_rate(self.step, steps_per_epoch);
 
-        let pass = self.net.forward_keeping(&self.net.pixels(data, &batch)?, self.threads)?;
+        let pixels = self.net.pixels(data, &batch)?;
+        // pixels are finite, so what is not was made by the parameters: of one layer, it is the next one's bad input
+        let pass = self.net.forward_keeping(&pixels, self.threads).map_err(|error| match error {
+            Error::Entry { value, .. } if !value.is_finite() => Error::Diverged { step: self.step },
+            error => error,
+        })?;
         let (loss, d_activations) = batch_loss(&pass.class.activations, &labels, margin, recipe.mean_loss)?;
         let gradient = self.net.backward(&pass, &d_activations, self.threads)?;
         let gradient_length = length(gradient.numbers());

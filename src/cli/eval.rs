@@ -39,8 +39,9 @@ pub fn eval(arguments: &Arguments) -> Outcome<()> {
         table.row(&[&class, &images, &errors, &share])?;
     }
     println!("{table}");
-    let figures = [plot::confusion(&evaluation)?, plot::mistakes(&evaluation, &images, SHOWN)?];
-    for figure in figures {
+    for figure in [plot::confusion(&evaluation), plot::mistakes(&evaluation, &images, SHOWN)] {
+        // the error is told whether or not there is a picture of it: one of very many classes there is not
+        let Ok(figure) = figure.inspect_err(|error| println!("  no figure: {error}")) else { continue };
         let path = out.join(format!("{}.svg", figure.name()));
         figure.save(&path)?;
         println!("  {}", path.display());

@@ -1,6 +1,6 @@
 //! A line for each step: a moving bar on a terminal, plain lines elsewhere, so that no log is silent for long.
 
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write as _};
 use std::time::{Duration, Instant};
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
@@ -29,7 +29,7 @@ impl Board {
         if std::io::stderr().is_terminal() {
             drop(self.bars.println(line));
         } else {
-            println!("{line}");
+            self::line(line);
         }
     }
 
@@ -43,7 +43,7 @@ impl Board {
             bar
         });
         if bar.is_none() {
-            println!("{name} ...");
+            line(&format!("{name} ..."));
         }
         let now = Instant::now();
         Task { bar, board: self.clone(), name: name.to_owned(), started: now, spoken: now }
@@ -79,7 +79,7 @@ impl Task {
     fn speak(&mut self, message: &str) {
         if self.spoken.elapsed() >= QUIET {
             self.spoken = Instant::now();
-            println!("  {} ({}): {message}", self.name, seconds(self.started.elapsed()));
+            line(&format!("  {} ({}): {message}", self.name, seconds(self.started.elapsed())));
         }
     }
 
@@ -101,6 +101,11 @@ impl Drop for Task {
     fn drop(&mut self) {
         self.close();
     }
+}
+
+/// Prints a line. A reader that has gone, as of `train | head`, does not end hours of work.
+fn line(text: &str) {
+    let _ = writeln!(std::io::stdout(), "{text}");
 }
 
 fn style(template: &str) -> ProgressStyle {

@@ -24,8 +24,11 @@ pub fn show(arguments: &Arguments) -> Outcome<()> {
     let Arguments { subject, image, out } = arguments;
     let (net, images) = subject.read()?;
     let split = subject.split();
+    if images.is_empty() {
+        return Err(Failure::new(format!("there are no {split} images")));
+    }
     if *image >= images.len() {
-        let last = images.len().saturating_sub(1);
+        let last = images.len() - 1;
         return Err(Failure::new(format!("there is no image {image} among the {split} images"))
             .mend(format!("name one from 0 to {last} with --image")));
     }

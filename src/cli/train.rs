@@ -19,6 +19,9 @@ use self::meter::Meter;
 use super::failure::{AtPath, Failure, Outcome};
 use super::progress::{Board, seconds};
 
+/// Images that are kept from the training unless something else is asked for.
+const VALIDATION: usize = 5_000;
+
 /// Steps between two points of TensorBoard's curves.
 const LOG_STEPS: usize = 10;
 
@@ -58,7 +61,7 @@ pub struct Arguments {
     #[arg(long, value_name = "N", default_value_t = 10.0)]
     minutes: f64,
     /// The last N of the images to train on are kept from it, to choose by
-    #[arg(long, value_name = "N", default_value_t = 5_000)]
+    #[arg(long, value_name = "N", default_value_t = VALIDATION)]
     validation: usize,
     /// Keeps none of them: for a recipe that is settled
     #[arg(long, conflicts_with = "validation")]
@@ -68,6 +71,9 @@ pub struct Arguments {
 /// Trains, or goes on training.
 pub fn train(arguments: &Arguments) -> Outcome<ExitCode> {
     let board = Board::default();
+    let interval = Duration::try_from_secs_f64(60.0 * arguments.minutes).map_err(|_| {
+        Failure::new(format!("--minutes is {}, but should be from 0 to a million", arguments.minutes))
+    })?;
     let name = arguments.config.as_deref().unwrap_or("default");
     let stem = Path::new(name).file_stem().unwrap_or_default().to_string_lossy().into_owned();
     let seed = arguments.seed.unwrap_or(1);
@@ -79,28 +85,44 @@ pub fn train(arguments: &Arguments) -> Outcome<ExitCode> {
         return Err(Failure::new(format!("{} is from an earlier training", checkpoint.display()))
             .mend("add --resume to go on with it, or name another folder with --out"));
     }
-    let config = config(arguments, newest.as_ref().map(|(_, stored)| stored.net.config()))?;
+    let config = config(arguments, newest.as_ref().map(|newest| newest.training.net.config()))?;
     let data = arguments.data.clone().unwrap_or_else(mnist_folder);
     let validation = if arguments.all_images { 0 } else { arguments.validation };
     let (images, validation) = ImageSet::load_training(&data, validation, config.classes)?;
     let threads = usize::from(arguments.threads);
     let training = match &newest {
-        Some((checkpoint, stored)) => {
-            let seed = arguments.seed.unwrap_or(stored.seed);
-            Training::resume(checkpoint, &config, seed, &images, threads).map_err(|error| {
+        Some(newest) => {
+            let seed = arguments.seed.unwrap_or(newest.training.seed);
+            Training::resume(&newest.path, &config, seed, &images, threads).map_err(|error| {
                 Failure::from(error)
                     .mend("start with what the training began with, or without --resume in another --out")
             })?
         }
         None => Training::new(config, seed, threads)?,
     };
+    // before anything is written or moved
+    training.check(&images).map_err(|error| explain(error, &images))?;
+    Folder::put_aside(newest.as_ref().map_or(&[], |newest| &newest.damaged))?;
     folder.prepare(&training)?;
     let events = EventLog::create(folder.path(), training.step as u64)?;
-    let interval = Duration::try_from_secs_f64(60.0 * arguments.minutes)
-        .map_err(|_| Failure::new(format!("--minutes is {}, but should be 0 or more", arguments.minutes)))?;
+    let way_on = way_on(arguments, &folder);
     let stop = stop_on_signals(&board);
-    let run = Run { training, images, validation, folder, events, board, interval, stop };
+    let run = Run { training, images, validation, folder, events, board, interval, stop, way_on };
     run.train()
+}
+
+/// What goes on with this training after a stop: the settings are in its checkpoint, the images are not.
+fn way_on(arguments: &Arguments, folder: &Folder) -> String {
+    let mut command = format!("em-routing train --resume --out {}", folder.path().display());
+    if let Some(data) = &arguments.data {
+        command += &format!(" --data {}", data.display());
+    }
+    if arguments.all_images {
+        command += " --all-images";
+    } else if arguments.validation != VALIDATION {
+        command += &format!(" --validation {}", arguments.validation);
+    }
+    command
 }
 
 /// What is asked for: on top of `stored` where nothing else is named.
@@ -115,7 +137,8 @@ fn config(arguments: &Arguments, stored: Option<&CapsNetConfig>) -> Outcome<Caps
                 failure.mend("--config takes default, blog, or a file of `name = value` lines")
             })?;
             let mut config = CapsNetConfig::default();
-            config.set_lines(&text)?;
+            let named = |error| Failure::new(format!("{}: {error}", path.display()));
+            config.set_lines(&text).map_err(named)?;
             config
         }
     };
@@ -155,6 +178,7 @@ struct Run {
     board: Board,
     interval: Duration,
     stop: Arc<AtomicUsize>,
+    way_on: String,
 }
 
 impl Run {
@@ -184,10 +208,10 @@ impl Run {
                 self.events.flush()?;
                 drop(task);
                 println!("\nstopped after {step} of {steps} steps; all of it is in {}.", file.display());
-                println!("Next: em-routing train --resume --out {} goes on.", self.folder.path().display());
+                println!("Next: {} goes on.", self.way_on);
                 return Ok(ExitCode::from(INTERRUPTED));
             }
-            let report = self.training.step(&self.images).map_err(|error| self.explain(error))?;
+            let report = self.training.step(&self.images)?;
             meter.add(&report);
             if self.training.step.is_multiple_of(LOG_STEPS) {
                 let (loss, accuracy) = meter.since_last_time();
@@ -266,14 +290,17 @@ impl Run {
         self.board.say(&format!("  {}", words.join("; ")));
         Ok(EpochRow { epoch, step: self.training.step, seen, errors })
     }
+}
 
-    /// What mends images that do not fit the settings.
-    fn explain(&self, error: Error) -> Failure {
-        let (height, width) = (self.images.height, self.images.width);
-        match error {
-            Error::Shape { .. } => Failure::from(error)
-                .mend(format!("add --set height={height} --set width={width}, as these images have")),
-            error => error.into(),
+/// What mends images that do not fit the settings.
+fn explain(error: Error, images: &Images) -> Failure {
+    let Images { height, width, .. } = images;
+    match error {
+        Error::Shape { .. } => Failure::from(error)
+            .mend(format!("add --set height={height} --set width={width}, as these images have")),
+        Error::TooFew { samples, .. } => {
+            Failure::from(error).mend(format!("name a --batch of at most {samples}"))
         }
+        error => error.into(),
     }
 }

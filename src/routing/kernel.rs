@@ -71,16 +71,24 @@ pub struct LayerOutput {
 /// What a forward pass has found out at each position, for [`Kernel::backward_kept`].
 #[derive(Debug, Clone)]
 pub struct Kept {
+    shape: LayerShape,
     /// By image, row and column; then by iteration.
     positions: Vec<Vec<Found>>,
 }
 
 impl Kept {
-    fn check(&self, positions: usize, plan: &Plan) -> Result<()> {
-        let iterations = plan.inverse_temperatures.len();
-        let first = &self.positions[0];
-        let expected = vec![positions, iterations, plan.blocks];
-        let found = vec![self.positions.len(), first.len(), first[0].blocks()];
+    /// Whether it is of this shape and of as many iterations.
+    fn check(&self, shape: &LayerShape, plan: &Plan) -> Result<()> {
+        let sizes = |shape: &LayerShape, iterations: usize| {
+            let LayerShape { images, height, width, capsules, parents, reach } = *shape;
+            let (size, stride) = match reach {
+                Reach::Neighbourhood { size, stride } => (size, stride),
+                Reach::Everywhere => (0, 0),
+            };
+            vec![images, height, width, capsules, parents, size, stride, iterations]
+        };
+        let expected = sizes(shape, plan.inverse_temperatures.len());
+        let found = sizes(&self.shape, self.positions[0].len());
         if found == expected { Ok(()) } else { Err(Error::Shape { name: "what is kept", expected, found }) }
     }
 }
@@ -245,15 +253,15 @@ impl Kernel {
         Ok(self.forward_and(input, |_| ())?.0)
     }
 
-    /// The same, and what [`Kernel::backward_kept`] needs to spare the gradient the forward pass: 0.7 KiB for each parent and
-    /// iteration.
+    /// The same, and what [`Kernel::backward_kept`] needs to spare the gradient the forward pass: 2.7 KiB for each eight parents
+    /// of a position and each iteration.
     ///
     /// # Errors
     ///
     /// As [`Kernel::forward`].
     pub fn forward_keeping(&self, input: &LayerInput) -> Result<(LayerOutput, Kept)> {
         let (output, positions) = self.forward_and(input, Space::keep)?;
-        Ok((output, Kept { positions }))
+        Ok((output, Kept { shape: self.shape, positions }))
     }
 
     /// Also what `keep` makes of each position, in their order.
@@ -293,12 +301,13 @@ impl Kernel {
 
     /// The gradient of a loss through all of it, from that with respect to the parents' poses and activations, which have the
     /// shapes of a [`LayerOutput`]. The forward pass is computed again, position by position: one that has been kept spares
-    /// it, with the same bits. An image whose gradient is 0 above has none below and costs nothing: where the loss is content
+    /// it, with the same bits. An image whose gradient is 0 above has none below and is left out: where the loss is content
     /// with most of a batch, as late in training, the others' gradient is all that is computed.
     ///
     /// # Errors
     ///
-    /// As [`Kernel::forward`], and gradients of another length. Gradients that are not finite are passed on.
+    /// As [`Kernel::forward`], and gradients of another length. A NaN among them is passed on; infinite ones are held back like
+    /// other large ones.
     pub fn backward(
         &self,
         input: &LayerInput,
@@ -336,7 +345,7 @@ impl Kernel {
         check_length("d_poses", &[images, rows, columns, parents, ELEMENTS], d_poses)?;
         check_length("d_activations", &[images, rows, columns, parents], d_activations)?;
         if let Some(kept) = kept {
-            kept.check(images * rows * columns, &self.plan)?;
+            kept.check(&self.shape, &self.plan)?;
         }
         let parameters = self.parameters(input);
         // an image's parents
@@ -473,8 +482,6 @@ impl Kernel {
         for (tiles, numbers) in transforms.chunks_exact_mut(blocks).zip(numbers) {
             to_tiles(numbers, parents, tiles);
         }
-        let largest =
-            |numbers: &[f32]| numbers.iter().fold(0.0f32, |largest, number| largest.max(number.abs()));
         let limits = Limits::new(&self.plan, largest(input.poses), largest(input.transforms));
         Parameters { transforms, beta_v: in_lanes(input.beta_v), beta_a: in_lanes(input.beta_a), limits }
     }
@@ -531,6 +538,19 @@ fn check_numbers(
         (*place, index) = (index % size, index / size);
     }
     Err(Error::Entry { name, place, expected, value })
+}
+
+/// The largest size. The numbers are finite: `f32::max`, which also minds NaN, is taken by the compiler one by one.
+fn largest(numbers: &[f32]) -> f32 {
+    let larger = |a: f32, b: f32| if b > a { b } else { a };
+    let (eights, rest) = numbers.as_chunks::<8>();
+    let mut largest = [0.0f32; 8];
+    for eight in eights {
+        for lane in 0..8 {
+            largest[lane] = larger(largest[lane], eight[lane].abs());
+        }
+    }
+    largest.into_iter().chain(rest.iter().map(|number| number.abs())).fold(0.0, larger)
 }
 
 /// Numbers, one for each parent, as lanes; the rest are 0.

@@ -205,6 +205,46 @@ fn what_is_kept_does_not_change_a_bit() {
     let shorter = Kernel::new(shape, &options, 1).unwrap();
     let error = shorter.backward_kept(&case.input(), &kept, &case.d_poses, &case.d_activations).unwrap_err();
     assert!(matches!(error, Error::Shape { name: "what is kept", .. }), "{error}");
+    // as many blocks of eight parents, but other parents
+    let shape = LayerShape { parents: 9, ..shape };
+    let fewer = random(shape, &case.options, 3);
+    let kernel = Kernel::new(shape, &case.options, 1).unwrap();
+    let error =
+        kernel.backward_kept(&fewer.input(), &kept, &fewer.d_poses, &fewer.d_activations).unwrap_err();
+    assert!(matches!(error, Error::Shape { name: "what is kept", .. }), "{error}");
+}
+
+/// An image whose gradient is 0 above, of either sign, has none below; one with a single number that is not 0 is computed.
+#[test]
+fn images_without_a_gradient_are_left_out() {
+    let reach = Reach::Neighbourhood { size: 3, stride: 1 };
+    let shape = LayerShape { images: 3, height: 5, width: 4, capsules: 3, parents: 10, reach };
+    let case = random(shape, &RoutingOptions::default(), 3);
+    let (poses, capsules) = (case.d_poses.len() / 3, case.d_activations.len() / 3);
+    let of = |d_poses: &[f32], d_activations: &[f32]| {
+        let kernel = Kernel::new(shape, &case.options, 2).unwrap();
+        kernel.backward(&case.input(), d_poses, d_activations).unwrap()
+    };
+    let (no_poses, no_activations) = (vec![0.0; 3 * poses], vec![-0.0; 3 * capsules]);
+    let none = of(&no_poses, &no_activations);
+    for all in [&none.d_poses, &none.d_activations, &none.d_transforms, &none.d_beta_v, &none.d_beta_a] {
+        assert!(all.iter().all(|d| d.to_bits() == 0));
+    }
+    let alive = |image: usize, all: &[f32]| {
+        all.chunks_exact(all.len() / 3).nth(image).unwrap().iter().any(|d| d.is_nan() || *d != 0.0)
+    };
+    for value in [1.0, f32::NAN] {
+        let (mut one_pose, mut one_activation) = (no_poses.clone(), no_activations.clone());
+        one_pose[poses + 7] = value;
+        one_activation[capsules + 7] = value;
+        for found in [of(&one_pose, &no_activations), of(&no_poses, &one_activation)] {
+            for image in 0..3 {
+                assert_eq!(alive(image, &found.d_poses), image == 1, "image {image}, {value}");
+            }
+            assert_eq!(found.d_transforms.iter().any(|d| d.is_nan()), value.is_nan());
+            assert!(found.d_transforms.iter().any(|d| d.is_nan() || *d != 0.0));
+        }
+    }
 }
 
 /// Sizes from nothing to the largest that is promised.

@@ -187,6 +187,17 @@ fn a_batch_s_loss_is_a_mean_and_its_gradient_that_of_the_mean_or_the_sum() {
     assert!(matches!(batch_loss(&activations, &[0, 3], 0.5, true), Err(Error::Class { .. })));
 }
 
+#[test]
+fn pixels_that_are_not_numbers_are_told() {
+    let sizes = CapsNetConfig { height: 18, width: 21, features: 3, primary: 4, ..CapsNetConfig::default() };
+    let net = CapsNet::new(CapsNetConfig { first: 5, second: 3, ..sizes }, 7).unwrap();
+    for bad in [f32::NAN, f32::INFINITY] {
+        let mut pixels = split_mix(3, 18 * 21, 1.0);
+        pixels[200] = bad;
+        assert!(matches!(net.forward(&pixels, 1), Err(Error::Entry { .. })), "{bad}");
+    }
+}
+
 /// An image within no margin has a gradient of 0: the batch's is then that of a batch of the others, to the bit.
 #[test]
 fn images_that_the_loss_is_content_with_add_nothing() {
@@ -212,7 +223,8 @@ fn images_that_the_loss_is_content_with_add_nothing() {
                     net.backward(&pass, &d_others, 1).unwrap().numbers().to_vec()
                 }
             };
-            assert_eq!(found.numbers(), wanted, "images {others:?}, {threads} threads");
+            let bits = |numbers: &[f32]| numbers.iter().map(|d| d.to_bits()).collect::<Vec<_>>();
+            assert_eq!(bits(found.numbers()), bits(&wanted), "images {others:?}, {threads} threads");
             assert_eq!(others.is_empty(), wanted.iter().all(|&d| d == 0.0));
         }
     }

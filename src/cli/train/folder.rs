@@ -4,7 +4,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use em_routing::capsnet::Training;
+use em_routing::capsnet::checkpoint::Fault;
 use em_routing::data::idx::Images;
+use em_routing::error::Error;
 
 use super::super::failure::{AtPath, Failure, Outcome};
 use super::super::progress::Board;
@@ -17,6 +19,14 @@ const HEADER: &str = "epoch,step,loss,accuracy,seconds,validation_images,validat
 
 pub struct Folder {
     path: PathBuf,
+}
+
+/// What a training goes on with.
+pub struct Newest {
+    pub path: PathBuf,
+    pub training: Training,
+    /// Newer ones that cannot be read.
+    pub damaged: Vec<PathBuf>,
 }
 
 /// A line of the log: means over the epoch, as far as one program has trained it.
@@ -66,32 +76,40 @@ impl Folder {
         Ok(checkpoints)
     }
 
-    /// The newest checkpoint that can be read. One that cannot is told of, and put aside under another name.
-    pub fn newest(&self, board: &Board) -> Outcome<(PathBuf, Training)> {
+    /// The newest checkpoint that is whole, and the damaged ones that are newer, which are told of. A file that the system does not
+    /// hand out, or of another version of the format, is not damaged: nothing older is taken in its place.
+    pub fn newest(&self, board: &Board) -> Outcome<Newest> {
         let mut first = None;
         let mut damaged: Vec<PathBuf> = Vec::new();
-        for (_, path) in self.checkpoints()?.into_iter().rev() {
+        let mut checkpoints = self.checkpoints()?;
+        while let Some((_, path)) = checkpoints.pop() {
             match Training::load(&path, 0) {
-                Ok((training, _)) => {
-                    for path in &damaged {
-                        std::fs::rename(path, path.with_extension("safetensors.damaged")).at(path)?;
+                Ok((training, _)) => return Ok(Newest { path, training, damaged }),
+                Err(Error::Checkpoint { path, fault }) if !matches!(fault, Fault::Version { .. }) => {
+                    let error = Error::Checkpoint { path: path.clone(), fault };
+                    if !checkpoints.is_empty() {
+                        board.say(&format!("{error}; the checkpoint before it is tried"));
                     }
-                    return Ok((path, training));
-                }
-                Err(error) => {
-                    board.say(&format!("{error}; the checkpoint before it is tried"));
                     damaged.push(path);
                     first.get_or_insert(error);
                 }
+                Err(error) => return Err(error.into()),
             }
         }
         Err(match first {
-            Some(error) => {
-                Failure::from(error).mend("no other checkpoint can be read: start without --resume")
-            }
+            Some(error) => Failure::from(error)
+                .mend("no other checkpoint can be read: train anew, into another folder with --out"),
             None => Failure::new(format!("{} holds no checkpoint to go on with", self.path.display()))
                 .mend("name the folder of the training with --out, or start it without --resume"),
         })
+    }
+
+    /// Puts damaged checkpoints under another name.
+    pub fn put_aside(damaged: &[PathBuf]) -> Outcome<()> {
+        for path in damaged {
+            std::fs::rename(path, path.with_extension("safetensors.damaged")).at(path)?;
+        }
+        Ok(())
     }
 
     /// Makes the folder, clears what a killed program left half-written, and tells what is trained.

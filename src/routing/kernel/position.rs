@@ -143,12 +143,6 @@ pub(super) struct Found {
     cost_deviation: f32,
 }
 
-impl Found {
-    pub fn blocks(&self) -> usize {
-        self.parents.len()
-    }
-}
-
 /// Of the gradient, for a block of parents: half of what a squared offset gains, then what an offset gains, and the rest of what
 /// a weight gains.
 #[derive(Clone, Copy)]
