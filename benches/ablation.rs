@@ -217,8 +217,8 @@ fn run(
     })();
     match trained {
         Ok(error) => Ok(Some(error)),
-        // between two layers a number that is not finite is the next layer's bad input
         Err(Error::Diverged { .. }) => Ok(None),
+        // the evaluation's: between two layers a number that is not finite is the next layer's bad input
         Err(Error::Entry { value, .. }) if !value.is_finite() => Ok(None),
         Err(error) => Err(error.into()),
     }

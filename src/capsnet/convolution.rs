@@ -210,7 +210,7 @@ mod tests {
             assert_eq!(found.len(), wanted.len());
             for (found, wanted) in found.iter().zip(wanted) {
                 let error = (f64::from(*found) - wanted).abs();
-                assert!(error <= 1e-5 || (found.is_nan() && wanted.is_nan()), "{found} for {wanted}");
+                assert!(error <= 1e-5, "{found} for {wanted}");
             }
         };
         let noise = |i: usize| ((i * 2654435761) % 1009) as f32 / 500.0 - 1.0;

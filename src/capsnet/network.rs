@@ -18,7 +18,7 @@ use super::CapsNetConfig;
 use super::convolution::Convolution;
 use super::parameters::Parameters;
 use crate::error::{Error, Result};
-use crate::routing::kernel::{Kept, Kernel, LayerInput, LayerOutput, LayerShape};
+use crate::routing::kernel::{Kept, Kernel, LayerInput, LayerOutput, LayerShape, check_numbers};
 use crate::routing::{CapsuleLayer, CapsuleLayerRun, Capsules, ELEMENTS, Reach};
 
 /// Rows and columns of the first convolution's window, and of a capsule layer's neighbourhood.
@@ -206,11 +206,8 @@ impl CapsNet {
             let found = vec![pixels.len()];
             return Err(Error::Shape { name: "pixels", expected: vec![height, width, channels], found });
         }
-        if let Some(index) = pixels.iter().position(|x| !x.is_finite()) {
-            let (place, value) = (vec![index / image, index % image], f64::from(pixels[index]));
-            return Err(Error::Entry { name: "pixels", place, expected: "finite", value });
-        }
         let images = pixels.len() / image;
+        check_numbers("pixels", &[images, height, width, channels], pixels, "finite", f32::is_finite)?;
         let [convolution, poses, activations] = self.convolutions(images, threads);
         let part = |name: &str| self.parameters.part(name).expect("a part of the layout");
 

@@ -7,6 +7,7 @@ use em_routing::data::idx::{ImageSet, Images, mnist_folder};
 use em_routing::error::Error;
 
 use super::failure::{Failure, Outcome};
+use super::train::VALIDATION;
 
 #[derive(clap::Args)]
 pub struct Subject {
@@ -20,7 +21,7 @@ pub struct Subject {
     #[arg(long, value_enum, default_value_t = Split::Test)]
     split: Split,
     /// How many of the images to train on are the validation set, the last ones
-    #[arg(long, value_name = "N", default_value_t = 5_000)]
+    #[arg(long, value_name = "N", default_value_t = VALIDATION)]
     validation: usize,
     /// Threads; 0 takes one for each core. The result does not depend on it
     #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u16).range(0..=1024))]

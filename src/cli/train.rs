@@ -20,7 +20,7 @@ use super::failure::{AtPath, Failure, Outcome};
 use super::progress::{Board, seconds};
 
 /// Images that are kept from the training unless something else is asked for.
-const VALIDATION: usize = 5_000;
+pub const VALIDATION: usize = 5_000;
 
 /// Steps between two points of TensorBoard's curves.
 const LOG_STEPS: usize = 10;

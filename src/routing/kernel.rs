@@ -519,7 +519,8 @@ fn check_length(name: &'static str, shape: &[usize], numbers: &[f32]) -> Result<
     Err(Error::Shape { name, expected: shape.to_vec(), found: vec![numbers.len()] })
 }
 
-fn check_numbers(
+/// Whether there are as many numbers as the shape says, all of them good; else where the first is that is not.
+pub(crate) fn check_numbers(
     name: &'static str,
     shape: &[usize],
     numbers: &[f32],
