@@ -2,8 +2,8 @@
 //! the weighted sums of products.
 
 #[cfg(target_arch = "x86_64")]
-use crate::lanes::Avx2;
-use crate::lanes::{BLOCK, Lanes, NOTHING, Plain, Simd, TILE, Vector, WIDTH, dot, exp, transpose};
+use crate::lanes::{Avx2, Avx512};
+use crate::lanes::{BLOCK, Lanes, NOTHING, Plain, Simd, TILE, Vector, dot, exp, tiles, tiles_mut, transpose};
 
 /// A model made ready for the E-step.
 #[derive(Debug, Clone)]
@@ -30,8 +30,8 @@ pub(super) enum Whitening {
 pub(super) struct Workspace {
     /// The block, d lanes.
     x: Vec<Lanes>,
-    /// The vectors of each lane that hold samples.
-    vectors: usize,
+    /// Samples that it holds.
+    samples: usize,
     /// x - mu of one component, times the root of its weights in the M-step; then lanes of 0 up to a multiple of 4.
     shifted: Vec<Lanes>,
     /// log pi_k p(x | k), then the responsibilities; k lanes.
@@ -44,7 +44,7 @@ impl Workspace {
     pub(super) fn new(components: usize, dimensions: usize) -> Workspace {
         Workspace {
             x: vec![NOTHING; dimensions],
-            vectors: 0,
+            samples: 0,
             shifted: vec![NOTHING; dimensions.next_multiple_of(ROWS)],
             responsibilities: vec![NOTHING; components],
             log_density: NOTHING,
@@ -53,22 +53,22 @@ impl Workspace {
 
     /// Takes up to `BLOCK` rows; the lanes that are left over repeat the last of them.
     pub(super) fn load(&mut self, rows: &[f64]) {
-        self.vectors = (rows.len() / self.x.len()).div_ceil(WIDTH);
-        transpose::<Plain>(rows, &mut self.x);
+        self.samples = rows.len() / self.x.len();
+        transpose::<Plain, 4>(rows, &mut self.x);
     }
 
     /// log p(x) of each sample.
     pub(super) fn log_density(&self) -> &[f64] {
-        self.log_density.as_flattened()
+        &self.log_density
     }
 
     /// r_k of each sample.
     pub(super) fn responsibilities(&self, component: usize) -> &[f64] {
-        self.responsibilities[component].as_flattened()
+        &self.responsibilities[component]
     }
 
     pub(super) fn responsibilities_mut(&mut self, component: usize) -> &mut [f64] {
-        self.responsibilities[component].as_flattened_mut()
+        &mut self.responsibilities[component]
     }
 }
 
@@ -88,16 +88,24 @@ pub(super) struct Sums<'a> {
 pub(super) fn expectation(simd: Simd, model: &Prepared, space: &mut Workspace) {
     match simd {
         #[cfg(target_arch = "x86_64")]
-        // SAFETY: this value exists only where the processor has AVX2 and FMA.
+        // SAFETY, of both: such a value exists only where the processor has the features.
+        Simd::Avx512 => unsafe { expectation_avx512(model, space) },
+        #[cfg(target_arch = "x86_64")]
         Simd::Avx2 => unsafe { expectation_avx2(model, space) },
-        Simd::Portable => expectation_body::<Plain>(model, space),
+        Simd::Portable => expectation_body::<Plain, 4>(model, space),
     }
 }
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2,fma")]
 fn expectation_avx2(model: &Prepared, space: &mut Workspace) {
-    expectation_body::<Avx2>(model, space);
+    expectation_body::<Avx2, 4>(model, space);
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f,avx2,fma")]
+fn expectation_avx512(model: &Prepared, space: &mut Workspace) {
+    expectation_body::<Avx512, 8>(model, space);
 }
 
 /// Adds the loaded block to the sums of a component, with the weight of each sample times its responsibility.
@@ -111,9 +119,11 @@ pub(super) fn accumulate(
 ) {
     match simd {
         #[cfg(target_arch = "x86_64")]
-        // SAFETY: this value exists only where the processor has AVX2 and FMA.
+        // SAFETY, of both: such a value exists only where the processor has the features.
+        Simd::Avx512 => unsafe { accumulate_avx512(component, origin, sample_weights, space, sums) },
+        #[cfg(target_arch = "x86_64")]
         Simd::Avx2 => unsafe { accumulate_avx2(component, origin, sample_weights, space, sums) },
-        Simd::Portable => accumulate_body::<Plain>(component, origin, sample_weights, space, sums),
+        Simd::Portable => accumulate_body::<Plain, 4>(component, origin, sample_weights, space, sums),
     }
 }
 
@@ -126,7 +136,19 @@ fn accumulate_avx2(
     space: &mut Workspace,
     sums: Sums,
 ) {
-    accumulate_body::<Avx2>(component, origin, sample_weights, space, sums);
+    accumulate_body::<Avx2, 4>(component, origin, sample_weights, space, sums);
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f,avx2,fma")]
+fn accumulate_avx512(
+    component: usize,
+    origin: &[f64],
+    sample_weights: &Lanes,
+    space: &mut Workspace,
+    sums: Sums,
+) {
+    accumulate_body::<Avx512, 8>(component, origin, sample_weights, space, sums);
 }
 
 /// ```text
@@ -134,28 +156,28 @@ fn accumulate_avx2(
 /// r_k = exp(log pi_k p(x | k) - log p(x)),      log p(x) = log sum_k pi_k p(x | k)
 /// ```
 #[inline(always)]
-fn expectation_body<V: Vector>(model: &Prepared, space: &mut Workspace) {
+fn expectation_body<V: Vector<W>, const W: usize>(model: &Prepared, space: &mut Workspace) {
     let d = model.dimensions;
     for component in 0..model.components {
         let mean = &model.means[component * d..][..d];
         let constant = model.log_constants[component];
         if let Whitening::Full(_) = model.whitening {
             for ((z, x), &mean) in space.shifted.iter_mut().zip(&space.x).zip(mean) {
-                for (z, x) in z.as_flattened_mut().iter_mut().zip(x.as_flattened()) {
+                for (z, x) in z.iter_mut().zip(x) {
                     *z = x - mean;
                 }
             }
         }
-        for tile in 0..BLOCK / (TILE * WIDTH) {
+        for tile in 0..BLOCK / (TILE * W) {
             let square = match &model.whitening {
                 Whitening::Full(w) => {
-                    full_square::<V>(&w[component * d * d..][..d * d], &space.shifted[..d], tile)
+                    full_square::<V, W>(&w[component * d * d..][..d * d], &space.shifted[..d], tile)
                 }
                 Whitening::Diagonal(w) => {
-                    diagonal_square::<V>(&w[component * d..][..d], mean, &space.x, tile)
+                    diagonal_square::<V, W>(&w[component * d..][..d], mean, &space.x, tile)
                 }
             };
-            let joint = &mut space.responsibilities[component].as_chunks_mut::<TILE>().0[tile];
+            let joint = &mut tiles_mut(&mut space.responsibilities[component])[tile];
             for t in 0..TILE {
                 square[t].store(&mut joint[t]);
                 for joint in &mut joint[t] {
@@ -165,19 +187,19 @@ fn expectation_body<V: Vector>(model: &Prepared, space: &mut Workspace) {
             }
         }
     }
-    normalise::<V>(&mut space.responsibilities, &mut space.log_density);
+    normalise::<V, W>(&mut space.responsibilities, &mut space.log_density);
 }
 
 /// The vectors of a tile of some lanes.
 #[inline(always)]
-fn tile_of<V: Vector>(lanes: &Lanes, tile: usize) -> [V; TILE] {
-    let tile = &lanes.as_chunks::<TILE>().0[tile];
+fn tile_of<V: Vector<W>, const W: usize>(lanes: &Lanes, tile: usize) -> [V; TILE] {
+    let tile = &tiles(lanes)[tile];
     [V::load(&tile[0]), V::load(&tile[1]), V::load(&tile[2]), V::load(&tile[3])]
 }
 
 /// |W z|^2 of a tile. Two rows of W at a time: what is loaded of z serves twice, and eight sums run side by side.
 #[inline(always)]
-fn full_square<V: Vector>(w: &[f64], z: &[Lanes], tile: usize) -> [V; TILE] {
+fn full_square<V: Vector<W>, const W: usize>(w: &[f64], z: &[Lanes], tile: usize) -> [V; TILE] {
     let d = z.len();
     let mut square = [V::splat(0.0); TILE];
     let mut i = 0;
@@ -185,13 +207,13 @@ fn full_square<V: Vector>(w: &[f64], z: &[Lanes], tile: usize) -> [V; TILE] {
         let (upper, lower) = (&w[i * d..][..i + 1], &w[(i + 1) * d..][..i + 2]);
         let (mut y, mut next) = ([V::splat(0.0); TILE], [V::splat(0.0); TILE]);
         for ((z, &upper), &lower) in z.iter().zip(upper).zip(lower) {
-            let (z, upper, lower) = (tile_of::<V>(z, tile), V::splat(upper), V::splat(lower));
+            let (z, upper, lower) = (tile_of::<V, W>(z, tile), V::splat(upper), V::splat(lower));
             for t in 0..TILE {
                 y[t] = upper.multiply_add(z[t], y[t]);
                 next[t] = lower.multiply_add(z[t], next[t]);
             }
         }
-        let (z, last) = (tile_of::<V>(&z[i + 1], tile), V::splat(lower[i + 1]));
+        let (z, last) = (tile_of::<V, W>(&z[i + 1], tile), V::splat(lower[i + 1]));
         for t in 0..TILE {
             next[t] = last.multiply_add(z[t], next[t]);
             square[t] = y[t].multiply_add(y[t], square[t]);
@@ -202,7 +224,7 @@ fn full_square<V: Vector>(w: &[f64], z: &[Lanes], tile: usize) -> [V; TILE] {
     if i < d {
         let mut y = [V::splat(0.0); TILE];
         for (z, &w) in z.iter().zip(&w[i * d..]) {
-            let (z, w) = (tile_of::<V>(z, tile), V::splat(w));
+            let (z, w) = (tile_of::<V, W>(z, tile), V::splat(w));
             for t in 0..TILE {
                 y[t] = w.multiply_add(z[t], y[t]);
             }
@@ -216,10 +238,15 @@ fn full_square<V: Vector>(w: &[f64], z: &[Lanes], tile: usize) -> [V; TILE] {
 
 /// sum_j ((x_j - mu_j) / sigma_j)^2 of a tile.
 #[inline(always)]
-fn diagonal_square<V: Vector>(w: &[f64], mean: &[f64], x: &[Lanes], tile: usize) -> [V; TILE] {
+fn diagonal_square<V: Vector<W>, const W: usize>(
+    w: &[f64],
+    mean: &[f64],
+    x: &[Lanes],
+    tile: usize,
+) -> [V; TILE] {
     let mut square = [V::splat(0.0); TILE];
     for ((x, &mean), &w) in x.iter().zip(mean).zip(w) {
-        let (x, mean, w) = (tile_of::<V>(x, tile), V::splat(mean), V::splat(w));
+        let (x, mean, w) = (tile_of::<V, W>(x, tile), V::splat(mean), V::splat(w));
         for t in 0..TILE {
             let y = x[t].minus(mean).times(w);
             square[t] = y.multiply_add(y, square[t]);
@@ -230,18 +257,17 @@ fn diagonal_square<V: Vector>(w: &[f64], mean: &[f64], x: &[Lanes], tile: usize)
 
 /// Log-sum-exp: with the largest term taken out, neither all terms underflow nor does one overflow.
 #[inline(always)]
-fn normalise<V: Vector>(joint: &mut [Lanes], log_density: &mut Lanes) {
-    let log_density = log_density.as_flattened_mut();
+fn normalise<V: Vector<W>, const W: usize>(joint: &mut [Lanes], log_density: &mut Lanes) {
     let mut largest = [f64::NEG_INFINITY; BLOCK];
     for joint in joint.iter() {
-        for (largest, &joint) in largest.iter_mut().zip(joint.as_flattened()) {
+        for (largest, &joint) in largest.iter_mut().zip(joint) {
             *largest = if joint > *largest { joint } else { *largest };
         }
     }
     let mut total = [0.0; BLOCK];
     for joint in joint.iter_mut() {
-        for ((joint, &largest), total) in joint.as_flattened_mut().iter_mut().zip(&largest).zip(&mut total) {
-            *joint = exp::<V>(*joint - largest);
+        for ((joint, &largest), total) in joint.iter_mut().zip(&largest).zip(&mut total) {
+            *joint = exp::<V, W>(*joint - largest);
             *total += *joint;
         }
     }
@@ -250,7 +276,7 @@ fn normalise<V: Vector>(joint: &mut [Lanes], log_density: &mut Lanes) {
         *total = 1.0 / *total;
     }
     for joint in joint.iter_mut() {
-        for (joint, total) in joint.as_flattened_mut().iter_mut().zip(&total) {
+        for (joint, total) in joint.iter_mut().zip(&total) {
             *joint *= total;
         }
     }
@@ -261,7 +287,7 @@ const ROWS: usize = 4;
 const COLUMNS: usize = 2;
 
 #[inline(always)]
-fn accumulate_body<V: Vector>(
+fn accumulate_body<V: Vector<W>, const W: usize>(
     component: usize,
     origin: &[f64],
     sample_weights: &Lanes,
@@ -270,28 +296,28 @@ fn accumulate_body<V: Vector>(
 ) {
     let d = origin.len();
     let responsibilities = &space.responsibilities[component];
-    *sums.count += dot::<V>(sample_weights, responsibilities);
+    *sums.count += dot::<V, W>(sample_weights, responsibilities);
     let mut root = NOTHING;
-    let weights = sample_weights.as_flattened().iter().zip(responsibilities.as_flattened());
-    for (root, (weight, responsibility)) in root.as_flattened_mut().iter_mut().zip(weights) {
+    let weights = sample_weights.iter().zip(responsibilities);
+    for (root, (weight, responsibility)) in root.iter_mut().zip(weights) {
         *root = (weight * responsibility).sqrt();
     }
     // u = sqrt(w) z, so that w z_i z_j = u_i u_j
     for (((u, x), &origin), first) in space.shifted.iter_mut().zip(&space.x).zip(origin).zip(sums.first) {
-        for ((u, x), root) in u.as_flattened_mut().iter_mut().zip(x.as_flattened()).zip(root.as_flattened()) {
+        for ((u, x), root) in u.iter_mut().zip(x).zip(&root) {
             *u = root * (x - origin);
         }
-        *first += dot::<V>(u, &root);
+        *first += dot::<V, W>(u, &root);
     }
     if sums.second.len() == d {
         for (u, second) in space.shifted.iter().zip(sums.second) {
-            *second += dot::<V>(u, u);
+            *second += dot::<V, W>(u, u);
         }
         return;
     }
     for rows in (0..d).step_by(ROWS) {
         for columns in (0..rows + ROWS).step_by(COLUMNS) {
-            let products = products::<V>(&space.shifted, space.vectors, rows, columns);
+            let products = products::<V, W>(&space.shifted, space.samples, rows, columns);
             for (i, products) in (rows..d).zip(products) {
                 for (j, product) in (columns..=i).zip(products) {
                     sums.second[i * (i + 1) / 2 + j] += product;
@@ -303,14 +329,20 @@ fn accumulate_body<V: Vector>(
 
 /// sum_s u_is u_js for some i and j.
 #[inline(always)]
-fn products<V: Vector>(u: &[Lanes], vectors: usize, rows: usize, columns: usize) -> [[f64; COLUMNS]; ROWS] {
+fn products<V: Vector<W>, const W: usize>(
+    u: &[Lanes],
+    samples: usize,
+    rows: usize,
+    columns: usize,
+) -> [[f64; COLUMNS]; ROWS] {
     let left: &[Lanes; ROWS] = u[rows..].first_chunk().expect("rows up to a multiple of 4");
     let right: &[Lanes; COLUMNS] = u[columns..].first_chunk().expect("columns within them");
     let mut sums = [[V::splat(0.0); COLUMNS]; ROWS];
-    for s in 0..vectors.min(BLOCK / WIDTH) {
+    for s in 0..samples.div_ceil(W).min(BLOCK / W) {
         for i in 0..ROWS {
             for j in 0..COLUMNS {
-                sums[i][j] = V::load(&left[i][s]).multiply_add(V::load(&right[j][s]), sums[i][j]);
+                let (left, right) = (&left[i].as_chunks().0[s], &right[j].as_chunks().0[s]);
+                sums[i][j] = V::load(left).multiply_add(V::load(right), sums[i][j]);
             }
         }
     }
@@ -378,7 +410,7 @@ mod tests {
         space.load(rows);
         expectation(simd, model, &mut space);
         let mut weights = NOTHING;
-        weights.as_flattened_mut()[..samples].iter_mut().enumerate().for_each(|(s, w)| *w = 0.5 + s as f64);
+        weights[..samples].iter_mut().enumerate().for_each(|(s, w)| *w = 0.5 + s as f64);
         for component in 0..k {
             let mean = &model.means[component * d..][..d];
             let log_joint = |row: &[f64], component: usize| -> f64 {

@@ -262,7 +262,7 @@ pub(super) fn look(
             let first = range.start + index * BLOCK;
             // The lanes that are left over in the last block have the weight 0.
             let mut lanes = NOTHING;
-            let weights = &mut lanes.as_flattened_mut()[..samples];
+            let weights = &mut lanes[..samples];
             match sample_weights {
                 Some(all) => weights.copy_from_slice(&all[first..first + samples]),
                 None => weights.fill(1.0),

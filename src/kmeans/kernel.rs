@@ -1,8 +1,8 @@
 //! Distances to the nearest centroid, a block of samples at a time.
 
 #[cfg(target_arch = "x86_64")]
-use crate::lanes::Avx2;
-use crate::lanes::{Lanes, NOTHING, Plain, Simd, TILE, Vector, WIDTH, transpose};
+use crate::lanes::{Avx2, Avx512};
+use crate::lanes::{Lanes, NOTHING, Plain, Simd, TILE, Vector, tiles, tiles_mut, transpose};
 
 /// Space for one block, and what is found of it.
 pub(super) struct Workspace {
@@ -20,12 +20,12 @@ impl Workspace {
 
     /// The squared distance of each sample to its nearest centroid.
     pub(super) fn distances(&self) -> &[f64] {
-        self.distances.as_flattened()
+        &self.distances
     }
 
     /// The index of this centroid.
     pub(super) fn labels(&self) -> &[f64] {
-        self.labels.as_flattened()
+        &self.labels
     }
 }
 
@@ -33,16 +33,24 @@ impl Workspace {
 pub(super) fn nearest(simd: Simd, rows: &[f64], dimensions: usize, centroids: &[f64], space: &mut Workspace) {
     match simd {
         #[cfg(target_arch = "x86_64")]
-        // SAFETY: this value exists only where the processor has AVX2 and FMA.
+        // SAFETY, of both: such a value exists only where the processor has the features.
+        Simd::Avx512 => unsafe { nearest_avx512(rows, dimensions, centroids, space) },
+        #[cfg(target_arch = "x86_64")]
         Simd::Avx2 => unsafe { nearest_avx2(rows, dimensions, centroids, space) },
-        Simd::Portable => nearest_body::<Plain>(rows, dimensions, centroids, space),
+        Simd::Portable => nearest_body::<Plain, 4, 2>(rows, dimensions, centroids, space),
     }
 }
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2,fma")]
 fn nearest_avx2(rows: &[f64], dimensions: usize, centroids: &[f64], space: &mut Workspace) {
-    nearest_body::<Avx2>(rows, dimensions, centroids, space);
+    nearest_body::<Avx2, 4, 2>(rows, dimensions, centroids, space);
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f,avx2,fma")]
+fn nearest_avx512(rows: &[f64], dimensions: usize, centroids: &[f64], space: &mut Workspace) {
+    nearest_body::<Avx512, 8, 4>(rows, dimensions, centroids, space);
 }
 
 /// ```text
@@ -51,54 +59,79 @@ fn nearest_avx2(rows: &[f64], dimensions: usize, centroids: &[f64], space: &mut 
 ///
 /// Written out as |x|^2 - 2 x c + |c|^2 it would take fewer operations, but lose digits where the data lie far from 0, and
 /// ties would be decided by rounding.
+///
+/// So many centroids are taken `TOGETHER`: each vector that is loaded serves all of them, and their sums run side by side.
 #[inline(always)]
-fn nearest_body<V: Vector>(rows: &[f64], dimensions: usize, centroids: &[f64], space: &mut Workspace) {
-    transpose::<V>(rows, &mut space.x);
-    let results =
-        space.distances.as_chunks_mut::<TILE>().0.iter_mut().zip(space.labels.as_chunks_mut::<TILE>().0);
+fn nearest_body<V: Vector<W>, const W: usize, const TOGETHER: usize>(
+    rows: &[f64],
+    dimensions: usize,
+    centroids: &[f64],
+    space: &mut Workspace,
+) {
+    transpose::<V, W>(rows, &mut space.x);
+    let results = tiles_mut(&mut space.distances).iter_mut().zip(tiles_mut(&mut space.labels));
     for (tile, (distances, labels)) in results.enumerate() {
-        let mut smallest = [V::splat(f64::INFINITY); TILE];
-        let mut nearest = [V::splat(0.0); TILE];
-        // Two centroids at a time: each vector that is loaded serves twice, and eight sums run side by side.
-        let mut pairs = centroids.chunks_exact(2 * dimensions);
-        let mut label = 0.0;
-        for pair in &mut pairs {
-            let (one, other) = pair.split_at(dimensions);
-            let (mut to_one, mut to_other) = ([V::splat(0.0); TILE], [V::splat(0.0); TILE]);
-            for ((x, &one), &other) in space.x.iter().zip(one).zip(other) {
-                let x = &x.as_chunks::<TILE>().0[tile];
-                let (one, other) = (V::splat(one), V::splat(other));
-                for t in 0..TILE {
-                    let x = V::load(&x[t]);
-                    let (a, b) = (x.minus(one), x.minus(other));
-                    to_one[t] = a.multiply_add(a, to_one[t]);
-                    to_other[t] = b.multiply_add(b, to_other[t]);
-                }
-            }
-            let (one, other) = (V::splat(label), V::splat(label + 1.0));
-            for t in 0..TILE {
-                (smallest[t], nearest[t]) = to_one[t].smaller(one, smallest[t], nearest[t]);
-                (smallest[t], nearest[t]) = to_other[t].smaller(other, smallest[t], nearest[t]);
-            }
-            label += 2.0;
+        let mut best = Nearest { distances: [V::splat(f64::INFINITY); TILE], labels: [V::splat(0.0); TILE] };
+        let groups = centroids.chunks_exact(TOGETHER * dimensions);
+        let (rest, alone) = (groups.remainder(), centroids.len() / dimensions / TOGETHER * TOGETHER);
+        for (group, centroids) in groups.enumerate() {
+            let centroids: [&[f64]; TOGETHER] = split(centroids, dimensions);
+            best.compare(&space.x, tile, centroids, group * TOGETHER);
         }
-        let last = pairs.remainder();
-        if !last.is_empty() {
-            let mut to_last = [V::splat(0.0); TILE];
-            for (x, &last) in space.x.iter().zip(last) {
-                let x = &x.as_chunks::<TILE>().0[tile];
-                for t in 0..TILE {
-                    let a = V::load(&x[t]).minus(V::splat(last));
-                    to_last[t] = a.multiply_add(a, to_last[t]);
-                }
-            }
-            for t in 0..TILE {
-                (smallest[t], nearest[t]) = to_last[t].smaller(V::splat(label), smallest[t], nearest[t]);
-            }
+        for (at, centroid) in rest.chunks_exact(dimensions).enumerate() {
+            best.compare(&space.x, tile, [centroid], alone + at);
         }
         for t in 0..TILE {
-            smallest[t].store(&mut distances[t]);
-            nearest[t].store(&mut labels[t]);
+            best.distances[t].store(&mut distances[t]);
+            best.labels[t].store(&mut labels[t]);
+        }
+    }
+}
+
+/// So many rows of d numbers.
+#[inline(always)]
+fn split<const ROWS: usize>(numbers: &[f64], dimensions: usize) -> [&[f64]; ROWS] {
+    let mut rows = [numbers; ROWS];
+    for (row, numbers) in rows.iter_mut().zip(numbers.chunks_exact(dimensions)) {
+        *row = numbers;
+    }
+    rows
+}
+
+/// What is known of the samples of a tile.
+struct Nearest<V> {
+    distances: [V; TILE],
+    labels: [V; TILE],
+}
+
+impl<V> Nearest<V> {
+    /// Looks at some more centroids, the first of which has this label.
+    #[inline(always)]
+    fn compare<const W: usize, const TOGETHER: usize>(
+        &mut self,
+        x: &[Lanes],
+        tile: usize,
+        centroids: [&[f64]; TOGETHER],
+        label: usize,
+    ) where
+        V: Vector<W>,
+    {
+        let mut sums = [[V::splat(0.0); TILE]; TOGETHER];
+        for (h, x) in x.iter().enumerate() {
+            let x = &tiles(x)[tile];
+            for c in 0..TOGETHER {
+                let centroid = V::splat(centroids[c][h]);
+                for t in 0..TILE {
+                    let z = V::load(&x[t]).minus(centroid);
+                    sums[c][t] = z.multiply_add(z, sums[c][t]);
+                }
+            }
+        }
+        for (c, sums) in sums.iter().enumerate() {
+            let label = V::splat((label + c) as f64);
+            for (t, sum) in sums.iter().enumerate() {
+                (self.distances[t], self.labels[t]) = sum.smaller(label, self.distances[t], self.labels[t]);
+            }
         }
     }
 }
@@ -106,9 +139,10 @@ fn nearest_body<V: Vector>(rows: &[f64], dimensions: usize, centroids: &[f64], s
 /// Adds each sample, minus the origin (d), to the sums of its label (k x d), one after another.
 pub(super) fn accumulate(simd: Simd, rows: &[f64], labels: &[f64], origin: &[f64], sums: &mut [f64]) {
     match simd {
+        // 512 bits were tried: as fast
         #[cfg(target_arch = "x86_64")]
-        // SAFETY: this value exists only where the processor has AVX2 and FMA.
-        Simd::Avx2 => unsafe { accumulate_avx2(rows, labels, origin, sums) },
+        // SAFETY: such a value exists only where the processor has AVX2 and FMA.
+        Simd::Avx2 | Simd::Avx512 => unsafe { accumulate_avx2(rows, labels, origin, sums) },
         Simd::Portable => accumulate_body(rows, labels, origin, sums),
     }
 }
@@ -121,6 +155,8 @@ fn accumulate_avx2(rows: &[f64], labels: &[f64], origin: &[f64], sums: &mut [f64
 
 #[inline(always)]
 fn accumulate_body(rows: &[f64], labels: &[f64], origin: &[f64], sums: &mut [f64]) {
+    /// Numbers that are added at once.
+    const WIDTH: usize = 4;
     let dimensions = origin.len();
     let (origins, last_origins) = origin.as_chunks::<WIDTH>();
     for (row, &label) in rows.chunks_exact(dimensions).zip(labels) {

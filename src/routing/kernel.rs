@@ -115,16 +115,20 @@ pub struct Path(Simd);
 impl Path {
     /// The best that this processor has.
     pub fn detect() -> Path {
-        Path(Simd::detect())
+        *Path::all().last().expect("one that every processor has")
     }
 
     /// Each that this processor has, the plainest first.
     pub fn all() -> Vec<Path> {
-        let mut all = vec![Path(Simd::Portable)];
-        if Path::detect() != all[0] {
-            all.push(Path::detect());
-        }
-        all
+        // eight parents in 256 bits are the widest: there is no path of its own for AVX-512
+        let fits = |simd: &Simd| match simd {
+            Simd::Portable => true,
+            #[cfg(target_arch = "x86_64")]
+            Simd::Avx2 => true,
+            #[cfg(target_arch = "x86_64")]
+            Simd::Avx512 => false,
+        };
+        Simd::all().into_iter().filter(fits).map(Path).collect()
     }
 }
 
@@ -133,7 +137,7 @@ impl std::fmt::Display for Path {
         f.write_str(match self.0 {
             Simd::Portable => "portable",
             #[cfg(target_arch = "x86_64")]
-            Simd::Avx2 => "AVX2 and FMA",
+            Simd::Avx2 | Simd::Avx512 => "AVX2 and FMA",
         })
     }
 }
@@ -461,7 +465,7 @@ impl Kernel {
         match self.path.0 {
             #[cfg(target_arch = "x86_64")]
             // SAFETY: this value exists only where the processor has AVX2 and FMA.
-            Simd::Avx2 => unsafe { forward_avx2(&self.plan, parameters, space) },
+            Simd::Avx2 | Simd::Avx512 => unsafe { forward_avx2(&self.plan, parameters, space) },
             Simd::Portable => forward::<Plain>(&self.plan, parameters, space),
         }
     }
@@ -470,7 +474,7 @@ impl Kernel {
         match self.path.0 {
             #[cfg(target_arch = "x86_64")]
             // SAFETY: this value exists only where the processor has AVX2 and FMA.
-            Simd::Avx2 => unsafe { backward_avx2(&self.plan, parameters, space, sums) },
+            Simd::Avx2 | Simd::Avx512 => unsafe { backward_avx2(&self.plan, parameters, space, sums) },
             Simd::Portable => backward::<Plain>(&self.plan, parameters, space, sums),
         }
     }

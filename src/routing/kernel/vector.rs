@@ -373,7 +373,7 @@ mod tests {
                     Simd::Portable => $function(Plain::load(&lane)).store(&mut lane),
                     #[cfg(target_arch = "x86_64")]
                     // SAFETY: this value exists only where the processor has AVX2 and FMA.
-                    Simd::Avx2 => unsafe { fused(&mut lane) },
+                    Simd::Avx2 | Simd::Avx512 => unsafe { fused(&mut lane) },
                 }
                 lane.0
             };
