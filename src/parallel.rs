@@ -1,5 +1,7 @@
 //! Sums over chunks, the same to the bit for any number of threads.
 
+mod workers;
+
 use std::collections::BTreeMap;
 use std::sync::{Condvar, Mutex, MutexGuard};
 
@@ -103,12 +105,7 @@ pub(crate) fn merge_in_order<S: Send, T>(
             }
         }
     };
-    std::thread::scope(|scope| {
-        for _ in 1..threads {
-            scope.spawn(worker);
-        }
-        worker();
-    });
+    workers::run(threads - 1, &worker);
 
     let progress = progress.into_inner().unwrap_or_else(|poisoned| poisoned.into_inner());
     // The chunks before the first that failed were all taken before it, so its error is always the first.

@@ -386,7 +386,7 @@ struct Block<'a> {
     first: usize,
     rows: &'a [f64],
     /// Indices of centroids.
-    labels: &'a [f64],
+    labels: &'a [u32],
     /// Squared.
     distances: &'a [f64],
 }
