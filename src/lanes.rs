@@ -26,16 +26,15 @@ impl Simd {
     }
 
     /// Each that this processor has, the best last.
-    pub(crate) fn all() -> Vec<Simd> {
-        let mut all = vec![Simd::Portable];
+    pub(crate) fn all() -> &'static [Simd] {
         #[cfg(target_arch = "x86_64")]
         if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
-            all.push(Simd::Avx2);
-            if is_x86_feature_detected!("avx512f") {
-                all.push(Simd::Avx512);
-            }
+            return match is_x86_feature_detected!("avx512f") {
+                true => &[Simd::Portable, Simd::Avx2, Simd::Avx512],
+                false => &[Simd::Portable, Simd::Avx2],
+            };
         }
-        all
+        &[Simd::Portable]
     }
 }
 
@@ -425,7 +424,7 @@ mod tests {
             #[cfg(target_arch = "x86_64")]
             Simd::Avx512 => unsafe { eight(x) },
         };
-        Simd::all().into_iter().map(path).collect()
+        Simd::all().iter().copied().map(path).collect()
     }
 
     #[test]

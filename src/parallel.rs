@@ -115,8 +115,9 @@ pub(crate) fn merge_in_order<S: Send, T>(
     }
 }
 
-fn lock<S>(progress: &Mutex<Progress<S>>) -> MutexGuard<'_, Progress<S>> {
-    progress.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+/// Poisoned or not: a panic is passed on to the caller, and what it left half done is not used.
+fn lock<T>(of: &Mutex<T>) -> MutexGuard<'_, T> {
+    of.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
 }
 
 struct StopOnPanic<'a, S> {

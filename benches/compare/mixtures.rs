@@ -255,7 +255,12 @@ fn compare(options: &Options, case: &Case, folder: &Path) -> Outcome<Vec<Side>> 
         }
         let latest = |side: &Side| format!("{} {:.6}", side.name, side.seconds.last().unwrap_or(&f64::NAN));
         let latest = sides.iter().map(latest).collect::<Vec<_>>().join(", ");
-        eprintln!("{case:?}, round {round} of {}, s / iteration: {latest}", options.rounds);
+        eprintln!(
+            "{}, {} samples, round {round} of {}, s / iteration: {latest}",
+            case.name(),
+            case.samples,
+            options.rounds
+        );
     }
     Ok(sides)
 }
@@ -386,7 +391,7 @@ mod linfa {
     pub fn seconds(case: &Case, data: &Array2<f64>, start: &Array2<f64>) -> Outcome<f64> {
         let dataset = DatasetBase::from(data.view());
         let rng = || ChaCha8Rng::seed_from_u64(1);
-        let fit = |iterations: u64| -> Outcome<f64> {
+        let fit = |iterations: usize| -> Outcome<f64> {
             let began = Instant::now();
             match case.algorithm {
                 Algorithm::KMeans => {
@@ -394,7 +399,7 @@ mod linfa {
                         .init_method(KMeansInit::Precomputed(start.clone()))
                         .n_runs(1)
                         .tolerance(f64::MIN_POSITIVE)
-                        .max_n_iterations(iterations);
+                        .max_n_iterations(iterations as u64);
                     parameters.check()?.fit(&dataset)?;
                 }
                 Algorithm::Gmm => {
@@ -402,7 +407,7 @@ mod linfa {
                         .init_method(GmmInitMethod::Random)
                         .n_runs(1)
                         .tolerance(f64::MIN_POSITIVE)
-                        .max_n_iterations(iterations);
+                        .max_n_iterations(iterations as u64);
                     match parameters.check()?.fit(&dataset) {
                         // It calls not to have converged an error, which here is what is asked for.
                         Ok(_) | Err(GmmError::NotConverged(_)) => {}
@@ -412,7 +417,7 @@ mod linfa {
             }
             Ok(began.elapsed().as_secs_f64())
         };
-        let (few, many) = if case.samples >= 500_000 { (1, 3) } else { (2, 12) };
+        let (few, many) = case.iterations();
         let short = fit(few)?;
         Ok((fit(many)? - short) / (many - few) as f64)
     }

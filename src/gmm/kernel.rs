@@ -385,7 +385,7 @@ mod tests {
 
     #[test]
     fn every_path_follows_the_formulas_at_every_remainder() {
-        for simd in Simd::all() {
+        for &simd in Simd::all() {
             for samples in 1..=67 {
                 for (k, d, full) in
                     [(1, 1, true), (3, 2, true), (2, 5, true), (5, 7, true), (4, 8, true), (3, 6, false)]
@@ -463,7 +463,7 @@ mod tests {
             whitening: Whitening::Full(vec![1.0, 1.0]),
             log_constants: vec![0.5f64.ln(); 2],
         };
-        for simd in Simd::all() {
+        for &simd in Simd::all() {
             let mut space = Workspace::new(2, 1);
             space.load(&[1001.0, -1000.0]);
             expectation(simd, &model, &mut space);
@@ -476,7 +476,7 @@ mod tests {
     #[test]
     fn a_sample_that_is_too_far_is_not_a_number_nor_finite() {
         let model = model(2, 2, true);
-        for simd in Simd::all() {
+        for &simd in Simd::all() {
             let mut space = Workspace::new(2, 2);
             space.load(&[1e200, -1e200]);
             expectation(simd, &model, &mut space);

@@ -187,7 +187,7 @@ mod tests {
 
     #[test]
     fn every_path_finds_the_nearest_at_every_remainder() {
-        for simd in Simd::all() {
+        for &simd in Simd::all() {
             for samples in 1..=67 {
                 for (dimensions, clusters) in [(1, 1), (2, 3), (3, 2), (5, 4), (7, 5), (16, 16), (17, 1)] {
                     let number = |i: usize| ((i * 2654435761) % 1009) as f64 / 500.0 - 1.0;
@@ -213,7 +213,7 @@ mod tests {
 
     #[test]
     fn of_equally_near_centroids_the_first_is_taken() {
-        for simd in Simd::all() {
+        for &simd in Simd::all() {
             for clusters in 1..=5 {
                 let mut space = Workspace::new(2);
                 nearest(simd, &[0.0, 1.0, 0.0, -1.0], 2, &[1.0, 0.0].repeat(clusters), &mut space);

@@ -7,9 +7,11 @@
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex};
 use std::thread::Thread;
 use std::time::{Duration, Instant};
+
+use super::lock;
 
 /// How long a thread looks out for what it waits for before it sleeps: longer than what lies between two iterations.
 const PATIENCE: Duration = Duration::from_micros(200);
@@ -130,10 +132,6 @@ fn until(is_so: impl Fn() -> bool) {
             std::thread::park(); // returns at once where it has been woken since the last time
         }
     }
-}
-
-fn lock<T>(of: &Mutex<T>) -> MutexGuard<'_, T> {
-    of.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
 }
 
 #[cfg(test)]

@@ -115,11 +115,15 @@ pub struct Path(Simd);
 impl Path {
     /// The best that this processor has.
     pub fn detect() -> Path {
-        *Path::all().last().expect("one that every processor has")
+        Path::each().last().expect("one that every processor has")
     }
 
     /// Each that this processor has, the plainest first.
     pub fn all() -> Vec<Path> {
+        Path::each().collect()
+    }
+
+    fn each() -> impl Iterator<Item = Path> {
         // eight parents in 256 bits are the widest: there is no path of its own for AVX-512
         let fits = |simd: &Simd| match simd {
             Simd::Portable => true,
@@ -128,7 +132,7 @@ impl Path {
             #[cfg(target_arch = "x86_64")]
             Simd::Avx512 => false,
         };
-        Simd::all().into_iter().filter(fits).map(Path).collect()
+        Simd::all().iter().copied().filter(fits).map(Path)
     }
 }
 

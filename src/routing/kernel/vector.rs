@@ -377,7 +377,7 @@ mod tests {
                 }
                 lane.0
             };
-            Simd::all().into_iter().map(path).collect::<Vec<[f32; WIDTH]>>()
+            Simd::all().iter().copied().map(path).collect::<Vec<[f32; WIDTH]>>()
         }};
     }
 
