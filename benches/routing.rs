@@ -18,7 +18,7 @@ Options:
   --threads N      threads (default: 1 and 2)
   --iterations N   of the routing (default 3)
   --rounds N       how often each is timed; the shortest counts (default 5)
-  --portable       the path for any processor, too
+  --every-path     each that this processor has, not the best alone
   --help           this
 
 GFLOP/s are counted from the formulas, a multiply-add as two, with the votes and responsibilities that the backward pass makes
@@ -121,12 +121,13 @@ fn shortest(rounds: usize, run: impl Fn()) -> f64 {
     (0..rounds).map(time).min().unwrap_or(Duration::ZERO).as_secs_f64()
 }
 
-/// GFLOP/s of multiply-adds on so many threads at once.
+/// GFLOP/s of multiply-adds on so many threads at once, with the widest vectors of this processor.
 fn peak(threads: usize) -> f64 {
     const STEPS: usize = 4_000_000;
+    const SUMS: usize = 12;
     #[inline(always)]
-    fn multiply_adds(fused: bool) {
-        let mut sums = [[std::hint::black_box(0.5f32); 8]; 12];
+    fn multiply_adds(fused: bool) -> usize {
+        let mut sums = [[std::hint::black_box(0.5f32); 8]; SUMS];
         let (factor, term) = (std::hint::black_box([0.5f32; 8]), std::hint::black_box([0.25f32; 8]));
         for _ in 0..STEPS {
             for sum in &mut sums {
@@ -139,24 +140,43 @@ fn peak(threads: usize) -> f64 {
             }
         }
         std::hint::black_box(sums);
+        STEPS * SUMS * 8
     }
     #[cfg(target_arch = "x86_64")]
     #[target_feature(enable = "avx2,fma")]
-    fn with_fma() {
-        multiply_adds(true);
+    fn eight() -> usize {
+        multiply_adds(true)
+    }
+    // the compiler does not make these of arrays
+    #[cfg(target_arch = "x86_64")]
+    #[target_feature(enable = "avx512f")]
+    fn sixteen() -> usize {
+        use std::arch::x86_64::{_mm512_fmadd_ps, _mm512_set1_ps};
+        let mut sums = [_mm512_set1_ps(std::hint::black_box(0.5)); SUMS];
+        let (factor, term) = (_mm512_set1_ps(std::hint::black_box(0.5)), _mm512_set1_ps(0.25));
+        for _ in 0..STEPS {
+            for sum in &mut sums {
+                *sum = _mm512_fmadd_ps(*sum, factor, term);
+            }
+        }
+        std::hint::black_box(sums);
+        STEPS * SUMS * 16
     }
     let run = || {
         #[cfg(target_arch = "x86_64")]
-        if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
-            // SAFETY: the processor has both.
-            return unsafe { with_fma() };
+        if is_x86_feature_detected!("avx512f") {
+            // SAFETY, of both: the processor has the features.
+            return unsafe { sixteen() };
+        } else if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
+            return unsafe { eight() };
         }
-        multiply_adds(false);
+        multiply_adds(false)
     };
+    let of_one = run();
     let seconds = shortest(3, || {
         std::thread::scope(|scope| (0..threads).for_each(|_| drop(scope.spawn(run))));
     });
-    threads as f64 * (STEPS * 12 * 8 * 2) as f64 / seconds / 1e9
+    (2 * threads * of_one) as f64 / seconds / 1e9
 }
 
 /// The most memory that this process has held, in MiB; none where the system does not tell.
@@ -189,7 +209,7 @@ fn main() {
     };
     let (iterations, rounds) = (one_or("--iterations", &[3])[0], one_or("--rounds", &[5])[0]);
     let mut paths = vec![Path::detect()];
-    if arguments.iter().any(|argument| argument == "--portable") {
+    if arguments.iter().any(|argument| argument == "--every-path") {
         paths = Path::all();
     }
     println!(

@@ -184,6 +184,21 @@ fn threads_do_not_change_a_bit() {
     }
 }
 
+/// Training on a processor with AVX-512 is that on one with AVX2. A processor without multiply-add rounds otherwise.
+#[test]
+fn the_width_of_the_vectors_does_not_change_a_bit() {
+    let fused: Vec<Path> = Path::all().into_iter().filter(|path| path.to_string() != "portable").collect();
+    let reach = Reach::Neighbourhood { size: 3, stride: 1 };
+    for parents in [1, 8, 9, 16, 17, 32, 41] {
+        let shape = LayerShape { images: 2, height: 4, width: 5, capsules: 3, parents, reach };
+        for (name, options) in all_options() {
+            let case = random(shape, &options, 5);
+            let all: Vec<_> = fused.iter().map(|&path| case.kernel(path, 1)).collect();
+            assert!(all.windows(2).all(|two| two[0] == two[1]), "{name}, {parents} parents");
+        }
+    }
+}
+
 #[test]
 fn what_is_kept_does_not_change_a_bit() {
     let reach = Reach::Neighbourhood { size: 3, stride: 1 };
@@ -205,7 +220,7 @@ fn what_is_kept_does_not_change_a_bit() {
     let shorter = Kernel::new(shape, &options, 1).unwrap();
     let error = shorter.backward_kept(&case.input(), &kept, &case.d_poses, &case.d_activations).unwrap_err();
     assert!(matches!(error, Error::Shape { name: "what is kept", .. }), "{error}");
-    // as many blocks of eight parents, but other parents
+    // as many blocks of parents, but other parents
     let shape = LayerShape { parents: 9, ..shape };
     let fewer = random(shape, &case.options, 3);
     let kernel = Kernel::new(shape, &case.options, 1).unwrap();

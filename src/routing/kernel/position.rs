@@ -1,7 +1,8 @@
 //! One output position: votes, routing, and all of it undone, with what lies between in one thread's scratch.
 //!
 //! Children go in groups of eight, whose votes stay in the nearest cache while they are weighed and summed; the last group is
-//! filled up with children of activation 0. Parents go in blocks of eight lanes, the last filled up and masked.
+//! filled up with children of activation 0. Parents go in blocks of sixteen, the last filled up and
+//! masked; a block's numbers are as many parts as the vector needs.
 
 #![allow(clippy::needless_range_loop, reason = "an index runs over several arrays side by side")]
 
@@ -272,7 +273,7 @@ impl Space {
 
 /// V = P W for a block of parents.
 #[inline(always)]
-fn vote<V: Vector>(pose: &[f32; ELEMENTS], transform: &Tile, vote: &mut Tile) {
+fn vote<V: Vector>(pose: &[f32; ELEMENTS], transform: &Tile, vote: &mut Tile, part: usize) {
     // two rows at a time: each W that is loaded serves twice
     for rows in [0, 2] {
         let mut p = [[V::splat(0.0); SIDE]; 2];
@@ -281,17 +282,23 @@ fn vote<V: Vector>(pose: &[f32; ELEMENTS], transform: &Tile, vote: &mut Tile) {
             p[1][k] = V::splat(pose[(rows + 1) * SIDE + k]);
         }
         for column in 0..SIDE {
-            let w = V::load(&transform[column]);
+            let w = V::load(&transform[column], part);
             let (mut first, mut second) = (p[0][0] * w, p[1][0] * w);
             for k in 1..SIDE {
-                let w = V::load(&transform[k * SIDE + column]);
+                let w = V::load(&transform[k * SIDE + column], part);
                 first = p[0][k].multiply_add(w, first);
                 second = p[1][k].multiply_add(w, second);
             }
-            first.store(&mut vote[rows * SIDE + column]);
-            second.store(&mut vote[(rows + 1) * SIDE + column]);
+            first.store(&mut vote[rows * SIDE + column], part);
+            second.store(&mut vote[(rows + 1) * SIDE + column], part);
         }
     }
+}
+
+/// Each part of each block.
+#[inline(always)]
+fn places<V: Vector>(blocks: usize) -> impl Iterator<Item = (usize, usize)> {
+    (0..blocks).flat_map(|block| (0..V::PARTS).map(move |part| (block, part)))
 }
 
 /// The votes of a group of children.
@@ -310,15 +317,19 @@ fn make_votes<V: Vector>(
         let next = transforms_of(plan, &parameters.transforms, child + GROUP);
         for block in 0..blocks {
             V::fetch(&next[block]);
-            vote::<V>(&poses[child], &transforms[block], &mut votes[block][g]);
+            for part in 0..V::PARTS {
+                vote::<V>(&poses[child], &transforms[block], &mut votes[block][g], part);
+            }
         }
         if let Some((height, width)) = plan.coordinates {
             let place = child / plan.transforms;
             let row = V::splat(((place / width) as f32 + 0.5) / height as f32);
             let column = V::splat(((place % width) as f32 + 0.5) / width as f32);
             for votes in votes.iter_mut() {
-                (V::load(&votes[g][0]) + row).store(&mut votes[g][0]);
-                (V::load(&votes[g][1]) + column).store(&mut votes[g][1]);
+                for part in 0..V::PARTS {
+                    (V::load(&votes[g][0], part) + row).store(&mut votes[g][0], part);
+                    (V::load(&votes[g][1], part) + column).store(&mut votes[g][1], part);
+                }
             }
         }
     }
@@ -332,12 +343,12 @@ fn transforms_of<'a>(plan: &Plan, transforms: &'a [Tile], child: usize) -> &'a [
 
 /// sum_h (V_h - mean_h)^2 precision_h for a group and a block.
 #[inline(always)]
-fn distances<V: Vector>(votes: &Votes, parents: &Parents) -> [V; GROUP] {
+fn distances<V: Vector>(votes: &Votes, parents: &Parents, part: usize) -> [V; GROUP] {
     let mut sums = [V::splat(0.0); GROUP];
     for h in 0..ELEMENTS {
-        let (mean, precision) = (V::load(&parents.means[h]), V::load(&parents.precisions[h]));
+        let (mean, precision) = (V::load(&parents.means[h], part), V::load(&parents.precisions[h], part));
         for g in 0..GROUP {
-            let offset = V::load(&votes[g][h]) - mean;
+            let offset = V::load(&votes[g][h], part) - mean;
             sums[g] = (offset * precision).multiply_add(offset, sums[g]);
         }
     }
@@ -347,34 +358,41 @@ fn distances<V: Vector>(votes: &Votes, parents: &Parents) -> [V; GROUP] {
 /// The E-step of a group: R from the parents that were found before.
 #[inline(always)]
 fn expectation<V: Vector>(votes: &[Votes], before: &[Parents], responsibilities: &mut [Weights]) {
-    let blocks = votes.len();
     let mut largest = [V::splat(f32::NEG_INFINITY); GROUP];
-    for block in 0..blocks {
-        let scale = V::load(&before[block].log_scales);
-        let distances = distances::<V>(&votes[block], &before[block]);
-        for g in 0..GROUP {
-            let x = scale - distances[g];
-            largest[g] = largest[g].larger(x);
-            x.store(&mut responsibilities[block][g]);
+    for ((votes, before), joint) in votes.iter().zip(before).zip(responsibilities.iter_mut()) {
+        for part in 0..V::PARTS {
+            let scale = V::load(&before.log_scales, part);
+            let distances = distances::<V>(votes, before, part);
+            for g in 0..GROUP {
+                let x = scale - distances[g];
+                largest[g] = largest[g].larger(x);
+                x.store(&mut joint[g], part);
+            }
         }
     }
     for g in 0..GROUP {
         largest[g] = V::splat(largest[g].largest());
     }
-    let mut total = [V::splat(0.0); GROUP];
+    let mut totals = [ZERO; GROUP];
     for joint in responsibilities.iter_mut() {
-        for g in 0..GROUP {
-            let x = exp(V::load(&joint[g]) - largest[g]);
-            total[g] = total[g] + x;
-            x.store(&mut joint[g]);
+        for part in 0..V::PARTS {
+            for g in 0..GROUP {
+                let x = exp(V::load(&joint[g], part) - largest[g]);
+                (V::load(&totals[g], part) + x).store(&mut totals[g], part);
+                x.store(&mut joint[g], part);
+            }
         }
     }
+    // no closure here or in the loops of other vectors: it would be compiled without their instructions
+    let mut inverses = largest;
     for g in 0..GROUP {
-        total[g] = V::splat(1.0 / total[g].sum());
+        inverses[g] = V::splat(1.0 / V::sum(&totals[g]));
     }
     for responsibilities in responsibilities {
-        for g in 0..GROUP {
-            (V::load(&responsibilities[g]) * total[g]).store(&mut responsibilities[g]);
+        for part in 0..V::PARTS {
+            for g in 0..GROUP {
+                (V::load(&responsibilities[g], part) * inverses[g]).store(&mut responsibilities[g], part);
+            }
         }
     }
 }
@@ -390,33 +408,55 @@ fn fetch_next<V: Vector>(votes: &[Votes], at: usize, blocks: usize, block: usize
 /// Adds a group's weights to the sums of a block.
 #[inline(always)]
 fn accumulate<V: Vector>(votes: &Votes, weights: &Weights, origin: &Tile, sums: &mut Sums, block: usize) {
-    let mut mass = V::load(&sums.weights[block]);
-    for weight in weights {
-        mass = mass + V::load(weight);
-    }
-    mass.store(&mut sums.weights[block]);
-    let (offsets, squares) = (&mut sums.offsets[block], &mut sums.squares[block]);
-    for four in (0..ELEMENTS).step_by(4) {
-        let mut from = [V::splat(0.0); 4];
-        let (mut first, mut second) = (from, from);
-        for h in 0..4 {
-            from[h] = V::load(&origin[four + h]);
-            first[h] = V::load(&offsets[four + h]);
-            second[h] = V::load(&squares[four + h]);
+    let (masses, offsets, squares) =
+        (&mut sums.weights[block], &mut sums.offsets[block], &mut sums.squares[block]);
+    for part in 0..V::PARTS {
+        let mut mass = V::load(masses, part);
+        for weight in weights {
+            mass = mass + V::load(weight, part);
         }
-        for g in 0..GROUP {
-            let weight = V::load(&weights[g]);
+        mass.store(masses, part);
+        for four in (0..ELEMENTS).step_by(4) {
+            let mut from = [V::splat(0.0); 4];
+            let (mut first, mut second) = (from, from);
             for h in 0..4 {
-                let offset = V::load(&votes[g][four + h]) - from[h];
-                let weighted = weight * offset;
-                first[h] = first[h] + weighted;
-                second[h] = weighted.multiply_add(offset, second[h]);
+                from[h] = V::load(&origin[four + h], part);
+                first[h] = V::load(&offsets[four + h], part);
+                second[h] = V::load(&squares[four + h], part);
+            }
+            for g in 0..GROUP {
+                let weight = V::load(&weights[g], part);
+                for h in 0..4 {
+                    let offset = V::load(&votes[g][four + h], part) - from[h];
+                    let weighted = weight * offset;
+                    first[h] = first[h] + weighted;
+                    second[h] = weighted.multiply_add(offset, second[h]);
+                }
+            }
+            for h in 0..4 {
+                first[h].store(&mut offsets[four + h], part);
+                second[h].store(&mut squares[four + h], part);
             }
         }
-        for h in 0..4 {
-            first[h].store(&mut offsets[four + h]);
-            second[h].store(&mut squares[four + h]);
+    }
+}
+
+/// q = R a for a group and a block.
+#[inline(always)]
+fn weigh<V: Vector>(responsibilities: &Weights, activations: &[f32], weights: &mut Weights) {
+    for g in 0..GROUP {
+        for part in 0..V::PARTS {
+            let responsibility = V::load(&responsibilities[g], part);
+            (responsibility * V::splat(activations[g])).store(&mut weights[g], part);
         }
+    }
+}
+
+/// The same for the first iteration, where R is the same for all.
+#[inline(always)]
+fn weigh_alike(plan: &Plan, activations: &[f32], weights: &mut Weights) {
+    for (weight, activation) in weights.iter_mut().zip(activations) {
+        weight.0.fill(activation * plan.first_responsibility);
     }
 }
 
@@ -436,9 +476,7 @@ pub(super) fn forward<V: Vector>(plan: &Plan, parameters: &Parameters, space: &m
             }
         }
         let mut weights = [ZERO; GROUP];
-        for (weight, activation) in weights.iter_mut().zip(&activations[at * GROUP..][..GROUP]) {
-            V::splat(activation * plan.first_responsibility).store(weight);
-        }
+        weigh_alike(plan, &activations[at * GROUP..][..GROUP], &mut weights);
         for (block, votes) in votes.iter().enumerate() {
             accumulate::<V>(votes, &weights, &origins[block], sums, block);
         }
@@ -456,10 +494,7 @@ pub(super) fn forward<V: Vector>(plan: &Plan, parameters: &Parameters, space: &m
             let activations = &activations[at * GROUP..][..GROUP];
             for block in 0..blocks {
                 fetch_next::<V>(votes, at, blocks, block);
-                for g in 0..GROUP {
-                    let responsibility = V::load(&responsibilities[block][g]);
-                    (responsibility * V::splat(activations[g])).store(&mut group[block][g]);
-                }
+                weigh::<V>(&responsibilities[block], activations, &mut group[block]);
                 accumulate::<V>(&own[block], &group[block], &before[block].means, sums, block);
             }
         }
@@ -481,31 +516,31 @@ fn moments<V: Vector>(
 ) -> bool {
     let (zero, one) = (V::splat(0.0), V::splat(1.0));
     let mut moved = zero;
-    for block in 0..plan.blocks {
-        let mask = V::load(&plan.mask[block]);
-        let mass = zero.if_less(mask, V::load(&sums.weights[block]), zero);
-        mass.store(&mut found.parents[block].masses);
+    for (block, part) in places::<V>(plan.blocks) {
+        let mask = V::load(&plan.mask[block], part);
+        let mass = zero.if_less(mask, V::load(&sums.weights[block], part), zero);
+        mass.store(&mut found.parents[block].masses, part);
         let divisor = mass + V::splat(plan.mass_epsilon);
         let share = mass / divisor;
         for h in 0..ELEMENTS {
-            let origin = V::load(&origins[block][h]);
-            let first = V::load(&sums.offsets[block][h]);
+            let origin = V::load(&origins[block][h], part);
+            let first = V::load(&sums.offsets[block][h], part);
             // mu = sum q V / S = origin + sum q (V - origin) / S
             let undamped = zero.if_less(mask, origin.multiply_add(share, first / divisor), zero);
             let mean_before = match before {
-                Some(before) => V::load(&before.parents[block].means[h]),
+                Some(before) => V::load(&before.parents[block].means[h], part),
                 None => zero,
             };
             let damping = V::splat(plan.mean_damping);
             let mean = undamped * (one - damping) + mean_before * damping;
-            mean.store(&mut found.parents[block].means[h]);
+            mean.store(&mut found.parents[block].means[h], part);
             // sum q (V - mu)^2 = sum q (V - origin)^2 - 2 e sum q (V - origin) + e^2 S,  e = mu - origin
             let e = zero.if_less(mask, mean - origin, zero);
             let rest = first - e * mass;
-            zero.if_less(mask, rest, zero).store(&mut found.parents[block].rests[h]);
-            let squares = V::load(&sums.squares[block][h]) - e * (first + rest);
+            zero.if_less(mask, rest, zero).store(&mut found.parents[block].rests[h], part);
+            let squares = V::load(&sums.squares[block][h], part) - e * (first + rest);
             let own = zero.if_less(mask, zero.larger(squares / divisor), zero);
-            own.store(&mut found.parents[block].own_variances[h]);
+            own.store(&mut found.parents[block].own_variances[h], part);
             moved = moved.larger((own * V::splat(MOVED)).if_less(e * e * share, one, zero));
         }
     }
@@ -542,12 +577,10 @@ fn finish<V: Vector>(
         let mut weights = [ZERO; GROUP];
         for (at, votes) in votes.chunks_exact(blocks).enumerate() {
             for block in 0..blocks {
-                for g in 0..GROUP {
-                    let responsibility = match iteration {
-                        0 => V::splat(plan.first_responsibility),
-                        _ => V::load(&step.responsibilities[at * blocks + block][g]),
-                    };
-                    (responsibility * V::splat(activations[at * GROUP + g])).store(&mut weights[g]);
+                let activations = &activations[at * GROUP..][..GROUP];
+                match iteration {
+                    0 => weigh_alike(plan, activations, &mut weights),
+                    _ => weigh::<V>(&step.responsibilities[at * blocks + block], activations, &mut weights),
                 }
                 accumulate::<V>(&votes[block], &weights, &origins[block], sums, block);
             }
@@ -555,56 +588,58 @@ fn finish<V: Vector>(
     }
 
     let found = &mut step.found;
-    let mut cost_sum = zero;
-    for block in 0..blocks {
-        let mask = V::load(&plan.mask[block]);
+    let mut cost_sums = ZERO;
+    for (block, part) in places::<V>(blocks) {
+        let mask = V::load(&plan.mask[block], part);
         let mut log_deviations = zero;
         for h in 0..ELEMENTS {
-            let variance = V::load(&found.parents[block].own_variances[h]) + V::splat(plan.variance_floor);
+            let variance =
+                V::load(&found.parents[block].own_variances[h], part) + V::splat(plan.variance_floor);
             let deviation = variance.sqrt();
-            deviation.store(&mut found.parents[block].deviations[h]);
+            deviation.store(&mut found.parents[block].deviations[h], part);
             log_deviations = log_deviations + ln(deviation + V::splat(plan.deviation_epsilon));
             let precision = V::splat(0.5) / variance;
-            zero.if_less(mask, precision, zero).store(&mut found.parents[block].precisions[h]);
+            zero.if_less(mask, precision, zero).store(&mut found.parents[block].precisions[h], part);
         }
         let log_deviations = zero.if_less(mask, log_deviations, zero);
-        log_deviations.store(&mut found.parents[block].log_deviations);
+        log_deviations.store(&mut found.parents[block].log_deviations, part);
         // cost = scale sum_h (beta_v + log(sigma_h + epsilon)) S
         let price =
-            V::load(&parameters.beta_v[block]).multiply_add(V::splat(ELEMENTS as f32), log_deviations);
-        let cost = V::splat(plan.cost_scale) * price * V::load(&found.parents[block].masses);
-        cost_sum = cost_sum + cost;
-        cost.store(&mut found.parents[block].costs);
+            V::load(&parameters.beta_v[block], part).multiply_add(V::splat(ELEMENTS as f32), log_deviations);
+        let cost = V::splat(plan.cost_scale) * price * V::load(&found.parents[block].masses, part);
+        (V::load(&cost_sums, part) + cost).store(&mut cost_sums, part);
+        cost.store(&mut found.parents[block].costs, part);
     }
     if plan.normalise_costs {
-        found.cost_mean = cost_sum.sum() / plan.parents as f32;
-        let mut squares = zero;
-        for block in 0..blocks {
-            let offset = V::load(&found.parents[block].costs) - V::splat(found.cost_mean);
-            squares = squares + zero.if_less(V::load(&plan.mask[block]), offset * offset, zero);
+        found.cost_mean = V::sum(&cost_sums) / plan.parents as f32;
+        let mut squares = ZERO;
+        for (block, part) in places::<V>(blocks) {
+            let offset = V::load(&found.parents[block].costs, part) - V::splat(found.cost_mean);
+            let square = zero.if_less(V::load(&plan.mask[block], part), offset * offset, zero);
+            (V::load(&squares, part) + square).store(&mut squares, part);
         }
-        found.cost_deviation = (squares.sum() / plan.parents as f32).sqrt();
+        found.cost_deviation = (V::sum(&squares) / plan.parents as f32).sqrt();
     }
-    for block in 0..blocks {
-        let cost = V::load(&found.parents[block].costs);
+    for (block, part) in places::<V>(blocks) {
+        let cost = V::load(&found.parents[block].costs, part);
         let gain = match plan.normalise_costs {
             true => (V::splat(found.cost_mean) - cost) / V::splat(found.cost_deviation + plan.cost_epsilon),
             false => zero - cost,
         };
         // a = sigmoid(lambda (beta_a + gain))
-        let logit =
-            V::splat(plan.inverse_temperatures[iteration]) * (V::load(&parameters.beta_a[block]) + gain);
+        let logit = V::splat(plan.inverse_temperatures[iteration])
+            * (V::load(&parameters.beta_a[block], part) + gain);
         let activation = sigmoid(logit);
-        logit.store(&mut found.parents[block].logits);
-        activation.store(&mut found.parents[block].activations);
+        logit.store(&mut found.parents[block].logits, part);
+        activation.store(&mut found.parents[block].activations, part);
         let log_activation = match plan.activation_epsilon {
             // log sigmoid(x) = min(x, 0) - log(1 + e^-|x|)
             0.0 => zero.smaller(logit) - ln(one + exp(logit.smaller(zero - logit))),
             epsilon => ln(activation + V::splat(epsilon)),
         };
-        let log_scale = log_activation - V::load(&found.parents[block].log_deviations);
+        let log_scale = log_activation - V::load(&found.parents[block].log_deviations, part);
         let masked = V::splat(f32::NEG_INFINITY);
-        zero.if_less(V::load(&plan.mask[block]), log_scale, masked)
-            .store(&mut found.parents[block].log_scales);
+        zero.if_less(V::load(&plan.mask[block], part), log_scale, masked)
+            .store(&mut found.parents[block].log_scales, part);
     }
 }
