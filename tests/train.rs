@@ -315,6 +315,11 @@ fn a_network_is_evaluated_and_shown() {
     let figure = folder.out("routing.svg");
     let said = succeeds(with(&["show", "--image", "3"]).arg("--out").arg(&figure));
     assert!(said.contains("iterations") && figure.exists(), "{said}");
+    // a reader that has gone
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let unheard = with(&["show", "--image", "3"]).arg("--out").arg(&figure).stdout(writer).output().unwrap();
+    assert!(unheard.status.success() && unheard.stderr.is_empty(), "{unheard:?}");
     fails(&mut with(&["show", "--image", "20"]), &["no image 20", "from 0 to 19"]);
     let missing = folder.out("none.safetensors");
     fails(em_routing(&["eval", "--weights"]).arg(&missing), &["none.safetensors", "em-routing train"]);

@@ -9,7 +9,7 @@ use super::shell;
 
 /// Prints a line for each thing that the notebooks need; fails if one is missing.
 pub fn doctor(places: &Places) -> Outcome<()> {
-    println!("project  {}\ncache    {}\n", places.project.display(), places.cache.display());
+    say!("project  {}\ncache    {}\n", places.project.display(), places.cache.display());
     let version = |program: &str, argument: &str| {
         shell::capture(Command::new(program).arg(argument))
             .map(|text| text.lines().next().unwrap_or("").to_owned())
@@ -63,10 +63,10 @@ pub fn doctor(places: &Places) -> Outcome<()> {
     let mut missing = 0;
     for (name, found, mend) in rows {
         match found {
-            Some(found) => println!("ok       {name:<28} {found}"),
+            Some(found) => say!("ok       {name:<28} {found}"),
             None => {
                 missing += 1;
-                println!("MISSING  {name:<28} {mend}");
+                say!("MISSING  {name:<28} {mend}");
             }
         }
     }
@@ -76,6 +76,6 @@ pub fn doctor(places: &Places) -> Outcome<()> {
             "the command beside each; Rust, a linker and Python are yours to install, set-up does the rest",
         ));
     }
-    println!("\nAll there. Next: cargo run --release -- run, or cargo run --release -- lab");
+    say!("\nAll there. Next: cargo run --release -- run, or cargo run --release -- lab");
     Ok(())
 }

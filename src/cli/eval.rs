@@ -38,17 +38,17 @@ pub fn eval(arguments: &Arguments) -> Outcome<()> {
         let share = if images == 0 { "-".to_owned() } else { percent(errors as f64 / images as f64) };
         table.row(&[&class, &images, &errors, &share])?;
     }
-    println!("{table}");
+    say!("{table}");
     for figure in [plot::confusion(&evaluation), plot::mistakes(&evaluation, &images, SHOWN)] {
         // the error is told whether or not there is a picture of it: one of very many classes there is not
-        let Ok(figure) = figure.inspect_err(|error| println!("  no figure: {error}")) else { continue };
+        let Ok(figure) = figure.inspect_err(|error| say!("  no figure: {error}")) else { continue };
         let path = out.join(format!("{}.svg", figure.name()));
         figure.save(&path)?;
-        println!("  {}", path.display());
+        say!("  {}", path.display());
     }
     let (errors, rate) = (evaluation.errors(), evaluation.error_rate());
-    println!("Next: em-routing show --split {split} --image N, for how one of them is routed.");
-    println!("{split} error {} ({errors} of {count})", percent(rate));
+    say!("Next: em-routing show --split {split} --image N, for how one of them is routed.");
+    say!("{split} error {} ({errors} of {count})", percent(rate));
     Ok(())
 }
 

@@ -10,7 +10,7 @@ use super::setup;
 /// Sets up, then runs JupyterLab until it is stopped.
 pub fn lab(places: &Places, no_browser: bool, port: u16) -> Outcome<()> {
     setup::ensure(places, &Board::default())?;
-    println!("JupyterLab on this machine only; Ctrl-C here ends it. Its address, with its token, is below.");
+    say!("JupyterLab on this machine only; Ctrl-C here ends it. Its address, with its token, is below.");
     let program = places.environment_program("jupyter-lab");
     let mut lab = Command::new(&program);
     lab.arg("--ip=127.0.0.1")

@@ -1,5 +1,10 @@
 //! The commands. Nothing here computes: they set the kernel up, run the notebooks, draw the figures and train the network.
 
+/// `println!` for which a reader that has gone, as in `doctor | head -1`, is no reason to panic.
+macro_rules! say {
+    ($($words:tt)*) => { $crate::cli::print(format_args!($($words)*)) };
+}
+
 mod doctor;
 mod eval;
 mod failure;
@@ -15,6 +20,7 @@ mod show;
 mod subject;
 mod train;
 
+use std::io::{ErrorKind, Write as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -156,8 +162,18 @@ pub fn main() -> ExitCode {
     }
 }
 
+/// A line on the standard output.
+fn print(words: std::fmt::Arguments) {
+    if let Err(error) = writeln!(std::io::stdout(), "{words}")
+        && error.kind() != ErrorKind::BrokenPipe
+    {
+        eprintln!("\nerror: the standard output takes no more: {error}");
+        std::process::exit(1);
+    }
+}
+
 fn draw(out: &std::path::Path) -> Outcome<()> {
     let count = figures::draw_all(out)?;
-    println!("{count} figures in {}; open any of them in a browser.", out.display());
+    say!("{count} figures in {}; open any of them in a browser.", out.display());
     Ok(())
 }

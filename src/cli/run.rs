@@ -75,15 +75,15 @@ pub fn run(places: &Places, named: &[PathBuf], out: &Path, save: bool, jobs: usi
         keep(places, &notebooks, &done, &out)?;
     }
     let shown: usize = done.iter().map(|executed| executed.figures.len()).sum();
-    println!(
+    say!(
         "\n{} notebooks executed, {drawn} figures drawn, {shown} of them in the notebooks, in {}.",
         done.len(),
         seconds(started.elapsed())
     );
-    println!("  {}/*.html       open one in a browser", out.display());
-    println!("  {}/*.ipynb      the same as notebooks, with their outputs", out.display());
-    println!("  {}/figures/     every figure as SVG", out.display());
-    println!("Next: cargo run --release -- lab, to change a cell and run it yourself.");
+    say!("  {}/*.html       open one in a browser", out.display());
+    say!("  {}/*.ipynb      the same as notebooks, with their outputs", out.display());
+    say!("  {}/figures/     every figure as SVG", out.display());
+    say!("Next: cargo run --release -- lab, to change a cell and run it yourself.");
     Ok(())
 }
 
@@ -190,7 +190,7 @@ fn report(done: &[Executed]) {
         let median = later.get(later.len() / 2).copied().unwrap_or(f64::NAN);
         let figure =
             executed.first_figure.map_or("no figure".into(), |s| format!("first figure after {s:.1} s"));
-        println!(
+        say!(
             "  {:<34} kernel {:.1} s, {figure}, a later cell {median:.1} s (median of {})",
             executed.name,
             executed.kernel_seconds,
@@ -215,7 +215,7 @@ fn keep(places: &Places, notebooks: &[PathBuf], done: &[Executed], out: &Path) -
     for name in &names {
         copy(&out.join("figures").join(format!("{name}.svg")), &figures.join(format!("{name}.svg")))?;
     }
-    println!(
+    say!(
         "saved: {} notebooks in place, {} figures in {}",
         notebooks.len(),
         names.len(),

@@ -31,9 +31,9 @@ pub fn command(places: &Places, user: bool) -> Outcome<()> {
     if user {
         let folder = user_kernels()?;
         write_kernelspecs(places, &folder)?;
-        println!("The kernel is listed for your own Jupyter: {}", folder.join(KERNEL).display());
+        say!("The kernel is listed for your own Jupyter: {}", folder.join(KERNEL).display());
     }
-    println!("Set up. Next: cargo run --release -- run, or cargo run --release -- lab");
+    say!("Set up. Next: cargo run --release -- run, or cargo run --release -- lab");
     Ok(())
 }
 

@@ -41,7 +41,7 @@ pub fn show(arguments: &Arguments) -> Outcome<()> {
         std::fs::create_dir_all(folder).at(folder)?;
     }
     figure.save(&path)?;
-    println!("{}", figure.alt());
-    println!("{}: open it in a browser.", path.display());
+    say!("{}", figure.alt());
+    say!("{}: open it in a browser.", path.display());
     Ok(())
 }

@@ -207,8 +207,8 @@ impl Run {
                 let file = self.folder.save(&self.training, &self.images)?;
                 self.events.flush()?;
                 drop(task);
-                println!("\nstopped after {step} of {steps} steps; all of it is in {}.", file.display());
-                println!("Next: {} goes on.", self.way_on);
+                say!("\nstopped after {step} of {steps} steps; all of it is in {}.", file.display());
+                say!("Next: {} goes on.", self.way_on);
                 return Ok(ExitCode::from(INTERRUPTED));
             }
             let report = self.training.step(&self.images)?;
@@ -236,13 +236,13 @@ impl Run {
         let network = self.folder.path().join("network.safetensors");
         self.training.result().save(&network)?;
         let out = self.folder.path().display();
-        println!("\n{steps} steps trained, those of this start in {}.", seconds(started.elapsed()));
-        println!("  {}     the network: its settings and its parameters", network.display());
-        println!(
+        say!("\n{steps} steps trained, those of this start in {}.", seconds(started.elapsed()));
+        say!("  {}     the network: its settings and its parameters", network.display());
+        say!(
             "  {out}/log.csv                 a line for each epoch; settings.txt: what it was trained with"
         );
-        println!("  tensorboard --logdir {out}    its curves");
-        println!("Next: em-routing eval --weights {}, for its test error.", network.display());
+        say!("  tensorboard --logdir {out}    its curves");
+        say!("Next: em-routing eval --weights {}, for its test error.", network.display());
         Ok(ExitCode::SUCCESS)
     }
 
