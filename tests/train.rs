@@ -320,6 +320,13 @@ fn a_network_is_evaluated_and_shown() {
     drop(reader);
     let unheard = with(&["show", "--image", "3"]).arg("--out").arg(&figure).stdout(writer).output().unwrap();
     assert!(unheard.status.success() && unheard.stderr.is_empty(), "{unheard:?}");
+    #[cfg(target_os = "linux")]
+    {
+        let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+        let figure = folder.out("full.svg");
+        fails(with(&["show", "--image", "3"]).arg("--out").arg(&figure).stdout(full), &["standard output"]);
+        assert!(figure.exists());
+    }
     fails(&mut with(&["show", "--image", "20"]), &["no image 20", "from 0 to 19"]);
     let missing = folder.out("none.safetensors");
     fails(em_routing(&["eval", "--weights"]).arg(&missing), &["none.safetensors", "em-routing train"]);

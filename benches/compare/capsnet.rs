@@ -101,6 +101,8 @@ pub fn run(options: &Options) -> Outcome<()> {
         let side = &mut sides[0];
         let watch = Watch::new(std::process::id());
         forget_peak();
+        // from the start, where each image has a gradient: what the network has learnt is not what is compared
+        let mut training = training.clone();
         side.train.push(seconds(|| training.step(&data).map(drop))?);
         let pixels = training.net.pixels(&data, &(0..options.batch).collect::<Vec<_>>())?;
         side.infer.push(seconds(|| {

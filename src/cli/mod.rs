@@ -1,8 +1,8 @@
 //! The commands. Nothing here computes: they set the kernel up, run the notebooks, draw the figures and train the network.
 
-/// `println!` for which a reader that has gone, as in `doctor | head -1`, is no reason to panic.
+/// `println!`, but what nobody reads is no reason to panic: see [`progress::line`].
 macro_rules! say {
-    ($($words:tt)*) => { $crate::cli::print(format_args!($($words)*)) };
+    ($($words:tt)*) => { $crate::cli::progress::line(format_args!($($words)*)) };
 }
 
 mod doctor;
@@ -20,7 +20,7 @@ mod show;
 mod subject;
 mod train;
 
-use std::io::{ErrorKind, Write as _};
+use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -153,22 +153,12 @@ pub fn main() -> ExitCode {
             kernel::launch(&project, &connection_file, strict)
         }
     };
-    match outcome {
+    match outcome.and_then(|()| progress::all_said()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            eprintln!("\n{failure}");
+            let _ = writeln!(std::io::stderr(), "\n{failure}");
             ExitCode::FAILURE
         }
-    }
-}
-
-/// A line on the standard output.
-fn print(words: std::fmt::Arguments) {
-    if let Err(error) = writeln!(std::io::stdout(), "{words}")
-        && error.kind() != ErrorKind::BrokenPipe
-    {
-        eprintln!("\nerror: the standard output takes no more: {error}");
-        std::process::exit(1);
     }
 }
 

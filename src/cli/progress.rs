@@ -1,9 +1,12 @@
 //! A line for each step: a moving bar on a terminal, plain lines elsewhere, so that no log is silent for long.
 
-use std::io::{IsTerminal, Write as _};
+use std::io::{ErrorKind, IsTerminal, Write as _};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+
+use super::failure::{Failure, Outcome};
 
 /// Where there is no terminal, a line is printed at most this often.
 const QUIET: Duration = Duration::from_secs(15);
@@ -29,7 +32,7 @@ impl Board {
         if std::io::stderr().is_terminal() {
             drop(self.bars.println(line));
         } else {
-            self::line(line);
+            say!("{line}");
         }
     }
 
@@ -43,7 +46,7 @@ impl Board {
             bar
         });
         if bar.is_none() {
-            line(&format!("{name} ..."));
+            say!("{name} ...");
         }
         let now = Instant::now();
         Task { bar, board: self.clone(), name: name.to_owned(), started: now, spoken: now }
@@ -79,7 +82,7 @@ impl Task {
     fn speak(&mut self, message: &str) {
         if self.spoken.elapsed() >= QUIET {
             self.spoken = Instant::now();
-            line(&format!("  {} ({}): {message}", self.name, seconds(self.started.elapsed())));
+            say!("  {} ({}): {message}", self.name, seconds(self.started.elapsed()));
         }
     }
 
@@ -103,9 +106,27 @@ impl Drop for Task {
     }
 }
 
-/// Prints a line. A reader that has gone, as of `train | head`, does not end hours of work.
-fn line(text: &str) {
-    let _ = writeln!(std::io::stdout(), "{text}");
+/// Whether a line could not be written.
+static LOST: AtomicBool = AtomicBool::new(false);
+
+/// Prints a line. A reader that has gone, as of `train | head`, does not end hours of work; nor does a full disk, of which
+/// [`all_said`] tells at the end.
+pub fn line(words: std::fmt::Arguments) {
+    if let Err(error) = writeln!(std::io::stdout(), "{words}")
+        && error.kind() != ErrorKind::BrokenPipe
+    {
+        LOST.store(true, Ordering::Relaxed);
+    }
+}
+
+/// A failure if a line is missing where the output goes.
+pub fn all_said() -> Outcome<()> {
+    match LOST.load(Ordering::Relaxed) {
+        true => Err(Failure::new(
+            "the work is done, but not all that was said of it could be written to the standard output",
+        )),
+        false => Ok(()),
+    }
 }
 
 fn style(template: &str) -> ProgressStyle {

@@ -215,11 +215,6 @@ fn keep(places: &Places, notebooks: &[PathBuf], done: &[Executed], out: &Path) -
     for name in &names {
         copy(&out.join("figures").join(format!("{name}.svg")), &figures.join(format!("{name}.svg")))?;
     }
-    say!(
-        "saved: {} notebooks in place, {} figures in {}",
-        notebooks.len(),
-        names.len(),
-        figures.display()
-    );
+    say!("saved: {} notebooks in place, {} figures in {}", notebooks.len(), names.len(), figures.display());
     Ok(())
 }

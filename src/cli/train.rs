@@ -238,9 +238,7 @@ impl Run {
         let out = self.folder.path().display();
         say!("\n{steps} steps trained, those of this start in {}.", seconds(started.elapsed()));
         say!("  {}     the network: its settings and its parameters", network.display());
-        say!(
-            "  {out}/log.csv                 a line for each epoch; settings.txt: what it was trained with"
-        );
+        say!("  {out}/log.csv                 a line for each epoch; settings.txt: what it was trained with");
         say!("  tensorboard --logdir {out}    its curves");
         say!("Next: em-routing eval --weights {}, for its test error.", network.display());
         Ok(ExitCode::SUCCESS)

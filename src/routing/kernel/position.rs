@@ -1,8 +1,11 @@
 //! One output position: votes, routing, and all of it undone, with what lies between in one thread's scratch.
 //!
 //! Children go in groups of eight, whose votes stay in the nearest cache while they are weighed and summed; the last group is
-//! filled up with children of activation 0. Parents go in blocks of sixteen, the last filled up and
-//! masked; a block's numbers are as many parts as the vector needs.
+//! filled up with children of activation 0. Parents go in blocks of sixteen, the last filled up and masked; each lane is taken in
+//! [`Vector::PARTS`] parts.
+//!
+//! No closure here may hold a vector: it would be compiled without the instructions of the function around it. Closures over
+//! indices are fine.
 
 #![allow(clippy::needless_range_loop, reason = "an index runs over several arrays side by side")]
 
@@ -383,7 +386,6 @@ fn expectation<V: Vector>(votes: &[Votes], before: &[Parents], responsibilities:
             }
         }
     }
-    // no closure here or in the loops of other vectors: it would be compiled without their instructions
     let mut inverses = largest;
     for g in 0..GROUP {
         inverses[g] = V::splat(1.0 / V::sum(&totals[g]));

@@ -18,10 +18,12 @@ pub(super) struct Lane(pub [f32; WIDTH]);
 pub(super) type Tile = [Lane; super::ELEMENTS];
 
 impl Lane {
+    #[inline(always)]
     fn halves(&self) -> &[[f32; HALF]; 2] {
         self.0.as_chunks().0.try_into().expect("two halves")
     }
 
+    #[inline(always)]
     fn halves_mut(&mut self) -> &mut [[f32; HALF]; 2] {
         self.0.as_chunks_mut().0.try_into().expect("two halves")
     }
@@ -30,8 +32,8 @@ impl Lane {
 pub(super) const ZERO: Lane = Lane([0.0; WIDTH]);
 pub(super) const ZEROS: Tile = [ZERO; super::ELEMENTS];
 
-/// The numbers of a lane's part. Whatever the parts, a lane is added up in the same order: the paths that fuse multiplication and
-/// addition have the same bits.
+/// The numbers of a lane's part. [`Vector::sum`] and [`Vector::sums`] each add a lane up in an order that does not depend on the
+/// parts: AVX2 and AVX-512 have the same bits, but in a NaN.
 pub(super) trait Vector:
     Copy + Add<Output = Self> + Sub<Output = Self> + Mul<Output = Self> + Div<Output = Self>
 {
@@ -53,7 +55,7 @@ pub(super) trait Vector:
     fn power_of_two(self) -> Self;
     /// (m, e) with self = m 2^e, m in [1/2, 1), for normal positive numbers.
     fn split(self) -> (Self, Self);
-    /// The largest of its numbers.
+    /// The largest of its numbers; any of them where one is NaN, which then makes all responsibilities of its child NaN.
     fn largest(self) -> f32;
     /// The sum of a lane's numbers.
     fn sum(lane: &Lane) -> f32;
@@ -257,8 +259,8 @@ mod x86 {
     #[derive(Clone, Copy)]
     pub(in super::super) struct Avx512(__m512);
 
-    // SAFETY, of each block here: the types are used only where the processor has the instructions, as it says above, and what is
-    // read and written lies in the array that is borrowed, which is aligned.
+    // SAFETY, of each block here: the types, and their functions that take no value of them, are used only where the processor
+    // has the instructions, as it says above, and what is read and written lies in the array that is borrowed, which is aligned.
 
     macro_rules! operator {
         ($vector:ident, $operator:ident, $function:ident, $instruction:ident) => {
@@ -283,8 +285,11 @@ mod x86 {
     /// What the two do alike, but for the instruction's name.
     macro_rules! operations {
         (
-            $vector:ident, $splat:ident, $fma:ident, $max:ident, $min:ident, $sqrt:ident, $to_int:ident, $from_int:ident,
-            $int:ident, $plus:ident, $minus:ident, $and:ident, $or:ident, $left:ident, $right:ident, $convert:ident
+            $vector:ident,
+            splat: $splat:ident, fma: $fma:ident, max: $max:ident, min: $min:ident,
+            sqrt: $sqrt:ident, to_int: $to_int:ident, from_int: $from_int:ident, int: $int:ident,
+            plus: $plus:ident, minus: $minus:ident, and: $and:ident, or: $or:ident,
+            left: $left:ident, right: $right:ident, convert: $convert:ident
         ) => {
             #[inline(always)]
             fn splat(value: f32) -> Self {
@@ -357,9 +362,11 @@ mod x86 {
         const PARTS: usize = 2;
 
         operations! {
-            Avx2, _mm256_set1_ps, _mm256_fmadd_ps, _mm256_max_ps, _mm256_min_ps, _mm256_sqrt_ps, _mm256_castps_si256,
-            _mm256_castsi256_ps, _mm256_set1_epi32, _mm256_add_epi32, _mm256_sub_epi32, _mm256_and_si256, _mm256_or_si256,
-            _mm256_slli_epi32, _mm256_srli_epi32, _mm256_cvtepi32_ps
+            Avx2,
+            splat: _mm256_set1_ps, fma: _mm256_fmadd_ps, max: _mm256_max_ps, min: _mm256_min_ps,
+            sqrt: _mm256_sqrt_ps, to_int: _mm256_castps_si256, from_int: _mm256_castsi256_ps, int: _mm256_set1_epi32,
+            plus: _mm256_add_epi32, minus: _mm256_sub_epi32, and: _mm256_and_si256, or: _mm256_or_si256,
+            left: _mm256_slli_epi32, right: _mm256_srli_epi32, convert: _mm256_cvtepi32_ps
         }
 
         #[inline(always)]
@@ -394,9 +401,11 @@ mod x86 {
         const PARTS: usize = 1;
 
         operations! {
-            Avx512, _mm512_set1_ps, _mm512_fmadd_ps, _mm512_max_ps, _mm512_min_ps, _mm512_sqrt_ps, _mm512_castps_si512,
-            _mm512_castsi512_ps, _mm512_set1_epi32, _mm512_add_epi32, _mm512_sub_epi32, _mm512_and_si512, _mm512_or_si512,
-            _mm512_slli_epi32, _mm512_srli_epi32, _mm512_cvtepi32_ps
+            Avx512,
+            splat: _mm512_set1_ps, fma: _mm512_fmadd_ps, max: _mm512_max_ps, min: _mm512_min_ps,
+            sqrt: _mm512_sqrt_ps, to_int: _mm512_castps_si512, from_int: _mm512_castsi512_ps, int: _mm512_set1_epi32,
+            plus: _mm512_add_epi32, minus: _mm512_sub_epi32, and: _mm512_and_si512, or: _mm512_or_si512,
+            left: _mm512_slli_epi32, right: _mm512_srli_epi32, convert: _mm512_cvtepi32_ps
         }
 
         #[inline(always)]
@@ -469,7 +478,9 @@ mod tests {
         ($function:ident, $x:expr) => {{
             #[inline(always)]
             fn body<V: Vector>(x: &mut Lane) {
-                (0..V::PARTS).for_each(|part| $function(V::load(x, part)).store(x, part));
+                for part in 0..V::PARTS {
+                    $function(V::load(x, part)).store(x, part);
+                }
             }
             #[cfg(target_arch = "x86_64")]
             #[target_feature(enable = "avx2,fma")]
