@@ -38,9 +38,16 @@ impl Folder {
     fn train_for(&self, epochs: &str, out: &str, more: &[&str]) -> Command {
         let mut command = em_routing(&["train", "--validation", "16", "--minutes", "0"]);
         command.arg("--data").arg(self.0.join("data")).arg("--out").arg(self.out(out));
-        for setting in
-            ["height=14", "width=14", "classes=3", "features=2", "primary=2", "first=2", "second=2"]
-        {
+        for setting in [
+            "height=14",
+            "width=14",
+            "classes=3",
+            "features=2",
+            "primary=2",
+            "first=2",
+            "second=2",
+            "shift=1",
+        ] {
             command.args(["--set", setting]);
         }
         command.args(["--batch", "4", "--epochs", epochs]).args(more);

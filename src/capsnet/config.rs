@@ -82,6 +82,8 @@ pub struct Recipe {
     pub margin: Margin,
     /// Whether the loss is the mean over a batch (the blog: the sum).
     pub mean_loss: bool,
+    /// By how many pixels each image may be moved, up or down and to either side, anew in each epoch; 0: not at all, as the blog.
+    pub shift: usize,
     /// The decay of the running average of the parameters that is evaluated and saved; 0: the parameters themselves.
     pub averaging: f64,
 }
@@ -149,6 +151,7 @@ impl CapsNetConfig {
                 clipping: Clipping::Parts(4.0),
                 margin: Margin::Epochs,
                 mean_loss: false,
+                shift: 0,
                 averaging: 0.0,
             },
         }
@@ -237,6 +240,10 @@ impl CapsNetConfig {
                 expected: "at least 13",
                 value: self.height.min(self.width) as f64,
             });
+        }
+        if recipe.shift >= self.height.min(self.width) {
+            let (name, value) = ("shift", recipe.shift as f64);
+            return Err(Error::Setting { name, expected: "less than the side of an image", value });
         }
         let clipping = match recipe.clipping {
             Clipping::None => 1.0,
@@ -379,6 +386,7 @@ const SETTINGS: &[Setting] = &[
     setting!("clipping", "none, parts:LENGTH or whole:LENGTH", training.clipping),
     setting!("margin", "epochs, ramp:SHARE or constant:MARGIN", training.margin),
     setting!("mean-loss", YES, training.mean_loss),
+    setting!("shift", COUNT, training.shift),
     setting!("averaging", NUMBER, training.averaging),
 ];
 

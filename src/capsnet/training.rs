@@ -1,7 +1,7 @@
 //! Training: a batch, forward, the loss, backward, update; again.
 
-use rand::SeedableRng;
 use rand::seq::SliceRandom;
+use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use super::adam::{Adam, length};
@@ -16,10 +16,13 @@ use ndarray::Array2;
 /// The share of the training in which [`Schedule::Cosine`] rises.
 const WARM_UP: f64 = 0.02;
 
+/// The generator's stream for the first step's moves of images. Those before it draw the parameters and each epoch's order.
+const MOVES: u64 = 1 << 63;
+
 /// A network that is being trained: with the network's parameters all that the next step depends on, but for the images.
 ///
-/// The images of an epoch come in an order that follows from the seed and the number of the epoch alone, so step and seed say
-/// where the loader stands. What an epoch's last batch would lack is left out.
+/// The images of an epoch come in an order that follows from the seed and the number of the epoch alone, and are moved as the
+/// seed and the number of the step say, so step and seed say where the loader stands. What an epoch's last batch would lack is left out.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Training {
     /// The network, as the last step left it.
@@ -122,7 +125,16 @@ impl Training {
         let margin = recipe.margin(self.step, steps_per_epoch);
         let learning_rate = recipe.learning_rate(self.step, steps_per_epoch);
 
-        let pixels = self.net.pixels(data, &batch)?;
+        let pixels = match recipe.shift as isize {
+            0 => self.net.pixels(data, &batch)?,
+            most => {
+                let rng = &mut ChaCha8Rng::seed_from_u64(self.seed);
+                rng.set_stream(MOVES + self.step as u64);
+                let mut pixels = || rng.gen_range(-most..=most);
+                let moves: Vec<[isize; 2]> = batch.iter().map(|_| [pixels(), pixels()]).collect();
+                self.net.pixels(&data.moved(&batch, &moves), &(0..batch.len()).collect::<Vec<_>>())?
+            }
+        };
         // pixels are finite, so what is not was made by the parameters: of one layer, it is the next one's bad input
         let pass = self.net.forward_keeping(&pixels, self.threads).map_err(|error| match error {
             Error::Entry { value, .. } if !value.is_finite() => Error::Diverged { step: self.step },

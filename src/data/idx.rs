@@ -176,6 +176,29 @@ impl Images {
         }
     }
 
+    /// Copies of these images, each moved so many pixels down and to the right; negative ones: up and to the left. What comes in
+    /// is 0.
+    ///
+    /// ```
+    /// use em_routing::data::idx::Images;
+    /// let images = Images { pixels: vec![1, 2, 3, 4, 5, 6], labels: vec![7], height: 2, width: 3, classes: 10 };
+    /// assert_eq!(images.moved(&[0, 0], &[[0, 1], [-1, 0]]).pixels, [0, 1, 2, 0, 4, 5, /* the other */ 4, 5, 6, 0, 0, 0]);
+    /// ```
+    pub fn moved(&self, numbers: &[usize], moves: &[[isize; 2]]) -> Images {
+        let mut pixels = Vec::with_capacity(numbers.len() * self.height * self.width);
+        for (&number, &[down, right]) in numbers.iter().zip(moves) {
+            let image = self.image(number);
+            for row in 0..self.height {
+                let from = row.checked_add_signed(-down).filter(|&row| row < self.height);
+                pixels.extend((0..self.width).map(|column| {
+                    let column = column.checked_add_signed(-right).filter(|&column| column < self.width);
+                    from.zip(column).map_or(0, |(row, column)| image[row * self.width + column])
+                }));
+            }
+        }
+        Images { pixels, labels: numbers.iter().map(|&number| self.labels[number]).collect(), ..*self }
+    }
+
     /// Keeps the first `count` images, and gives the others.
     fn split_off(&mut self, count: usize) -> Images {
         let pixels = self.pixels.split_off(count * self.height * self.width);
