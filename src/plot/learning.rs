@@ -9,7 +9,7 @@ use crate::error::{Error, Result};
 /// Shares of mistaken images over what was trained (images, steps or epochs: `x_title`), errors on a logarithmic axis.
 ///
 /// Each curve has a name and its points (x, error), x rising and the error a share in [0, 1]. Curves of one name, such as the
-/// seeds of a recipe, share a colour and a label, which has the mean of their last errors. An error of 0 lies on the lower edge.
+/// seeds of a recipe, share a colour (from the seventh name on with dashes) and a label, which has the mean of their last errors. An error of 0 lies on the lower edge.
 ///
 /// # Errors
 ///
@@ -79,10 +79,15 @@ pub fn error_curves<N: AsRef<str>, P: AsRef<[(f64, f64)]>>(
         .margins(84, RIGHT, 20, 56)
         .alt(format!("Share of mistaken images over {x_title}: {}.", words.join("; ")));
     let place = |error: f64| on_error_axis(error, range);
+    // a name whose colour another has is dashed
+    let pen = |hue: usize, width: f64| match (0..hue).any(|at| colour(at) == colour(hue)) {
+        true => Pen::new(colour(hue), width).dashed(5.0, 3.0),
+        false => Pen::new(colour(hue), width),
+    };
     for (hue, name) in names.iter().enumerate() {
         for points in of(name) {
             let line: Vec<Point> = points.iter().map(|&(x, error)| (x, place(error))).collect();
-            chart.line(line.iter().copied(), Pen::new(colour(hue), 2.0));
+            chart.line(line.iter().copied(), pen(hue, 2.0));
             if line.len() <= 40 {
                 chart.scatter(line.iter().copied(), 3.0, colour(hue), 1.0);
             }
@@ -101,7 +106,7 @@ pub fn error_curves<N: AsRef<str>, P: AsRef<[(f64, f64)]>>(
     for (hue, top) in spread(&wanted, 40.0, (34.0, 380.0)).into_iter().enumerate() {
         let to = chart.at_pixel(left + 12.0, top);
         let start = chart.at_pixel(chart.pixel(ends[hue]).0.max(left - 10.0) + 8.0, wanted[hue]);
-        chart.line_anywhere([start, to], Pen::new(colour(hue), 1.0));
+        chart.line_anywhere([start, to], pen(hue, 1.0));
         chart.text(to, (5.0, 0.0), Side::Right, Ink::new(colour(hue)).plain().bold(), names[hue]);
         let ink = Ink::new(GREY).plain().size(12.0);
         chart.text(to, (5.0, 16.0), Side::Right, ink, labels[hue].1.as_str());

@@ -72,7 +72,7 @@ fn theta(coin: usize) -> String {
     format!("θ_{{{}}}", letter(coin))
 }
 
-/// The colour of a component; after the seventh they come round again.
+/// The colour of a component; after the sixth they come round again.
 fn colour(component: usize) -> image::Rgb {
     COLOURS[component % (COLOURS.len() - 1)]
 }
