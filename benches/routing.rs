@@ -22,7 +22,8 @@ Options:
   --help           this
 
 GFLOP/s are counted from the formulas, a multiply-add as two, with the votes and responsibilities that the backward pass makes
-again; the share is of what multiply-adds alone reach on so many threads in the same run, with the widest vectors of this processor.";
+again; the share is of what multiply-adds alone reach on so many threads in the same run, with the widest vectors of this
+processor.";
 
 struct Layer {
     kernel: Kernel,

@@ -333,6 +333,9 @@ fn a_network_is_evaluated_and_shown() {
         let figure = folder.out("full.svg");
         fails(with(&["show", "--image", "3"]).arg("--out").arg(&figure).stdout(full), &["standard output"]);
         assert!(figure.exists());
+        let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+        fails(folder.train("full", &[]).stdout(full), &["standard output"]);
+        assert!(folder.out("full").join("network.safetensors").exists());
     }
     fails(&mut with(&["show", "--image", "20"]), &["no image 20", "from 0 to 19"]);
     let missing = folder.out("none.safetensors");

@@ -22,7 +22,8 @@ const MOVES: u64 = 1 << 63;
 /// A network that is being trained: with the network's parameters all that the next step depends on, but for the images.
 ///
 /// The images of an epoch come in an order that follows from the seed and the number of the epoch alone, and are moved as the
-/// seed and the number of the step say, so step and seed say where the loader stands. What an epoch's last batch would lack is left out.
+/// seed and the number of the step say, so step and seed say where the loader stands. What an epoch's last batch would lack is
+/// left out.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Training {
     /// The network, as the last step left it.

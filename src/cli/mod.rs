@@ -133,6 +133,7 @@ enum Command {
 
 /// Runs what the arguments ask for.
 pub fn main() -> ExitCode {
+    let mut code = ExitCode::SUCCESS;
     let outcome = match Arguments::parse().command {
         Command::Run { notebooks, out, save, jobs } => {
             Places::find().and_then(|places| run::run(&places, &notebooks, &out, save, jobs as usize))
@@ -141,10 +142,7 @@ pub fn main() -> ExitCode {
             Places::find().and_then(|places| lab::lab(&places, no_browser, port))
         }
         Command::Figures { out } => draw(&out),
-        Command::Train(arguments) => match train::train(&arguments) {
-            Ok(code) => return code,
-            Err(failure) => Err(failure),
-        },
+        Command::Train(arguments) => train::train(&arguments).map(|ended| code = ended),
         Command::Eval(arguments) => eval::eval(&arguments),
         Command::Show(arguments) => show::show(&arguments),
         Command::Setup { user } => Places::find().and_then(|places| setup::command(&places, user)),
@@ -154,7 +152,7 @@ pub fn main() -> ExitCode {
         }
     };
     match outcome.and_then(|()| progress::all_said()) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(()) => code,
         Err(failure) => {
             let _ = writeln!(std::io::stderr(), "\n{failure}");
             ExitCode::FAILURE

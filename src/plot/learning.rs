@@ -9,7 +9,8 @@ use crate::error::{Error, Result};
 /// Shares of mistaken images over what was trained (images, steps or epochs: `x_title`), errors on a logarithmic axis.
 ///
 /// Each curve has a name and its points (x, error), x rising and the error a share in [0, 1]. Curves of one name, such as the
-/// seeds of a recipe, share a colour (from the seventh name on with dashes) and a label, which has the mean of their last errors. An error of 0 lies on the lower edge.
+/// seeds of a recipe, share a colour (from the seventh name on with dashes) and a label, which has the mean of their last errors.
+/// An error of 0 lies on the lower edge.
 ///
 /// # Errors
 ///
