@@ -36,11 +36,13 @@ Example, in half a minute:
 
 /// The switches, first those that tell most: a stop half-way leaves these. The default is run before them.
 const SWITCHES: &[&str] = &[
-    // The blog's network as printed, and each third of what sets it apart
+    // The blog's network as printed, and the parts of what sets it apart; the last part is the pooling
     "blog",
     "blog-start",
     "blog-routing",
     "blog-training",
+    // How the features are halved
+    "pooling=none",
     // How the routing goes
     "iterations=3",
     "iterations=1",

@@ -10,10 +10,11 @@ pub mod events;
 pub mod loss;
 mod network;
 pub mod parameters;
+pub mod pooling;
 pub mod records;
 pub mod training;
 
-pub use config::{CapsNetConfig, Clipping, Initialiser, Margin, Recipe, Schedule};
+pub use config::{CapsNetConfig, Clipping, Initialiser, Margin, Pooling, Recipe, Schedule};
 pub use evaluation::Evaluation;
 pub use network::{CapsNet, Pass};
 pub use parameters::Parameters;

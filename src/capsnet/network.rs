@@ -2,7 +2,7 @@
 //!
 //! | layer | out, for 28 x 28 | parameters |
 //! |---|---|---|
-//! | convolution 5 x 5, stride 2, ReLU | 14 x 14 x A | `features.weights`, `features.bias` |
+//! | convolution 5 x 5, halved ([`Pooling`]), ReLU | 14 x 14 x A | `features.weights`, `features.bias` |
 //! | primary capsules: a linear map of the features at each place, and a sigmoid for the activation | 14 x 14 x B | `poses.*`, `activations.*` |
 //! | capsules 3 x 3, stride 2, routed | 6 x 6 x C | `first.transforms`, `first.beta_v`, `first.beta_a` |
 //! | capsules 3 x 3, routed | 4 x 4 x D | `second.*` |
@@ -14,9 +14,10 @@ use ndarray::Array;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-use super::CapsNetConfig;
 use super::convolution::Convolution;
 use super::parameters::Parameters;
+use super::pooling::{MaxPooling, Pooled};
+use super::{CapsNetConfig, Pooling};
 use crate::error::{Error, Result};
 use crate::routing::kernel::{Kept, Kernel, LayerInput, LayerOutput, LayerShape, check_numbers};
 use crate::routing::{CapsuleLayer, CapsuleLayerRun, Capsules, ELEMENTS, Reach};
@@ -47,6 +48,8 @@ pub struct Pass {
     pub pixels: Vec<f32>,
     /// Images x rows x columns x A, none negative.
     pub features: Vec<f32>,
+    /// Which of the 2 x 2 places each feature is from; empty without pooling.
+    winners: Vec<u8>,
     /// The primary capsules.
     pub primary: LayerOutput,
     /// The first layer that routes.
@@ -211,8 +214,12 @@ impl CapsNet {
         let [convolution, poses, activations] = self.convolutions(images, threads);
         let part = |name: &str| self.parameters.part(name).expect("a part of the layout");
 
-        // features = ReLU(conv(pixels))
-        let mut features = convolution.forward(pixels, part("features.weights"), part("features.bias"));
+        // features = ReLU(max(conv(pixels))), which is max(ReLU(conv(pixels))) in a quarter of the work
+        let y = convolution.forward(pixels, part("features.weights"), part("features.bias"));
+        let Pooled { y: mut features, winners } = match self.pooling() {
+            None => Pooled { y, winners: Vec::new() },
+            Some(pooling) => pooling.forward(&y),
+        };
         features.iter_mut().for_each(|x| *x = if *x < 0.0 { 0.0 } else { *x }); // NaN stays, to be found by what follows
         // pose = W x + b, activation = sigmoid(w x + b)
         let mut primary = LayerOutput {
@@ -239,7 +246,7 @@ impl CapsNet {
         let second = route(1, &first)?;
         let class = route(2, &second)?;
         let kept = keep.then_some(kept);
-        Ok(Pass { images, pixels: pixels.to_vec(), features, primary, first, second, class, kept })
+        Ok(Pass { images, pixels: pixels.to_vec(), features, winners, primary, first, second, class, kept })
     }
 
     /// The gradient of a loss with respect to all parameters, from that with respect to the activations of the classes
@@ -281,8 +288,11 @@ impl CapsNet {
             activations.backward(&pass.features, part("activations.weights"), &above.activations, true);
         // ReLU: what was cut off gains nothing
         let sums = to_poses.d_x.iter().zip(&to_activations.d_x).map(|(one, other)| one + other);
-        let d_features: Vec<f32> =
+        let mut d_features: Vec<f32> =
             sums.zip(&pass.features).map(|(d, &x)| if x > 0.0 { d } else { 0.0 }).collect();
+        if let Some(pooling) = self.pooling() {
+            d_features = pooling.backward(&pass.winners, &d_features);
+        }
         let to_features = convolution.backward(&pass.pixels, part("features.weights"), &d_features, false);
         for (layer, d) in [("features", to_features), ("poses", to_poses), ("activations", to_activations)] {
             keep(&format!("{layer}.weights"), &d.d_weights);
@@ -294,9 +304,13 @@ impl CapsNet {
     /// The convolution, and the two 1 x 1 that make the primary capsules' poses and activations.
     fn convolutions(&self, images: usize, threads: usize) -> [Convolution; 3] {
         let CapsNetConfig { height, width, channels, features, primary, .. } = self.config;
+        let stride = match self.config.pooling {
+            Pooling::None => 2,
+            Pooling::Max => 1,
+        };
         let convolution =
-            Convolution { images, height, width, channels, features, size: WINDOW, stride: 2, threads };
-        let (height, width) = convolution.grid();
+            Convolution { images, height, width, channels, features, size: WINDOW, stride, threads };
+        let (height, width) = (height.div_ceil(2), width.div_ceil(2)); // by either
         let [poses, activations] = [primary * ELEMENTS, primary].map(|outputs| Convolution {
             images,
             height,
@@ -370,6 +384,11 @@ impl CapsNet {
             beta_a: wide(input.beta_a).into(),
         };
         layer.forward(&below, &self.config.routing)
+    }
+
+    fn pooling(&self) -> Option<MaxPooling> {
+        let CapsNetConfig { height, width, features, .. } = self.config;
+        (self.config.pooling == Pooling::Max).then_some(MaxPooling { height, width, channels: features })
     }
 
     fn kernels(&self, images: usize, threads: usize) -> Result<Vec<Kernel>> {

@@ -5,7 +5,7 @@ use std::ops::Range;
 use super::Figure;
 use super::chart::{CARD, Chart, GREY, INK, Ink, Pen, Side, VERMILION};
 use super::image::heat;
-use crate::capsnet::{CapsNet, CapsNetConfig};
+use crate::capsnet::{CapsNet, CapsNetConfig, Pooling};
 use crate::error::Result;
 
 /// A layer as it is drawn.
@@ -119,16 +119,20 @@ pub fn architecture(net: &CapsNet) -> Result<Figure> {
 
 fn layers(net: &CapsNet) -> Vec<Layer> {
     let [first, second, class] = net.layer_shapes(1);
-    let CapsNetConfig { height, width, channels, features, .. } = *net.config();
-    // backwards from a capsule in the middle: 3 x 3; 3 x 3 two apart; 5 x 5 two apart, padded as in TensorFlow
+    let CapsNetConfig { height, width, channels, features, pooling, .. } = *net.config();
+    // backwards from a capsule in the middle: 3 x 3; 3 x 3 two apart; then 5 x 5 two apart, or 2 x 2 windows of 5 x 5,
+    // which are 6 x 6; padded as in TensorFlow
     let axis = |length: usize, places_of_second: usize| {
         let middle = (places_of_second - 1) / 2;
         let of_second = middle..middle + 1;
         let of_first = middle..middle + 3;
         let of_primary = 2 * of_first.start..2 * (of_first.end - 1) + 3;
-        let padding = ((length.div_ceil(2) - 1) * 2 + 5).saturating_sub(length) / 2;
+        let (window, padding) = match pooling {
+            Pooling::None => (5, ((length.div_ceil(2) - 1) * 2 + 5).saturating_sub(length) / 2),
+            Pooling::Max => (6, 2),
+        };
         let first_pixel = (2 * of_primary.start).saturating_sub(padding);
-        let of_pixels = first_pixel..(2 * (of_primary.end - 1) + 5 - padding).min(length);
+        let of_pixels = first_pixel..(2 * (of_primary.end - 1) + window - padding).min(length);
         [of_pixels, of_primary, of_first, of_second]
     };
     let rows = axis(height, class.height);
@@ -144,7 +148,10 @@ fn layers(net: &CapsNet) -> Vec<Layer> {
         layer("pixels", ["", ""], (height, width), pixel, &[], 0),
         layer(
             "features",
-            ["5 × 5, stride 2,", "ReLU"],
+            match pooling {
+                Pooling::None => ["5 × 5, stride 2,", "ReLU"],
+                Pooling::Max => ["5 × 5, greatest", "of 2 × 2, ReLU"],
+            },
             places(first),
             format!("{features} numbers"),
             &["features"],

@@ -1,8 +1,9 @@
 //! Whole networks of the independent float64 reference: each layer's output, the loss, and the gradient of every parameter.
 
+use em_routing::capsnet::convolution::Convolution;
 use em_routing::capsnet::loss::spread_loss;
 use em_routing::capsnet::training::batch_loss;
-use em_routing::capsnet::{CapsNet, CapsNetConfig, Pass};
+use em_routing::capsnet::{CapsNet, CapsNetConfig, Pass, Pooling};
 use em_routing::error::Error;
 use em_routing::routing::RoutingOptions;
 use ndarray::Array2;
@@ -169,6 +170,63 @@ fn each_layer_is_routed_for_a_look_as_in_the_pass() {
     }
     for (layer, image) in [(3, 0), (0, 2)] {
         assert!(matches!(net.layer_routing(&pass, layer, image), Err(Error::Setting { .. })));
+    }
+}
+
+/// The loss's slope along the gradient of a part is that gradient's length, with the greatest of 2 x 2 and without.
+#[test]
+fn features_are_halved_by_either_way_and_the_gradient_knows() {
+    for pooling in [Pooling::None, Pooling::Max] {
+        let sizes =
+            CapsNetConfig { height: 18, width: 21, features: 3, primary: 4, ..CapsNetConfig::default() };
+        let config = CapsNetConfig { first: 5, second: 3, classes: 3, pooling, ..sizes };
+        let net = CapsNet::new(config, 7).unwrap();
+        let pixels = split_mix(3, 2 * 18 * 21, 1.0);
+        let pass = net.forward(&pixels, 1).unwrap();
+
+        let stride = if pooling == Pooling::Max { 1 } else { 2 };
+        let (weights, bias) =
+            (net.parameters().part("features.weights"), net.parameters().part("features.bias"));
+        let convolution = Convolution {
+            images: 2,
+            height: 18,
+            width: 21,
+            channels: 1,
+            features: 3,
+            size: 5,
+            stride,
+            threads: 1,
+        };
+        let y = convolution.forward(&pixels, weights.unwrap(), bias.unwrap());
+        assert_eq!(pass.features.len(), 2 * 9 * 11 * 3);
+        for (at, &found) in pass.features.iter().enumerate() {
+            let (k, c, r, image) = (at % 3, at / 3 % 11, at / 3 / 11 % 9, at / 3 / 11 / 9);
+            let wanted = match pooling {
+                Pooling::None => y[at],
+                Pooling::Max => (0..4)
+                    .map(|n| (2 * r + n / 2, 2 * c + n % 2))
+                    .filter(|&(_, column)| column < 21)
+                    .map(|(row, column)| y[((image * 18 + row) * 21 + column) * 3 + k])
+                    .fold(f32::NEG_INFINITY, f32::max),
+            };
+            assert_eq!(found, wanted.max(0.0));
+        }
+
+        let labels = [0, 2];
+        let gradient = net.backward(&pass, &loss(&pass, 3, &labels, 0.9).1, 1).unwrap();
+        for part in ["features.weights", "features.bias"] {
+            let direction = gradient.part(part).unwrap();
+            let length = direction.iter().map(|d| f64::from(*d).powi(2)).sum::<f64>().sqrt();
+            let moved = |by: f64| {
+                let mut moved = net.clone();
+                let numbers = moved.parameters_mut().part_mut(part).unwrap();
+                numbers.iter_mut().zip(direction).for_each(|(w, d)| *w += (by / length) as f32 * d);
+                loss(&moved.forward(&pixels, 1).unwrap(), 3, &labels, 0.9).0
+            };
+            let slope = (moved(2e-3) - moved(-2e-3)) / 4e-3;
+            let off = (slope / length - 1.0).abs();
+            assert!(off <= 0.01, "{part} with pooling {pooling}: {slope} for {length}");
+        }
     }
 }
 
