@@ -304,13 +304,11 @@ impl CapsNet {
     /// The convolution, and the two 1 x 1 that make the primary capsules' poses and activations.
     fn convolutions(&self, images: usize, threads: usize) -> [Convolution; 3] {
         let CapsNetConfig { height, width, channels, features, primary, .. } = self.config;
-        let stride = match self.config.pooling {
-            Pooling::None => 2,
-            Pooling::Max => 1,
-        };
+        let pooling = self.pooling();
+        let stride = if pooling.is_some() { 1 } else { 2 };
         let convolution =
             Convolution { images, height, width, channels, features, size: WINDOW, stride, threads };
-        let (height, width) = (height.div_ceil(2), width.div_ceil(2)); // by either
+        let (height, width) = pooling.map_or_else(|| convolution.grid(), |pooling| pooling.grid());
         let [poses, activations] = [primary * ELEMENTS, primary].map(|outputs| Convolution {
             images,
             height,
