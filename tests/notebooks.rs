@@ -110,6 +110,25 @@ fn the_committed_outputs_are_current(out: &Path) -> Result<(), String> {
     if compared == 0 { Err("there is no notebook".into()) } else { Ok(()) }
 }
 
+/// What a cell prints is its own, however late it arrives. By hand, for the kernel is late once in hundreds of cells; after
+/// `every_notebook_runs`, which sets the Python environment up.
+fn a_late_line_is_its_cell_s() -> Result<(), String> {
+    let words = |output: std::process::Output| {
+        [output.stdout, output.stderr].map(|words| String::from_utf8_lossy(&words).into_owned()).concat()
+    };
+    let doctor = Command::new(env!("CARGO_BIN_EXE_em-routing")).arg("doctor").output();
+    let told = words(doctor.map_err(|error| error.to_string())?);
+    let environment = told.lines().find(|line| line.contains("Python environment"));
+    let folder = environment.and_then(|line| line.rsplit_once(", ")).ok_or(&told)?.1;
+    let python = if cfg!(windows) { "Scripts/python.exe" } else { "bin/python" };
+    let output = Command::new(Path::new(folder).join(python))
+        .args(["tests/notebooks/late_output.py", "src/cli/execute.py"])
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .output()
+        .map_err(|error| format!("{folder}: {error}"))?;
+    if output.status.success() { Ok(()) } else { Err(words(output)) }
+}
+
 /// A failed check in a cell fails the run, and notebook, cell and message are named.
 fn a_failed_check_fails_the_run(out: &Path) -> Result<(), String> {
     let notebook = Path::new("tests/notebooks/must_fail.ipynb");
@@ -133,9 +152,10 @@ fn a_missing_notebook_is_named(out: &Path) -> Result<(), String> {
 fn main() -> ExitCode {
     let out = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("book");
     let failing = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("book-that-fails");
-    let tests: [Test; 5] = [
+    let tests: [Test; 6] = [
         ("a_missing_notebook_is_named", &|| a_missing_notebook_is_named(&failing)),
         ("every_notebook_runs", &|| every_notebook_runs(&out)),
+        ("a_late_line_is_its_cell_s", &a_late_line_is_its_cell_s),
         ("the_figures_are_the_gallery_s", &|| the_figures_are_the_gallery_s(&out)),
         ("the_committed_outputs_are_current", &|| the_committed_outputs_are_current(&out)),
         ("a_failed_check_fails_the_run", &|| a_failed_check_fails_the_run(&failing)),

@@ -9,6 +9,7 @@ import html
 import json
 import os
 import pathlib
+import queue
 import re
 import sys
 import time
@@ -16,7 +17,7 @@ import time
 import nbformat
 from latex2mathml.converter import convert
 from nbclient import NotebookClient
-from nbclient.exceptions import CellExecutionError, DeadKernelError
+from nbclient.exceptions import CellExecutionComplete, CellExecutionError, DeadKernelError
 from nbconvert import HTMLExporter
 from nbconvert.filters.markdown_mistune import IPythonRenderer
 
@@ -26,6 +27,30 @@ WARM = [
     "let doubled: Vec<f64> = vec![1.0, 2.0].into_iter().map(|x| 2.0 * x).collect();",
     "{\n    let tenfold = |x: f64| 10.0 * x;\n    println!(\"{}\", tenfold(doubled[1]));\n}",
 ]
+
+
+LATE_SECONDS = 0.05
+
+
+class Client(NotebookClient):
+    """Keeps what a cell prints last. evcxr sends it from a thread of its own, so that it can arrive after the cell's `idle`, where
+    NotebookClient stops to listen and later leaves out what is not of the cell that then runs. It happens on a busy machine."""
+
+    async def _async_poll_output_msg(self, parent_msg_id, cell, cell_index):
+        self.__dict__.setdefault("asked", {})[parent_msg_id] = (cell, cell_index)
+        seconds = None  # as long as the cell takes
+        while True:
+            try:
+                message = await self.kc.iopub_channel.get_msg(timeout=seconds)
+            except queue.Empty:
+                return
+            of = message["parent_header"].get("msg_id")
+            try:
+                if of in self.asked:
+                    self.process_message(message, *self.asked[of])
+            except CellExecutionComplete:
+                if of == parent_msg_id:
+                    seconds = LATE_SECONDS
 
 
 def tell(**event):
@@ -111,8 +136,8 @@ def first_cells(folder):
 def execute(kernel, notebook, folder):
     """Runs the cells; returns None, or what failed."""
     code = [index for index, cell in enumerate(notebook.cells) if cell.cell_type == "code"]
-    client = NotebookClient(notebook, timeout=None, startup_timeout=600, kernel_name=kernel, record_timing=False,
-                            resources={"metadata": {"path": str(folder)}})
+    client = Client(notebook, timeout=None, startup_timeout=600, kernel_name=kernel, record_timing=False,
+                    resources={"metadata": {"path": str(folder)}})
     start = time.monotonic()
     with client.setup_kernel():
         tell(event="kernel", cells=len(code), seconds=time.monotonic() - start)
