@@ -36,13 +36,15 @@ Example, in half a minute:
 
 /// The switches, first those that tell most: a stop half-way leaves these. The default is run before them.
 const SWITCHES: &[&str] = &[
-    // The blog's network as printed, and the parts of what sets it apart; the last part is the pooling
+    // The blog's network as printed, and the parts of what sets it apart; the last part is the features
     "blog",
     "blog-start",
     "blog-routing",
     "blog-training",
-    // How the features are halved
+    // The features, and how they are halved
+    "deep-features=0",
     "pooling=none",
+    "deep-features=0 pooling=none",
     // How the routing goes
     "iterations=3",
     "iterations=1",

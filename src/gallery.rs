@@ -232,6 +232,12 @@ pub const FIGURES: &[Entry] = &[
         draw: network::digit_features,
     },
     Entry {
+        name: "deep-features",
+        chapter: 8,
+        title: "What the second convolution makes of what the first one sees",
+        draw: network::deep_features,
+    },
+    Entry {
         name: "primary-activations",
         chapter: 8,
         title: "Where the primary capsules find what they look for",

@@ -34,8 +34,9 @@ fn every_notebook_runs(out: &Path) -> Result<(), String> {
 
 /// Figures of passes in f32, whose last bits depend on the processor (a product of matrices is summed in another order where it has
 /// AVX-512): byte for byte they are compared on one machine only.
-const OF_F32_PASSES: [&str; 6] = [
+const OF_F32_PASSES: [&str; 7] = [
     "digit-features",
+    "deep-features",
     "primary-activations",
     "position-assignments",
     "vote-agreement",

@@ -22,16 +22,16 @@ VALIDATION = 5_000
 WARM_UP = 0.02  # the share of the training in which the learning rate rises
 
 
-def capsule_parameters(features=32, primary=32, first=32, second=32, classes=10):
-    """What the capsule network learns: convolution, poses and activations, three layers of transforms with two betas a parent."""
-    convolution = 25 * features + features
-    capsules = (features + 1) * primary * 17
+def capsule_parameters(features=32, deep=64, primary=32, first=32, second=32, classes=10):
+    """What the capsule network learns: two convolutions, poses and activations, three layers of transforms with two betas a parent."""
+    convolutions = 25 * features + features + 9 * features * deep + deep
+    capsules = (deep + 1) * primary * 17
     routed = [(9 * primary, first), (9 * first, second), (second, classes)]
-    return convolution + capsules + sum(children * parents * 16 + 2 * parents for children, parents in routed)
+    return convolutions + capsules + sum(children * parents * 16 + 2 * parents for children, parents in routed)
 
 
 class Network(nn.Sequential):
-    def __init__(self, hidden=194, dropout=0.3):  # 194 makes as many parameters
+    def __init__(self, hidden=225, dropout=0.3):  # 225 makes one parameter more
         super().__init__(
             nn.Conv2d(1, 32, 5, padding=2), nn.ReLU(), nn.MaxPool2d(2),  # 14 x 14
             nn.Conv2d(32, 64, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2),  # 7 x 7

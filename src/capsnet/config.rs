@@ -24,9 +24,12 @@ pub struct CapsNetConfig {
     pub width: usize,
     /// Numbers for each pixel: 1 for grey.
     pub channels: usize,
-    /// A: features of the convolution.
+    /// A: features of the first convolution.
     pub features: usize,
-    /// How they get from the image's grid to one of half its sides.
+    /// Features of a second convolution, of the first one's features; with it the first capsule layer has a stride of 1 instead of
+    /// 2. 0: there is none, as in the blog.
+    pub deep_features: usize,
+    /// How each of the two gets to a grid of half its sides.
     pub pooling: Pooling,
     /// B: primary capsules at each position.
     pub primary: usize,
@@ -44,13 +47,12 @@ pub struct CapsNetConfig {
     pub training: Recipe,
 }
 
-/// How the features of the convolution get to a grid of half the image's sides.
+/// How features get to a grid of half the sides of what they are made of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Pooling {
-    /// The convolution's windows stand two pixels apart: the blog and the paper.
+    /// The convolution's windows stand two places apart: the blog and the paper.
     None,
-    /// They stand at every pixel, and of each 2 x 2 places the greatest is kept, so that a stroke that moves by a pixel changes
-    /// little.
+    /// They stand at every place, and of each 2 x 2 the greatest is kept, so that a stroke that moves by a pixel changes little.
     Max,
 }
 
@@ -139,6 +141,7 @@ impl CapsNetConfig {
             width: 28,
             channels: 1,
             features: 32,
+            deep_features: 0,
             pooling: Pooling::None,
             primary: 32,
             first: 32,
@@ -246,13 +249,17 @@ impl CapsNetConfig {
                 return Err(Error::Setting { name, expected: "at most 65536", value: size as f64 });
             }
         }
-        // the convolution halves an image, the first capsule layer (K = 3) halves again, the second takes 2 off
-        if self.height.min(self.width) < 13 {
-            return Err(Error::Setting {
-                name: "the side of an image",
-                expected: "at least 13",
-                value: self.height.min(self.width) as f64,
-            });
+        // features halve an image, then the first capsule layer (K = 3) does, and the second takes 2 off; or deep features halve
+        // again, and both layers take 2 off
+        let (least, expected) =
+            if self.deep_features > 0 { (17, "at least 17") } else { (13, "at least 13") };
+        if self.height.min(self.width) < least {
+            let (name, value) = ("the side of an image", self.height.min(self.width) as f64);
+            return Err(Error::Setting { name, expected, value });
+        }
+        if self.deep_features > 1 << 16 {
+            let (name, value) = ("deep-features", self.deep_features as f64);
+            return Err(Error::Setting { name, expected: "at most 65536", value });
         }
         if recipe.shift >= self.height.min(self.width) {
             let (name, value) = ("shift", recipe.shift as f64);
@@ -295,8 +302,8 @@ impl CapsNetConfig {
 }
 
 impl Default for CapsNetConfig {
-    /// What has learnt best so far: the blog's network with two iterations, whose features are the greatest of 2 x 2 places, whose
-    /// costs are measured against an even share of the children, whose poses start near the identity, and whose activations start
+    /// What has learnt best so far: the blog's network with two iterations, whose primary capsules stand on features of features,
+    /// each the greatest of 2 x 2 places, whose costs are measured against an even share of the children, whose poses start near the identity, and whose activations start
     /// undecided. At the blog's start the votes shrink
     /// from layer to layer (a standard deviation of 0.12, then 0.05), and its normalised costs saturate activations whatever
     /// the votes say (chapter 9); here the votes keep their size, and the digits decide.
@@ -330,6 +337,7 @@ impl Default for CapsNetConfig {
                 averaging: 0.99,
                 ..blog.training
             },
+            deep_features: 64,
             pooling: Pooling::Max,
             ..blog
         }
@@ -364,6 +372,7 @@ const SETTINGS: &[Setting] = &[
     setting!("width", COUNT, width),
     setting!("channels", COUNT, channels),
     setting!("features", COUNT, features),
+    setting!("deep-features", COUNT, deep_features),
     setting!("pooling", "none or max", pooling),
     setting!("primary", COUNT, primary),
     setting!("first", COUNT, first),

@@ -7,6 +7,7 @@ pub mod config;
 pub mod convolution;
 mod evaluation;
 pub mod events;
+pub mod features;
 pub mod loss;
 mod network;
 pub mod parameters;

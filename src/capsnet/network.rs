@@ -1,12 +1,16 @@
-//! The network: two convolutions, then three layers of capsules that route.
+//! The network: features, primary capsules, then three layers of capsules that route.
 //!
 //! | layer | out, for 28 x 28 | parameters |
 //! |---|---|---|
-//! | convolution 5 x 5, halved ([`Pooling`]), ReLU | 14 x 14 x A | `features.weights`, `features.bias` |
-//! | primary capsules: a linear map of the features at each place, and a sigmoid for the activation | 14 x 14 x B | `poses.*`, `activations.*` |
-//! | capsules 3 x 3, stride 2, routed | 6 x 6 x C | `first.transforms`, `first.beta_v`, `first.beta_a` |
-//! | capsules 3 x 3, routed | 4 x 4 x D | `second.*` |
+//! | features 5 x 5 ([`FeatureLayer`]: halved, ReLU) | 14 x 14 x A | `features.weights`, `features.bias` |
+//! | where there are deep features: features 3 x 3 of these | 7 x 7 | `deep.*` |
+//! | primary capsules: a linear map of the features at each place, and a sigmoid for the activation | 7 x 7 x B | `poses.*`, `activations.*` |
+//! | capsules 3 x 3, routed | 5 x 5 x C | `first.transforms`, `first.beta_v`, `first.beta_a` |
+//! | capsules 3 x 3, routed | 3 x 3 x D | `second.*` |
 //! | class capsules: all places, one transform for each kind of capsule, coordinates added, routed | E | `class.*` |
+//!
+//! Without deep features, as in the blog, the primary capsules stand on 14 x 14 places and the first that route two of them apart:
+//! 6 x 6, then 4 x 4.
 //!
 //! All arrays are flat f32 in the order of their shapes: images x rows x columns x capsules x 16.
 
@@ -14,17 +18,21 @@ use ndarray::Array;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
+use super::CapsNetConfig;
 use super::convolution::Convolution;
+use super::features::FeatureLayer;
 use super::parameters::Parameters;
-use super::pooling::{MaxPooling, Pooled};
-use super::{CapsNetConfig, Pooling};
+use super::pooling::Pooled;
 use crate::error::{Error, Result};
 use crate::routing::kernel::{Kept, Kernel, LayerInput, LayerOutput, LayerShape, check_numbers};
 use crate::routing::{CapsuleLayer, CapsuleLayerRun, Capsules, ELEMENTS, Reach};
 
-/// Rows and columns of the first convolution's window, and of a capsule layer's neighbourhood.
-const WINDOW: usize = 5;
+/// Rows and columns of the windows of features and of deep features, and of a capsule layer's neighbourhood.
+const WINDOWS: [usize; 2] = [5, 3];
 const NEIGHBOURHOOD: usize = 3;
+
+/// The layers of features, as the names of their parameters begin. The second may be absent.
+const FEATURES: [&str; 2] = ["features", "deep"];
 
 /// Of a network: 2^26, hundreds of times the blog's. Sizes that were mistyped do not fill the memory.
 pub(super) const MOST_PARAMETERS: usize = 1 << 26;
@@ -48,8 +56,10 @@ pub struct Pass {
     pub pixels: Vec<f32>,
     /// Images x rows x columns x A, none negative.
     pub features: Vec<f32>,
-    /// Which of the 2 x 2 places each feature is from; empty without pooling.
-    winners: Vec<u8>,
+    /// The features of these, in the same order; empty where the network has none.
+    pub deep_features: Vec<f32>,
+    /// Which of the 2 x 2 places each number of the two is from; empty without pooling.
+    winners: [Vec<u8>; 2],
     /// The primary capsules.
     pub primary: LayerOutput,
     /// The first layer that routes.
@@ -89,6 +99,7 @@ impl CapsNet {
                 Some("weights") => {
                     let gain = match part.name.split('.').next() {
                         Some("features") => start.feature_gain,
+                        Some("deep") => std::f64::consts::SQRT_2, // ReLU halves a variance (He et al. 2015)
                         Some("poses") => start.pose_gain,
                         _ => 1.0,
                     };
@@ -136,16 +147,24 @@ impl CapsNet {
     /// As [`CapsNetConfig::check`], and more than 2^26 parameters.
     pub fn layout(config: &CapsNetConfig) -> Result<Vec<(String, Vec<usize>)>> {
         config.check()?;
-        let CapsNetConfig { channels, features, primary, first, second, classes, .. } = *config;
+        let CapsNetConfig { channels, features, deep_features, primary, first, second, classes, .. } =
+            *config;
         let neighbours = NEIGHBOURHOOD * NEIGHBOURHOOD;
-        let mut layout = vec![
-            ("features.weights".to_owned(), vec![WINDOW, WINDOW, channels, features]),
-            ("features.bias".to_owned(), vec![features]),
-            ("poses.weights".to_owned(), vec![1, 1, features, primary * ELEMENTS]),
-            ("poses.bias".to_owned(), vec![primary * ELEMENTS]),
-            ("activations.weights".to_owned(), vec![1, 1, features, primary]),
-            ("activations.bias".to_owned(), vec![primary]),
-        ];
+        let mut layout = Vec::new();
+        let convolution = |layer: &str, size, channels, features| {
+            [
+                (format!("{layer}.weights"), vec![size, size, channels, features]),
+                (format!("{layer}.bias"), vec![features]),
+            ]
+        };
+        layout.extend(convolution(FEATURES[0], WINDOWS[0], channels, features));
+        let mut below = features;
+        if deep_features > 0 {
+            layout.extend(convolution(FEATURES[1], WINDOWS[1], features, deep_features));
+            below = deep_features;
+        }
+        layout.extend(convolution("poses", 1, below, primary * ELEMENTS));
+        layout.extend(convolution("activations", 1, below, primary));
         let children = [neighbours * primary, neighbours * first, second];
         for ((layer, children), parents) in ROUTED.into_iter().zip(children).zip([first, second, classes]) {
             layout.push((format!("{layer}.transforms"), vec![children, parents, 4, 4]));
@@ -211,24 +230,21 @@ impl CapsNet {
         }
         let images = pixels.len() / image;
         check_numbers("pixels", &[images, height, width, channels], pixels, "finite", f32::is_finite)?;
-        let [convolution, poses, activations] = self.convolutions(images, threads);
         let part = |name: &str| self.parameters.part(name).expect("a part of the layout");
+        let [near, deep] = self.feature_layers(images, threads);
+        let [poses, activations] = self.primary_maps(images, threads);
 
-        // features = ReLU(max(conv(pixels))), which is max(ReLU(conv(pixels))) in a quarter of the work
-        let y = convolution.forward(pixels, part("features.weights"), part("features.bias"));
-        let Pooled { y: mut features, winners } = match self.pooling() {
-            None => Pooled { y, winners: Vec::new() },
-            Some(pooling) => pooling.forward(&y),
+        let Pooled { y: features, winners: of_features } =
+            near.forward(pixels, part("features.weights"), part("features.bias"));
+        let Pooled { y: deep_features, winners: of_deep } = match self.has_deep_features() {
+            true => deep.forward(&features, part("deep.weights"), part("deep.bias")),
+            false => Pooled { y: Vec::new(), winners: Vec::new() },
         };
-        features.iter_mut().for_each(|x| *x = if *x < 0.0 { 0.0 } else { *x }); // NaN stays, to be found by what follows
+        let seen = if self.has_deep_features() { &deep_features } else { &features };
         // pose = W x + b, activation = sigmoid(w x + b)
         let mut primary = LayerOutput {
-            poses: poses.forward(&features, part("poses.weights"), part("poses.bias")),
-            activations: activations.forward(
-                &features,
-                part("activations.weights"),
-                part("activations.bias"),
-            ),
+            poses: poses.forward(seen, part("poses.weights"), part("poses.bias")),
+            activations: activations.forward(seen, part("activations.weights"), part("activations.bias")),
         };
         primary.activations.iter_mut().for_each(|a| *a = 1.0 / (1.0 + (-*a).exp()));
         let kernels = self.kernels(images, threads)?;
@@ -246,7 +262,8 @@ impl CapsNet {
         let second = route(1, &first)?;
         let class = route(2, &second)?;
         let kept = keep.then_some(kept);
-        Ok(Pass { images, pixels: pixels.to_vec(), features, winners, primary, first, second, class, kept })
+        let (pixels, winners) = (pixels.to_vec(), [of_features, of_deep]);
+        Ok(Pass { images, pixels, features, deep_features, winners, primary, first, second, class, kept })
     }
 
     /// The gradient of a loss with respect to all parameters, from that with respect to the activations of the classes
@@ -281,19 +298,25 @@ impl CapsNet {
         for (d, a) in above.activations.iter_mut().zip(&pass.primary.activations) {
             *d *= a * (1.0 - a);
         }
-        let [convolution, poses, activations] = self.convolutions(pass.images, threads);
         let part = |name: &str| self.parameters.part(name).expect("a part of the layout");
-        let to_poses = poses.backward(&pass.features, part("poses.weights"), &above.poses, true);
+        let [near, deep] = self.feature_layers(pass.images, threads);
+        let [poses, activations] = self.primary_maps(pass.images, threads);
+        let seen = if self.has_deep_features() { &pass.deep_features } else { &pass.features };
+        let to_poses = poses.backward(seen, part("poses.weights"), &above.poses, true);
         let to_activations =
-            activations.backward(&pass.features, part("activations.weights"), &above.activations, true);
-        // ReLU: what was cut off gains nothing
-        let sums = to_poses.d_x.iter().zip(&to_activations.d_x).map(|(one, other)| one + other);
-        let mut d_features: Vec<f32> =
-            sums.zip(&pass.features).map(|(d, &x)| if x > 0.0 { d } else { 0.0 }).collect();
-        if let Some(pooling) = self.pooling() {
-            d_features = pooling.backward(&pass.winners, &d_features);
+            activations.backward(seen, part("activations.weights"), &above.activations, true);
+        let mut d_seen: Vec<f32> =
+            to_poses.d_x.iter().zip(&to_activations.d_x).map(|(one, other)| one + other).collect();
+        let [of_features, of_deep] = &pass.winners;
+        if self.has_deep_features() {
+            let found = (&pass.deep_features[..], &of_deep[..]);
+            let to_deep = deep.backward(&pass.features, part("deep.weights"), found, &d_seen, true);
+            keep("deep.weights", &to_deep.d_weights);
+            keep("deep.bias", &to_deep.d_bias);
+            d_seen = to_deep.d_x;
         }
-        let to_features = convolution.backward(&pass.pixels, part("features.weights"), &d_features, false);
+        let found = (&pass.features[..], &of_features[..]);
+        let to_features = near.backward(&pass.pixels, part("features.weights"), found, &d_seen, false);
         for (layer, d) in [("features", to_features), ("poses", to_poses), ("activations", to_activations)] {
             keep(&format!("{layer}.weights"), &d.d_weights);
             keep(&format!("{layer}.bias"), &d.d_bias);
@@ -301,33 +324,59 @@ impl CapsNet {
         Ok(gradient)
     }
 
-    /// The convolution, and the two 1 x 1 that make the primary capsules' poses and activations.
-    fn convolutions(&self, images: usize, threads: usize) -> [Convolution; 3] {
-        let CapsNetConfig { height, width, channels, features, primary, .. } = self.config;
-        let pooling = self.pooling();
-        let stride = if pooling.is_some() { 1 } else { 2 };
-        let convolution =
-            Convolution { images, height, width, channels, features, size: WINDOW, stride, threads };
-        let (height, width) = pooling.map_or_else(|| convolution.grid(), |pooling| pooling.grid());
-        let [poses, activations] = [primary * ELEMENTS, primary].map(|outputs| Convolution {
+    fn has_deep_features(&self) -> bool {
+        self.config.deep_features > 0
+    }
+
+    /// The features, and the features of these, which a network may have or not.
+    fn feature_layers(&self, images: usize, threads: usize) -> [FeatureLayer; 2] {
+        let CapsNetConfig { height, width, channels, features, deep_features, pooling, .. } = self.config;
+        let near = FeatureLayer {
+            images,
+            sides: (height, width),
+            channels,
+            features,
+            size: WINDOWS[0],
+            pooling,
+            threads,
+        };
+        let deep = FeatureLayer {
+            sides: near.grid(),
+            channels: features,
+            features: deep_features,
+            size: WINDOWS[1],
+            ..near
+        };
+        [near, deep]
+    }
+
+    /// The two convolutions 1 x 1 that make the primary capsules' poses and activations.
+    fn primary_maps(&self, images: usize, threads: usize) -> [Convolution; 2] {
+        let [near, deep] = self.feature_layers(images, threads);
+        let below = if self.has_deep_features() { deep } else { near };
+        let ((height, width), channels) = (below.grid(), below.features);
+        [ELEMENTS, 1].map(|numbers| Convolution {
             images,
             height,
             width,
-            channels: features,
-            features: outputs,
+            channels,
+            features: self.config.primary * numbers,
             size: 1,
             stride: 1,
             threads,
-        });
-        [convolution, poses, activations]
+        })
     }
 
     /// The shapes of the three layers that route.
     pub fn layer_shapes(&self, images: usize) -> [LayerShape; 3] {
         let CapsNetConfig { height, width, primary, first, second, classes, .. } = self.config;
         let near = |stride| Reach::Neighbourhood { size: NEIGHBOURHOOD, stride };
+        // deep features halve what otherwise the first capsules do
+        let (halvings, stride) = if self.has_deep_features() { (4, 1) } else { (2, 2) };
         let below = |length: usize| {
-            [length.div_ceil(2), (length.div_ceil(2) - 3) / 2 + 1, (length.div_ceil(2) - 3) / 2 - 1]
+            let primary = length.div_ceil(halvings);
+            let first = (primary - NEIGHBOURHOOD) / stride + 1;
+            [primary, first, first + 1 - NEIGHBOURHOOD]
         };
         let (rows, columns) = (below(height), below(width));
         let shape = |at: usize, capsules, parents, reach| LayerShape {
@@ -339,7 +388,7 @@ impl CapsNet {
             reach,
         };
         [
-            shape(0, primary, first, near(2)),
+            shape(0, primary, first, near(stride)),
             shape(1, first, second, near(1)),
             shape(2, second, classes, Reach::Everywhere),
         ]
@@ -382,11 +431,6 @@ impl CapsNet {
             beta_a: wide(input.beta_a).into(),
         };
         layer.forward(&below, &self.config.routing)
-    }
-
-    fn pooling(&self) -> Option<MaxPooling> {
-        let CapsNetConfig { height, width, features, .. } = self.config;
-        (self.config.pooling == Pooling::Max).then_some(MaxPooling { height, width, channels: features })
     }
 
     fn kernels(&self, images: usize, threads: usize) -> Result<Vec<Kernel>> {

@@ -94,10 +94,18 @@ pub(super) fn architecture() -> Result<Figure> {
 
 pub(super) fn digit_features() -> Result<Figure> {
     let (net, images, pass) = shipped()?;
-    let (columns, kinds) = (net.layer_shapes(1)[0].width, net.config().features);
+    let (columns, kinds) = (images.width.div_ceil(2), net.config().features);
     let numbers = &pass.features[..pass.features.len() / DIGITS.len()];
     let rows = liveliest_maps(&images, &DIGITS[..1], numbers, (columns, kinds), 9)?;
     Ok(plot::maps(&rows)?.named("digit-features"))
+}
+
+pub(super) fn deep_features() -> Result<Figure> {
+    let (net, images, pass) = shipped()?;
+    let (columns, kinds) = (net.layer_shapes(1)[0].width, net.config().deep_features);
+    let numbers = &pass.deep_features[..pass.deep_features.len() / DIGITS.len()];
+    let rows = liveliest_maps(&images, &DIGITS[..1], numbers, (columns, kinds), 9)?;
+    Ok(plot::maps(&rows)?.named("deep-features"))
 }
 
 pub(super) fn primary_activations() -> Result<Figure> {

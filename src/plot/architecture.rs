@@ -31,11 +31,11 @@ struct Layer {
 /// None but those of drawing.
 pub fn architecture(net: &CapsNet) -> Result<Figure> {
     let layers = layers(net);
-    const WIDTH: f64 = 880.0;
     const MIDDLE: f64 = 128.0;
     const LEFT: f64 = 76.0;
-    let pitch = (WIDTH - 2.0 * LEFT) / (layers.len() - 1) as f64;
-    let mut chart = Chart::canvas("architecture", (WIDTH, 330.0));
+    const PITCH: f64 = 134.0;
+    let width = 2.0 * LEFT + PITCH * (layers.len() - 1) as f64;
+    let mut chart = Chart::canvas("architecture", (width, 330.0));
     let (ink, grey) = (Ink::new(INK).plain().size(12.5), Ink::new(GREY).plain().size(12.0));
     // a side grows as the logarithm of its places: from a dot for one place to 104 pixels for 28
     let side = |places: usize| 22.0 + 82.0 * (places as f64).ln() / 28f64.ln();
@@ -44,7 +44,7 @@ pub fn architecture(net: &CapsNet) -> Result<Figure> {
         let (rows, columns) = layer.grid;
         let unit = (side(rows.max(columns)) / rows.max(columns) as f64).min(110.0 / rows.max(columns) as f64);
         let (wide, tall) = (unit * columns as f64, unit * rows as f64);
-        let centre = LEFT + pitch * index as f64;
+        let centre = LEFT + PITCH * index as f64;
         let (left, top) = (centre - wide / 2.0, MIDDLE - tall / 2.0);
         let corners = |shift: f64| {
             let (x, y) = (left + shift, top - shift);
@@ -75,7 +75,7 @@ pub fn architecture(net: &CapsNet) -> Result<Figure> {
         chart.line_anywhere(corners(0.0), rim);
         if index > 0 {
             // the way from the layer before
-            let before = LEFT + pitch * (index as f64 - 0.5);
+            let before = LEFT + PITCH * (index as f64 - 0.5);
             for (line, text) in layer.step.iter().enumerate() {
                 let down = 216.0 + 15.0 * line as f64;
                 chart.text(
@@ -119,21 +119,28 @@ pub fn architecture(net: &CapsNet) -> Result<Figure> {
 
 fn layers(net: &CapsNet) -> Vec<Layer> {
     let [first, second, class] = net.layer_shapes(1);
-    let CapsNetConfig { height, width, channels, features, pooling, .. } = *net.config();
-    // backwards from a capsule in the middle: 3 x 3; 3 x 3 two apart; then 5 x 5 two apart, or 2 x 2 windows of 5 x 5,
-    // which are 6 x 6; padded as in TensorFlow
+    let CapsNetConfig { height, width, channels, features, deep_features, pooling, .. } = *net.config();
+    let is_deep = deep_features > 0;
+    // what a range of features sees of a side of what is below: windows two apart, or two windows side by side, padded as in TensorFlow
+    let seen_by = |features: Range<usize>, size: usize, length: usize| {
+        let (window, padding) = match pooling {
+            Pooling::None => (size, ((length.div_ceil(2) - 1) * 2 + size).saturating_sub(length) / 2),
+            Pooling::Max => (size + 1, (size - 1) / 2),
+        };
+        let first = (2 * features.start).saturating_sub(padding);
+        first..(2 * (features.end - 1) + window - padding).min(length)
+    };
+    // backwards from a capsule in the middle: 3 x 3; 3 x 3, two apart where there are no deep features; then 3 x 3 and 5 x 5 of these
     let axis = |length: usize, places_of_second: usize| {
         let middle = (places_of_second - 1) / 2;
         let of_second = middle..middle + 1;
         let of_first = middle..middle + 3;
-        let of_primary = 2 * of_first.start..2 * (of_first.end - 1) + 3;
-        let (window, padding) = match pooling {
-            Pooling::None => (5, ((length.div_ceil(2) - 1) * 2 + 5).saturating_sub(length) / 2),
-            Pooling::Max => (6, 2),
-        };
-        let first_pixel = (2 * of_primary.start).saturating_sub(padding);
-        let of_pixels = first_pixel..(2 * (of_primary.end - 1) + window - padding).min(length);
-        [of_pixels, of_primary, of_first, of_second]
+        let stride = if is_deep { 1 } else { 2 };
+        let of_primary = stride * of_first.start..stride * (of_first.end - 1) + 3;
+        let of_features =
+            if is_deep { seen_by(of_primary.clone(), 3, length.div_ceil(2)) } else { of_primary.clone() };
+        let of_pixels = seen_by(of_features.clone(), 5, length);
+        [of_pixels, of_features, of_primary, of_first, of_second]
     };
     let rows = axis(height, class.height);
     let columns = axis(width, class.width);
@@ -144,38 +151,38 @@ fn layers(net: &CapsNet) -> Vec<Layer> {
     let pixel = if channels == 1 { "1 grey level".to_owned() } else { format!("{channels} channels") };
     let places = |shape: crate::routing::kernel::LayerShape| (shape.height, shape.width);
     let capsules = |count: usize| format!("{count} capsules");
-    vec![
-        layer("pixels", ["", ""], (height, width), pixel, &[], 0),
-        layer(
-            "features",
-            match pooling {
-                Pooling::None => ["5 × 5, stride 2,", "ReLU"],
-                Pooling::Max => ["5 × 5, greatest", "of 2 × 2, ReLU"],
-            },
+    let mut layers = vec![layer("pixels", ["", ""], (height, width), pixel, &[], 0)];
+    let (near, deep) = match pooling {
+        Pooling::None => (["5 × 5, stride 2,", "ReLU"], ["3 × 3, stride 2,", "ReLU"]),
+        Pooling::Max => (["5 × 5, greatest", "of 2 × 2, ReLU"], ["3 × 3, greatest", "of 2 × 2, ReLU"]),
+    };
+    let halved = (height.div_ceil(2), width.div_ceil(2));
+    layers.push(layer("features", near, halved, format!("{features} numbers"), &["features"], 1));
+    if is_deep {
+        layers.push(layer(
+            "deep features",
+            deep,
             places(first),
-            format!("{features} numbers"),
-            &["features"],
-            1,
-        ),
+            format!("{deep_features} numbers"),
+            &["deep"],
+            2,
+        ));
+    }
+    let route = if is_deep { ["3 × 3,", "routed"] } else { ["3 × 3, stride 2,", "routed"] };
+    layers.extend([
         layer(
             "primary",
             ["1 × 1, linear;", "sigmoid"],
             places(first),
             capsules(first.capsules),
             &["poses", "activations"],
-            1,
-        ),
-        layer(
-            "first",
-            ["3 × 3, stride 2,", "routed"],
-            places(second),
-            capsules(second.capsules),
-            &["first"],
             2,
         ),
-        layer("second", ["3 × 3,", "routed"], places(class), capsules(class.capsules), &["second"], 3),
-        layer("class", ["all places,", "routed"], (1, 1), capsules(class.parents), &["class"], 4),
-    ]
+        layer("first", route, places(second), capsules(second.capsules), &["first"], 3),
+        layer("second", ["3 × 3,", "routed"], places(class), capsules(class.capsules), &["second"], 4),
+        layer("class", ["all places,", "routed"], (1, 1), capsules(class.parents), &["class"], 5),
+    ]);
+    layers
 }
 
 /// A whole number with a comma between thousands.

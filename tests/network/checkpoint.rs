@@ -17,8 +17,14 @@ use super::noting::LARGEST;
 const IMAGES: usize = 10;
 
 fn config() -> CapsNetConfig {
-    let mut config =
-        CapsNetConfig { height: 13, width: 13, features: 2, primary: 1, ..CapsNetConfig::default() };
+    let mut config = CapsNetConfig {
+        height: 17,
+        width: 17,
+        features: 2,
+        deep_features: 3,
+        primary: 1,
+        ..CapsNetConfig::default()
+    };
     (config.first, config.second, config.classes) = (2, 1, 3);
     (config.training.batch, config.training.epochs) = (3, 4);
     config
@@ -26,9 +32,9 @@ fn config() -> CapsNetConfig {
 
 fn images() -> Images {
     let mut generator = ChaCha8Rng::seed_from_u64(5);
-    let pixels = (0..IMAGES * 169).map(|_| generator.r#gen()).collect();
+    let pixels = (0..IMAGES * 17 * 17).map(|_| generator.r#gen()).collect();
     let labels = (0..IMAGES).map(|image| (image % 3) as u8).collect();
-    Images { pixels, labels, height: 13, width: 13, classes: 3 }
+    Images { pixels, labels, height: 17, width: 17, classes: 3 }
 }
 
 fn trained(steps: usize, threads: usize) -> Training {
@@ -129,7 +135,7 @@ fn another_training_than_is_asked_for_is_told_by_its_setting() {
     let changes: [fn(&mut Images); 3] = [
         |images| images.pixels[500] ^= 1,
         |images| images.labels[3] = 2,
-        |images| (images.height, images.width) = (1, 169),
+        |images| (images.height, images.width) = (1, 17 * 17),
     ];
     for change in changes {
         let mut others = images();

@@ -173,48 +173,51 @@ fn each_layer_is_routed_for_a_look_as_in_the_pass() {
     }
 }
 
-/// The loss's slope along the gradient of a part is that gradient's length, with the greatest of 2 x 2 and without.
+/// Both layers of features are the formula's, and the loss's slope along the gradient of a part is that gradient's length; with the
+/// greatest of 2 x 2 and without.
 #[test]
 fn features_are_halved_by_either_way_and_the_gradient_knows() {
-    for pooling in [Pooling::None, Pooling::Max] {
+    let ways = [Pooling::None, Pooling::Max];
+    for (pooling, deep_features) in ways.into_iter().flat_map(|pooling| [(pooling, 0), (pooling, 5)]) {
         let sizes =
             CapsNetConfig { height: 18, width: 21, features: 3, primary: 4, ..CapsNetConfig::default() };
-        let config = CapsNetConfig { first: 5, second: 3, classes: 3, pooling, ..sizes };
+        let config = CapsNetConfig { first: 5, second: 3, classes: 3, pooling, deep_features, ..sizes };
         let net = CapsNet::new(config, 7).unwrap();
         let pixels = split_mix(3, 2 * 18 * 21, 1.0);
         let pass = net.forward(&pixels, 1).unwrap();
 
-        let stride = if pooling == Pooling::Max { 1 } else { 2 };
-        let (weights, bias) =
-            (net.parameters().part("features.weights"), net.parameters().part("features.bias"));
-        let convolution = Convolution {
-            images: 2,
-            height: 18,
-            width: 21,
-            channels: 1,
-            features: 3,
-            size: 5,
-            stride,
-            threads: 1,
+        let check = |name: &str, size, x: &[f32], found: &[f32], (height, width), channels, features| {
+            let part = |letter: &str| net.parameters().part(&format!("{name}.{letter}")).unwrap();
+            let stride = if pooling == Pooling::Max { 1 } else { 2 };
+            let convolution =
+                Convolution { images: 2, height, width, channels, features, size, stride, threads: 1 };
+            let y = convolution.forward(x, part("weights"), part("bias"));
+            let (rows, columns) = (height.div_ceil(2), width.div_ceil(2));
+            assert_eq!(found.len(), 2 * rows * columns * features);
+            for (at, &found) in found.iter().enumerate() {
+                let (k, c) = (at % features, at / features % columns);
+                let (r, image) = (at / features / columns % rows, at / features / columns / rows);
+                let wanted = match pooling {
+                    Pooling::None => y[at],
+                    Pooling::Max => (0..4)
+                        .map(|n| (2 * r + n / 2, 2 * c + n % 2))
+                        .filter(|&(row, column)| row < height && column < width)
+                        .map(|(row, column)| y[((image * height + row) * width + column) * features + k])
+                        .fold(f32::NEG_INFINITY, f32::max),
+                };
+                assert_eq!(found, wanted.max(0.0), "{name}");
+            }
         };
-        let y = convolution.forward(&pixels, weights.unwrap(), bias.unwrap());
-        assert_eq!(pass.features.len(), 2 * 9 * 11 * 3);
-        for (at, &found) in pass.features.iter().enumerate() {
-            let (k, c, r, image) = (at % 3, at / 3 % 11, at / 3 / 11 % 9, at / 3 / 11 / 9);
-            let wanted = match pooling {
-                Pooling::None => y[at],
-                Pooling::Max => (0..4)
-                    .map(|n| (2 * r + n / 2, 2 * c + n % 2))
-                    .filter(|&(_, column)| column < 21)
-                    .map(|(row, column)| y[((image * 18 + row) * 21 + column) * 3 + k])
-                    .fold(f32::NEG_INFINITY, f32::max),
-            };
-            assert_eq!(found, wanted.max(0.0));
+        check("features", 5, &pixels, &pass.features, (18, 21), 1, 3);
+        match deep_features {
+            0 => assert!(pass.deep_features.is_empty()),
+            _ => check("deep", 3, &pass.features, &pass.deep_features, (9, 11), 3, deep_features),
         }
 
         let labels = [0, 2];
         let gradient = net.backward(&pass, &loss(&pass, 3, &labels, 0.9).1, 1).unwrap();
-        for part in ["features.weights", "features.bias"] {
+        let parts = ["features.weights", "features.bias", "deep.weights", "deep.bias"];
+        for part in &parts[..if deep_features > 0 { 4 } else { 2 }] {
             let direction = gradient.part(part).unwrap();
             let length = direction.iter().map(|d| f64::from(*d).powi(2)).sum::<f64>().sqrt();
             let moved = |by: f64| {
@@ -225,7 +228,7 @@ fn features_are_halved_by_either_way_and_the_gradient_knows() {
             };
             let slope = (moved(2e-3) - moved(-2e-3)) / 4e-3;
             let off = (slope / length - 1.0).abs();
-            assert!(off <= 0.01, "{part} with pooling {pooling}: {slope} for {length}");
+            assert!(off <= 0.01, "{part} with pooling {pooling}, {deep_features} deep: {slope} for {length}");
         }
     }
 }

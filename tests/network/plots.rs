@@ -307,8 +307,11 @@ fn the_spread_loss_is_drawn_for_margins_from_0_to_1() {
 fn networks_of_other_sizes_are_drawn_too() {
     let blog = plot::architecture(&CapsNet::zeros(CapsNetConfig::blog()).unwrap()).unwrap();
     assert!(blog.svg().contains("318,964 parameters") && blog.svg().contains("147,520 parameters"));
-    for (height, width, channels, kinds) in [(13, 13, 1, 1), (20, 33, 3, 2), (64, 17, 1, 100)] {
+    for (height, width, channels, kinds, deep_features) in
+        [(13, 13, 1, 1, 0), (17, 17, 1, 1, 1), (20, 33, 3, 2, 2), (64, 17, 1, 100, 0)]
+    {
         let sizes = CapsNetConfig { height, width, channels, features: kinds, ..CapsNetConfig::default() };
+        let sizes = CapsNetConfig { deep_features, ..sizes };
         let config = CapsNetConfig { primary: kinds, first: kinds, second: 2, classes: kinds, ..sizes };
         assert_sound(&plot::architecture(&CapsNet::zeros(config).unwrap()).unwrap());
     }
