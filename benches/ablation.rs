@@ -36,7 +36,7 @@ Example, in half a minute:
 
 /// The switches, first those that tell most: a stop half-way leaves these. The default is run before them.
 const SWITCHES: &[&str] = &[
-    // The blog's network as printed, and the parts of what sets it apart; the last part is the features
+    // The blog's network as printed, and the parts of what sets it apart; what is left are the features, below
     "blog",
     "blog-start",
     "blog-routing",

@@ -8,7 +8,7 @@ use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 const HELP: &str = "\
-Times the three capsule layers of the network of 28 x 28 images (32, 32, 32 and 10 capsules, 3 x 3 neighbourhoods), forward,
+Times the three capsule layers of the blog's network, for images of 28 x 28 (32, 32, 32 and 10 capsules, 3 x 3 neighbourhoods), forward,
 and as a training step does: forward, then backward. Prints a table and a JSON line for each row.
 
 Usage: cargo bench --bench routing -- [OPTIONS]

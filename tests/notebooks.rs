@@ -120,7 +120,7 @@ fn a_late_line_is_its_cell_s() -> Result<(), String> {
     let doctor = Command::new(env!("CARGO_BIN_EXE_em-routing")).arg("doctor").output();
     let told = words(doctor.map_err(|error| error.to_string())?);
     let environment = told.lines().find(|line| line.contains("Python environment"));
-    let folder = environment.and_then(|line| line.rsplit_once(", ")).ok_or(&told)?.1;
+    let folder = environment.and_then(|line| line.split_once(", ")).ok_or(&told)?.1;
     let python = if cfg!(windows) { "Scripts/python.exe" } else { "bin/python" };
     let output = Command::new(Path::new(folder).join(python))
         .args(["tests/notebooks/late_output.py", "src/cli/execute.py"])

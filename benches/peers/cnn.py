@@ -1,4 +1,4 @@
-"""A plain convolutional network with as many parameters as the capsule network, trained on the same images.
+"""A plain convolutional network with a tenth fewer parameters than the capsule network, trained on the same images.
 
 Three convolutions with ReLU and max pooling, one hidden dense layer, dropout before each dense layer; Adam, whose learning rate
 rises and then falls along half a cosine; cross-entropy; no augmentation. The last epoch counts. Learning rate (of 5e-4, 1e-3, 2e-3
@@ -31,7 +31,7 @@ def capsule_parameters(features=32, deep=64, primary=32, first=32, second=32, cl
 
 
 class Network(nn.Sequential):
-    def __init__(self, hidden=225, dropout=0.3):  # 225 makes one parameter more
+    def __init__(self, hidden=194, dropout=0.3):  # as many parameters as the blog's capsules, a tenth fewer than the default's
         super().__init__(
             nn.Conv2d(1, 32, 5, padding=2), nn.ReLU(), nn.MaxPool2d(2),  # 14 x 14
             nn.Conv2d(32, 64, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2),  # 7 x 7

@@ -235,7 +235,7 @@ impl CapsNet {
     ///
     /// ```
     /// use em_routing::capsnet::{CapsNet, CapsNetConfig};
-    /// let small = CapsNetConfig { features: 2, primary: 2, first: 2, second: 2, ..CapsNetConfig::default() };
+    /// let small = CapsNetConfig { features: 2, deep_features: 2, primary: 2, first: 2, second: 2, ..CapsNetConfig::default() };
     /// let net = CapsNet::new(small, 1)?;
     /// let path = std::env::temp_dir().join("em-routing-example.safetensors");
     /// net.save(&path)?;

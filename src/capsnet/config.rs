@@ -29,7 +29,7 @@ pub struct CapsNetConfig {
     /// Features of a second convolution, of the first one's features; with it the first capsule layer has a stride of 1 instead of
     /// 2. 0: there is none, as in the blog.
     pub deep_features: usize,
-    /// How each of the two gets to a grid of half its sides.
+    /// How each of the two halves the sides of what it sees.
     pub pooling: Pooling,
     /// B: primary capsules at each position.
     pub primary: usize,
@@ -56,7 +56,8 @@ pub enum Pooling {
     Max,
 }
 
-/// What the parameters are drawn from. The convolutions' are Xavier's: uniform within sqrt(6 / (inputs + outputs)), the biases 0.
+/// What the parameters are drawn from. The convolutions' are Xavier's: uniform within sqrt(6 / (inputs + outputs)), that of deep
+/// features within sqrt(2) times as much; the biases 0.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Initialiser {
     /// What Xavier's bounds are multiplied by in the first convolution: 1 in the blog.
@@ -107,7 +108,8 @@ pub struct Recipe {
 pub enum Schedule {
     /// Always the same: the blog.
     Constant,
-    /// Up in equal steps within the first 2 % of the training, then down along half a cosine to 0 at its end.
+    /// Up in equal steps within the first 2 % of the training (200 steps at least, but no more than a quarter of it), then down along
+    /// half a cosine to 0 at its end.
     Cosine,
 }
 
@@ -302,11 +304,11 @@ impl CapsNetConfig {
 }
 
 impl Default for CapsNetConfig {
-    /// What has learnt best so far: the blog's network with two iterations, whose primary capsules stand on features of features,
-    /// each the greatest of 2 x 2 places, whose costs are measured against an even share of the children, whose poses start near the identity, and whose activations start
-    /// undecided. At the blog's start the votes shrink
-    /// from layer to layer (a standard deviation of 0.12, then 0.05), and its normalised costs saturate activations whatever
-    /// the votes say (chapter 9); here the votes keep their size, and the digits decide.
+    /// What has learnt best so far: the blog's network with two iterations. Its features are the greatest of 2 x 2 places, and its
+    /// primary capsules stand on features of these; costs are measured against an even share of the children, poses start near the
+    /// identity, and activations undecided. At the blog's start the votes shrink from layer to layer (a standard deviation of 0.12,
+    /// then 0.05), and its normalised costs saturate activations whatever the votes say (chapter 9); here the votes keep their size,
+    /// and the digits decide.
     fn default() -> Self {
         let blog = CapsNetConfig::blog();
         CapsNetConfig {

@@ -31,14 +31,14 @@ pub struct FeatureLayer {
 impl FeatureLayer {
     /// Rows and columns of f: half of x's, rounded up.
     pub fn grid(&self) -> (usize, usize) {
-        self.pooling().map_or_else(|| self.convolution().grid(), |pooling| pooling.grid())
+        (self.sides.0.div_ceil(2), self.sides.1.div_ceil(2))
     }
 
     /// f, none negative, and which of the 2 x 2 places each is from (empty without pooling). A NaN stays one.
     pub fn forward(&self, x: &[f32], weights: &[f32], bias: &[f32]) -> Pooled {
         // max(ReLU(y)) = ReLU(max(y)), in a quarter of the work
         let y = self.convolution().forward(x, weights, bias);
-        let mut features = match self.pooling() {
+        let mut features = match self.max_pooling() {
             None => Pooled { y, winners: Vec::new() },
             Some(pooling) => pooling.forward(&y),
         };
@@ -59,7 +59,7 @@ impl FeatureLayer {
         // ReLU: what was cut off gains nothing
         let cut = d_features.iter().zip(features).map(|(&d, &f)| if f > 0.0 { d } else { 0.0 });
         let mut d_y: Vec<f32> = cut.collect();
-        if let Some(pooling) = self.pooling() {
+        if let Some(pooling) = self.max_pooling() {
             d_y = pooling.backward(winners, &d_y);
         }
         self.convolution().backward(x, weights, &d_y, with_d_x)
@@ -74,7 +74,7 @@ impl FeatureLayer {
         Convolution { images, height, width, channels, features, size, stride, threads }
     }
 
-    fn pooling(&self) -> Option<MaxPooling> {
+    fn max_pooling(&self) -> Option<MaxPooling> {
         let FeatureLayer { sides: (height, width), features, .. } = *self;
         (self.pooling == Pooling::Max).then_some(MaxPooling { height, width, channels: features })
     }

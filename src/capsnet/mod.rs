@@ -18,5 +18,6 @@ pub mod training;
 pub use config::{CapsNetConfig, Clipping, Initialiser, Margin, Pooling, Recipe, Schedule};
 pub use evaluation::Evaluation;
 pub use network::{CapsNet, Pass};
+pub(crate) use network::{DEEP_WINDOW, WINDOW};
 pub use parameters::Parameters;
 pub use training::{StepReport, Training};

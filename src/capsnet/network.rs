@@ -3,14 +3,14 @@
 //! | layer | out, for 28 x 28 | parameters |
 //! |---|---|---|
 //! | features 5 x 5 ([`FeatureLayer`]: halved, ReLU) | 14 x 14 x A | `features.weights`, `features.bias` |
-//! | where there are deep features: features 3 x 3 of these | 7 x 7 | `deep.*` |
+//! | deep features 3 x 3, of the features (halved, ReLU); may be absent | 7 x 7 x `deep_features` | `deep.*` |
 //! | primary capsules: a linear map of the features at each place, and a sigmoid for the activation | 7 x 7 x B | `poses.*`, `activations.*` |
 //! | capsules 3 x 3, routed | 5 x 5 x C | `first.transforms`, `first.beta_v`, `first.beta_a` |
 //! | capsules 3 x 3, routed | 3 x 3 x D | `second.*` |
 //! | class capsules: all places, one transform for each kind of capsule, coordinates added, routed | E | `class.*` |
 //!
-//! Without deep features, as in the blog, the primary capsules stand on 14 x 14 places and the first that route two of them apart:
-//! 6 x 6, then 4 x 4.
+//! Without deep features, as in the blog, the primary capsules stand on 14 x 14 places, and the first layer that routes has a stride
+//! of 2: 6 x 6 places, then 4 x 4.
 //!
 //! All arrays are flat f32 in the order of their shapes: images x rows x columns x capsules x 16.
 
@@ -28,11 +28,9 @@ use crate::routing::kernel::{Kept, Kernel, LayerInput, LayerOutput, LayerShape, 
 use crate::routing::{CapsuleLayer, CapsuleLayerRun, Capsules, ELEMENTS, Reach};
 
 /// Rows and columns of the windows of features and of deep features, and of a capsule layer's neighbourhood.
-const WINDOWS: [usize; 2] = [5, 3];
+pub(crate) const WINDOW: usize = 5;
+pub(crate) const DEEP_WINDOW: usize = 3;
 const NEIGHBOURHOOD: usize = 3;
-
-/// The layers of features, as the names of their parameters begin. The second may be absent.
-const FEATURES: [&str; 2] = ["features", "deep"];
 
 /// Of a network: 2^26, hundreds of times the blog's. Sizes that were mistyped do not fill the memory.
 pub(super) const MOST_PARAMETERS: usize = 1 << 26;
@@ -99,7 +97,7 @@ impl CapsNet {
                 Some("weights") => {
                     let gain = match part.name.split('.').next() {
                         Some("features") => start.feature_gain,
-                        Some("deep") => std::f64::consts::SQRT_2, // ReLU halves a variance (He et al. 2015)
+                        Some("deep") => std::f64::consts::SQRT_2, // ReLU halves the mean square, this doubles it
                         Some("poses") => start.pose_gain,
                         _ => 1.0,
                     };
@@ -157,10 +155,10 @@ impl CapsNet {
                 (format!("{layer}.bias"), vec![features]),
             ]
         };
-        layout.extend(convolution(FEATURES[0], WINDOWS[0], channels, features));
+        layout.extend(convolution("features", WINDOW, channels, features));
         let mut below = features;
         if deep_features > 0 {
-            layout.extend(convolution(FEATURES[1], WINDOWS[1], features, deep_features));
+            layout.extend(convolution("deep", DEEP_WINDOW, features, deep_features));
             below = deep_features;
         }
         layout.extend(convolution("poses", 1, below, primary * ELEMENTS));
@@ -231,16 +229,16 @@ impl CapsNet {
         let images = pixels.len() / image;
         check_numbers("pixels", &[images, height, width, channels], pixels, "finite", f32::is_finite)?;
         let part = |name: &str| self.parameters.part(name).expect("a part of the layout");
-        let [near, deep] = self.feature_layers(images, threads);
+        let (shallow, deep) = self.feature_layers(images, threads);
         let [poses, activations] = self.primary_maps(images, threads);
 
         let Pooled { y: features, winners: of_features } =
-            near.forward(pixels, part("features.weights"), part("features.bias"));
-        let Pooled { y: deep_features, winners: of_deep } = match self.has_deep_features() {
-            true => deep.forward(&features, part("deep.weights"), part("deep.bias")),
-            false => Pooled { y: Vec::new(), winners: Vec::new() },
+            shallow.forward(pixels, part("features.weights"), part("features.bias"));
+        let Pooled { y: deep_features, winners: of_deep } = match deep {
+            Some(deep) => deep.forward(&features, part("deep.weights"), part("deep.bias")),
+            None => Pooled { y: Vec::new(), winners: Vec::new() },
         };
-        let seen = if self.has_deep_features() { &deep_features } else { &features };
+        let seen = if deep.is_some() { &deep_features } else { &features };
         // pose = W x + b, activation = sigmoid(w x + b)
         let mut primary = LayerOutput {
             poses: poses.forward(seen, part("poses.weights"), part("poses.bias")),
@@ -299,16 +297,16 @@ impl CapsNet {
             *d *= a * (1.0 - a);
         }
         let part = |name: &str| self.parameters.part(name).expect("a part of the layout");
-        let [near, deep] = self.feature_layers(pass.images, threads);
+        let (shallow, deep) = self.feature_layers(pass.images, threads);
         let [poses, activations] = self.primary_maps(pass.images, threads);
-        let seen = if self.has_deep_features() { &pass.deep_features } else { &pass.features };
+        let seen = if deep.is_some() { &pass.deep_features } else { &pass.features };
         let to_poses = poses.backward(seen, part("poses.weights"), &above.poses, true);
         let to_activations =
             activations.backward(seen, part("activations.weights"), &above.activations, true);
         let mut d_seen: Vec<f32> =
             to_poses.d_x.iter().zip(&to_activations.d_x).map(|(one, other)| one + other).collect();
         let [of_features, of_deep] = &pass.winners;
-        if self.has_deep_features() {
+        if let Some(deep) = deep {
             let found = (&pass.deep_features[..], &of_deep[..]);
             let to_deep = deep.backward(&pass.features, part("deep.weights"), found, &d_seen, true);
             keep("deep.weights", &to_deep.d_weights);
@@ -316,7 +314,7 @@ impl CapsNet {
             d_seen = to_deep.d_x;
         }
         let found = (&pass.features[..], &of_features[..]);
-        let to_features = near.backward(&pass.pixels, part("features.weights"), found, &d_seen, false);
+        let to_features = shallow.backward(&pass.pixels, part("features.weights"), found, &d_seen, false);
         for (layer, d) in [("features", to_features), ("poses", to_poses), ("activations", to_activations)] {
             keep(&format!("{layer}.weights"), &d.d_weights);
             keep(&format!("{layer}.bias"), &d.d_bias);
@@ -324,36 +322,25 @@ impl CapsNet {
         Ok(gradient)
     }
 
-    fn has_deep_features(&self) -> bool {
-        self.config.deep_features > 0
-    }
-
-    /// The features, and the features of these, which a network may have or not.
-    fn feature_layers(&self, images: usize, threads: usize) -> [FeatureLayer; 2] {
+    /// The features, and the features of these where the network has them.
+    fn feature_layers(&self, images: usize, threads: usize) -> (FeatureLayer, Option<FeatureLayer>) {
         let CapsNetConfig { height, width, channels, features, deep_features, pooling, .. } = self.config;
-        let near = FeatureLayer {
-            images,
-            sides: (height, width),
-            channels,
-            features,
-            size: WINDOWS[0],
-            pooling,
-            threads,
-        };
+        let sides = (height, width);
+        let shallow = FeatureLayer { images, sides, channels, features, size: WINDOW, pooling, threads };
         let deep = FeatureLayer {
-            sides: near.grid(),
+            sides: shallow.grid(),
             channels: features,
             features: deep_features,
-            size: WINDOWS[1],
-            ..near
+            size: DEEP_WINDOW,
+            ..shallow
         };
-        [near, deep]
+        (shallow, (deep_features > 0).then_some(deep))
     }
 
     /// The two convolutions 1 x 1 that make the primary capsules' poses and activations.
     fn primary_maps(&self, images: usize, threads: usize) -> [Convolution; 2] {
-        let [near, deep] = self.feature_layers(images, threads);
-        let below = if self.has_deep_features() { deep } else { near };
+        let (shallow, deep) = self.feature_layers(images, threads);
+        let below = deep.unwrap_or(shallow);
         let ((height, width), channels) = (below.grid(), below.features);
         [ELEMENTS, 1].map(|numbers| Convolution {
             images,
@@ -369,14 +356,14 @@ impl CapsNet {
 
     /// The shapes of the three layers that route.
     pub fn layer_shapes(&self, images: usize) -> [LayerShape; 3] {
-        let CapsNetConfig { height, width, primary, first, second, classes, .. } = self.config;
+        let CapsNetConfig { primary, first, second, classes, .. } = self.config;
         let near = |stride| Reach::Neighbourhood { size: NEIGHBOURHOOD, stride };
-        // deep features halve what otherwise the first capsules do
-        let (halvings, stride) = if self.has_deep_features() { (4, 1) } else { (2, 2) };
+        // what deep features halve, the first capsules need not
+        let (shallow, deep) = self.feature_layers(images, 1);
+        let (stride, (height, width)) = deep.map_or((2, shallow.grid()), |deep| (1, deep.grid()));
         let below = |length: usize| {
-            let primary = length.div_ceil(halvings);
-            let first = (primary - NEIGHBOURHOOD) / stride + 1;
-            [primary, first, first + 1 - NEIGHBOURHOOD]
+            let first = (length - NEIGHBOURHOOD) / stride + 1;
+            [length, first, first + 1 - NEIGHBOURHOOD]
         };
         let (rows, columns) = (below(height), below(width));
         let shape = |at: usize, capsules, parents, reach| LayerShape {

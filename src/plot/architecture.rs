@@ -5,8 +5,10 @@ use std::ops::Range;
 use super::Figure;
 use super::chart::{CARD, Chart, GREY, INK, Ink, Pen, Side, VERMILION};
 use super::image::heat;
-use crate::capsnet::{CapsNet, CapsNetConfig, Pooling};
+use crate::capsnet::{CapsNet, CapsNetConfig, DEEP_WINDOW, Pooling, WINDOW};
 use crate::error::Result;
+use crate::routing::Reach;
+use crate::routing::kernel::LayerShape;
 
 /// A layer as it is drawn.
 struct Layer {
@@ -32,11 +34,11 @@ struct Layer {
 pub fn architecture(net: &CapsNet) -> Result<Figure> {
     let layers = layers(net);
     const MIDDLE: f64 = 128.0;
-    const LEFT: f64 = 76.0;
-    const PITCH: f64 = 134.0;
-    let width = 2.0 * LEFT + PITCH * (layers.len() - 1) as f64;
-    let mut chart = Chart::canvas("architecture", (width, 330.0));
-    let (ink, grey) = (Ink::new(INK).plain().size(12.5), Ink::new(GREY).plain().size(12.0));
+    const LEFT: f64 = 66.0;
+    const WIDTH: f64 = 896.0;
+    let pitch = (WIDTH - 2.0 * LEFT) / (layers.len() - 1) as f64;
+    let mut chart = Chart::canvas("architecture", (WIDTH, 330.0));
+    let (ink, grey) = (Ink::new(INK).plain().size(12.5), Ink::new(GREY).plain().size(11.5));
     // a side grows as the logarithm of its places: from a dot for one place to 104 pixels for 28
     let side = |places: usize| 22.0 + 82.0 * (places as f64).ln() / 28f64.ln();
     let mut words = Vec::new();
@@ -44,7 +46,7 @@ pub fn architecture(net: &CapsNet) -> Result<Figure> {
         let (rows, columns) = layer.grid;
         let unit = (side(rows.max(columns)) / rows.max(columns) as f64).min(110.0 / rows.max(columns) as f64);
         let (wide, tall) = (unit * columns as f64, unit * rows as f64);
-        let centre = LEFT + PITCH * index as f64;
+        let centre = LEFT + pitch * index as f64;
         let (left, top) = (centre - wide / 2.0, MIDDLE - tall / 2.0);
         let corners = |shift: f64| {
             let (x, y) = (left + shift, top - shift);
@@ -75,7 +77,7 @@ pub fn architecture(net: &CapsNet) -> Result<Figure> {
         chart.line_anywhere(corners(0.0), rim);
         if index > 0 {
             // the way from the layer before
-            let before = LEFT + PITCH * (index as f64 - 0.5);
+            let before = LEFT + pitch * (index as f64 - 0.5);
             for (line, text) in layer.step.iter().enumerate() {
                 let down = 216.0 + 15.0 * line as f64;
                 chart.text(
@@ -121,7 +123,11 @@ fn layers(net: &CapsNet) -> Vec<Layer> {
     let [first, second, class] = net.layer_shapes(1);
     let CapsNetConfig { height, width, channels, features, deep_features, pooling, .. } = *net.config();
     let is_deep = deep_features > 0;
-    // what a range of features sees of a side of what is below: windows two apart, or two windows side by side, padded as in TensorFlow
+    let stride = match first.reach {
+        Reach::Neighbourhood { stride, .. } => stride,
+        Reach::Everywhere => 1,
+    };
+    // what a range of features sees of a side of what is below: windows two apart, or two side by side, padded as in TensorFlow
     let seen_by = |features: Range<usize>, size: usize, length: usize| {
         let (window, padding) = match pooling {
             Pooling::None => (size, ((length.div_ceil(2) - 1) * 2 + size).saturating_sub(length) / 2),
@@ -130,16 +136,17 @@ fn layers(net: &CapsNet) -> Vec<Layer> {
         let first = (2 * features.start).saturating_sub(padding);
         first..(2 * (features.end - 1) + window - padding).min(length)
     };
-    // backwards from a capsule in the middle: 3 x 3; 3 x 3, two apart where there are no deep features; then 3 x 3 and 5 x 5 of these
+    // backwards from a capsule in the middle: 3 x 3, twice, then the windows of the features
     let axis = |length: usize, places_of_second: usize| {
         let middle = (places_of_second - 1) / 2;
         let of_second = middle..middle + 1;
         let of_first = middle..middle + 3;
-        let stride = if is_deep { 1 } else { 2 };
         let of_primary = stride * of_first.start..stride * (of_first.end - 1) + 3;
-        let of_features =
-            if is_deep { seen_by(of_primary.clone(), 3, length.div_ceil(2)) } else { of_primary.clone() };
-        let of_pixels = seen_by(of_features.clone(), 5, length);
+        let of_features = match is_deep {
+            true => seen_by(of_primary.clone(), DEEP_WINDOW, length.div_ceil(2)),
+            false => of_primary.clone(),
+        };
+        let of_pixels = seen_by(of_features.clone(), WINDOW, length);
         [of_pixels, of_features, of_primary, of_first, of_second]
     };
     let rows = axis(height, class.height);
@@ -149,7 +156,7 @@ fn layers(net: &CapsNet) -> Vec<Layer> {
         Layer { name, step, grid, kinds, parts, seen }
     };
     let pixel = if channels == 1 { "1 grey level".to_owned() } else { format!("{channels} channels") };
-    let places = |shape: crate::routing::kernel::LayerShape| (shape.height, shape.width);
+    let places = |shape: LayerShape| (shape.height, shape.width);
     let capsules = |count: usize| format!("{count} capsules");
     let mut layers = vec![layer("pixels", ["", ""], (height, width), pixel, &[], 0)];
     let (near, deep) = match pooling {
@@ -168,7 +175,7 @@ fn layers(net: &CapsNet) -> Vec<Layer> {
             2,
         ));
     }
-    let route = if is_deep { ["3 × 3,", "routed"] } else { ["3 × 3, stride 2,", "routed"] };
+    let route = if stride == 1 { ["3 × 3,", "routed"] } else { ["3 × 3, stride 2,", "routed"] };
     layers.extend([
         layer(
             "primary",

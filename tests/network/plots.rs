@@ -1,6 +1,6 @@
 //! Figures of what a network makes of images: counts, titles and alternative texts, all sizes, and bad input.
 
-use em_routing::capsnet::{CapsNet, CapsNetConfig, Evaluation};
+use em_routing::capsnet::{CapsNet, CapsNetConfig, Evaluation, Pooling};
 use em_routing::gallery;
 use em_routing::plot::Map;
 use em_routing::prelude::*;
@@ -307,6 +307,14 @@ fn the_spread_loss_is_drawn_for_margins_from_0_to_1() {
 fn networks_of_other_sizes_are_drawn_too() {
     let blog = plot::architecture(&CapsNet::zeros(CapsNetConfig::blog()).unwrap()).unwrap();
     assert!(blog.svg().contains("318,964 parameters") && blog.svg().contains("147,520 parameters"));
+    let ours = plot::architecture(&CapsNet::zeros(CapsNetConfig::default()).unwrap()).unwrap();
+    for words in
+        ["354,868 parameters", "18,496 parameters", "deep features", "7 × 7 places", "28 × 28 places"]
+    {
+        assert!(ours.svg().contains(words), "{words}");
+    }
+    let strided = CapsNetConfig { pooling: Pooling::None, deep_features: 2, ..CapsNetConfig::default() };
+    assert_sound(&plot::architecture(&CapsNet::zeros(strided).unwrap()).unwrap());
     for (height, width, channels, kinds, deep_features) in
         [(13, 13, 1, 1, 0), (17, 17, 1, 1, 1), (20, 33, 3, 2, 2), (64, 17, 1, 100, 0)]
     {

@@ -41,6 +41,7 @@ class Channel:
         raise queue.Empty
 
 
+assert hasattr(execute.NotebookClient, "_async_poll_output_msg"), "nbclient calls it by another name"
 cells = [nbformat.v4.new_code_cell("first"), nbformat.v4.new_code_cell("second")]
 client = execute.Client(nbformat.v4.new_notebook(cells=cells), record_timing=False)
 client.clear_before_next_output = False  # as execute_cell sets it
