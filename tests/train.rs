@@ -16,8 +16,8 @@ impl Folder {
         std::fs::create_dir_all(&data).unwrap();
         let mut generator = rand_chacha::ChaCha8Rng::seed_from_u64(1);
         for (part, count) in [("train", 80u32), ("t10k", 20)] {
-            let mut images = [&[0, 0, 8, 3][..], &count.to_be_bytes(), &[0, 0, 0, 14, 0, 0, 0, 14]].concat();
-            images.extend((0..count * 196).map(|_| generator.r#gen::<u8>()));
+            let mut images = [&[0, 0, 8, 3][..], &count.to_be_bytes(), &[0, 0, 0, 18, 0, 0, 0, 18]].concat();
+            images.extend((0..count * 18 * 18).map(|_| generator.r#gen::<u8>()));
             let mut labels = [&[0, 0, 8, 1][..], &count.to_be_bytes()].concat();
             labels.extend((0..count).map(|image| (image % 3) as u8));
             std::fs::write(data.join(format!("{part}-images-idx3-ubyte")), images).unwrap();
@@ -39,10 +39,11 @@ impl Folder {
         let mut command = em_routing(&["train", "--validation", "16", "--minutes", "0"]);
         command.arg("--data").arg(self.0.join("data")).arg("--out").arg(self.out(out));
         for setting in [
-            "height=14",
-            "width=14",
+            "height=18",
+            "width=18",
             "classes=3",
             "features=2",
+            "deep-features=3",
             "primary=2",
             "first=2",
             "second=2",
@@ -238,11 +239,11 @@ fn what_cannot_be_is_told_and_earlier_checkpoints_stay() {
     fails(&mut folder.train("new", &["--set", "learning-rate=fast"]), &["learning-rate", "fast"]);
     fails(&mut folder.train("new", &["--set", "features=99999999999"]), &["features", "65536"]);
     fails(
-        &mut folder.train("new", &["--set", "features=60000", "--set", "primary=60000"]),
+        &mut folder.train("new", &["--set", "features=60000", "--set", "deep-features=60000"]),
         &["number of parameters"],
     );
     fails(&mut folder.train("new", &["--set", "classes=2"]), &["label 2", "2 classes", "train-labels"]);
-    fails(&mut folder.train("new", &["--set", "height=15"]), &["--set height=14"]);
+    fails(&mut folder.train("new", &["--set", "height=19"]), &["--set height=18"]);
     let with = |flag: &str, value: &str| {
         let train = folder.train("new", &[]);
         let mut words: Vec<std::ffi::OsString> = train.get_args().map(Into::into).collect();
@@ -259,7 +260,7 @@ fn what_cannot_be_is_told_and_earlier_checkpoints_stay() {
     let named = settings.display().to_string();
     fails(&mut folder.train("new", &["--config", &named]), &[&named, "margin", "wide"]);
     // a start that failed has left nothing that is in the way of the mended one
-    succeeds(&mut folder.train("new", &["--set", "height=14"]));
+    succeeds(&mut folder.train("new", &["--set", "height=18"]));
     fails(
         em_routing(&["train", "--data"]).arg(folder.out("nowhere")),
         &["nowhere", "train-images-idx3-ubyte"],
@@ -270,7 +271,7 @@ fn what_cannot_be_is_told_and_earlier_checkpoints_stay() {
     // where even root cannot make files
     if cfg!(target_os = "linux") {
         let mut train = em_routing(&["train", "--validation", "16", "--out", "/sys/em-routing", "--data"]);
-        train.arg(folder.0.join("data")).args(["--set", "height=14", "--set", "width=14"]);
+        train.arg(folder.0.join("data")).args(["--set", "height=18", "--set", "width=18"]);
         fails(&mut train, &["/sys/em-routing"]);
     }
     assert_eq!(state(&folder), before);

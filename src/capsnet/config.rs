@@ -253,8 +253,11 @@ impl CapsNetConfig {
         }
         // features halve an image, then the first capsule layer (K = 3) does, and the second takes 2 off; or deep features halve
         // again, and both layers take 2 off
-        let (least, expected) =
-            if self.deep_features > 0 { (17, "at least 17") } else { (13, "at least 13") };
+        let (least, expected) = if self.deep_features > 0 {
+            (17, "at least 17 (13 without deep features)")
+        } else {
+            (13, "at least 13")
+        };
         if self.height.min(self.width) < least {
             let (name, value) = ("the side of an image", self.height.min(self.width) as f64);
             return Err(Error::Setting { name, expected, value });
