@@ -235,6 +235,7 @@ impl CapsNetConfig {
             (self.width, "columns of an image"),
             (self.channels, "channels"),
             (self.features, "features"),
+            (self.deep_features.max(1), "deep features"), // there may be none
             (self.primary, "primary capsules"),
             (self.first, "capsules of the first layer"),
             (self.second, "capsules of the second layer"),
@@ -261,10 +262,6 @@ impl CapsNetConfig {
         if self.height.min(self.width) < least {
             let (name, value) = ("the side of an image", self.height.min(self.width) as f64);
             return Err(Error::Setting { name, expected, value });
-        }
-        if self.deep_features > 1 << 16 {
-            let (name, value) = ("deep-features", self.deep_features as f64);
-            return Err(Error::Setting { name, expected: "at most 65536", value });
         }
         if recipe.shift >= self.height.min(self.width) {
             let (name, value) = ("shift", recipe.shift as f64);

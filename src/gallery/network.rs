@@ -94,26 +94,31 @@ pub(super) fn architecture() -> Result<Figure> {
 
 pub(super) fn digit_features() -> Result<Figure> {
     let (net, images, pass) = shipped()?;
-    let (columns, kinds) = (images.width.div_ceil(2), net.config().features);
-    let numbers = &pass.features[..pass.features.len() / DIGITS.len()];
-    let rows = liveliest_maps(&images, &DIGITS[..1], numbers, (columns, kinds), 9)?;
-    Ok(plot::maps(&rows)?.named("digit-features"))
+    let shape = (images.width.div_ceil(2), net.config().features);
+    first_digit("digit-features", &images, &pass.features, shape)
 }
 
 pub(super) fn deep_features() -> Result<Figure> {
     let (net, images, pass) = shipped()?;
-    let (columns, kinds) = (net.layer_shapes(1)[0].width, net.config().deep_features);
-    let numbers = &pass.deep_features[..pass.deep_features.len() / DIGITS.len()];
-    let rows = liveliest_maps(&images, &DIGITS[..1], numbers, (columns, kinds), 9)?;
-    Ok(plot::maps(&rows)?.named("deep-features"))
+    let shape = (net.layer_shapes(1)[0].width, net.config().deep_features);
+    first_digit("deep-features", &images, &pass.deep_features, shape)
 }
 
 pub(super) fn primary_activations() -> Result<Figure> {
     let (net, images, pass) = shipped()?;
     let shape = net.layer_shapes(1)[0];
-    let numbers = &pass.primary.activations[..pass.primary.activations.len() / DIGITS.len()];
-    let rows = liveliest_maps(&images, &DIGITS[..1], numbers, (shape.width, shape.capsules), 9)?;
-    Ok(plot::maps(&rows)?.named("primary-activations"))
+    first_digit("primary-activations", &images, &pass.primary.activations, (shape.width, shape.capsules))
+}
+
+/// The liveliest of a layer's numbers for all digits, of the first digit.
+fn first_digit(
+    name: &'static str,
+    images: &Images,
+    numbers: &[f32],
+    shape: (usize, usize),
+) -> Result<Figure> {
+    let own = &numbers[..numbers.len() / DIGITS.len()];
+    Ok(plot::maps(&liveliest_maps(images, &DIGITS[..1], own, shape, 9)?)?.named(name))
 }
 
 pub(super) fn position_assignments() -> Result<Figure> {
