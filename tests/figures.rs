@@ -260,7 +260,7 @@ fn clusters_and_mixtures_of_odd_data_draw_too() {
 
 #[test]
 fn routing_agrees_on_two_wholes_and_the_ladder_falls_where_it_is_not_em() {
-    let wholes = data::two_wholes(935);
+    let wholes = data::two_wholes(11694);
     let (input, routing) = gallery::two_wholes_routing(&wholes).unwrap();
     let activations = routing.activations();
     assert!(activations[(0, 0)] > 0.9 && activations[(0, 1)] > 0.9 && activations[(0, 2)] < 0.4);

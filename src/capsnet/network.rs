@@ -17,6 +17,7 @@
 use ndarray::Array;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
+use rand_distr::StandardNormal;
 
 use super::CapsNetConfig;
 use super::convolution::Convolution;
@@ -440,11 +441,10 @@ impl CapsNet {
     }
 }
 
-/// A draw of the standard normal distribution that lies within two of its deviations (Box and Muller 1958).
+/// Draws from the standard normal distribution, truncated to within two standard deviations.
 fn truncated_normal(rng: &mut impl Rng) -> f64 {
     loop {
-        let (radius, angle): (f64, f64) = (rng.r#gen(), rng.r#gen());
-        let x = (-2.0 * (1.0 - radius).ln()).sqrt() * (std::f64::consts::TAU * angle).cos();
+        let x: f64 = rng.sample(StandardNormal);
         if x.abs() <= 2.0 {
             return x;
         }

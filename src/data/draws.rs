@@ -3,6 +3,7 @@
 use ndarray::{Array1, Array2, Array3, array};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
+use rand_distr::StandardNormal;
 
 use crate::gmm::{Covariances, Gmm};
 
@@ -64,10 +65,8 @@ fn stratified(model: &Gmm, counts: &[usize], seed: u64) -> (Array2<f64>, Vec<usi
     let mut data = Array2::zeros((labels.len(), 2));
     for (mut row, &k) in data.rows_mut().into_iter().zip(&labels) {
         let covariance = model.covariance(k);
-        // x = mu + L e with L L^T = Sigma; one draw of Box and Muller makes both numbers of e.
-        let radius = (-2.0 * (1.0 - rng.r#gen::<f64>()).ln()).sqrt();
-        let (sine, cosine) = (2.0 * std::f64::consts::PI * rng.r#gen::<f64>()).sin_cos();
-        let (first, second) = (radius * cosine, radius * sine);
+        // x = mu + L e with L L^T = Sigma
+        let (first, second): (f64, f64) = (rng.sample(StandardNormal), rng.sample(StandardNormal));
         let l11 = covariance[(0, 0)].sqrt();
         let l21 = covariance[(1, 0)] / l11;
         let l22 = (covariance[(1, 1)] - l21 * l21).sqrt();

@@ -3,6 +3,7 @@
 use ndarray::{Array1, Array2, Array3, Axis};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
+use rand_distr::StandardNormal;
 
 use crate::routing::RoutingInput;
 
@@ -36,17 +37,14 @@ pub fn two_wholes(seed: u64) -> Wholes {
         })
         .collect();
     let faint = |i: usize| i >= CHILDREN - FAINT;
+    let normal = |rng: &mut ChaCha8Rng| -> f64 { rng.sample(StandardNormal) };
     let mut votes = Array3::zeros((CHILDREN, 3, 2));
     for (i, whole) in wholes.iter().enumerate() {
         for (j, place) in PLACES.into_iter().enumerate() {
-            // A pair of normal numbers (Box and Muller), and a place anywhere.
-            let radius = (-2.0 * (1.0 - rng.r#gen::<f64>()).ln()).sqrt();
-            let (sine, cosine) = (2.0 * std::f64::consts::PI * rng.r#gen::<f64>()).sin_cos();
-            let anywhere = (rng.gen_range(-5.0..5.0), rng.gen_range(-3.8..3.8));
             let agrees = *whole == Some(j) || (faint(i) && j == 2);
-            let (x, y) = match agrees {
-                true => (place.0 + 0.3 * radius * cosine, place.1 + 0.3 * radius * sine),
-                false => anywhere,
+            let (x, y): (f64, f64) = match agrees {
+                true => (place.0 + 0.3 * normal(&mut rng), place.1 + 0.3 * normal(&mut rng)),
+                false => (rng.gen_range(-5.0..5.0), rng.gen_range(-3.8..3.8)),
             };
             votes[(i, j, 0)] = x;
             votes[(i, j, 1)] = y;

@@ -73,7 +73,7 @@ pub fn two_wholes_ladder(wholes: &Wholes, iterations: usize) -> Result<[Vec<Ladd
 
 /// Where the figures' votes come from.
 pub(super) fn wholes() -> Wholes {
-    data::two_wholes(935)
+    data::two_wholes(11694)
 }
 
 pub(super) fn routing_animation() -> Result<Figure> {

@@ -3,6 +3,7 @@
 use ndarray::{Array1, Array2, Array3, Axis};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
+use rand_distr::StandardNormal;
 
 use super::cholesky::{cholesky, invert};
 use super::kernel::{Prepared, Whitening, Workspace, expectation};
@@ -185,7 +186,7 @@ impl Gmm {
             });
             let label = label.unwrap_or(possible);
             // x = mu + L e with e of variance 1 has the covariance L L^T
-            let e: Vec<f64> = (0..d).map(|_| standard_normal(&mut rng)).collect();
+            let e: Vec<f64> = (0..d).map(|_| rng.sample(StandardNormal)).collect();
             for (i, x) in row.iter_mut().enumerate() {
                 let factor = &factors[label][i * d..][..i + 1];
                 *x = self.means[(label, i)] + factor.iter().zip(&e).map(|(l, e)| l * e).sum::<f64>();
@@ -325,10 +326,4 @@ fn inverse_factor(matrix: &Array2<f64>) -> Option<Vec<f64>> {
     });
     let rows: Vec<f64> = matrix.iter().copied().collect();
     symmetric.then(|| cholesky(&rows, d).and_then(|factor| invert(&factor, d))).flatten()
-}
-
-/// A draw of mean 0 and variance 1 (Box and Muller 1958).
-fn standard_normal(rng: &mut impl Rng) -> f64 {
-    let radius = (-2.0 * (1.0 - rng.r#gen::<f64>()).ln()).sqrt();
-    radius * (2.0 * std::f64::consts::PI * rng.r#gen::<f64>()).cos()
 }
