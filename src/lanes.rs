@@ -20,9 +20,27 @@ pub(crate) enum Simd {
 }
 
 impl Simd {
-    /// The best that this processor has.
+    /// The best that this processor has, or what the environment variable `EM_ROUTING_INSTRUCTIONS` asks for: `portable`, `avx2` or
+    /// `avx512`. It serves to get the bits of another machine; what this processor lacks is not taken.
     pub(crate) fn detect() -> Simd {
-        *Simd::all().last().expect("one that every processor has")
+        static DETECTED: std::sync::OnceLock<Simd> = std::sync::OnceLock::new();
+        *DETECTED.get_or_init(|| {
+            let wanted = std::env::var("EM_ROUTING_INSTRUCTIONS").unwrap_or_default();
+            let all = Simd::all();
+            let found = all.iter().find(|simd| simd.name() == wanted).or(all.last());
+            *found.expect("one that every processor has")
+        })
+    }
+
+    /// Its name in `EM_ROUTING_INSTRUCTIONS`.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Simd::Portable => "portable",
+            #[cfg(target_arch = "x86_64")]
+            Simd::Avx2 => "avx2",
+            #[cfg(target_arch = "x86_64")]
+            Simd::Avx512 => "avx512",
+        }
     }
 
     /// Each that this processor has, the best last.

@@ -18,6 +18,7 @@
 
 pub mod capsnet;
 pub mod coin;
+mod compute;
 pub mod data;
 pub mod em;
 pub mod error;

@@ -1,4 +1,4 @@
-//! Sums over chunks, the same to the bit for any number of threads.
+//! Sums over chunks by a fixed binary tree, the same to the bit for any number of threads.
 
 mod workers;
 
@@ -19,9 +19,9 @@ pub(crate) fn thread_count(threads: usize) -> usize {
 struct Progress<S> {
     /// The next chunk that nobody has taken.
     next: usize,
-    /// Chunks 0..merged are in `total`.
+    /// Chunks 0..merged are in `sums`.
     merged: usize,
-    total: Option<S>,
+    sums: Tree<S>,
     /// Finished chunks that wait for an earlier one.
     waiting: BTreeMap<usize, Result<S>>,
     /// No more chunks are to be taken: one has failed.
@@ -30,7 +30,7 @@ struct Progress<S> {
     asleep: usize,
 }
 
-/// Merges `work(state, i)` for i in 0..chunks **in the order of i**, on up to `threads` threads.
+/// Merges `work(state, i)` for i in 0..chunks by the [`Tree`] over the numbers i, on up to `threads` threads.
 ///
 /// Each thread makes a `state` (its buffers) and takes the next chunk that is free. A finished chunk waits until all
 /// before it are merged, and no thread runs further ahead than a few chunks, so that few sums are held at a time. The
@@ -47,21 +47,17 @@ pub(crate) fn merge_in_order<S: Send, T>(
     }
     let threads = thread_count(threads).min(chunks);
     if threads <= 1 {
-        let (mut state, mut total) = (state(), None);
+        let (mut state, mut sums) = (state(), Tree::default());
         for chunk in 0..chunks {
-            let sum = work(&mut state, chunk)?;
-            match &mut total {
-                None => total = Some(sum),
-                Some(total) => merge(total, sum),
-            }
+            sums.push(work(&mut state, chunk)?, &merge);
         }
-        return Ok(total);
+        return Ok(sums.total(&merge));
     }
 
     let progress = Mutex::new(Progress {
         next: 0,
         merged: 0,
-        total: None,
+        sums: Tree::default(),
         waiting: BTreeMap::new(),
         stopped: false,
         asleep: 0,
@@ -94,10 +90,7 @@ pub(crate) fn merge_in_order<S: Send, T>(
             while let Some(Ok(_)) = now.waiting.get(&now.merged) {
                 let first = now.merged;
                 let Some(Ok(sum)) = now.waiting.remove(&first) else { unreachable!("it was just there") };
-                match &mut now.total {
-                    None => now.total = Some(sum),
-                    Some(total) => merge(total, sum),
-                }
+                now.sums.push(sum, &merge);
                 now.merged += 1;
             }
             if now.asleep > 0 {
@@ -111,7 +104,46 @@ pub(crate) fn merge_in_order<S: Send, T>(
     // The chunks before the first that failed were all taken before it, so its error is always the first.
     match progress.waiting.into_values().find_map(|result| result.err()) {
         Some(error) => Err(error),
-        None => Ok(progress.total),
+        None => Ok(progress.sums.total(&merge)),
+    }
+}
+
+/// Merges sums, pushed in the order of their chunks, by a binary tree that depends on the number of chunks alone:
+///
+/// ```text
+/// sum(first..end) = the chunk itself                         if there is one
+///                 = sum(first..middle) + sum(middle..end)    else, with middle - first = the largest power of two below end - first
+/// ```
+///
+/// A tree, unlike a sum from left to right, can be computed in parts that know nothing of each other: by threads, by machines.
+struct Tree<S> {
+    /// Complete subtrees from left to right, with the number of chunks of each: powers of two that fall.
+    subtrees: Vec<(usize, S)>,
+}
+
+impl<S> Default for Tree<S> {
+    fn default() -> Self {
+        Tree { subtrees: Vec::new() }
+    }
+}
+
+impl<S> Tree<S> {
+    fn push(&mut self, sum: S, merge: impl Fn(&mut S, S)) {
+        let (mut chunks, mut sum) = (1, sum);
+        while let Some((_, mut left)) = self.subtrees.pop_if(|left| left.0 == chunks) {
+            merge(&mut left, sum);
+            (chunks, sum) = (2 * chunks, left);
+        }
+        self.subtrees.push((chunks, sum));
+    }
+
+    fn total(mut self, merge: impl Fn(&mut S, S)) -> Option<S> {
+        let (_, mut total) = self.subtrees.pop()?;
+        while let Some((_, mut left)) = self.subtrees.pop() {
+            merge(&mut left, total);
+            total = left;
+        }
+        Some(total)
     }
 }
 
@@ -156,6 +188,22 @@ mod tests {
                 );
                 assert_eq!(all.unwrap().unwrap_or_default(), (0..chunks).collect::<Vec<_>>());
             }
+        }
+    }
+
+    #[test]
+    fn the_tree_depends_on_the_number_of_chunks_alone() {
+        let brackets = |chunks: usize, threads: usize| {
+            let work = |(): &mut (), chunk: usize| Ok(chunk.to_string());
+            let merge = |left: &mut String, right: String| *left = format!("({left} {right})");
+            merge_in_order(chunks, threads, || (), work, merge).unwrap().unwrap()
+        };
+        assert_eq!(brackets(1, 1), "0");
+        assert_eq!(brackets(3, 1), "((0 1) 2)");
+        assert_eq!(brackets(7, 1), "(((0 1) (2 3)) ((4 5) 6))");
+        assert_eq!(brackets(8, 1), "(((0 1) (2 3)) ((4 5) (6 7)))");
+        for chunks in 1..40 {
+            assert_eq!(brackets(chunks, 3), brackets(chunks, 1));
         }
     }
 

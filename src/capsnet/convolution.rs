@@ -2,8 +2,7 @@
 
 use ndarray::{ArrayView2, ArrayViewMut2, linalg::general_mat_mul};
 
-use crate::error::Result;
-use crate::parallel::merge_in_order;
+use crate::compute::{for_each_chunk, sum_chunks};
 
 /// A convolution with a bias.
 ///
@@ -54,21 +53,18 @@ impl Convolution {
     pub fn forward(&self, x: &[f32], weights: &[f32], bias: &[f32]) -> Vec<f32> {
         let (positions, window) = (self.positions(), self.window());
         let w = ArrayView2::from_shape((window, self.features), weights).expect("weights fit the shape");
-        let y = merge_in_order(
-            self.images,
-            self.threads,
-            || vec![0.0; positions * window],
-            |patches, image| {
-                self.gather(x, image, patches);
-                let mut y = bias.repeat(positions);
-                let patches = ArrayView2::from_shape((positions, window), patches).expect("as made");
-                let mut out = ArrayViewMut2::from_shape((positions, self.features), &mut y).expect("as made");
-                general_mat_mul(1.0, &patches, &w, 1.0, &mut out);
-                Ok(y)
-            },
-            |all: &mut Vec<f32>, more| all.extend(more),
-        );
-        never_fails(y).unwrap_or_default()
+        let mut y = bias.repeat(self.images * positions);
+        let patches = || vec![0.0; positions * window];
+        let work = |patches: &mut Vec<f32>, (image, y): (usize, &mut [f32])| {
+            self.gather(x, image, patches);
+            let patches = ArrayView2::from_shape((positions, window), patches).expect("as made");
+            let mut y = ArrayViewMut2::from_shape((positions, self.features), y).expect("as made");
+            general_mat_mul(1.0, &patches, &w, 1.0, &mut y);
+            Ok(())
+        };
+        let images = y.chunks_exact_mut(positions * self.features).enumerate();
+        for_each_chunk(images, self.threads, patches, work).expect("no image returns an error");
+        y
     }
 
     /// The gradient, from that with respect to y. That of x is left empty unless it is asked for: the first layer needs none.
@@ -76,17 +72,16 @@ impl Convolution {
     pub fn backward(&self, x: &[f32], weights: &[f32], d_y: &[f32], with_d_x: bool) -> ConvolutionGradient {
         let (positions, window) = (self.positions(), self.window());
         let w = ArrayView2::from_shape((window, self.features), weights).expect("weights fit the shape");
-        let d_y: Vec<&[f32]> = d_y.chunks_exact(positions * self.features).collect();
-        let pushed: Vec<usize> =
-            (0..self.images).filter(|&image| d_y[image].iter().any(|&d| d != 0.0)).collect();
         let image_length = self.height * self.width * self.channels;
         let mut d_x = vec![0.0; if with_d_x { self.images * image_length } else { 0 }];
-        let sums = merge_in_order(
-            pushed.len(),
+        let mut parts_of_d_x = d_x.chunks_exact_mut(image_length);
+        let images = d_y.chunks_exact(positions * self.features).enumerate();
+        let images = images.map(|(image, d_y)| (image, d_y, parts_of_d_x.next().unwrap_or_default()));
+        let sums = sum_chunks(
+            images.filter(|(_, d_y, _)| d_y.iter().any(|&d| d != 0.0)),
             self.threads,
             || vec![0.0; positions * window],
-            |patches, at| {
-                let (image, d_y) = (pushed[at], d_y[pushed[at]]);
+            |patches, (image, d_y, d_x)| {
                 self.gather(x, image, patches);
                 // y = P w + b  gives  dw = P^T dy,  db = sum_positions dy,  dP = dy w^T
                 let mut d_bias = vec![0.0; self.features];
@@ -99,24 +94,20 @@ impl Convolution {
                     ArrayViewMut2::from_shape((window, self.features), &mut d_weights).expect("as made");
                 let mut p = ArrayViewMut2::from_shape((positions, window), patches).expect("as made");
                 general_mat_mul(1.0, &p.t(), &d_y, 0.0, &mut d_w);
-                let mut d_x = Vec::new();
                 if with_d_x {
                     general_mat_mul(1.0, &d_y, &w.t(), 0.0, &mut p);
-                    d_x.push((image, self.scatter(patches)));
+                    self.scatter(patches, d_x);
                 }
-                Ok((d_x, d_weights, d_bias))
+                Ok((d_weights, d_bias))
             },
             |all, more| {
-                all.0.extend(more.0);
+                all.0.iter_mut().zip(more.0).for_each(|(all, more)| *all += more);
                 all.1.iter_mut().zip(more.1).for_each(|(all, more)| *all += more);
-                all.2.iter_mut().zip(more.2).for_each(|(all, more)| *all += more);
             },
         );
-        let (of_images, d_weights, d_bias) = never_fails(sums)
-            .unwrap_or_else(|| (Vec::new(), vec![0.0; weights.len()], vec![0.0; self.features]));
-        for (image, d) in of_images {
-            d_x[image * image_length..][..image_length].copy_from_slice(&d);
-        }
+        let sums = sums.expect("no image returns an error");
+        let (d_weights, d_bias) =
+            sums.unwrap_or_else(|| (vec![0.0; weights.len()], vec![0.0; self.features]));
         ConvolutionGradient { d_x, d_weights, d_bias }
     }
 
@@ -155,18 +146,12 @@ impl Convolution {
     }
 
     /// Each pixel gathers from the windows that it is in.
-    fn scatter(&self, d_patches: &[f32]) -> Vec<f32> {
-        let mut d_x = vec![0.0; self.height * self.width * self.channels];
+    fn scatter(&self, d_patches: &[f32], d_x: &mut [f32]) {
         for (patch, pixel, count) in self.runs() {
             let (to, from) = (&mut d_x[pixel..][..count], &d_patches[patch..][..count]);
             to.iter_mut().zip(from).for_each(|(to, from)| *to += from);
         }
-        d_x
     }
-}
-
-fn never_fails<T>(result: Result<Option<T>>) -> Option<T> {
-    result.expect("no chunk returns an error")
 }
 
 #[cfg(test)]

@@ -4,8 +4,8 @@ use std::ops::Range;
 
 use ndarray::{ArrayBase, Data, Ix2};
 
+use crate::compute::sum_chunks;
 use crate::error::{Error, Result};
-use crate::parallel::merge_in_order;
 
 /// A table of n samples (rows) with d numbers each. Arrays in memory are one, and files: [`crate::data::npy::NpyFile`].
 pub trait Rows: Sync {
@@ -95,8 +95,8 @@ impl Survey {
         if dimensions == 0 {
             return Err(Error::Empty { what: "columns" });
         }
-        let sums = merge_in_order(
-            chunk_count(data),
+        let sums = sum_chunks(
+            0..chunk_count(data),
             threads,
             RowBuffer::default,
             |buffer, chunk| {

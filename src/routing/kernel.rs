@@ -20,9 +20,9 @@ mod vector;
 use self::position::{Found, Limits, ParameterSums, Parameters, Plan, Space, backward, forward};
 use self::vector::{Lane, Plain, Tile, WIDTH, ZERO, ZEROS};
 use super::{Competition, ELEMENTS, Reach, RoutingOptions, RoutingStart, SIDE};
+use crate::compute::{for_each_chunk, sum_chunks};
 use crate::error::{Error, Result};
 use crate::lanes::Simd;
-use crate::parallel::merge_in_order;
 
 /// Images that are split so that there are at least so many chunks for the threads to share.
 const CHUNKS: usize = 8;
@@ -121,6 +121,11 @@ impl Path {
     /// Each that this processor has, the plainest first.
     pub fn all() -> Vec<Path> {
         Simd::all().iter().copied().map(Path).collect()
+    }
+
+    /// Its name in the environment variable `EM_ROUTING_INSTRUCTIONS`, by which a whole program is made to use it.
+    pub fn name(self) -> &'static str {
+        self.0.name()
     }
 }
 
@@ -263,38 +268,49 @@ impl Kernel {
     }
 
     /// Also what `keep` makes of each position, in their order.
-    fn forward_and<K: Send>(
+    fn forward_and<K: Send + Clone + Default>(
         &self,
         input: &LayerInput,
         keep: impl Fn(&Space) -> K + Sync,
     ) -> Result<(LayerOutput, Vec<K>)> {
         self.check(input)?;
         let parameters = self.parameters(input);
+        let (positions, parents) = (self.shape.images * self.grid.0 * self.grid.1, self.plan.parents);
+        let mut poses = vec![0.0; positions * parents * ELEMENTS];
+        let mut activations = vec![0.0; positions * parents];
+        let mut kept = vec![K::default(); positions];
         let chunks = self.chunks(&(0..self.shape.images).collect::<Vec<_>>());
-        let output = merge_in_order(
-            chunks.len(),
-            self.threads,
-            || Space::new(&self.plan, false),
-            |space, chunk| {
-                let mut output = LayerOutput { poses: Vec::new(), activations: Vec::new() };
-                let mut kept = Vec::new();
-                for (row, column) in self.positions(&chunks[chunk]) {
-                    self.gather(input, chunks[chunk].image, row, column, space);
+        // each chunk with its part of the outputs
+        let (mut all_poses, mut all_activations, mut all_kept) =
+            (&mut poses[..], &mut activations[..], &mut kept[..]);
+        let chunks = chunks.into_iter().map(|chunk| {
+            let positions = chunk.rows.len() * self.grid.1;
+            let poses =
+                all_poses.split_off_mut(..positions * parents * ELEMENTS).expect("as long as all chunks");
+            let activations =
+                all_activations.split_off_mut(..positions * parents).expect("as long as all chunks");
+            let kept = all_kept.split_off_mut(..positions).expect("as long as all chunks");
+            (chunk, poses, activations, kept)
+        });
+        let work =
+            |space: &mut Space,
+             (chunk, poses, activations, kept): (Chunk, &mut [f32], &mut [f32], &mut [K])| {
+                let outputs =
+                    poses.chunks_exact_mut(parents * ELEMENTS).zip(activations.chunks_exact_mut(parents));
+                for (((row, column), (poses, activations)), kept) in
+                    self.positions(&chunk).zip(outputs).zip(kept)
+                {
+                    self.gather(input, chunk.image, row, column, space);
                     self.route(&parameters, space);
-                    let (poses, activations): (Vec<_>, Vec<_>) = space.parents().unzip();
-                    from_tiles(&poses, self.plan.parents, &mut output.poses);
-                    from_lanes(&activations, self.plan.parents, &mut output.activations);
-                    kept.push(keep(space));
+                    let (tiles, lanes): (Vec<_>, Vec<_>) = space.parents().unzip();
+                    from_tiles(&tiles, poses);
+                    from_lanes(&lanes, activations);
+                    *kept = keep(space);
                 }
-                Ok((output, kept))
-            },
-            |(all, all_kept), (more, more_kept)| {
-                all.poses.extend(more.poses);
-                all.activations.extend(more.activations);
-                all_kept.extend(more_kept);
-            },
-        )?;
-        Ok(output.expect("there is a chunk"))
+                Ok(())
+            };
+        for_each_chunk(chunks, self.threads, || Space::new(&self.plan, false), work)?;
+        Ok((LayerOutput { poses, activations }, kept))
     }
 
     /// The gradient of a loss through all of it, from that with respect to the parents' poses and activations, which have the
@@ -357,24 +373,14 @@ impl Kernel {
             d_above.enumerate().filter(|&(_, d)| is_pushed(d)).map(|(image, _)| image).collect();
         let chunks = self.chunks(&pushed);
         let row_length = width * capsules;
-        let mut below = (vec![0.0; input.poses.len()], vec![0.0; input.activations.len()]);
-        let all_below = std::sync::Mutex::new(&mut below);
         // a chunk's part of the layer below: from its first row of it
         let first_capsule =
             |chunk: &Chunk| (chunk.image * height + chunk.rows.start * self.stride) * row_length;
-        let add_below = |first: usize, (d_poses, d_activations): (Vec<f32>, Vec<f32>)| {
-            let mut all = all_below.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-            let pairs = all.0[first * ELEMENTS..].iter_mut().zip(d_poses);
-            pairs.for_each(|(all, more)| *all += more);
-            let pairs = all.1[first..].iter_mut().zip(d_activations);
-            pairs.for_each(|(all, more)| *all += more);
-        };
-        let sums = merge_in_order(
-            chunks.len(),
+        let sums = sum_chunks(
+            &chunks,
             self.threads,
             || Space::new(&self.plan, true),
-            |space, at| {
-                let chunk = &chunks[at];
+            |space, chunk| {
                 let mut sums = ParameterSums::new(&self.plan);
                 let capsules_below = ((chunk.rows.len() - 1) * self.stride + self.tiles.0) * row_length;
                 let mut below = (vec![0.0; capsules_below * ELEMENTS], vec![0.0; capsules_below]);
@@ -394,23 +400,30 @@ impl Kernel {
                 }
                 Ok((sums, vec![(first_capsule(chunk), below)]))
             },
-            |(sums, below), (more, more_below)| {
+            |(sums, parts), (more, more_parts)| {
                 sums.merge(&more);
-                for (first, part) in below.drain(..).chain(more_below) {
-                    add_below(first, part);
-                }
+                parts.extend(more_parts);
             },
         )?;
-        let (sums, rest) = sums.unwrap_or_else(|| (ParameterSums::new(&self.plan), Vec::new()));
-        rest.into_iter().for_each(|(first, part)| add_below(first, part));
-        let mut d_transforms = Vec::with_capacity(input.transforms.len());
-        for tiles in sums.transforms.chunks_exact(self.plan.blocks) {
-            from_tiles(tiles, parents, &mut d_transforms);
+        let (sums, parts) = sums.unwrap_or_else(|| (ParameterSums::new(&self.plan), Vec::new()));
+        // parts of one image overlap where neighbourhoods do
+        let (mut d_poses, mut d_activations) =
+            (vec![0.0; input.poses.len()], vec![0.0; input.activations.len()]);
+        for (first, (part_of_poses, part_of_activations)) in parts {
+            let pairs = d_poses[first * ELEMENTS..].iter_mut().zip(part_of_poses);
+            pairs.for_each(|(all, more)| *all += more);
+            let pairs = d_activations[first..].iter_mut().zip(part_of_activations);
+            pairs.for_each(|(all, more)| *all += more);
         }
-        let (mut d_beta_v, mut d_beta_a) = (Vec::new(), Vec::new());
-        from_lanes(&sums.beta_v, parents, &mut d_beta_v);
-        from_lanes(&sums.beta_a, parents, &mut d_beta_a);
-        let (d_poses, d_activations) = below;
+        let mut d_transforms = vec![0.0; input.transforms.len()];
+        let tiles = sums.transforms.chunks_exact(self.plan.blocks);
+        d_transforms
+            .chunks_exact_mut(parents * ELEMENTS)
+            .zip(tiles)
+            .for_each(|(numbers, tiles)| from_tiles(tiles, numbers));
+        let (mut d_beta_v, mut d_beta_a) = (vec![0.0; parents], vec![0.0; parents]);
+        from_lanes(&sums.beta_v, &mut d_beta_v);
+        from_lanes(&sums.beta_a, &mut d_beta_a);
         Ok(LayerGradient { d_poses, d_activations, d_transforms, d_beta_v, d_beta_a })
     }
 
@@ -582,8 +595,8 @@ fn in_lanes(numbers: &[f32]) -> Vec<Lane> {
     lanes
 }
 
-fn from_lanes(lanes: &[Lane], parents: usize, numbers: &mut Vec<f32>) {
-    numbers.extend(lanes.iter().flat_map(|lane| lane.0).take(parents));
+fn from_lanes(lanes: &[Lane], numbers: &mut [f32]) {
+    numbers.iter_mut().zip(lanes.iter().flat_map(|lane| lane.0)).for_each(|(to, from)| *to = from);
 }
 
 /// Parents x 16 numbers as tiles; the rest are 0.
@@ -600,8 +613,9 @@ fn to_tiles(numbers: &[f32], parents: usize, tiles: &mut [Tile]) {
     }
 }
 
-fn from_tiles(tiles: &[Tile], parents: usize, numbers: &mut Vec<f32>) {
-    for parent in 0..parents {
-        numbers.extend(tiles[parent / WIDTH].iter().map(|lane| lane.0[parent % WIDTH]));
+fn from_tiles(tiles: &[Tile], numbers: &mut [f32]) {
+    for (parent, pose) in numbers.as_chunks_mut::<ELEMENTS>().0.iter_mut().enumerate() {
+        let lanes = &tiles[parent / WIDTH];
+        pose.iter_mut().zip(lanes).for_each(|(to, lane)| *to = lane.0[parent % WIDTH]);
     }
 }

@@ -1,0 +1,147 @@
+//! A record of what the library computes, to the bit, so that a change of its structure can be told from a change of its results.
+
+use std::collections::BTreeMap;
+use std::process::{Command, ExitCode};
+
+use em_routing::capsnet::checkpoint::mnist_weights;
+use em_routing::capsnet::{CapsNet, CapsNetConfig, Training};
+use em_routing::data::idx::mnist_folder;
+use em_routing::gallery::FIGURES;
+use em_routing::prelude::*;
+use em_routing::routing::kernel::Path as Instructions;
+
+const HELP: &str = "\
+Computes a record and compares it with benches/record.txt: for each instruction set that this processor has, hashes of the parameters after
+200 training steps (seed 1) of the default network and of the blog's, of the objectives of K-means and of mixtures of all kinds, and the
+errors of the shipped network on MNIST's test digits; then a hash of each figure. Ends with an error where something differs.
+
+A processor of other instructions, and another version of the C library's exp and log, may have other bits: the record is compared
+before and after a change on one machine.
+
+Usage: cargo bench --bench record -- [OPTIONS]
+
+Options:
+  --write    writes the record to benches/record.txt
+  --quick    leaves the networks out
+  --help     this
+
+It takes 6 minutes on two cores of a processor with AVX-512; --quick 20 seconds.";
+
+type Outcome<T> = Result<T, Box<dyn std::error::Error>>;
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
+    let outcome = match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        ["--help"] => {
+            println!("{HELP}");
+            Ok(true)
+        }
+        [] => compare(false, false),
+        ["--quick"] => compare(true, false),
+        ["--write"] => compare(false, true),
+        // what the program calls itself with, once for each instruction set
+        ["--numbers"] => numbers(false).map(|()| true),
+        ["--numbers", "--quick"] => numbers(true).map(|()| true),
+        _ => Err(format!("unknown arguments {arguments:?}; --help lists them").into()),
+    };
+    match outcome {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Whether the record is the one in the file, or was written there.
+fn compare(quick: bool, write: bool) -> Outcome<bool> {
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("benches").join("record.txt");
+    let mut rows = BTreeMap::new();
+    for instructions in Instructions::all() {
+        let mut command = Command::new(std::env::current_exe()?);
+        command.arg("--numbers").args(quick.then_some("--quick"));
+        let output = command.env("EM_ROUTING_INSTRUCTIONS", instructions.name()).output()?;
+        if !output.status.success() {
+            return Err(String::from_utf8_lossy(&output.stderr).into());
+        }
+        for line in String::from_utf8(output.stdout)?.lines() {
+            println!("{} {line}", instructions.name());
+            let (name, value) = line.split_once(" = ").ok_or("a line without =")?;
+            rows.insert(format!("{} {name}", instructions.name()), value.to_owned());
+        }
+    }
+    for entry in FIGURES {
+        rows.insert(format!("figure {}", entry.name), hash((entry.draw)()?.svg().bytes()));
+    }
+    if write {
+        let lines: String = rows.iter().map(|(name, value)| format!("{name} = {value}\n")).collect();
+        std::fs::write(&path, lines)?;
+        println!("{} rows written to {}", rows.len(), path.display());
+        return Ok(true);
+    }
+    let text = std::fs::read_to_string(&path)?;
+    let recorded: BTreeMap<&str, &str> = text.lines().filter_map(|line| line.split_once(" = ")).collect();
+    let mut different = 0;
+    for (name, value) in &rows {
+        let before = recorded.get(name.as_str()).copied().unwrap_or("absent");
+        if before != value {
+            println!("differs: {name}: {before} in the record, {value} now");
+            different += 1;
+        }
+    }
+    println!("{} rows computed, {different} differ from {}", rows.len(), path.display());
+    Ok(different == 0)
+}
+
+/// Prints the rows of one instruction set.
+fn numbers(quick: bool) -> Outcome<()> {
+    let (data, _) = em_routing::data::two_gaussians(20_000, 1);
+    for (name, start) in [("random points", KMeansStart::RandomPoints), ("k-means++", KMeansStart::PlusPlus)]
+    {
+        let fit =
+            KMeans::fit(&data, &KMeansOptions { clusters: 7, start, restarts: 2, ..Default::default() })?;
+        println!("k-means from {name} = {}", hash_f64(&fit.objectives()));
+    }
+    for covariance in [Covariance::Full, Covariance::Tied, Covariance::Diagonal, Covariance::Spherical] {
+        for (name, start) in
+            [("k-means", GmmStart::KMeans), ("random responsibilities", GmmStart::RandomResponsibilities)]
+        {
+            let fit =
+                Gmm::fit(&data, &GmmOptions { components: 3, covariance, start, ..Default::default() })?;
+            println!("mixture {covariance:?} from {name} = {}", hash_f64(&fit.objectives()));
+        }
+    }
+    if quick {
+        return Ok(());
+    }
+    let (images, _) = ImageSet::load_training(mnist_folder(), 5000, 10)?;
+    for (name, config) in [("default", CapsNetConfig::default()), ("blog", CapsNetConfig::blog())] {
+        let mut training = Training::new(config, 1, 0)?;
+        for _ in 0..200 {
+            training.step(&images)?;
+        }
+        let numbers = training.net.parameters().numbers();
+        println!("{name} network after 200 steps = {}", hash(numbers.iter().flat_map(|x| x.to_le_bytes())));
+    }
+    let net = CapsNet::load(mnist_weights())?;
+    let evaluation = net.evaluate(&ImageSet::load_test(mnist_folder(), 10)?, 0, |_| ())?;
+    println!("errors of the shipped network = {} of {}", evaluation.errors(), evaluation.labels.len());
+    println!(
+        "its activations = {}",
+        hash(evaluation.activations.iter().flat_map(|activation| activation.to_le_bytes()))
+    );
+    Ok(())
+}
+
+fn hash_f64(numbers: &[f64]) -> String {
+    hash(numbers.iter().flat_map(|number| number.to_le_bytes()))
+}
+
+/// FNV-1a, 64 bits.
+fn hash(bytes: impl IntoIterator<Item = u8>) -> String {
+    let hash = bytes.into_iter().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
+    });
+    format!("{hash:016x}")
+}
