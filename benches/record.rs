@@ -8,7 +8,7 @@ use em_routing::capsnet::{CapsNet, CapsNetConfig, Training};
 use em_routing::data::idx::mnist_folder;
 use em_routing::gallery::FIGURES;
 use em_routing::prelude::*;
-use em_routing::routing::kernel::Path as Instructions;
+use em_routing::routing::fused::InstructionSet;
 
 const HELP: &str = "\
 Computes a record and compares it with benches/record.txt: for each instruction set that this processor has, hashes of the parameters after
@@ -58,7 +58,7 @@ fn main() -> ExitCode {
 fn compare(quick: bool, write: bool) -> Outcome<bool> {
     let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("benches").join("record.txt");
     let mut rows = BTreeMap::new();
-    for instructions in Instructions::all() {
+    for instructions in InstructionSet::all() {
         let mut command = Command::new(std::env::current_exe()?);
         command.arg("--numbers").args(quick.then_some("--quick"));
         let output = command.env("EM_ROUTING_INSTRUCTIONS", instructions.name()).output()?;

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use em_routing::routing::kernel::{Kernel, LayerInput, LayerShape, Path};
+use em_routing::routing::fused::{InstructionSet, Kernel, LayerInput, LayerShape};
 use em_routing::routing::{Reach, RoutingOptions};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -37,9 +37,17 @@ struct Layer {
 }
 
 impl Layer {
-    fn new(shape: LayerShape, iterations: usize, threads: usize, path: Path, rng: &mut ChaCha8Rng) -> Layer {
+    fn new(
+        shape: LayerShape,
+        iterations: usize,
+        threads: usize,
+        instructions: InstructionSet,
+        rng: &mut ChaCha8Rng,
+    ) -> Layer {
         let options = RoutingOptions { iterations, ..RoutingOptions::blog() };
-        let kernel = Kernel::new(shape, &options, threads).expect("the shape is right").with_path(path);
+        let kernel = Kernel::new(shape, &options, threads)
+            .expect("the shape is right")
+            .with_instructions(instructions);
         let below = shape.images * shape.height * shape.width * shape.capsules;
         let above = shape.images * kernel.grid().0 * kernel.grid().1 * shape.parents;
         let children = match shape.reach {
@@ -85,12 +93,17 @@ impl Layer {
     }
 }
 
-fn network(images: usize, iterations: usize, threads: usize, path: Path) -> Vec<(&'static str, Layer)> {
+fn network(
+    images: usize,
+    iterations: usize,
+    threads: usize,
+    instructions: InstructionSet,
+) -> Vec<(&'static str, Layer)> {
     let rng = &mut ChaCha8Rng::seed_from_u64(1);
     let near = |stride| Reach::Neighbourhood { size: 3, stride };
     let mut layer = |side: usize, parents: usize, reach: Reach| {
         let shape = LayerShape { images, height: side, width: side, capsules: 32, parents, reach };
-        Layer::new(shape, iterations, threads, path, rng)
+        Layer::new(shape, iterations, threads, instructions, rng)
     };
     vec![
         ("first, 14 x 14 to 6 x 6", layer(14, 32, near(2))),
@@ -166,9 +179,10 @@ fn peak(threads: usize) -> f64 {
     let run = || {
         #[cfg(target_arch = "x86_64")]
         if is_x86_feature_detected!("avx512f") {
-            // SAFETY, of both: the processor has the features.
+            // SAFETY: the processor has AVX-512, as was just asked.
             return unsafe { sixteen() };
         } else if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
+            // SAFETY: the processor has AVX2 and FMA, as was just asked.
             return unsafe { eight() };
         }
         multiply_adds(false)
@@ -209,9 +223,9 @@ fn main() {
         None => default.to_vec(),
     };
     let (iterations, rounds) = (one_or("--iterations", &[3])[0], one_or("--rounds", &[5])[0]);
-    let mut paths = vec![Path::detect()];
+    let mut paths = vec![InstructionSet::detect()];
     if arguments.iter().any(|argument| argument == "--every-path") {
-        paths = Path::all();
+        paths = InstructionSet::all();
     }
     println!(
         "| path | batch | threads | pass | layer | ms | images/s | GFLOP/s | of the peak | memory, MiB |"
@@ -220,10 +234,10 @@ fn main() {
     let mut lines = Vec::new();
     let threads = one_or("--threads", &[1, 2]);
     let peaks: Vec<f64> = threads.iter().map(|&threads| peak(threads)).collect();
-    for path in paths {
+    for instructions in paths {
         for (&threads, peak) in threads.iter().zip(&peaks) {
             for batch in one_or("--batch", &[8, 24]) {
-                let layers = network(batch, iterations, threads, path);
+                let layers = network(batch, iterations, threads, instructions);
                 for gradient in [false, true] {
                     let pass = if gradient { "forward and backward" } else { "forward" };
                     let mut rows: Vec<(&str, f64, f64)> = Vec::new();
@@ -241,12 +255,12 @@ fn main() {
                         let gflops = votes * operations(iterations, gradient) / seconds / 1e9;
                         let memory = peak_memory().unwrap_or(f64::NAN);
                         println!(
-                            "| {path} | {batch} | {threads} | {pass} | {name} | {:.2} | {images:.1} | {gflops:.1} | {:.0} % | {memory:.0} |",
+                            "| {instructions} | {batch} | {threads} | {pass} | {name} | {:.2} | {images:.1} | {gflops:.1} | {:.0} % | {memory:.0} |",
                             seconds * 1e3,
                             100.0 * gflops / peak,
                         );
                         lines.push(serde_json::json!({
-                            "bench": "routing", "path": path.to_string(), "batch": batch, "threads": threads,
+                            "bench": "routing", "path": instructions.to_string(), "batch": batch, "threads": threads,
                             "iterations": iterations, "pass": pass, "layer": name, "seconds": seconds,
                             "images_per_second": images, "gflops": gflops, "peak_gflops": peak,
                             "peak_memory_mib": peak_memory(),

@@ -8,7 +8,7 @@
 //! | 4 | the Gaussian of each sample | posterior of the component | weighted mean and covariance | [`gmm`] |
 //! | 5 | the whole that a part belongs to | - | votes: pose times transform | [`routing`] |
 //! | 6 | the same | posterior of the parent, weighted by activations | mean, variance and activation of the parent | [`routing::ladder`], [`routing`] |
-//! | 7 | the same, differentiated through all iterations | softmax, undone | moments, cost and activation, undone | [`routing`], [`routing::kernel`] |
+//! | 7 | the same, differentiated through all iterations | softmax, undone | moments, cost and activation, undone | [`routing`], [`routing::fused`] |
 //!
 //! The network that is made of them: [`capsnet`].
 //! Tables of samples are arrays or files: [`data`]. With the feature `linfa` K-means and the mixture have linfa's traits.
@@ -26,7 +26,6 @@ pub mod files;
 pub mod gallery;
 pub mod gmm;
 pub mod kmeans;
-mod lanes;
 mod parallel;
 pub mod plot;
 pub mod routing;

@@ -25,7 +25,7 @@ use super::features::FeatureLayer;
 use super::parameters::Parameters;
 use super::pooling::Pooled;
 use crate::error::{Error, Result};
-use crate::routing::kernel::{Kept, Kernel, LayerInput, LayerOutput, LayerShape, check_numbers};
+use crate::routing::fused::{Kept, Kernel, LayerInput, LayerOutput, LayerShape, check_numbers};
 use crate::routing::{CapsuleLayer, CapsuleLayerRun, Capsules, ELEMENTS, Reach};
 
 /// Rows and columns of the windows of features and of deep features, and of a capsule layer's neighbourhood.

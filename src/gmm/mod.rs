@@ -24,7 +24,7 @@
 //! chunks, several samples an instruction. All logarithms are natural, all likelihoods in nats.
 
 mod cholesky;
-mod kernel;
+mod density;
 mod model;
 pub mod plain;
 mod statistics;

@@ -6,11 +6,11 @@ use rand_chacha::ChaCha8Rng;
 use rand_distr::StandardNormal;
 
 use super::cholesky::{cholesky, invert};
-use super::kernel::{Prepared, Whitening, Workspace, expectation};
+use super::density::{Prepared, Whitening, Workspace, expectation};
 use super::{Covariance, Covariances, Gmm};
+use crate::compute::simd::{BLOCK, InstructionSet};
 use crate::data::{RowBuffer, Rows, Survey, chunk_count, chunk_range};
 use crate::error::{Error, Result};
-use crate::lanes::{BLOCK, Simd};
 use crate::parallel::merge_in_order;
 
 /// What to choose the number of components by; of all but the likelihood the smallest is the best.
@@ -293,7 +293,7 @@ impl Gmm {
         Survey::new(data, 0)?;
         let model = self.prepare()?;
         self.check_dimensions(data)?;
-        let simd = Simd::detect();
+        let instructions = InstructionSet::detect();
         let state = || (RowBuffer::default(), Workspace::new(model.components, model.dimensions));
         let work = |(buffer, space): &mut (RowBuffer, Workspace), chunk: usize| {
             let range = chunk_range(data, chunk);
@@ -302,7 +302,7 @@ impl Gmm {
             for rows in data.read(range, buffer)?.chunks(BLOCK * model.dimensions) {
                 let samples = rows.len() / model.dimensions;
                 space.load(rows);
-                expectation(simd, &model, space);
+                expectation(instructions, &model, space);
                 if let Some(s) = space.log_density()[..samples].iter().position(|log| !log.is_finite()) {
                     return Err(Error::Impossible { index: first + s });
                 }

@@ -2,11 +2,11 @@
 
 use ndarray::{Array1, Array2, Array3, Axis};
 
-use super::kernel::{Prepared, Sums, Workspace, accumulate, expectation};
+use super::density::{Prepared, Sums, Workspace, accumulate, expectation};
 use super::{Covariance, Covariances, Gmm};
+use crate::compute::simd::{BLOCK, InstructionSet, NOTHING};
 use crate::data::{RowBuffer, Rows, chunk_count, chunk_range};
 use crate::error::{Error, Result};
-use crate::lanes::{BLOCK, NOTHING, Simd};
 use crate::parallel::merge_in_order;
 
 /// A variance that is smaller than this times the mean square it is the rest of is rounding: the component has no width.
@@ -246,7 +246,7 @@ pub(super) fn look(
     threads: usize,
 ) -> Result<GmmStatistics> {
     let (components, dimensions) = origins.dim();
-    let simd = Simd::detect();
+    let instructions = InstructionSet::detect();
     let origin_rows: Vec<f64> = origins.iter().copied().collect();
     let state = || (RowBuffer::default(), Workspace::new(components, dimensions));
     let work = |(buffer, space): &mut (RowBuffer, Workspace), chunk: usize| {
@@ -270,7 +270,7 @@ pub(super) fn look(
             space.load(block);
             match (responsibilities, &given) {
                 (Responsibilities::Model(model), _) => {
-                    expectation(simd, model, space);
+                    expectation(instructions, model, space);
                     let mut log_likelihood = 0.0;
                     for (s, (weight, log_density)) in weights.iter().zip(space.log_density()).enumerate() {
                         if !log_density.is_finite() {
@@ -296,7 +296,7 @@ pub(super) fn look(
                     second: row_mut(&mut sums.second_moments, component),
                 };
                 let origin = &origin_rows[component * dimensions..][..dimensions];
-                accumulate(simd, component, origin, &lanes, space, sums);
+                accumulate(instructions, component, origin, &lanes, space, sums);
             }
         }
         Ok(sums)

@@ -18,19 +18,19 @@
 //!
 //! It is the limit of EM on a mixture of spherical Gaussians with equal weights as their common variance goes to 0.
 
-mod kernel;
+mod nearest;
 mod start;
 
 use ndarray::{Array1, Array2};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
+use crate::compute::simd::{BLOCK, InstructionSet};
 use crate::data::{RowBuffer, Rows, Survey, chunk_count, chunk_range};
 use crate::em::{self, Fit, Stop};
 use crate::error::{Error, Result};
-use crate::lanes::{BLOCK, Simd};
 use crate::parallel::merge_in_order;
-use kernel::{Workspace, accumulate, nearest};
+use nearest::{Workspace, accumulate, nearest};
 
 /// The model: the centroid of each cluster.
 #[derive(Debug, Clone, PartialEq)]
@@ -228,10 +228,10 @@ impl KMeans {
         if origin.len() != dimensions {
             return Err(Error::Length { name: "origin", expected: dimensions, found: origin.len() });
         }
-        let simd = Simd::detect();
+        let instructions = InstructionSet::detect();
         let each = |statistics: &mut KMeansStatistics, block: Block| {
             let sums = statistics.sums.as_slice_mut().expect("sums are made in rows");
-            accumulate(simd, block.rows, block.labels, origin, sums);
+            accumulate(instructions, block.rows, block.labels, origin, sums);
             for &label in block.labels {
                 statistics.counts[label as usize] += 1;
             }
@@ -361,14 +361,14 @@ impl KMeans {
             let value = centroids[index];
             return Err(Error::Setting { name: "a centroid", expected: "within 1e130 of 0", value });
         }
-        let simd = Simd::detect();
+        let instructions = InstructionSet::detect();
         let state = || (RowBuffer::default(), Workspace::new(dimensions));
         let work = |(buffer, space): &mut (RowBuffer, Workspace), chunk: usize| {
             let range = chunk_range(data, chunk);
             let mut first = range.start;
             let mut sum = empty();
             for rows in data.read(range, buffer)?.chunks(BLOCK * dimensions) {
-                nearest(simd, rows, dimensions, &centroids, space);
+                nearest(instructions, rows, dimensions, &centroids, space);
                 let samples = rows.len() / dimensions;
                 let (labels, distances) = (&space.labels()[..samples], &space.distances()[..samples]);
                 each(&mut sum, Block { first, rows, labels, distances });

@@ -4,10 +4,10 @@ use ndarray::Array2;
 use rand::Rng;
 use rand::seq::index;
 
-use super::kernel::{Workspace, nearest};
+use super::nearest::{Workspace, nearest};
+use crate::compute::simd::{BLOCK, InstructionSet};
 use crate::data::{RowBuffer, Rows, chunk_count, chunk_range};
 use crate::error::Result;
-use crate::lanes::{BLOCK, Simd};
 
 /// The numbers that k-means++ looks at, if they make enough rows: 16 MiB.
 const NUMBERS: usize = 1 << 21;
@@ -30,13 +30,13 @@ pub(super) fn plus_plus(data: &dyn Rows, clusters: usize, rng: &mut impl Rng) ->
     let looked_at = (NUMBERS / dimensions).max(64 * clusters).min(data.samples());
     let rows = gather(data, looked_at, rng)?;
     let row = |index: usize| &rows[index * dimensions..][..dimensions];
-    let simd = Simd::detect();
+    let instructions = InstructionSet::detect();
     let mut space = Workspace::new(dimensions);
     // The smaller of the distances so far and those to a new centroid.
     let mut with = |before: &[f64], centroid: &[f64]| -> Vec<f64> {
         let mut after = Vec::with_capacity(before.len());
         for (block, before) in rows.chunks(BLOCK * dimensions).zip(before.chunks(BLOCK)) {
-            nearest(simd, block, dimensions, centroid, &mut space);
+            nearest(instructions, block, dimensions, centroid, &mut space);
             after.extend(space.distances().iter().zip(before).map(|(&new, &old)| new.min(old)));
         }
         after

@@ -8,7 +8,7 @@ use super::image::heat;
 use crate::capsnet::{CapsNet, CapsNetConfig, DEEP_WINDOW, Pooling, WINDOW};
 use crate::error::Result;
 use crate::routing::Reach;
-use crate::routing::kernel::LayerShape;
+use crate::routing::fused::LayerShape;
 
 /// A layer as it is drawn.
 struct Layer {

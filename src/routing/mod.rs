@@ -33,11 +33,11 @@
 //!
 //! [`ladder`] climbs from the mixture to these lines one change at a time. [`RoutingInput::route`] is the reference: every
 //! published variant in f64, a switch each ([`RoutingOptions`]); [`RoutingInput::gradient`] is its exact gradient.
-//! [`CapsuleLayer`] makes the votes of a layer of capsules and takes the gradient back to its poses and transforms; [`kernel`]
+//! [`CapsuleLayer`] makes the votes of a layer of capsules and takes the gradient back to its poses and transforms; [`fused`]
 //! does the same in f32, fused, many times faster.
 
+pub mod fused;
 mod gradient;
-pub mod kernel;
 pub mod ladder;
 mod layer;
 mod reference;

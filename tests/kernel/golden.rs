@@ -1,6 +1,6 @@
 //! The golden cases with 16 pose elements: convolutional and class layers, and votes given through identity poses.
 
-use em_routing::routing::kernel::{LayerShape, Path};
+use em_routing::routing::fused::{InstructionSet, LayerShape};
 use em_routing::routing::{Reach, RoutingOptions};
 use safetensors::SafeTensors;
 use serde_json::Value;
@@ -58,7 +58,7 @@ impl Golden {
         }
     }
 
-    fn check(&self, path: Path, found: &Named) {
+    fn check(&self, instructions: InstructionSet, found: &Named) {
         let expected: Named = found.iter().map(|(name, _)| (*name, self.expected(name))).collect();
         let scale = 1e-6 * largest_gradient(&expected);
         for ((name, found), (_, expected)) in found.iter().zip(&expected) {
@@ -72,14 +72,14 @@ impl Golden {
                 .iter()
                 .zip(expected)
                 .all(|(found, expected)| found.is_finite() || !expected.is_finite());
-            assert!(finite, "{} {name}, {path}: not finite", self.name());
+            assert!(finite, "{} {name}, {instructions}: not finite", self.name());
             // ill-conditioned: that is all
             if !self.manifest["cond"][*name].as_f64().is_some_and(|condition| condition <= 1e7) {
                 continue;
             }
             let tolerance = (10.0 * in_f32).max(fair);
             let error = error(found, expected, scale);
-            assert!(error <= tolerance, "{} {name}, {path}: {error:e} > {tolerance:e}", self.name());
+            assert!(error <= tolerance, "{} {name}, {instructions}: {error:e} > {tolerance:e}", self.name());
         }
     }
 }
@@ -115,8 +115,8 @@ fn layers_agree() {
             d_poses: golden.narrow("in.g_poses"),
             d_activations: golden.narrow("in.g_act"),
         };
-        for path in Path::all() {
-            golden.check(path, &case.found(path));
+        for instructions in InstructionSet::all() {
+            golden.check(instructions, &case.found(instructions));
         }
     }
 }
@@ -143,10 +143,10 @@ fn votes_agree() {
             d_poses: d_poses[sample * parents * 16..][..parents * 16].to_vec(),
             d_activations: d_activations[sample * parents..][..parents].to_vec(),
         };
-        for path in Path::all() {
+        for instructions in InstructionSet::all() {
             let mut all: Named = Vec::new();
             for sample in 0..activations.len() / children {
-                let mut found = case(sample).found(path);
+                let mut found = case(sample).found(instructions);
                 found.retain(|(name, _)| *name != "grad.poses");
                 for (name, numbers) in found {
                     let name = if name == "grad.W" { "grad.votes" } else { name };
@@ -160,15 +160,15 @@ fn votes_agree() {
                     }
                 }
             }
-            golden.check(path, &all);
+            golden.check(instructions, &all);
 
             // the default is finite, whatever the blog's formula does
             for sample in 0..activations.len() / children {
                 let mut case = case(sample);
                 case.options = RoutingOptions { iterations: golden.number("iters"), ..Default::default() };
-                for (name, numbers) in case.found(path) {
+                for (name, numbers) in case.found(instructions) {
                     let finite = numbers.iter().all(|number| number.is_finite());
-                    assert!(finite, "{} {name}, {path}", golden.name());
+                    assert!(finite, "{} {name}, {instructions}", golden.name());
                 }
             }
         }

@@ -3,7 +3,9 @@
 mod golden;
 mod random;
 
-use em_routing::routing::kernel::{Kernel, LayerGradient, LayerInput, LayerOutput, LayerShape, Path};
+use em_routing::routing::fused::{
+    InstructionSet, Kernel, LayerGradient, LayerInput, LayerOutput, LayerShape,
+};
 use em_routing::routing::{CapsuleLayer, Capsules, Reach, RoutingOptions};
 use ndarray::{Array1, Array4, Array5};
 
@@ -35,15 +37,19 @@ impl Case {
         }
     }
 
-    pub(crate) fn kernel(&self, path: Path, threads: usize) -> (LayerOutput, LayerGradient) {
-        let kernel = Kernel::new(self.shape, &self.options, threads).unwrap().with_path(path);
+    pub(crate) fn kernel(
+        &self,
+        instructions: InstructionSet,
+        threads: usize,
+    ) -> (LayerOutput, LayerGradient) {
+        let kernel = Kernel::new(self.shape, &self.options, threads).unwrap().with_instructions(instructions);
         let output = kernel.forward(&self.input()).unwrap();
         let gradient = kernel.backward(&self.input(), &self.d_poses, &self.d_activations).unwrap();
         (output, gradient)
     }
 
-    pub(crate) fn found(&self, path: Path) -> Named {
-        let (output, gradient) = self.kernel(path, 1);
+    pub(crate) fn found(&self, instructions: InstructionSet) -> Named {
+        let (output, gradient) = self.kernel(instructions, 1);
         let wide = |numbers: Vec<f32>| numbers.into_iter().map(f64::from).collect();
         vec![
             ("poses", wide(output.poses)),

@@ -1,7 +1,7 @@
 //! Random layers: every remainder of the lanes, every option, the same bits for any threads, hostile numbers, and faults.
 
 use em_routing::error::Error;
-use em_routing::routing::kernel::{Kernel, LayerGradient, LayerOutput, LayerShape, Path};
+use em_routing::routing::fused::{InstructionSet, Kernel, LayerGradient, LayerOutput, LayerShape};
 use em_routing::routing::{
     Competition, CostScale, InverseTemperature, Parents, Reach, RoutingOptions, RoutingStart,
 };
@@ -55,11 +55,11 @@ fn assert_agrees(name: &str, case: &Case) -> usize {
     // beyond this the last bits of the inputs decide
     let is_fair = conditions.iter().all(|&condition| condition <= 1e-3);
     let mut compared = 0;
-    for path in Path::all() {
+    for instructions in InstructionSet::all() {
         for (((of, found), (_, expected)), condition) in
-            case.found(path).iter().zip(&expected).zip(&conditions)
+            case.found(instructions).iter().zip(&expected).zip(&conditions)
         {
-            assert!(found.iter().all(|number| number.is_finite()), "{name} {of}, {path}: not finite");
+            assert!(found.iter().all(|number| number.is_finite()), "{name} {of}, {instructions}: not finite");
             if !is_fair {
                 continue;
             }
@@ -67,7 +67,7 @@ fn assert_agrees(name: &str, case: &Case) -> usize {
             let fair = if of.starts_with("grad.") { 2e-4 } else { 2e-5 };
             let tolerance = (5.0 * condition).max(fair);
             let error = error(found, expected, scale_of(of, expected));
-            assert!(error <= tolerance, "{name} {of}, {path}: {error:e} > {tolerance:e}");
+            assert!(error <= tolerance, "{name} {of}, {instructions}: {error:e} > {tolerance:e}");
         }
     }
     compared
@@ -117,7 +117,7 @@ fn every_remainder_agrees() {
             compared += assert_agrees(&name, &random(shape, &options, size as u64));
         }
     }
-    let all = 67 * 3 * 7 * Path::all().len();
+    let all = 67 * 3 * 7 * InstructionSet::all().len();
     assert!(compared * 10 >= all * 9, "only {compared} of {all} are well conditioned");
 }
 
@@ -133,7 +133,7 @@ fn every_option_agrees() {
         let shape =
             LayerShape { images: 2, height: 3, width: 2, capsules: 5, parents: 3, reach: Reach::Everywhere };
         compared += assert_agrees(name, &random(shape, &options, 2));
-        assert!(compared >= 7 * Path::all().len(), "{name}: {compared} are well conditioned");
+        assert!(compared >= 7 * InstructionSet::all().len(), "{name}: {compared} are well conditioned");
     }
 }
 
@@ -145,11 +145,11 @@ fn variances_keep_their_digits() {
     case.transforms[..9 * 16].iter_mut().for_each(|vote| *vote += 4096.0);
     case.activations[0] = 0.0;
     let expected = case.expected();
-    for path in Path::all() {
-        let found = case.found(path);
+    for instructions in InstructionSet::all() {
+        let found = case.found(instructions);
         for of in [0, 1] {
             let error = error(&found[of].1, &expected[of].1, largest(&expected[of].1));
-            assert!(error <= 2e-4, "{}, {path}: {error:e}", found[of].0);
+            assert!(error <= 2e-4, "{}, {instructions}: {error:e}", found[of].0);
         }
     }
 }
@@ -176,11 +176,11 @@ fn threads_do_not_change_a_bit() {
         LayerShape { images: 5, height: 3, width: 2, capsules: 5, parents: 3, reach: Reach::Everywhere };
     for shape in [conv(1), conv(3), conv(11), class] {
         let case = random(shape, &RoutingOptions::blog(), 7);
-        for path in Path::all() {
-            let all = |threads| bits(&case.kernel(path, threads));
+        for instructions in InstructionSet::all() {
+            let all = |threads| bits(&case.kernel(instructions, threads));
             let one = all(1);
             for threads in [1, 2, 3, 2, 3, 0] {
-                assert!(one == all(threads), "{shape:?}, {path}: {threads} threads");
+                assert!(one == all(threads), "{shape:?}, {instructions}: {threads} threads");
             }
         }
     }
@@ -190,13 +190,14 @@ fn threads_do_not_change_a_bit() {
 /// portable one, without multiply-add, rounds otherwise.
 #[test]
 fn the_width_of_the_vectors_does_not_change_a_bit() {
-    let fused = &Path::all()[1..];
+    let fused = &InstructionSet::all()[1..];
     for reach in [Reach::Neighbourhood { size: 3, stride: 1 }, Reach::Everywhere] {
         for parents in [1, 8, 9, 16, 17, 32, 41] {
             let shape = LayerShape { images: 2, height: 4, width: 5, capsules: 3, parents, reach };
             for (name, options) in all_options() {
                 let case = random(shape, &options, 5);
-                let all: Vec<_> = fused.iter().map(|&path| bits(&case.kernel(path, 1))).collect();
+                let all: Vec<_> =
+                    fused.iter().map(|&instructions| bits(&case.kernel(instructions, 1))).collect();
                 assert!(all.windows(2).all(|two| two[0] == two[1]), "{name}, {parents} parents, {reach:?}");
             }
         }
@@ -209,12 +210,12 @@ fn what_is_kept_does_not_change_a_bit() {
     let shape = LayerShape { images: 3, height: 5, width: 4, capsules: 3, parents: 10, reach };
     for (name, options) in all_options() {
         let case = random(shape, &options, 3);
-        for path in Path::all() {
-            let kernel = Kernel::new(shape, &options, 2).unwrap().with_path(path);
-            let (output, gradient) = case.kernel(path, 1);
+        for instructions in InstructionSet::all() {
+            let kernel = Kernel::new(shape, &options, 2).unwrap().with_instructions(instructions);
+            let (output, gradient) = case.kernel(instructions, 1);
             let (own_output, kept) = kernel.forward_keeping(&case.input()).unwrap();
             let own = kernel.backward_kept(&case.input(), &kept, &case.d_poses, &case.d_activations).unwrap();
-            assert!(own_output == output && own == gradient, "{name}, {path}");
+            assert!(own_output == output && own == gradient, "{name}, {instructions}");
         }
     }
     let case = random(shape, &RoutingOptions::blog(), 3);
@@ -322,10 +323,10 @@ fn hostile_case(seed: u64) -> Case {
 fn hostile_numbers_stay_finite() {
     for seed in 0..10_000 {
         let case = hostile_case(seed);
-        for path in Path::all() {
-            for (name, numbers) in case.found(path) {
+        for instructions in InstructionSet::all() {
+            for (name, numbers) in case.found(instructions) {
                 let finite = numbers.iter().all(|number| number.is_finite());
-                assert!(finite, "seed {seed}, {name}, {path}: {numbers:?} of {case:?}");
+                assert!(finite, "seed {seed}, {name}, {instructions}: {numbers:?} of {case:?}");
             }
         }
     }

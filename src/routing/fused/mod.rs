@@ -8,21 +8,20 @@
 //! | sixteen parents side by side, the last filled up and masked | no sums across a vector but in the softmax |
 //! | eight children at a time: E-step, then their part of the next M-step | their votes are still in the nearest cache |
 //! | sums of R a (V - mu_before) and of its square | mean and variance in the same pass, without cancellation |
-//! | one source, generic over the vector | compiled for AVX-512, for AVX2 with FMA (the same bits) and for any processor |
+//! | one source, generic over the instruction set | compiled for AVX-512 and for AVX2 with FMA (the same bits), for WebAssembly and for any processor |
 //! | chunks of positions, merged in their order | the same bits for any number of threads |
 //!
 //! Votes and their like may be up to 1e8 in size: then all is finite with [`RoutingOptions::default`]. Gradients
 //! so large that their products would overflow are held back.
 
 mod position;
-mod vector;
 
-use self::position::{Found, Limits, ParameterSums, Parameters, Plan, Space, backward, forward};
-use self::vector::{Lane, Plain, Tile, WIDTH, ZERO, ZEROS};
+use self::position::{Backward, Forward, Found, Limits, ParameterSums, Parameters, Plan, Space};
 use super::{Competition, ELEMENTS, Reach, RoutingOptions, RoutingStart, SIDE};
+pub use crate::compute::simd::InstructionSet;
+use crate::compute::simd::{Lane, Tile, WIDTH, ZERO, ZEROS};
 use crate::compute::{for_each_chunk, sum_chunks};
 use crate::error::{Error, Result};
-use crate::lanes::Simd;
 
 /// Images that are split so that there are at least so many chunks for the threads to share.
 const CHUNKS: usize = 8;
@@ -108,39 +107,6 @@ pub struct LayerGradient {
     pub d_beta_a: Vec<f32>,
 }
 
-/// The instructions that a [`Kernel`] uses; a value exists only for those that this processor has.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Path(Simd);
-
-impl Path {
-    /// The best that this processor has.
-    pub fn detect() -> Path {
-        Path(Simd::detect())
-    }
-
-    /// Each that this processor has, the plainest first.
-    pub fn all() -> Vec<Path> {
-        Simd::all().iter().copied().map(Path).collect()
-    }
-
-    /// Its name in the environment variable `EM_ROUTING_INSTRUCTIONS`, by which a whole program is made to use it.
-    pub fn name(self) -> &'static str {
-        self.0.name()
-    }
-}
-
-impl std::fmt::Display for Path {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self.0 {
-            Simd::Portable => "portable",
-            #[cfg(target_arch = "x86_64")]
-            Simd::Avx2 => "AVX2 and FMA",
-            #[cfg(target_arch = "x86_64")]
-            Simd::Avx512 => "AVX-512",
-        })
-    }
-}
-
 /// A layer that is ready to compute.
 #[derive(Debug, Clone)]
 pub struct Kernel {
@@ -152,7 +118,7 @@ pub struct Kernel {
     grid: (usize, usize),
     plan: Plan,
     threads: usize,
-    path: Path,
+    instructions: InstructionSet,
 }
 
 /// Positions of one image: the chunk's rows of the grid.
@@ -229,12 +195,12 @@ impl Kernel {
             mask: in_lanes(&vec![1.0; parents]),
         };
         let grid = ((height - tiles.0) / stride + 1, (width - tiles.1) / stride + 1);
-        Ok(Kernel { shape, tiles, stride, grid, plan, threads, path: Path::detect() })
+        Ok(Kernel { shape, tiles, stride, grid, plan, threads, instructions: InstructionSet::detect() })
     }
 
     /// The same with these instructions.
-    pub fn with_path(self, path: Path) -> Kernel {
-        Kernel { path, ..self }
+    pub fn with_instructions(self, instructions: InstructionSet) -> Kernel {
+        Kernel { instructions, ..self }
     }
 
     /// Rows and columns of the parents.
@@ -301,7 +267,7 @@ impl Kernel {
                     self.positions(&chunk).zip(outputs).zip(kept)
                 {
                     self.gather(input, chunk.image, row, column, space);
-                    self.route(&parameters, space);
+                    self.instructions.run(Forward { plan: &self.plan, parameters: &parameters, space });
                     let (tiles, lanes): (Vec<_>, Vec<_>) = space.parents().unzip();
                     from_tiles(&tiles, poses);
                     from_lanes(&lanes, activations);
@@ -389,13 +355,18 @@ impl Kernel {
                     let position = (chunk.image * rows + row) * columns + column;
                     match kept {
                         Some(kept) => space.restore(&kept.positions[position]),
-                        None => self.route(&parameters, space),
+                        None => self.instructions.run(Forward {
+                            plan: &self.plan,
+                            parameters: &parameters,
+                            space,
+                        }),
                     }
                     let parent = position * parents;
                     let d_parents = &d_poses[parent * ELEMENTS..][..parents * ELEMENTS];
                     to_tiles(d_parents, parents, &mut space.d_parent_poses);
                     to_lanes(&d_activations[parent..][..parents], &mut space.d_parent_activations);
-                    self.undo(&parameters, space, &mut sums);
+                    let (parameters, sums) = (&parameters, &mut sums);
+                    self.instructions.run(Backward { plan: &self.plan, parameters, space, sums });
                     self.scatter(row - chunk.rows.start, column, space, &mut below);
                 }
                 Ok((sums, vec![(first_capsule(chunk), below)]))
@@ -468,28 +439,6 @@ impl Kernel {
         }
     }
 
-    fn route(&self, parameters: &Parameters, space: &mut Space) {
-        match self.path.0 {
-            #[cfg(target_arch = "x86_64")]
-            // SAFETY, of both: such a value exists only where the processor has the features.
-            Simd::Avx512 => unsafe { forward_avx512(&self.plan, parameters, space) },
-            #[cfg(target_arch = "x86_64")]
-            Simd::Avx2 => unsafe { forward_avx2(&self.plan, parameters, space) },
-            Simd::Portable => forward::<Plain>(&self.plan, parameters, space),
-        }
-    }
-
-    fn undo(&self, parameters: &Parameters, space: &mut Space, sums: &mut ParameterSums) {
-        match self.path.0 {
-            #[cfg(target_arch = "x86_64")]
-            // SAFETY, of both: such a value exists only where the processor has the features.
-            Simd::Avx512 => unsafe { backward_avx512(&self.plan, parameters, space, sums) },
-            #[cfg(target_arch = "x86_64")]
-            Simd::Avx2 => unsafe { backward_avx2(&self.plan, parameters, space, sums) },
-            Simd::Portable => backward::<Plain>(&self.plan, parameters, space, sums),
-        }
-    }
-
     fn parameters(&self, input: &LayerInput) -> Parameters {
         let (parents, blocks) = (self.plan.parents, self.plan.blocks);
         let mut transforms = vec![ZEROS; self.plan.transforms * blocks];
@@ -513,30 +462,6 @@ impl Kernel {
         check_numbers("beta_v", &[parents], input.beta_v, "finite", f32::is_finite)?;
         check_numbers("beta_a", &[parents], input.beta_a, "finite", f32::is_finite)
     }
-}
-
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx2,fma")]
-fn forward_avx2(plan: &Plan, parameters: &Parameters, space: &mut Space) {
-    forward::<vector::Avx2>(plan, parameters, space);
-}
-
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx2,fma")]
-fn backward_avx2(plan: &Plan, parameters: &Parameters, space: &mut Space, sums: &mut ParameterSums) {
-    backward::<vector::Avx2>(plan, parameters, space, sums);
-}
-
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx512f,avx2,fma")]
-fn forward_avx512(plan: &Plan, parameters: &Parameters, space: &mut Space) {
-    forward::<vector::Avx512>(plan, parameters, space);
-}
-
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx512f,avx2,fma")]
-fn backward_avx512(plan: &Plan, parameters: &Parameters, space: &mut Space, sums: &mut ParameterSums) {
-    backward::<vector::Avx512>(plan, parameters, space, sums);
 }
 
 fn check_length(name: &'static str, shape: &[usize], numbers: &[f32]) -> Result<()> {

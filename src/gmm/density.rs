@@ -1,9 +1,10 @@
 //! The two inner loops, a block of samples at a time with one lane for each sample: log-densities and responsibilities, and
 //! the weighted sums of products.
 
-#[cfg(target_arch = "x86_64")]
-use crate::lanes::{Avx2, Avx512};
-use crate::lanes::{BLOCK, Lanes, NOTHING, Plain, Simd, TILE, Vector, dot, exp, tiles, tiles_mut, transpose};
+use crate::compute::simd::{
+    BLOCK, Chunk, F64s, InstructionSet, Lanes, NOTHING, Plain, Simd, TILE, Vector, WithSimd, dot, exp_f64,
+    load_tile, tiles_mut, transpose,
+};
 
 /// A model made ready for the E-step.
 #[derive(Debug, Clone)]
@@ -54,7 +55,7 @@ impl Workspace {
     /// Takes up to `BLOCK` rows; the lanes that are left over repeat the last of them.
     pub(super) fn load(&mut self, rows: &[f64]) {
         self.samples = rows.len() / self.x.len();
-        transpose::<Plain, 4>(rows, &mut self.x);
+        transpose(Plain, rows, &mut self.x);
     }
 
     /// log p(x) of each sample.
@@ -85,70 +86,51 @@ pub(super) struct Sums<'a> {
 /// E-step of the loaded block: log-densities and responsibilities.
 ///
 /// A sample that no component can have made gets a log-density of minus infinity or NaN.
-pub(super) fn expectation(simd: Simd, model: &Prepared, space: &mut Workspace) {
-    match simd {
-        #[cfg(target_arch = "x86_64")]
-        // SAFETY, of both: such a value exists only where the processor has the features.
-        Simd::Avx512 => unsafe { expectation_avx512(model, space) },
-        #[cfg(target_arch = "x86_64")]
-        Simd::Avx2 => unsafe { expectation_avx2(model, space) },
-        Simd::Portable => expectation_body::<Plain, 4>(model, space),
+pub(super) fn expectation(instructions: InstructionSet, model: &Prepared, space: &mut Workspace) {
+    instructions.run(Expectation { model, space });
+}
+
+struct Expectation<'a> {
+    model: &'a Prepared,
+    space: &'a mut Workspace,
+}
+
+impl WithSimd for Expectation<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with<S: Simd>(self, simd: S) {
+        expectation_body(simd, self.model, self.space);
     }
-}
-
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx2,fma")]
-fn expectation_avx2(model: &Prepared, space: &mut Workspace) {
-    expectation_body::<Avx2, 4>(model, space);
-}
-
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx512f,avx2,fma")]
-fn expectation_avx512(model: &Prepared, space: &mut Workspace) {
-    expectation_body::<Avx512, 8>(model, space);
 }
 
 /// Adds the loaded block to the sums of a component, with the weight of each sample times its responsibility.
 pub(super) fn accumulate(
-    simd: Simd,
+    instructions: InstructionSet,
     component: usize,
     origin: &[f64],
     sample_weights: &Lanes,
     space: &mut Workspace,
     sums: Sums,
 ) {
-    match simd {
-        #[cfg(target_arch = "x86_64")]
-        // SAFETY, of both: such a value exists only where the processor has the features.
-        Simd::Avx512 => unsafe { accumulate_avx512(component, origin, sample_weights, space, sums) },
-        #[cfg(target_arch = "x86_64")]
-        Simd::Avx2 => unsafe { accumulate_avx2(component, origin, sample_weights, space, sums) },
-        Simd::Portable => accumulate_body::<Plain, 4>(component, origin, sample_weights, space, sums),
+    instructions.run(Accumulation { component, origin, sample_weights, space, sums });
+}
+
+struct Accumulation<'a> {
+    component: usize,
+    origin: &'a [f64],
+    sample_weights: &'a Lanes,
+    space: &'a mut Workspace,
+    sums: Sums<'a>,
+}
+
+impl WithSimd for Accumulation<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with<S: Simd>(self, simd: S) {
+        accumulate_body(simd, self.component, self.origin, self.sample_weights, self.space, self.sums);
     }
-}
-
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx2,fma")]
-fn accumulate_avx2(
-    component: usize,
-    origin: &[f64],
-    sample_weights: &Lanes,
-    space: &mut Workspace,
-    sums: Sums,
-) {
-    accumulate_body::<Avx2, 4>(component, origin, sample_weights, space, sums);
-}
-
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx512f,avx2,fma")]
-fn accumulate_avx512(
-    component: usize,
-    origin: &[f64],
-    sample_weights: &Lanes,
-    space: &mut Workspace,
-    sums: Sums,
-) {
-    accumulate_body::<Avx512, 8>(component, origin, sample_weights, space, sums);
 }
 
 /// ```text
@@ -156,7 +138,7 @@ fn accumulate_avx512(
 /// r_k = exp(log pi_k p(x | k) - log p(x)),      log p(x) = log sum_k pi_k p(x | k)
 /// ```
 #[inline(always)]
-fn expectation_body<V: Vector<W>, const W: usize>(model: &Prepared, space: &mut Workspace) {
+fn expectation_body<S: Simd>(simd: S, model: &Prepared, space: &mut Workspace) {
     let d = model.dimensions;
     for component in 0..model.components {
         let mean = &model.means[component * d..][..d];
@@ -168,52 +150,45 @@ fn expectation_body<V: Vector<W>, const W: usize>(model: &Prepared, space: &mut 
                 }
             }
         }
-        for tile in 0..BLOCK / (TILE * W) {
+        for tile in 0..BLOCK / (TILE * S::F64_WIDTH) {
             let square = match &model.whitening {
                 Whitening::Full(w) => {
-                    full_square::<V, W>(&w[component * d * d..][..d * d], &space.shifted[..d], tile)
+                    full_square(simd, &w[component * d * d..][..d * d], &space.shifted[..d], tile)
                 }
                 Whitening::Diagonal(w) => {
-                    diagonal_square::<V, W>(&w[component * d..][..d], mean, &space.x, tile)
+                    diagonal_square(simd, &w[component * d..][..d], mean, &space.x, tile)
                 }
             };
-            let joint = &mut tiles_mut(&mut space.responsibilities[component])[tile];
+            let joint = &mut tiles_mut::<S>(&mut space.responsibilities[component])[tile];
             for t in 0..TILE {
                 square[t].store(&mut joint[t]);
-                for joint in &mut joint[t] {
+                for joint in joint[t].as_mut() {
                     // A square that does not fit (or is NaN, since its parts don't) is a density of 0.
                     *joint = if *joint < f64::INFINITY { constant - 0.5 * *joint } else { f64::NEG_INFINITY };
                 }
             }
         }
     }
-    normalise::<V, W>(&mut space.responsibilities, &mut space.log_density);
-}
-
-/// The vectors of a tile of some lanes.
-#[inline(always)]
-fn tile_of<V: Vector<W>, const W: usize>(lanes: &Lanes, tile: usize) -> [V; TILE] {
-    let tile = &tiles(lanes)[tile];
-    [V::load(&tile[0]), V::load(&tile[1]), V::load(&tile[2]), V::load(&tile[3])]
+    normalise(simd, &mut space.responsibilities, &mut space.log_density);
 }
 
 /// |W z|^2 of a tile. Two rows of W at a time: what is loaded of z serves twice, and eight sums run side by side.
 #[inline(always)]
-fn full_square<V: Vector<W>, const W: usize>(w: &[f64], z: &[Lanes], tile: usize) -> [V; TILE] {
+fn full_square<S: Simd>(simd: S, w: &[f64], z: &[Lanes], tile: usize) -> [S::F64; TILE] {
     let d = z.len();
-    let mut square = [V::splat(0.0); TILE];
+    let mut square = [simd.splat_f64(0.0); TILE];
     let mut i = 0;
     while i + 1 < d {
         let (upper, lower) = (&w[i * d..][..i + 1], &w[(i + 1) * d..][..i + 2]);
-        let (mut y, mut next) = ([V::splat(0.0); TILE], [V::splat(0.0); TILE]);
+        let (mut y, mut next) = ([simd.splat_f64(0.0); TILE], [simd.splat_f64(0.0); TILE]);
         for ((z, &upper), &lower) in z.iter().zip(upper).zip(lower) {
-            let (z, upper, lower) = (tile_of::<V, W>(z, tile), V::splat(upper), V::splat(lower));
+            let (z, upper, lower) = (load_tile(simd, z, tile), simd.splat_f64(upper), simd.splat_f64(lower));
             for t in 0..TILE {
                 y[t] = upper.multiply_add(z[t], y[t]);
                 next[t] = lower.multiply_add(z[t], next[t]);
             }
         }
-        let (z, last) = (tile_of::<V, W>(&z[i + 1], tile), V::splat(lower[i + 1]));
+        let (z, last) = (load_tile(simd, &z[i + 1], tile), simd.splat_f64(lower[i + 1]));
         for t in 0..TILE {
             next[t] = last.multiply_add(z[t], next[t]);
             square[t] = y[t].multiply_add(y[t], square[t]);
@@ -222,9 +197,9 @@ fn full_square<V: Vector<W>, const W: usize>(w: &[f64], z: &[Lanes], tile: usize
         i += 2;
     }
     if i < d {
-        let mut y = [V::splat(0.0); TILE];
+        let mut y = [simd.splat_f64(0.0); TILE];
         for (z, &w) in z.iter().zip(&w[i * d..]) {
-            let (z, w) = (tile_of::<V, W>(z, tile), V::splat(w));
+            let (z, w) = (load_tile(simd, z, tile), simd.splat_f64(w));
             for t in 0..TILE {
                 y[t] = w.multiply_add(z[t], y[t]);
             }
@@ -238,17 +213,12 @@ fn full_square<V: Vector<W>, const W: usize>(w: &[f64], z: &[Lanes], tile: usize
 
 /// sum_j ((x_j - mu_j) / sigma_j)^2 of a tile.
 #[inline(always)]
-fn diagonal_square<V: Vector<W>, const W: usize>(
-    w: &[f64],
-    mean: &[f64],
-    x: &[Lanes],
-    tile: usize,
-) -> [V; TILE] {
-    let mut square = [V::splat(0.0); TILE];
+fn diagonal_square<S: Simd>(simd: S, w: &[f64], mean: &[f64], x: &[Lanes], tile: usize) -> [S::F64; TILE] {
+    let mut square = [simd.splat_f64(0.0); TILE];
     for ((x, &mean), &w) in x.iter().zip(mean).zip(w) {
-        let (x, mean, w) = (tile_of::<V, W>(x, tile), V::splat(mean), V::splat(w));
+        let (x, mean, w) = (load_tile(simd, x, tile), simd.splat_f64(mean), simd.splat_f64(w));
         for t in 0..TILE {
-            let y = x[t].minus(mean).times(w);
+            let y = (x[t] - mean) * w;
             square[t] = y.multiply_add(y, square[t]);
         }
     }
@@ -257,7 +227,7 @@ fn diagonal_square<V: Vector<W>, const W: usize>(
 
 /// Log-sum-exp: with the largest term taken out, neither all terms underflow nor does one overflow.
 #[inline(always)]
-fn normalise<V: Vector<W>, const W: usize>(joint: &mut [Lanes], log_density: &mut Lanes) {
+fn normalise<S: Simd>(simd: S, joint: &mut [Lanes], log_density: &mut Lanes) {
     let mut largest = [f64::NEG_INFINITY; BLOCK];
     for joint in joint.iter() {
         for (largest, &joint) in largest.iter_mut().zip(joint) {
@@ -267,7 +237,7 @@ fn normalise<V: Vector<W>, const W: usize>(joint: &mut [Lanes], log_density: &mu
     let mut total = [0.0; BLOCK];
     for joint in joint.iter_mut() {
         for ((joint, &largest), total) in joint.iter_mut().zip(&largest).zip(&mut total) {
-            *joint = exp::<V, W>(*joint - largest);
+            *joint = exp_f64(simd, *joint - largest);
             *total += *joint;
         }
     }
@@ -287,7 +257,8 @@ const ROWS: usize = 4;
 const COLUMNS: usize = 2;
 
 #[inline(always)]
-fn accumulate_body<V: Vector<W>, const W: usize>(
+fn accumulate_body<S: Simd>(
+    simd: S,
     component: usize,
     origin: &[f64],
     sample_weights: &Lanes,
@@ -296,7 +267,7 @@ fn accumulate_body<V: Vector<W>, const W: usize>(
 ) {
     let d = origin.len();
     let responsibilities = &space.responsibilities[component];
-    *sums.count += dot::<V, W>(sample_weights, responsibilities);
+    *sums.count += dot(simd, sample_weights, responsibilities);
     let mut root = NOTHING;
     let weights = sample_weights.iter().zip(responsibilities);
     for (root, (weight, responsibility)) in root.iter_mut().zip(weights) {
@@ -307,17 +278,17 @@ fn accumulate_body<V: Vector<W>, const W: usize>(
         for ((u, x), root) in u.iter_mut().zip(x).zip(&root) {
             *u = root * (x - origin);
         }
-        *first += dot::<V, W>(u, &root);
+        *first += dot(simd, u, &root);
     }
     if sums.second.len() == d {
         for (u, second) in space.shifted.iter().zip(sums.second) {
-            *second += dot::<V, W>(u, u);
+            *second += dot(simd, u, u);
         }
         return;
     }
     for rows in (0..d).step_by(ROWS) {
         for columns in (0..rows + ROWS).step_by(COLUMNS) {
-            let products = products::<V, W>(&space.shifted, space.samples, rows, columns);
+            let products = products(simd, &space.shifted, space.samples, rows, columns);
             for (i, products) in (rows..d).zip(products) {
                 for (j, product) in (columns..=i).zip(products) {
                     sums.second[i * (i + 1) / 2 + j] += product;
@@ -329,7 +300,8 @@ fn accumulate_body<V: Vector<W>, const W: usize>(
 
 /// sum_s u_is u_js for some i and j.
 #[inline(always)]
-fn products<V: Vector<W>, const W: usize>(
+fn products<S: Simd>(
+    simd: S,
     u: &[Lanes],
     samples: usize,
     rows: usize,
@@ -337,12 +309,12 @@ fn products<V: Vector<W>, const W: usize>(
 ) -> [[f64; COLUMNS]; ROWS] {
     let left: &[Lanes; ROWS] = u[rows..].first_chunk().expect("rows up to a multiple of 4");
     let right: &[Lanes; COLUMNS] = u[columns..].first_chunk().expect("columns within them");
-    let mut sums = [[V::splat(0.0); COLUMNS]; ROWS];
-    for s in 0..samples.div_ceil(W).min(BLOCK / W) {
+    let mut sums = [[simd.splat_f64(0.0); COLUMNS]; ROWS];
+    for s in 0..samples.div_ceil(S::F64_WIDTH).min(BLOCK / S::F64_WIDTH) {
         for i in 0..ROWS {
             for j in 0..COLUMNS {
-                let (left, right) = (&left[i].as_chunks().0[s], &right[j].as_chunks().0[s]);
-                sums[i][j] = V::load(left).multiply_add(V::load(right), sums[i][j]);
+                let (left, right) = (&S::F64Array::all(&left[i])[s], &S::F64Array::all(&right[j])[s]);
+                sums[i][j] = simd.load_f64(left).multiply_add(simd.load_f64(right), sums[i][j]);
             }
         }
     }
@@ -361,7 +333,7 @@ mod tests {
     use super::*;
 
     fn number(i: usize) -> f64 {
-        ((i * 2654435761) % 1009) as f64 / 500.0 - 1.0
+        ((i as u64 * 2654435761) % 1009) as f64 / 500.0 - 1.0
     }
 
     /// Means in [-1, 1] and whitenings near 1.
@@ -385,7 +357,7 @@ mod tests {
 
     #[test]
     fn every_path_follows_the_formulas_at_every_remainder() {
-        for &simd in Simd::all() {
+        for instructions in InstructionSet::all() {
             for samples in 1..=67 {
                 for (k, d, full) in
                     [(1, 1, true), (3, 2, true), (2, 5, true), (5, 7, true), (4, 8, true), (3, 6, false)]
@@ -393,22 +365,22 @@ mod tests {
                     let model = model(k, d, full);
                     let rows: Vec<f64> = (0..samples * d).map(|i| number(i + 5)).collect();
                     for block in rows.chunks(BLOCK * d) {
-                        check(simd, &model, block);
+                        check(instructions, &model, block);
                     }
                 }
             }
         }
     }
 
-    fn check(simd: Simd, model: &Prepared, rows: &[f64]) {
+    fn check(instructions: InstructionSet, model: &Prepared, rows: &[f64]) {
         let (k, d) = (model.components, model.dimensions);
         let samples = rows.len() / d;
         let mut space = Workspace::new(k, d);
         // what an earlier block has left must not show
         space.load(&vec![3.0; BLOCK * d]);
-        expectation(simd, model, &mut space);
+        expectation(instructions, model, &mut space);
         space.load(rows);
-        expectation(simd, model, &mut space);
+        expectation(instructions, model, &mut space);
         let mut weights = NOTHING;
         weights[..samples].iter_mut().enumerate().for_each(|(s, w)| *w = 0.5 + s as f64);
         for component in 0..k {
@@ -446,7 +418,7 @@ mod tests {
                 };
                 let (mut found, mut moments, mut products) = (0.0, vec![0.0; d], vec![0.0; expected.len()]);
                 let sums = Sums { count: &mut found, first: &mut moments, second: &mut products };
-                accumulate(simd, component, mean, &weights, &mut space, sums);
+                accumulate(instructions, component, mean, &weights, &mut space, sums);
                 close(found, count);
                 moments.iter().zip(&first).for_each(|(&found, &expected)| close(found, expected));
                 products.iter().zip(&expected).for_each(|(&found, &expected)| close(found, expected));
@@ -463,10 +435,10 @@ mod tests {
             whitening: Whitening::Full(vec![1.0, 1.0]),
             log_constants: vec![0.5f64.ln(); 2],
         };
-        for &simd in Simd::all() {
+        for instructions in InstructionSet::all() {
             let mut space = Workspace::new(2, 1);
             space.load(&[1001.0, -1000.0]);
-            expectation(simd, &model, &mut space);
+            expectation(instructions, &model, &mut space);
             close(space.log_density()[0], -500_000.0 + 0.5f64.ln());
             close(space.log_density()[1], -500_000.0 + 0.5f64.ln());
             assert_eq!((space.responsibilities(0)[0], space.responsibilities(1)[0]), (0.0, 1.0));
@@ -476,10 +448,10 @@ mod tests {
     #[test]
     fn a_sample_that_is_too_far_is_not_a_number_nor_finite() {
         let model = model(2, 2, true);
-        for &simd in Simd::all() {
+        for instructions in InstructionSet::all() {
             let mut space = Workspace::new(2, 2);
             space.load(&[1e200, -1e200]);
-            expectation(simd, &model, &mut space);
+            expectation(instructions, &model, &mut space);
             assert!(!space.log_density()[0].is_finite());
         }
     }

@@ -2,18 +2,22 @@
 //!
 //! Children go in groups of eight, whose votes stay in the nearest cache while they are weighed and summed; the last group is
 //! filled up with children of activation 0. Parents go in blocks of sixteen, the last filled up and masked; each lane is taken in
-//! [`Vector::PARTS`] parts.
+//! [`Simd::PARTS`] parts.
 //!
 //! No closure here may hold a vector: it would be compiled without the instructions of the function around it. Closures over
 //! indices are fine.
 
 #![allow(clippy::needless_range_loop, reason = "an index runs over several arrays side by side")]
 
+#[cfg(test)]
+mod tests;
 mod undo;
 
-use super::vector::{Lane, Tile, Vector, ZERO, ZEROS, exp, ln, sigmoid};
 use super::{ELEMENTS, SIDE};
-pub(super) use undo::backward;
+use crate::compute::simd::{
+    F32s, Lane, Simd, Tile, Vector, WithSimd, ZERO, ZEROS, exp, ln, prefetch, sigmoid,
+};
+pub(super) use undo::Backward;
 
 /// The children of a group.
 pub(super) const GROUP: usize = 8;
@@ -268,7 +272,7 @@ impl Space {
         self.steps.iter().map(|step| step.found.clone()).collect()
     }
 
-    /// Puts back what was kept, for [`backward`].
+    /// Puts back what was kept, for [`Backward`].
     pub fn restore(&mut self, kept: &[Found]) {
         self.steps.iter_mut().zip(kept).for_each(|(step, kept)| step.found.clone_from(kept));
     }
@@ -276,19 +280,19 @@ impl Space {
 
 /// V = P W for a block of parents.
 #[inline(always)]
-fn vote<V: Vector>(pose: &[f32; ELEMENTS], transform: &Tile, vote: &mut Tile, part: usize) {
+fn vote<S: Simd>(simd: S, pose: &[f32; ELEMENTS], transform: &Tile, vote: &mut Tile, part: usize) {
     // two rows at a time: each W that is loaded serves twice
     for rows in [0, 2] {
-        let mut p = [[V::splat(0.0); SIDE]; 2];
+        let mut p = [[simd.splat_f32(0.0); SIDE]; 2];
         for k in 0..SIDE {
-            p[0][k] = V::splat(pose[rows * SIDE + k]);
-            p[1][k] = V::splat(pose[(rows + 1) * SIDE + k]);
+            p[0][k] = simd.splat_f32(pose[rows * SIDE + k]);
+            p[1][k] = simd.splat_f32(pose[(rows + 1) * SIDE + k]);
         }
         for column in 0..SIDE {
-            let w = V::load(&transform[column], part);
+            let w = simd.load_f32(&transform[column], part);
             let (mut first, mut second) = (p[0][0] * w, p[1][0] * w);
             for k in 1..SIDE {
-                let w = V::load(&transform[k * SIDE + column], part);
+                let w = simd.load_f32(&transform[k * SIDE + column], part);
                 first = p[0][k].multiply_add(w, first);
                 second = p[1][k].multiply_add(w, second);
             }
@@ -300,13 +304,14 @@ fn vote<V: Vector>(pose: &[f32; ELEMENTS], transform: &Tile, vote: &mut Tile, pa
 
 /// Each part of each block.
 #[inline(always)]
-fn places<V: Vector>(blocks: usize) -> impl Iterator<Item = (usize, usize)> {
-    (0..blocks).flat_map(|block| (0..V::PARTS).map(move |part| (block, part)))
+fn places<S: Simd>(blocks: usize) -> impl Iterator<Item = (usize, usize)> {
+    (0..blocks).flat_map(|block| (0..S::PARTS).map(move |part| (block, part)))
 }
 
 /// The votes of a group of children.
 #[inline(always)]
-fn make_votes<V: Vector>(
+fn make_votes<S: Simd>(
+    simd: S,
     plan: &Plan,
     parameters: &Parameters,
     poses: &[[f32; ELEMENTS]],
@@ -319,19 +324,19 @@ fn make_votes<V: Vector>(
         let transforms = transforms_of(plan, &parameters.transforms, child);
         let next = transforms_of(plan, &parameters.transforms, child + GROUP);
         for block in 0..blocks {
-            V::fetch(&next[block]);
-            for part in 0..V::PARTS {
-                vote::<V>(&poses[child], &transforms[block], &mut votes[block][g], part);
+            prefetch(&next[block]);
+            for part in 0..S::PARTS {
+                vote(simd, &poses[child], &transforms[block], &mut votes[block][g], part);
             }
         }
         if let Some((height, width)) = plan.coordinates {
             let place = child / plan.transforms;
-            let row = V::splat(((place / width) as f32 + 0.5) / height as f32);
-            let column = V::splat(((place % width) as f32 + 0.5) / width as f32);
+            let row = simd.splat_f32(((place / width) as f32 + 0.5) / height as f32);
+            let column = simd.splat_f32(((place % width) as f32 + 0.5) / width as f32);
             for votes in votes.iter_mut() {
-                for part in 0..V::PARTS {
-                    (V::load(&votes[g][0], part) + row).store(&mut votes[g][0], part);
-                    (V::load(&votes[g][1], part) + column).store(&mut votes[g][1], part);
+                for part in 0..S::PARTS {
+                    (simd.load_f32(&votes[g][0], part) + row).store(&mut votes[g][0], part);
+                    (simd.load_f32(&votes[g][1], part) + column).store(&mut votes[g][1], part);
                 }
             }
         }
@@ -346,12 +351,13 @@ fn transforms_of<'a>(plan: &Plan, transforms: &'a [Tile], child: usize) -> &'a [
 
 /// sum_h (V_h - mean_h)^2 precision_h for a group and a block.
 #[inline(always)]
-fn distances<V: Vector>(votes: &Votes, parents: &Parents, part: usize) -> [V; GROUP] {
-    let mut sums = [V::splat(0.0); GROUP];
+fn distances<S: Simd>(simd: S, votes: &Votes, parents: &Parents, part: usize) -> [S::F32; GROUP] {
+    let mut sums = [simd.splat_f32(0.0); GROUP];
     for h in 0..ELEMENTS {
-        let (mean, precision) = (V::load(&parents.means[h], part), V::load(&parents.precisions[h], part));
+        let (mean, precision) =
+            (simd.load_f32(&parents.means[h], part), simd.load_f32(&parents.precisions[h], part));
         for g in 0..GROUP {
-            let offset = V::load(&votes[g][h], part) - mean;
+            let offset = simd.load_f32(&votes[g][h], part) - mean;
             sums[g] = (offset * precision).multiply_add(offset, sums[g]);
         }
     }
@@ -360,12 +366,12 @@ fn distances<V: Vector>(votes: &Votes, parents: &Parents, part: usize) -> [V; GR
 
 /// The E-step of a group: R from the parents that were found before.
 #[inline(always)]
-fn expectation<V: Vector>(votes: &[Votes], before: &[Parents], responsibilities: &mut [Weights]) {
-    let mut largest = [V::splat(f32::NEG_INFINITY); GROUP];
+fn expectation<S: Simd>(simd: S, votes: &[Votes], before: &[Parents], responsibilities: &mut [Weights]) {
+    let mut largest = [simd.splat_f32(f32::NEG_INFINITY); GROUP];
     for ((votes, before), joint) in votes.iter().zip(before).zip(responsibilities.iter_mut()) {
-        for part in 0..V::PARTS {
-            let scale = V::load(&before.log_scales, part);
-            let distances = distances::<V>(votes, before, part);
+        for part in 0..S::PARTS {
+            let scale = simd.load_f32(&before.log_scales, part);
+            let distances = distances(simd, votes, before, part);
             for g in 0..GROUP {
                 let x = scale - distances[g];
                 largest[g] = largest[g].larger(x);
@@ -374,26 +380,27 @@ fn expectation<V: Vector>(votes: &[Votes], before: &[Parents], responsibilities:
         }
     }
     for g in 0..GROUP {
-        largest[g] = V::splat(largest[g].largest());
+        largest[g] = simd.splat_f32(largest[g].largest());
     }
     let mut totals = [ZERO; GROUP];
     for joint in responsibilities.iter_mut() {
-        for part in 0..V::PARTS {
+        for part in 0..S::PARTS {
             for g in 0..GROUP {
-                let x = exp(V::load(&joint[g], part) - largest[g]);
-                (V::load(&totals[g], part) + x).store(&mut totals[g], part);
+                let x = exp(simd, simd.load_f32(&joint[g], part) - largest[g]);
+                (simd.load_f32(&totals[g], part) + x).store(&mut totals[g], part);
                 x.store(&mut joint[g], part);
             }
         }
     }
     let mut inverses = largest;
     for g in 0..GROUP {
-        inverses[g] = V::splat(1.0 / V::sum(&totals[g]));
+        inverses[g] = simd.splat_f32(1.0 / simd.sum_f32(&totals[g]));
     }
     for responsibilities in responsibilities {
-        for part in 0..V::PARTS {
+        for part in 0..S::PARTS {
             for g in 0..GROUP {
-                (V::load(&responsibilities[g], part) * inverses[g]).store(&mut responsibilities[g], part);
+                (simd.load_f32(&responsibilities[g], part) * inverses[g])
+                    .store(&mut responsibilities[g], part);
             }
         }
     }
@@ -401,35 +408,42 @@ fn expectation<V: Vector>(votes: &[Votes], before: &[Parents], responsibilities:
 
 /// Asks for the votes of the group after this one: a position's do not fit into the nearer caches.
 #[inline(always)]
-fn fetch_next<V: Vector>(votes: &[Votes], at: usize, blocks: usize, block: usize) {
+fn fetch_next(votes: &[Votes], at: usize, blocks: usize, block: usize) {
     if let Some(next) = votes.get((at + 1) * blocks + block) {
-        next.iter().for_each(V::fetch);
+        next.iter().for_each(prefetch);
     }
 }
 
 /// Adds a group's weights to the sums of a block.
 #[inline(always)]
-fn accumulate<V: Vector>(votes: &Votes, weights: &Weights, origin: &Tile, sums: &mut Sums, block: usize) {
+fn accumulate<S: Simd>(
+    simd: S,
+    votes: &Votes,
+    weights: &Weights,
+    origin: &Tile,
+    sums: &mut Sums,
+    block: usize,
+) {
     let (masses, offsets, squares) =
         (&mut sums.weights[block], &mut sums.offsets[block], &mut sums.squares[block]);
-    for part in 0..V::PARTS {
-        let mut mass = V::load(masses, part);
+    for part in 0..S::PARTS {
+        let mut mass = simd.load_f32(masses, part);
         for weight in weights {
-            mass = mass + V::load(weight, part);
+            mass = mass + simd.load_f32(weight, part);
         }
         mass.store(masses, part);
         for four in (0..ELEMENTS).step_by(4) {
-            let mut from = [V::splat(0.0); 4];
+            let mut from = [simd.splat_f32(0.0); 4];
             let (mut first, mut second) = (from, from);
             for h in 0..4 {
-                from[h] = V::load(&origin[four + h], part);
-                first[h] = V::load(&offsets[four + h], part);
-                second[h] = V::load(&squares[four + h], part);
+                from[h] = simd.load_f32(&origin[four + h], part);
+                first[h] = simd.load_f32(&offsets[four + h], part);
+                second[h] = simd.load_f32(&squares[four + h], part);
             }
             for g in 0..GROUP {
-                let weight = V::load(&weights[g], part);
+                let weight = simd.load_f32(&weights[g], part);
                 for h in 0..4 {
-                    let offset = V::load(&votes[g][four + h], part) - from[h];
+                    let offset = simd.load_f32(&votes[g][four + h], part) - from[h];
                     let weighted = weight * offset;
                     first[h] = first[h] + weighted;
                     second[h] = weighted.multiply_add(offset, second[h]);
@@ -445,11 +459,11 @@ fn accumulate<V: Vector>(votes: &Votes, weights: &Weights, origin: &Tile, sums: 
 
 /// q = R a for a group and a block.
 #[inline(always)]
-fn weigh<V: Vector>(responsibilities: &Weights, activations: &[f32], weights: &mut Weights) {
+fn weigh<S: Simd>(simd: S, responsibilities: &Weights, activations: &[f32], weights: &mut Weights) {
     for g in 0..GROUP {
-        for part in 0..V::PARTS {
-            let responsibility = V::load(&responsibilities[g], part);
-            (responsibility * V::splat(activations[g])).store(&mut weights[g], part);
+        for part in 0..S::PARTS {
+            let responsibility = simd.load_f32(&responsibilities[g], part);
+            (responsibility * simd.splat_f32(activations[g])).store(&mut weights[g], part);
         }
     }
 }
@@ -463,15 +477,30 @@ fn weigh_alike(plan: &Plan, activations: &[f32], weights: &mut Weights) {
 }
 
 /// The position's forward: from `space.poses` and `space.activations` to [`Space::parents`].
+pub(super) struct Forward<'a> {
+    pub plan: &'a Plan,
+    pub parameters: &'a Parameters,
+    pub space: &'a mut Space,
+}
+
+impl WithSimd for Forward<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with<S: Simd>(self, simd: S) {
+        forward(simd, self.plan, self.parameters, self.space);
+    }
+}
+
 #[inline(always)]
-pub(super) fn forward<V: Vector>(plan: &Plan, parameters: &Parameters, space: &mut Space) {
+fn forward<S: Simd>(simd: S, plan: &Plan, parameters: &Parameters, space: &mut Space) {
     let blocks = plan.blocks;
     let Space { poses, activations, votes, steps, origins, sums, group, .. } = space;
 
     // votes, and the sums of the first M-step about the first child's votes
     sums.clear();
     for (at, votes) in votes.chunks_exact_mut(blocks).enumerate() {
-        make_votes::<V>(plan, parameters, poses, at, votes);
+        make_votes(simd, plan, parameters, poses, at, votes);
         if at == 0 {
             for (origin, votes) in origins.iter_mut().zip(votes.iter()) {
                 *origin = votes[0];
@@ -480,10 +509,10 @@ pub(super) fn forward<V: Vector>(plan: &Plan, parameters: &Parameters, space: &m
         let mut weights = [ZERO; GROUP];
         weigh_alike(plan, &activations[at * GROUP..][..GROUP], &mut weights);
         for (block, votes) in votes.iter().enumerate() {
-            accumulate::<V>(votes, &weights, &origins[block], sums, block);
+            accumulate(simd, votes, &weights, &origins[block], sums, block);
         }
     }
-    finish::<V>(plan, parameters, 0, votes, activations, steps, origins, sums);
+    finish(simd, plan, parameters, 0, votes, activations, steps, origins, sums);
 
     for iteration in 1..steps.len() {
         let (before, after) = steps.split_at_mut(iteration);
@@ -492,58 +521,59 @@ pub(super) fn forward<V: Vector>(plan: &Plan, parameters: &Parameters, space: &m
         for at in 0..votes.len() / blocks {
             let own = &votes[at * blocks..][..blocks];
             let responsibilities = &mut step.responsibilities[at * blocks..][..blocks];
-            expectation::<V>(own, before, responsibilities);
+            expectation(simd, own, before, responsibilities);
             let activations = &activations[at * GROUP..][..GROUP];
             for block in 0..blocks {
-                fetch_next::<V>(votes, at, blocks, block);
-                weigh::<V>(&responsibilities[block], activations, &mut group[block]);
-                accumulate::<V>(&own[block], &group[block], &before[block].means, sums, block);
+                fetch_next(votes, at, blocks, block);
+                weigh(simd, &responsibilities[block], activations, &mut group[block]);
+                accumulate(simd, &own[block], &group[block], &before[block].means, sums, block);
             }
         }
         for (origin, before) in origins.iter_mut().zip(before) {
             *origin = before.means;
         }
-        finish::<V>(plan, parameters, iteration, votes, activations, steps, origins, sums);
+        finish(simd, plan, parameters, iteration, votes, activations, steps, origins, sums);
     }
 }
 
 /// From the sums to masses, means and variances without their floor; whether a mean has moved far from the origin.
 #[inline(always)]
-fn moments<V: Vector>(
+fn moments<S: Simd>(
+    simd: S,
     plan: &Plan,
     before: Option<&Found>,
     found: &mut Found,
     origins: &[Tile],
     sums: &Sums,
 ) -> bool {
-    let (zero, one) = (V::splat(0.0), V::splat(1.0));
+    let (zero, one) = (simd.splat_f32(0.0), simd.splat_f32(1.0));
     let mut moved = zero;
-    for (block, part) in places::<V>(plan.blocks) {
-        let mask = V::load(&plan.mask[block], part);
-        let mass = zero.if_less(mask, V::load(&sums.weights[block], part), zero);
+    for (block, part) in places::<S>(plan.blocks) {
+        let mask = simd.load_f32(&plan.mask[block], part);
+        let mass = zero.if_less(mask, simd.load_f32(&sums.weights[block], part), zero);
         mass.store(&mut found.parents[block].masses, part);
-        let divisor = mass + V::splat(plan.mass_epsilon);
+        let divisor = mass + simd.splat_f32(plan.mass_epsilon);
         let share = mass / divisor;
         for h in 0..ELEMENTS {
-            let origin = V::load(&origins[block][h], part);
-            let first = V::load(&sums.offsets[block][h], part);
+            let origin = simd.load_f32(&origins[block][h], part);
+            let first = simd.load_f32(&sums.offsets[block][h], part);
             // mu = sum q V / S = origin + sum q (V - origin) / S
             let undamped = zero.if_less(mask, origin.multiply_add(share, first / divisor), zero);
             let mean_before = match before {
-                Some(before) => V::load(&before.parents[block].means[h], part),
+                Some(before) => simd.load_f32(&before.parents[block].means[h], part),
                 None => zero,
             };
-            let damping = V::splat(plan.mean_damping);
+            let damping = simd.splat_f32(plan.mean_damping);
             let mean = undamped * (one - damping) + mean_before * damping;
             mean.store(&mut found.parents[block].means[h], part);
             // sum q (V - mu)^2 = sum q (V - origin)^2 - 2 e sum q (V - origin) + e^2 S,  e = mu - origin
             let e = zero.if_less(mask, mean - origin, zero);
             let rest = first - e * mass;
             zero.if_less(mask, rest, zero).store(&mut found.parents[block].rests[h], part);
-            let squares = V::load(&sums.squares[block][h], part) - e * (first + rest);
+            let squares = simd.load_f32(&sums.squares[block][h], part) - e * (first + rest);
             let own = zero.if_less(mask, zero.larger(squares / divisor), zero);
             own.store(&mut found.parents[block].own_variances[h], part);
-            moved = moved.larger((own * V::splat(MOVED)).if_less(e * e * share, one, zero));
+            moved = moved.larger((own * simd.splat_f32(MOVED)).if_less(e * e * share, one, zero));
         }
     }
     moved.largest() > 0.0
@@ -552,7 +582,8 @@ fn moments<V: Vector>(
 /// From the sums to means, variances, costs and activations.
 #[allow(clippy::too_many_arguments)]
 #[inline(always)]
-fn finish<V: Vector>(
+fn finish<S: Simd>(
+    simd: S,
     plan: &Plan,
     parameters: &Parameters,
     iteration: usize,
@@ -563,13 +594,13 @@ fn finish<V: Vector>(
     sums: &mut Sums,
 ) {
     let blocks = plan.blocks;
-    let (zero, one) = (V::splat(0.0), V::splat(1.0));
+    let (zero, one) = (simd.splat_f32(0.0), simd.splat_f32(1.0));
     let (before, after) = steps.split_at_mut(iteration);
     let step = &mut after[0];
     // The mean that has moved far becomes the origin of new sums. A parent that has collapsed on one child needs this twice:
     // only then is its mean that vote to the last bit, and the variance what the others add.
     for _ in 0..3 {
-        if !moments::<V>(plan, before.last().map(|before| &before.found), &mut step.found, origins, sums) {
+        if !moments(simd, plan, before.last().map(|before| &before.found), &mut step.found, origins, sums) {
             break;
         }
         for (origin, parents) in origins.iter_mut().zip(&step.found.parents) {
@@ -582,66 +613,71 @@ fn finish<V: Vector>(
                 let activations = &activations[at * GROUP..][..GROUP];
                 match iteration {
                     0 => weigh_alike(plan, activations, &mut weights),
-                    _ => weigh::<V>(&step.responsibilities[at * blocks + block], activations, &mut weights),
+                    _ => weigh(simd, &step.responsibilities[at * blocks + block], activations, &mut weights),
                 }
-                accumulate::<V>(&votes[block], &weights, &origins[block], sums, block);
+                accumulate(simd, &votes[block], &weights, &origins[block], sums, block);
             }
         }
     }
 
     let found = &mut step.found;
     let mut cost_sums = ZERO;
-    for (block, part) in places::<V>(blocks) {
-        let mask = V::load(&plan.mask[block], part);
+    for (block, part) in places::<S>(blocks) {
+        let mask = simd.load_f32(&plan.mask[block], part);
         let mut log_deviations = zero;
         for h in 0..ELEMENTS {
-            let variance =
-                V::load(&found.parents[block].own_variances[h], part) + V::splat(plan.variance_floor);
+            let variance = simd.load_f32(&found.parents[block].own_variances[h], part)
+                + simd.splat_f32(plan.variance_floor);
             let deviation = variance.sqrt();
             deviation.store(&mut found.parents[block].deviations[h], part);
-            log_deviations = log_deviations + ln(deviation + V::splat(plan.deviation_epsilon));
-            let precision = V::splat(0.5) / variance;
+            log_deviations = log_deviations + ln(simd, deviation + simd.splat_f32(plan.deviation_epsilon));
+            let precision = simd.splat_f32(0.5) / variance;
             zero.if_less(mask, precision, zero).store(&mut found.parents[block].precisions[h], part);
         }
         let log_deviations = zero.if_less(mask, log_deviations, zero);
         log_deviations.store(&mut found.parents[block].log_deviations, part);
         // cost = scale sum_h (beta_v + log(sigma_h + epsilon)) S
-        let price =
-            V::load(&parameters.beta_v[block], part).multiply_add(V::splat(ELEMENTS as f32), log_deviations);
-        let cost = V::splat(plan.cost_scale) * price * V::load(&found.parents[block].masses, part);
-        (V::load(&cost_sums, part) + cost).store(&mut cost_sums, part);
+        let price = simd
+            .load_f32(&parameters.beta_v[block], part)
+            .multiply_add(simd.splat_f32(ELEMENTS as f32), log_deviations);
+        let cost =
+            simd.splat_f32(plan.cost_scale) * price * simd.load_f32(&found.parents[block].masses, part);
+        (simd.load_f32(&cost_sums, part) + cost).store(&mut cost_sums, part);
         cost.store(&mut found.parents[block].costs, part);
     }
     if plan.normalise_costs {
-        found.cost_mean = V::sum(&cost_sums) / plan.parents as f32;
+        found.cost_mean = simd.sum_f32(&cost_sums) / plan.parents as f32;
         let mut squares = ZERO;
-        for (block, part) in places::<V>(blocks) {
-            let offset = V::load(&found.parents[block].costs, part) - V::splat(found.cost_mean);
-            let square = zero.if_less(V::load(&plan.mask[block], part), offset * offset, zero);
-            (V::load(&squares, part) + square).store(&mut squares, part);
+        for (block, part) in places::<S>(blocks) {
+            let offset = simd.load_f32(&found.parents[block].costs, part) - simd.splat_f32(found.cost_mean);
+            let square = zero.if_less(simd.load_f32(&plan.mask[block], part), offset * offset, zero);
+            (simd.load_f32(&squares, part) + square).store(&mut squares, part);
         }
-        found.cost_deviation = (V::sum(&squares) / plan.parents as f32).sqrt();
+        found.cost_deviation = (simd.sum_f32(&squares) / plan.parents as f32).sqrt();
     }
-    for (block, part) in places::<V>(blocks) {
-        let cost = V::load(&found.parents[block].costs, part);
+    for (block, part) in places::<S>(blocks) {
+        let cost = simd.load_f32(&found.parents[block].costs, part);
         let gain = match plan.normalise_costs {
-            true => (V::splat(found.cost_mean) - cost) / V::splat(found.cost_deviation + plan.cost_epsilon),
+            true => {
+                (simd.splat_f32(found.cost_mean) - cost)
+                    / simd.splat_f32(found.cost_deviation + plan.cost_epsilon)
+            }
             false => zero - cost,
         };
         // a = sigmoid(lambda (beta_a + gain))
-        let logit = V::splat(plan.inverse_temperatures[iteration])
-            * (V::load(&parameters.beta_a[block], part) + gain);
-        let activation = sigmoid(logit);
+        let logit = simd.splat_f32(plan.inverse_temperatures[iteration])
+            * (simd.load_f32(&parameters.beta_a[block], part) + gain);
+        let activation = sigmoid(simd, logit);
         logit.store(&mut found.parents[block].logits, part);
         activation.store(&mut found.parents[block].activations, part);
         let log_activation = match plan.activation_epsilon {
             // log sigmoid(x) = min(x, 0) - log(1 + e^-|x|)
-            0.0 => zero.smaller(logit) - ln(one + exp(logit.smaller(zero - logit))),
-            epsilon => ln(activation + V::splat(epsilon)),
+            0.0 => zero.smaller(logit) - ln(simd, one + exp(simd, logit.smaller(zero - logit))),
+            epsilon => ln(simd, activation + simd.splat_f32(epsilon)),
         };
-        let log_scale = log_activation - V::load(&found.parents[block].log_deviations, part);
-        let masked = V::splat(f32::NEG_INFINITY);
-        zero.if_less(V::load(&plan.mask[block], part), log_scale, masked)
+        let log_scale = log_activation - simd.load_f32(&found.parents[block].log_deviations, part);
+        let masked = simd.splat_f32(f32::NEG_INFINITY);
+        zero.if_less(simd.load_f32(&plan.mask[block], part), log_scale, masked)
             .store(&mut found.parents[block].log_scales, part);
     }
 }

@@ -1,8 +1,8 @@
 //! Distances to the nearest centroid, a block of samples at a time.
 
-#[cfg(target_arch = "x86_64")]
-use crate::lanes::{Avx2, Avx512};
-use crate::lanes::{BLOCK, Lanes, NOTHING, Plain, Simd, TILE, Vector, tiles, tiles_mut, transpose};
+use crate::compute::simd::{
+    BLOCK, F64s, InstructionSet, Lanes, NOTHING, Simd, TILE, Vector, WithSimd, tiles, tiles_mut, transpose,
+};
 
 /// Space for one block, and what is found of it.
 pub(super) struct Workspace {
@@ -30,27 +30,35 @@ impl Workspace {
 }
 
 /// For each of up to `BLOCK` rows the nearest of the centroids (k x d), the first of them where several are equally near.
-pub(super) fn nearest(simd: Simd, rows: &[f64], dimensions: usize, centroids: &[f64], space: &mut Workspace) {
-    match simd {
-        #[cfg(target_arch = "x86_64")]
-        // SAFETY, of both: such a value exists only where the processor has the features.
-        Simd::Avx512 => unsafe { nearest_avx512(rows, dimensions, centroids, space) },
-        #[cfg(target_arch = "x86_64")]
-        Simd::Avx2 => unsafe { nearest_avx2(rows, dimensions, centroids, space) },
-        Simd::Portable => nearest_body::<Plain, 4, 2>(rows, dimensions, centroids, space),
+pub(super) fn nearest(
+    instructions: InstructionSet,
+    rows: &[f64],
+    dimensions: usize,
+    centroids: &[f64],
+    space: &mut Workspace,
+) {
+    instructions.run(Nearest { rows, dimensions, centroids, space });
+}
+
+struct Nearest<'a> {
+    rows: &'a [f64],
+    dimensions: usize,
+    centroids: &'a [f64],
+    space: &'a mut Workspace,
+}
+
+impl WithSimd for Nearest<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with<S: Simd>(self, simd: S) {
+        let Nearest { rows, dimensions, centroids, space } = self;
+        // as many centroids at once as there are registers for their sums
+        match S::REGISTERS {
+            ..32 => nearest_body::<S, 2>(simd, rows, dimensions, centroids, space),
+            _ => nearest_body::<S, 4>(simd, rows, dimensions, centroids, space),
+        }
     }
-}
-
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx2,fma")]
-fn nearest_avx2(rows: &[f64], dimensions: usize, centroids: &[f64], space: &mut Workspace) {
-    nearest_body::<Avx2, 4, 2>(rows, dimensions, centroids, space);
-}
-
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx512f,avx2,fma")]
-fn nearest_avx512(rows: &[f64], dimensions: usize, centroids: &[f64], space: &mut Workspace) {
-    nearest_body::<Avx512, 8, 4>(rows, dimensions, centroids, space);
 }
 
 /// ```text
@@ -62,25 +70,27 @@ fn nearest_avx512(rows: &[f64], dimensions: usize, centroids: &[f64], space: &mu
 ///
 /// So many centroids are taken `TOGETHER`: each vector that is loaded serves all of them, and their sums run side by side.
 #[inline(always)]
-fn nearest_body<V: Vector<W>, const W: usize, const TOGETHER: usize>(
+fn nearest_body<S: Simd, const TOGETHER: usize>(
+    simd: S,
     rows: &[f64],
     dimensions: usize,
     centroids: &[f64],
     space: &mut Workspace,
 ) {
-    transpose::<V, W>(rows, &mut space.x);
+    transpose(simd, rows, &mut space.x);
     let mut found = NOTHING;
-    let results = tiles_mut(&mut space.distances).iter_mut().zip(tiles_mut(&mut found));
+    let results = tiles_mut::<S>(&mut space.distances).iter_mut().zip(tiles_mut::<S>(&mut found));
     for (tile, (distances, labels)) in results.enumerate() {
-        let mut best = Nearest { distances: [V::splat(f64::INFINITY); TILE], labels: [V::splat(0.0); TILE] };
+        let mut best =
+            Best { distances: [simd.splat_f64(f64::INFINITY); TILE], labels: [simd.splat_f64(0.0); TILE] };
         let groups = centroids.chunks_exact(TOGETHER * dimensions);
         let (rest, alone) = (groups.remainder(), centroids.len() / dimensions / TOGETHER * TOGETHER);
         for (group, centroids) in groups.enumerate() {
             let centroids: [&[f64]; TOGETHER] = split(centroids, dimensions);
-            best.compare(&space.x, tile, centroids, group * TOGETHER);
+            best.compare(simd, &space.x, tile, centroids, group * TOGETHER);
         }
         for (at, centroid) in rest.chunks_exact(dimensions).enumerate() {
-            best.compare(&space.x, tile, [centroid], alone + at);
+            best.compare(simd, &space.x, tile, [centroid], alone + at);
         }
         for t in 0..TILE {
             best.distances[t].store(&mut distances[t]);
@@ -88,9 +98,9 @@ fn nearest_body<V: Vector<W>, const W: usize, const TOGETHER: usize>(
         }
     }
     for (label, &found) in space.labels.iter_mut().zip(&found) {
-        // SAFETY: it is the index of a centroid, and 2^31 of them would fill the memory. (`as`, which minds NaN and numbers that do
-        // not fit, took a tenth of the time at d = 8.)
-        *label = unsafe { found.to_int_unchecked::<i32>() } as u32;
+        // Labels are whole numbers: beside 2^52 one stands in the low bits. (`as`, which minds NaN and numbers that do not fit, took
+        // a tenth of the time at d = 8.)
+        *label = (found + 4503599627370496.0).to_bits() as u32;
     }
 }
 
@@ -105,59 +115,70 @@ fn split<const ROWS: usize>(numbers: &[f64], dimensions: usize) -> [&[f64]; ROWS
 }
 
 /// What is known of the samples of a tile.
-struct Nearest<V> {
+struct Best<V> {
     distances: [V; TILE],
     /// Indices of centroids, as numbers so that they take lanes like the distances.
     labels: [V; TILE],
 }
 
-impl<V> Nearest<V> {
+impl<V: Vector> Best<V> {
     /// Looks at some more centroids, the first of which has this label.
     #[inline(always)]
-    fn compare<const W: usize, const TOGETHER: usize>(
+    fn compare<S: Simd<F64 = V>, const TOGETHER: usize>(
         &mut self,
+        simd: S,
         x: &[Lanes],
         tile: usize,
         centroids: [&[f64]; TOGETHER],
         label: usize,
-    ) where
-        V: Vector<W>,
-    {
-        let mut sums = [[V::splat(0.0); TILE]; TOGETHER];
+    ) {
+        let mut sums = [[simd.splat_f64(0.0); TILE]; TOGETHER];
         for (h, x) in x.iter().enumerate() {
-            let x = &tiles(x)[tile];
+            let x = &tiles::<S>(x)[tile];
             for c in 0..TOGETHER {
-                let centroid = V::splat(centroids[c][h]);
+                let centroid = simd.splat_f64(centroids[c][h]);
                 for t in 0..TILE {
-                    let z = V::load(&x[t]).minus(centroid);
+                    let z = simd.load_f64(&x[t]) - centroid;
                     sums[c][t] = z.multiply_add(z, sums[c][t]);
                 }
             }
         }
         for (c, sums) in sums.iter().enumerate() {
-            let label = V::splat((label + c) as f64);
+            let label = simd.splat_f64((label + c) as f64);
             for (t, sum) in sums.iter().enumerate() {
-                (self.distances[t], self.labels[t]) = sum.smaller(label, self.distances[t], self.labels[t]);
+                let distance = self.distances[t];
+                self.distances[t] = sum.if_less(distance, *sum, distance);
+                self.labels[t] = sum.if_less(distance, label, self.labels[t]);
             }
         }
     }
 }
 
 /// Adds each sample, minus the origin (d), to the sums of its label (k x d), one after another.
-pub(super) fn accumulate(simd: Simd, rows: &[f64], labels: &[u32], origin: &[f64], sums: &mut [f64]) {
-    match simd {
-        // 512 bits were tried: as fast
-        #[cfg(target_arch = "x86_64")]
-        // SAFETY: such a value exists only where the processor has AVX2 and FMA.
-        Simd::Avx2 | Simd::Avx512 => unsafe { accumulate_avx2(rows, labels, origin, sums) },
-        Simd::Portable => accumulate_body(rows, labels, origin, sums),
-    }
+pub(super) fn accumulate(
+    instructions: InstructionSet,
+    rows: &[f64],
+    labels: &[u32],
+    origin: &[f64],
+    sums: &mut [f64],
+) {
+    instructions.run(Accumulation { rows, labels, origin, sums });
 }
 
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx2,fma")]
-fn accumulate_avx2(rows: &[f64], labels: &[u32], origin: &[f64], sums: &mut [f64]) {
-    accumulate_body(rows, labels, origin, sums);
+struct Accumulation<'a> {
+    rows: &'a [f64],
+    labels: &'a [u32],
+    origin: &'a [f64],
+    sums: &'a mut [f64],
+}
+
+impl WithSimd for Accumulation<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with<S: Simd>(self, _: S) {
+        accumulate_body(self.rows, self.labels, self.origin, self.sums);
+    }
 }
 
 #[inline(always)]
@@ -187,15 +208,15 @@ mod tests {
 
     #[test]
     fn every_path_finds_the_nearest_at_every_remainder() {
-        for &simd in Simd::all() {
+        for instructions in InstructionSet::all() {
             for samples in 1..=67 {
                 for (dimensions, clusters) in [(1, 1), (2, 3), (3, 2), (5, 4), (7, 5), (16, 16), (17, 1)] {
-                    let number = |i: usize| ((i * 2654435761) % 1009) as f64 / 500.0 - 1.0;
+                    let number = |i: usize| ((i as u64 * 2654435761) % 1009) as f64 / 500.0 - 1.0;
                     let rows: Vec<f64> = (0..samples * dimensions).map(number).collect();
                     let centroids: Vec<f64> = (0..clusters * dimensions).map(|i| number(i + 7777)).collect();
                     let mut space = Workspace::new(dimensions);
                     for block in rows.chunks(BLOCK * dimensions) {
-                        nearest(simd, block, dimensions, &centroids, &mut space);
+                        nearest(instructions, block, dimensions, &centroids, &mut space);
                         for (s, row) in block.chunks(dimensions).enumerate() {
                             let to = |centroid: &[f64]| -> f64 {
                                 row.iter().zip(centroid).map(|(x, c)| (x - c) * (x - c)).sum()
@@ -213,10 +234,10 @@ mod tests {
 
     #[test]
     fn of_equally_near_centroids_the_first_is_taken() {
-        for &simd in Simd::all() {
+        for instructions in InstructionSet::all() {
             for clusters in 1..=5 {
                 let mut space = Workspace::new(2);
-                nearest(simd, &[0.0, 1.0, 0.0, -1.0], 2, &[1.0, 0.0].repeat(clusters), &mut space);
+                nearest(instructions, &[0.0, 1.0, 0.0, -1.0], 2, &[1.0, 0.0].repeat(clusters), &mut space);
                 assert_eq!((space.labels()[0], space.labels()[1]), (0, 0));
             }
         }

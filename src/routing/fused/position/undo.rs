@@ -1,20 +1,36 @@
 //! The position's forward undone, last iteration first.
 
-use super::super::vector::WIDTH;
 use super::{
-    ELEMENTS, Found, GROUP, ParameterSums, Parameters, Parents, Plan, SIDE, Slopes, Space, Step, Tile,
-    Vector, Votes, Weights, ZERO, ZEROS, accumulate, expectation, fetch_next, make_votes, places, sigmoid,
-    weigh, weigh_alike,
+    ELEMENTS, Found, GROUP, ParameterSums, Parameters, Parents, Plan, SIDE, Slopes, Space, Step, Tile, Votes,
+    Weights, accumulate, expectation, fetch_next, make_votes, places, weigh, weigh_alike,
 };
+use crate::compute::simd::{F32s, Simd, Vector, WIDTH, WithSimd, ZERO, ZEROS, clamp, prefetch, sigmoid};
 
-/// Of what a weight gains, and of the gradient of an activation's logarithm.
+/// Bounds of |dL/dq_ij| and of |dL/dgain_j|, so that products of them stay finite in f32.
 const LARGEST_WEIGHT_SLOPE: f32 = 1e33;
 const LARGEST_GAIN_SLOPE: f32 = 1e20;
 
-/// Undoes [`forward`], of which `space` holds what each iteration has found: from `space.d_parent_poses` and
+/// Undoes [`super::forward`], of which `space` holds what each iteration has found: from `space.d_parent_poses` and
 /// `space.d_parent_activations` to `space.d_poses` and `space.d_activations`, and adds to the sums of the parameters' gradient.
+pub(in super::super) struct Backward<'a> {
+    pub plan: &'a Plan,
+    pub parameters: &'a Parameters,
+    pub space: &'a mut Space,
+    pub sums: &'a mut ParameterSums,
+}
+
+impl WithSimd for Backward<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with<S: Simd>(self, simd: S) {
+        backward(simd, self.plan, self.parameters, self.space, self.sums);
+    }
+}
+
 #[inline(always)]
-pub(in super::super) fn backward<V: Vector>(
+fn backward<S: Simd>(
+    simd: S,
     plan: &Plan,
     parameters: &Parameters,
     space: &mut Space,
@@ -27,41 +43,42 @@ pub(in super::super) fn backward<V: Vector>(
     space.d_means.copy_from_slice(&space.d_parent_poses);
     let (groups, last) = (space.votes.len() / plan.blocks, space.steps.len() - 1);
     for iteration in (1..=last).rev() {
-        slopes::<V>(plan, parameters, space, iteration, d_parameters);
+        slopes(simd, plan, parameters, space, iteration, d_parameters);
         space.sums.clear();
         for at in 0..groups {
             if iteration == last {
-                remake::<V>(plan, parameters, space, at);
+                remake(simd, plan, parameters, space, at);
             }
-            weights_of_group::<V>(plan, parameters, space, iteration, at);
+            weights_of_group(simd, plan, parameters, space, iteration, at);
         }
-        slopes_before::<V>(plan, parameters, space, iteration);
+        slopes_before(simd, plan, parameters, space, iteration);
     }
-    slopes::<V>(plan, parameters, space, 0, d_parameters);
+    slopes(simd, plan, parameters, space, 0, d_parameters);
     for at in 0..groups {
         if last == 0 {
-            remake::<V>(plan, parameters, space, at);
+            remake(simd, plan, parameters, space, at);
         }
-        votes_of_group::<V>(plan, parameters, space, at, d_parameters);
+        votes_of_group(simd, plan, parameters, space, at, d_parameters);
     }
 }
 
 /// Votes and responsibilities of a group, as the forward pass has made them.
 #[inline(always)]
-fn remake<V: Vector>(plan: &Plan, parameters: &Parameters, space: &mut Space, at: usize) {
+fn remake<S: Simd>(simd: S, plan: &Plan, parameters: &Parameters, space: &mut Space, at: usize) {
     let group = at * plan.blocks..(at + 1) * plan.blocks;
     let votes = &mut space.votes[group.clone()];
-    make_votes::<V>(plan, parameters, &space.poses, at, votes);
+    make_votes(simd, plan, parameters, &space.poses, at, votes);
     for iteration in 1..space.steps.len() {
         let (before, after) = space.steps.split_at_mut(iteration);
         let responsibilities = &mut after[0].responsibilities[group.clone()];
-        expectation::<V>(votes, &before[iteration - 1].found.parents, responsibilities);
+        expectation(simd, votes, &before[iteration - 1].found.parents, responsibilities);
     }
 }
 
 /// What the weights R_ij a_i of a group gain by an iteration, and through them the E-step before it.
 #[inline(always)]
-fn weights_of_group<V: Vector>(
+fn weights_of_group<S: Simd>(
+    simd: S,
     plan: &Plan,
     parameters: &Parameters,
     space: &mut Space,
@@ -76,14 +93,14 @@ fn weights_of_group<V: Vector>(
     let responsibilities = &step.responsibilities[at * blocks..][..blocks];
     let mut expected = [ZERO; GROUP];
     for block in 0..blocks {
-        fetch_next::<V>(votes, at, blocks, block);
-        for part in 0..V::PARTS {
+        fetch_next(votes, at, blocks, block);
+        for part in 0..S::PARTS {
             let d_weights =
-                weight_slopes::<V>(&own[block], &step.found.parents[block], &step.slopes[block], part);
+                weight_slopes(simd, &own[block], &step.found.parents[block], &step.slopes[block], part);
             for g in 0..GROUP {
                 d_weights[g].store(&mut group[block][g], part);
-                let responsibility = V::load(&responsibilities[block][g], part);
-                let sum = responsibility.multiply_add(d_weights[g], V::load(&expected[g], part));
+                let responsibility = simd.load_f32(&responsibilities[block][g], part);
+                let sum = responsibility.multiply_add(d_weights[g], simd.load_f32(&expected[g], part));
                 sum.store(&mut expected[g], part);
             }
         }
@@ -91,7 +108,7 @@ fn weights_of_group<V: Vector>(
     // sum_j R_ij d_q_ij: the gradient of a_i, and what the softmax takes off
     let mut sums = [0.0; GROUP];
     for g in 0..GROUP {
-        sums[g] = V::sum(&expected[g]);
+        sums[g] = simd.sum_f32(&expected[g]);
         d_activations[at * GROUP + g] += sums[g];
     }
     if plan.stop_gradient {
@@ -99,54 +116,67 @@ fn weights_of_group<V: Vector>(
     }
     let d_joint = &mut before.d_joint[at * blocks..][..blocks];
     for block in 0..blocks {
-        for part in 0..V::PARTS {
+        for part in 0..S::PARTS {
             for g in 0..GROUP {
-                let weight =
-                    V::load(&responsibilities[block][g], part) * V::splat(activations[at * GROUP + g]);
-                let d_x = weight * (V::load(&group[block][g], part) - V::splat(sums[g]));
-                d_x.within(parameters.limits.joint).store(&mut d_joint[block][g], part);
+                let weight = simd.load_f32(&responsibilities[block][g], part)
+                    * simd.splat_f32(activations[at * GROUP + g]);
+                let d_x = weight * (simd.load_f32(&group[block][g], part) - simd.splat_f32(sums[g]));
+                clamp(simd, d_x, parameters.limits.joint).store(&mut d_joint[block][g], part);
             }
         }
-        accumulate::<V>(&own[block], &d_joint[block], &before.found.parents[block].means, all_sums, block);
+        accumulate(simd, &own[block], &d_joint[block], &before.found.parents[block].means, all_sums, block);
     }
 }
 
 /// What the parents before an iteration gain through its E-step, whose d_x are summed up.
 #[inline(always)]
-fn slopes_before<V: Vector>(plan: &Plan, parameters: &Parameters, space: &mut Space, iteration: usize) {
+fn slopes_before<S: Simd>(
+    simd: S,
+    plan: &Plan,
+    parameters: &Parameters,
+    space: &mut Space,
+    iteration: usize,
+) {
     let Space { steps, sums, d_log_activations, d_log_deviations, d_means, d_variances, .. } = space;
     let before = &steps[iteration - 1].found.parents;
     // of x = log a - sum_h log(sigma_h + epsilon) - sum_h (V_h - mu_h)^2 / (2 sigma^2_h)
-    for (block, part) in places::<V>(plan.blocks) {
-        let sum = V::load(&sums.weights[block], part);
+    for (block, part) in places::<S>(plan.blocks) {
+        let sum = simd.load_f32(&sums.weights[block], part);
         sum.store(&mut d_log_activations[block], part);
-        (V::splat(0.0) - sum).store(&mut d_log_deviations[block], part);
+        (simd.splat_f32(0.0) - sum).store(&mut d_log_deviations[block], part);
         for h in 0..ELEMENTS {
-            let precision = V::load(&before[block].precisions[h], part);
+            let precision = simd.load_f32(&before[block].precisions[h], part);
             let double = precision + precision;
-            let d_mean = V::load(&d_means[block][h], part); // what the damping hands back
-            let d_mean = V::load(&sums.offsets[block][h], part).multiply_add(double, d_mean);
-            d_mean.within(parameters.limits.mean_slope).store(&mut d_means[block][h], part);
-            let half = (V::load(&sums.squares[block][h], part) * precision).within(LARGEST_WEIGHT_SLOPE);
-            (half * double).within(LARGEST_WEIGHT_SLOPE).store(&mut d_variances[block][h], part);
+            let d_mean = simd.load_f32(&d_means[block][h], part); // what the damping hands back
+            let d_mean = simd.load_f32(&sums.offsets[block][h], part).multiply_add(double, d_mean);
+            clamp(simd, d_mean, parameters.limits.mean_slope).store(&mut d_means[block][h], part);
+            let half = simd.load_f32(&sums.squares[block][h], part) * precision;
+            let half = clamp(simd, half, LARGEST_WEIGHT_SLOPE);
+            clamp(simd, half * double, LARGEST_WEIGHT_SLOPE).store(&mut d_variances[block][h], part);
         }
     }
 }
 
 /// What each weight R_ij a_i of a group gains through masses, means and variances.
 #[inline(always)]
-fn weight_slopes<V: Vector>(votes: &Votes, parents: &Parents, slopes: &Slopes, part: usize) -> [V; GROUP] {
-    let mut sums = [V::load(&slopes.constants, part); GROUP];
+fn weight_slopes<S: Simd>(
+    simd: S,
+    votes: &Votes,
+    parents: &Parents,
+    slopes: &Slopes,
+    part: usize,
+) -> [S::F32; GROUP] {
+    let mut sums = [simd.load_f32(&slopes.constants, part); GROUP];
     for h in 0..ELEMENTS {
-        let mean = V::load(&parents.means[h], part);
-        let (half, slope) = (V::load(&slopes.halves[h], part), V::load(&slopes.slopes[h], part));
+        let mean = simd.load_f32(&parents.means[h], part);
+        let (half, slope) = (simd.load_f32(&slopes.halves[h], part), simd.load_f32(&slopes.slopes[h], part));
         for g in 0..GROUP {
-            let offset = V::load(&votes[g][h], part) - mean;
+            let offset = simd.load_f32(&votes[g][h], part) - mean;
             sums[g] = half.multiply_add(offset, slope).multiply_add(offset, sums[g]);
         }
     }
     for g in 0..GROUP {
-        sums[g] = sums[g].within(LARGEST_WEIGHT_SLOPE);
+        sums[g] = clamp(simd, sums[g], LARGEST_WEIGHT_SLOPE);
     }
     sums
 }
@@ -154,7 +184,8 @@ fn weight_slopes<V: Vector>(votes: &Votes, parents: &Parents, slopes: &Slopes, p
 /// Undoes [`finish`]: what votes and weights gain by one iteration, as [`Slopes`]; `d_means` then holds what the means
 /// before gain by damping.
 #[inline(always)]
-fn slopes<V: Vector>(
+fn slopes<S: Simd>(
+    simd: S,
     plan: &Plan,
     parameters: &Parameters,
     space: &mut Space,
@@ -162,73 +193,79 @@ fn slopes<V: Vector>(
     d_parameters: &mut ParameterSums,
 ) {
     let blocks = plan.blocks;
-    let (zero, one) = (V::splat(0.0), V::splat(1.0));
+    let (zero, one) = (simd.splat_f32(0.0), simd.splat_f32(1.0));
     let last = iteration + 1 == space.steps.len();
     let Step { found, slopes, .. } = &mut space.steps[iteration];
 
     // a = sigmoid(logit), logit = lambda (beta_a + gain); d_gains go where the costs' gradients will stand
-    for (block, part) in places::<V>(blocks) {
+    for (block, part) in places::<S>(blocks) {
         let parents = &found.parents[block];
-        let activation = V::load(&parents.activations, part);
-        let inactivation = sigmoid(zero - V::load(&parents.logits, part));
+        let activation = simd.load_f32(&parents.activations, part);
+        let inactivation = sigmoid(simd, zero - simd.load_f32(&parents.logits, part));
         let share = match plan.activation_epsilon {
             0.0 => one,
-            epsilon => activation / (activation + V::splat(epsilon)),
+            epsilon => activation / (activation + simd.splat_f32(epsilon)),
         };
-        let mut d_logit = V::load(&space.d_log_activations[block], part) * share;
+        let mut d_logit = simd.load_f32(&space.d_log_activations[block], part) * share;
         if last {
-            d_logit = V::load(&space.d_parent_activations[block], part).multiply_add(activation, d_logit);
+            d_logit =
+                simd.load_f32(&space.d_parent_activations[block], part).multiply_add(activation, d_logit);
         }
-        let d_gain = V::splat(plan.inverse_temperatures[iteration]) * d_logit * inactivation;
-        let d_gain = zero.if_less(V::load(&plan.mask[block], part), d_gain.within(LARGEST_GAIN_SLOPE), zero);
+        let d_gain = simd.splat_f32(plan.inverse_temperatures[iteration]) * d_logit * inactivation;
+        let d_gain = clamp(simd, d_gain, LARGEST_GAIN_SLOPE);
+        let d_gain = zero.if_less(simd.load_f32(&plan.mask[block], part), d_gain, zero);
         d_gain.store(&mut slopes[block].constants, part);
         let d_beta_a = &mut d_parameters.beta_a[block];
-        (V::load(d_beta_a, part) + d_gain).store(d_beta_a, part);
+        (simd.load_f32(d_beta_a, part) + d_gain).store(d_beta_a, part);
     }
     if plan.normalise_costs {
         normalisation(plan, found, slopes);
     }
 
-    for (block, part) in places::<V>(blocks) {
+    for (block, part) in places::<S>(blocks) {
         let (parents, own) = (&found.parents[block], &mut slopes[block]);
-        let mask = V::load(&plan.mask[block], part);
+        let mask = simd.load_f32(&plan.mask[block], part);
         let d_cost = match plan.normalise_costs {
-            true => V::load(&own.constants, part),
-            false => zero - V::load(&own.constants, part),
+            true => simd.load_f32(&own.constants, part),
+            false => zero - simd.load_f32(&own.constants, part),
         };
         // cost = scale (16 beta_v + log_deviations) S
-        let mass = V::load(&parents.masses, part);
-        let scaled = V::splat(plan.cost_scale) * d_cost;
-        let elements = V::splat(ELEMENTS as f32);
-        let price = V::load(&parameters.beta_v[block], part)
-            .multiply_add(elements, V::load(&parents.log_deviations, part));
+        let mass = simd.load_f32(&parents.masses, part);
+        let scaled = simd.splat_f32(plan.cost_scale) * d_cost;
+        let elements = simd.splat_f32(ELEMENTS as f32);
+        let price = simd
+            .load_f32(&parameters.beta_v[block], part)
+            .multiply_add(elements, simd.load_f32(&parents.log_deviations, part));
         let d_beta_v = &mut d_parameters.beta_v[block];
-        (elements * mass).multiply_add(scaled, V::load(d_beta_v, part)).store(d_beta_v, part);
-        let d_log_deviations = scaled.multiply_add(mass, V::load(&space.d_log_deviations[block], part));
-        let mut constant = (price * scaled).within(LARGEST_WEIGHT_SLOPE);
+        (elements * mass).multiply_add(scaled, simd.load_f32(d_beta_v, part)).store(d_beta_v, part);
+        let d_log_deviations = scaled.multiply_add(mass, simd.load_f32(&space.d_log_deviations[block], part));
+        let mut constant = clamp(simd, price * scaled, LARGEST_WEIGHT_SLOPE);
 
-        let mass_epsilon = V::splat(plan.mass_epsilon);
+        let mass_epsilon = simd.splat_f32(plan.mass_epsilon);
         let divisor = mass + mass_epsilon;
         for h in 0..ELEMENTS {
             // d log(sigma + epsilon) / d variance, 0 where sigma is 0
-            let deviation = V::load(&parents.deviations[h], part);
-            let twice = (deviation + deviation) * (deviation + V::splat(plan.deviation_epsilon));
+            let deviation = simd.load_f32(&parents.deviations[h], part);
+            let twice = (deviation + deviation) * (deviation + simd.splat_f32(plan.deviation_epsilon));
             let by_variance = zero.if_less(deviation, d_log_deviations / twice, zero);
-            let d_variance = V::load(&space.d_variances[block][h], part) + by_variance;
-            let half = zero.if_less(mask, d_variance / divisor, zero).within(parameters.limits.slope);
+            let d_variance = simd.load_f32(&space.d_variances[block][h], part) + by_variance;
+            let half = zero.if_less(mask, d_variance / divisor, zero);
+            let half = clamp(simd, half, parameters.limits.slope);
             half.store(&mut own.halves[h], part);
-            let rest = V::load(&parents.rests[h], part);
-            let d_mean = V::load(&space.d_means[block][h], part) - (half + half) * rest;
-            let damping = V::splat(plan.mean_damping);
-            (d_mean * damping).within(parameters.limits.mean_slope).store(&mut space.d_means[block][h], part);
-            let slope = (d_mean * (one - damping) / divisor).within(parameters.limits.mean_slope);
+            let rest = simd.load_f32(&parents.rests[h], part);
+            let d_mean = simd.load_f32(&space.d_means[block][h], part) - (half + half) * rest;
+            let damping = simd.splat_f32(plan.mean_damping);
+            clamp(simd, d_mean * damping, parameters.limits.mean_slope)
+                .store(&mut space.d_means[block][h], part);
+            let slope = d_mean * (one - damping) / divisor;
+            let slope = clamp(simd, slope, parameters.limits.mean_slope);
             let slope = zero.if_less(mask, slope, zero);
             slope.store(&mut own.slopes[h], part);
             // V - mu_undamped = (V - mu) + (epsilon mu - rest) / (S + epsilon)
-            let undamped = (mass_epsilon * V::load(&parents.means[h], part) - rest) / divisor;
-            constant = constant - half * V::load(&parents.own_variances[h], part) + slope * undamped;
+            let undamped = (mass_epsilon * simd.load_f32(&parents.means[h], part) - rest) / divisor;
+            constant = constant - half * simd.load_f32(&parents.own_variances[h], part) + slope * undamped;
         }
-        let constant = zero.if_less(mask, constant.within(LARGEST_WEIGHT_SLOPE), zero);
+        let constant = zero.if_less(mask, clamp(simd, constant, LARGEST_WEIGHT_SLOPE), zero);
         constant.store(&mut own.constants, part);
     }
 }
@@ -265,7 +302,8 @@ fn normalisation(plan: &Plan, found: &Found, slopes: &mut [Slopes]) {
 
 /// All that the votes of a group gain, and from it poses and transforms.
 #[inline(always)]
-fn votes_of_group<V: Vector>(
+fn votes_of_group<S: Simd>(
+    simd: S,
     plan: &Plan,
     parameters: &Parameters,
     space: &mut Space,
@@ -279,29 +317,30 @@ fn votes_of_group<V: Vector>(
     let mut expected = [ZERO; GROUP];
     *d_pose_lanes = [ZEROS; GROUP];
     for block in 0..blocks {
-        fetch_next::<V>(votes, at, blocks, block);
+        fetch_next(votes, at, blocks, block);
         let votes = &votes[at * blocks + block];
-        for part in 0..V::PARTS {
+        for part in 0..S::PARTS {
             let first = &steps[0];
             let d_weights =
-                weight_slopes::<V>(votes, &first.found.parents[block], &first.slopes[block], part);
+                weight_slopes(simd, votes, &first.found.parents[block], &first.slopes[block], part);
             for g in 0..GROUP {
-                (V::load(&expected[g], part) + d_weights[g]).store(&mut expected[g], part);
+                (simd.load_f32(&expected[g], part) + d_weights[g]).store(&mut expected[g], part);
             }
         }
         for (iteration, step) in steps.iter().enumerate() {
             let mut weights = [ZERO; GROUP];
             match iteration {
                 0 => weigh_alike(plan, activations, &mut weights),
-                _ => weigh::<V>(&step.responsibilities[at * blocks + block], activations, &mut weights),
+                _ => weigh(simd, &step.responsibilities[at * blocks + block], activations, &mut weights),
             }
             let d_joint = match iteration + 1 < steps.len() && !plan.stop_gradient {
                 true => Some(&step.d_joint[at * blocks + block]),
                 false => None,
             };
             let (parents, slopes) = (&step.found.parents[block], &step.slopes[block]);
-            for part in 0..V::PARTS {
-                d_votes_of_step::<V>(
+            for part in 0..S::PARTS {
+                d_votes_of_step(
+                    simd,
                     votes,
                     &weights,
                     d_joint,
@@ -317,25 +356,26 @@ fn votes_of_group<V: Vector>(
             let child = at * GROUP + g;
             let tile = child % plan.transforms * blocks + block;
             let next = (child + GROUP) % plan.transforms * blocks + block;
-            V::fetch(&parameters.transforms[next]);
-            V::fetch(&d_parameters.transforms[next]);
-            for part in 0..V::PARTS {
-                vote_to_transform::<V>(&poses[child], &d_votes[g], &mut d_parameters.transforms[tile], part);
-                vote_to_pose::<V>(&d_votes[g], &parameters.transforms[tile], &mut d_pose_lanes[g], part);
+            prefetch(&parameters.transforms[next]);
+            prefetch(&d_parameters.transforms[next]);
+            for part in 0..S::PARTS {
+                vote_to_transform(simd, &poses[child], &d_votes[g], &mut d_parameters.transforms[tile], part);
+                vote_to_pose(simd, &d_votes[g], &parameters.transforms[tile], &mut d_pose_lanes[g], part);
             }
         }
     }
     for g in 0..children {
         let child = at * GROUP + g;
-        d_activations[child] += plan.first_responsibility * V::sum(&expected[g]);
-        d_poses[child] = V::sums(&d_pose_lanes[g]);
+        d_activations[child] += plan.first_responsibility * simd.sum_f32(&expected[g]);
+        d_poses[child] = simd.sums_f32(&d_pose_lanes[g]);
     }
 }
 
 /// Adds what the votes of a group gain by one iteration (the first begins the sum): q (2 half (V - mu) + slope) - d_x (V - mu) / sigma^2.
 #[allow(clippy::too_many_arguments)]
 #[inline(always)]
-fn d_votes_of_step<V: Vector>(
+fn d_votes_of_step<S: Simd>(
+    simd: S,
     votes: &Votes,
     weights: &Weights,
     d_joint: Option<&Weights>,
@@ -346,21 +386,23 @@ fn d_votes_of_step<V: Vector>(
     part: usize,
 ) {
     for four in (0..GROUP).step_by(4) {
-        let mut q = [V::splat(0.0); 4];
+        let mut q = [simd.splat_f32(0.0); 4];
         let mut minus_d_x = q;
         for g in 0..4 {
-            q[g] = V::load(&weights[four + g], part);
+            q[g] = simd.load_f32(&weights[four + g], part);
             if let Some(d_joint) = d_joint {
-                minus_d_x[g] = V::splat(-2.0) * V::load(&d_joint[four + g], part);
+                minus_d_x[g] = simd.splat_f32(-2.0) * simd.load_f32(&d_joint[four + g], part);
             }
         }
         for h in 0..ELEMENTS {
-            let (mean, slope) = (V::load(&parents.means[h], part), V::load(&slopes.slopes[h], part));
-            let double = V::load(&slopes.halves[h], part) + V::load(&slopes.halves[h], part);
-            let precision = V::load(&parents.precisions[h], part);
+            let (mean, slope) =
+                (simd.load_f32(&parents.means[h], part), simd.load_f32(&slopes.slopes[h], part));
+            let double = simd.load_f32(&slopes.halves[h], part) + simd.load_f32(&slopes.halves[h], part);
+            let precision = simd.load_f32(&parents.precisions[h], part);
             for g in 0..4 {
-                let offset = V::load(&votes[four + g][h], part) - mean;
-                let mut sum = if is_first { V::splat(0.0) } else { V::load(&d_votes[four + g][h], part) };
+                let offset = simd.load_f32(&votes[four + g][h], part) - mean;
+                let mut sum =
+                    if is_first { simd.splat_f32(0.0) } else { simd.load_f32(&d_votes[four + g][h], part) };
                 sum = q[g].multiply_add(double.multiply_add(offset, slope), sum);
                 if d_joint.is_some() {
                     sum = minus_d_x[g].multiply_add(offset * precision, sum);
@@ -373,18 +415,24 @@ fn d_votes_of_step<V: Vector>(
 
 /// dW += P^T dV for a block of parents.
 #[inline(always)]
-fn vote_to_transform<V: Vector>(pose: &[f32; ELEMENTS], d_vote: &Tile, d_transform: &mut Tile, part: usize) {
+fn vote_to_transform<S: Simd>(
+    simd: S,
+    pose: &[f32; ELEMENTS],
+    d_vote: &Tile,
+    d_transform: &mut Tile,
+    part: usize,
+) {
     for k in [0, 2] {
-        let mut p = [[V::splat(0.0); SIDE]; 2];
+        let mut p = [[simd.splat_f32(0.0); SIDE]; 2];
         for row in 0..SIDE {
-            p[0][row] = V::splat(pose[row * SIDE + k]);
-            p[1][row] = V::splat(pose[row * SIDE + k + 1]);
+            p[0][row] = simd.splat_f32(pose[row * SIDE + k]);
+            p[1][row] = simd.splat_f32(pose[row * SIDE + k + 1]);
         }
         for column in 0..SIDE {
-            let mut first = V::load(&d_transform[k * SIDE + column], part);
-            let mut second = V::load(&d_transform[(k + 1) * SIDE + column], part);
+            let mut first = simd.load_f32(&d_transform[k * SIDE + column], part);
+            let mut second = simd.load_f32(&d_transform[(k + 1) * SIDE + column], part);
             for row in 0..SIDE {
-                let d = V::load(&d_vote[row * SIDE + column], part);
+                let d = simd.load_f32(&d_vote[row * SIDE + column], part);
                 first = p[0][row].multiply_add(d, first);
                 second = p[1][row].multiply_add(d, second);
             }
@@ -396,17 +444,17 @@ fn vote_to_transform<V: Vector>(pose: &[f32; ELEMENTS], d_vote: &Tile, d_transfo
 
 /// dP += dV W^T, lane by lane: the sum over the lanes is left for the end.
 #[inline(always)]
-fn vote_to_pose<V: Vector>(d_vote: &Tile, transform: &Tile, d_pose: &mut Tile, part: usize) {
+fn vote_to_pose<S: Simd>(simd: S, d_vote: &Tile, transform: &Tile, d_pose: &mut Tile, part: usize) {
     for rows in [0, 2] {
-        let mut sums = [V::splat(0.0); 2 * SIDE];
+        let mut sums = [simd.splat_f32(0.0); 2 * SIDE];
         for k in 0..2 * SIDE {
-            sums[k] = V::load(&d_pose[rows * SIDE + k], part);
+            sums[k] = simd.load_f32(&d_pose[rows * SIDE + k], part);
         }
         for column in 0..SIDE {
-            let first = V::load(&d_vote[rows * SIDE + column], part);
-            let second = V::load(&d_vote[(rows + 1) * SIDE + column], part);
+            let first = simd.load_f32(&d_vote[rows * SIDE + column], part);
+            let second = simd.load_f32(&d_vote[(rows + 1) * SIDE + column], part);
             for k in 0..SIDE {
-                let w = V::load(&transform[k * SIDE + column], part);
+                let w = simd.load_f32(&transform[k * SIDE + column], part);
                 sums[k] = first.multiply_add(w, sums[k]);
                 sums[SIDE + k] = second.multiply_add(w, sums[SIDE + k]);
             }

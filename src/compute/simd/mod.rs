@@ -1,0 +1,262 @@
+//! Arithmetic on several numbers at a time, in f64 and f32.
+//!
+//! A kernel is written once, as a [`WithSimd`], generic over a [`Simd`], and compiled for each instruction set:
+//!
+//! | instruction set | token | f64 at once | f32 at once | multiply-add |
+//! |---|---|---|---|---|
+//! | any processor | [`Plain`] | 4 | 8 | two roundings |
+//! | AVX2 and FMA | `Avx2` | 4 | 8 | fused |
+//! | AVX-512F beside them | `Avx512` | 8 | 16 | fused |
+//! | WebAssembly's simd128 | `Simd128` | 4 | 4 | two roundings |
+//!
+//! [`InstructionSet::detect`] picks one at run time and [`InstructionSet::run`] runs the kernel with it.
+//!
+//! A token is a value of one instruction set. Only detection makes it, so it proves that the processor has the instructions.
+//! Only a token makes a vector, so a vector proves it too. All operations need one or the other and are therefore safe.
+//!
+//! The f32 results are the same bits with AVX2 and with AVX-512, and with [`Plain`] and with simd128; in f64 the latter holds too.
+//! (A NaN may have other bits.)
+//!
+//! Plain loops over numbers are left to the compiler. What they call ([`exp_f64`]) has no branch, so that the compiler can make
+//! vectors of them.
+
+mod blocks;
+mod functions;
+mod plain;
+#[cfg(test)]
+mod tests;
+#[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+mod wasm;
+#[cfg(target_arch = "x86_64")]
+mod x86;
+
+use std::ops::{Add, Div, Mul, Sub};
+
+pub(crate) use blocks::{BLOCK, Lanes, NOTHING, TILE, dot, load_tile, tiles, tiles_mut, transpose};
+pub(crate) use functions::{clamp, exp, exp_f64, ln, sigmoid};
+pub(crate) use plain::Plain;
+
+/// A computation that [`InstructionSet::run`] compiles for each instruction set.
+pub(crate) trait WithSimd {
+    /// What it returns.
+    type Output;
+
+    /// Runs it. The method, and each function below it that has a vector, must be `#[inline(always)]`: only what becomes a part of
+    /// [`Simd::run`] is compiled with the instructions. No closure may hold a vector, since it is a function of its own.
+    fn with<S: Simd>(self, simd: S) -> Self::Output;
+}
+
+/// A token: proof that the processor has an instruction set.
+pub(crate) trait Simd: Copy + Send + Sync {
+    /// Whether a multiply-add is one instruction, which rounds once.
+    const FUSED: bool;
+    /// The vectors that the processor can hold in registers.
+    const REGISTERS: usize;
+    /// The numbers of an [`F64s`].
+    const F64_WIDTH: usize;
+    /// The [`F32s`] of a [`Lane`].
+    const PARTS: usize;
+    /// An [`F64s`] in memory: `[f64; F64_WIDTH]`.
+    type F64Array: Chunk;
+    type F64: F64s<Array = Self::F64Array>;
+    type F32: F32s;
+
+    /// Runs a computation, compiled with these instructions.
+    fn run<O: WithSimd>(self, operation: O) -> O::Output;
+
+    fn splat_f64(self, value: f64) -> Self::F64;
+    fn load_f64(self, from: &Self::F64Array) -> Self::F64;
+    /// Four rows of four numbers as four columns, whatever the vector's width: so that few columns are left over.
+    fn transpose_f64(self, rows: [&[f64; 4]; 4]) -> [[f64; 4]; 4];
+
+    fn splat_f32(self, value: f32) -> Self::F32;
+    fn load_f32(self, from: &Lane, part: usize) -> Self::F32;
+    /// The sum of a lane's numbers, in the same order for all instruction sets: halves added, then their halves, and so on.
+    fn sum_f32(self, lane: &Lane) -> f32;
+    /// The sum of each lane's numbers. AVX2 and AVX-512 add the halves, then neighbours; the others as [`Simd::sum_f32`].
+    fn sums_f32(self, tile: &Tile) -> [f32; WIDTH];
+}
+
+/// What vectors of f64 and of f32 have in common. The operators work number by number.
+pub(crate) trait Vector: Copy + Add<Output = Self> + Sub<Output = Self> + Mul<Output = Self> {
+    /// self * factor + term
+    fn multiply_add(self, factor: Self, term: Self) -> Self;
+    /// Number by number: `yes` where self < other, else `no`.
+    fn if_less(self, other: Self, yes: Self, no: Self) -> Self;
+}
+
+/// Several f64.
+pub(crate) trait F64s: Vector {
+    type Array;
+    fn store(self, to: &mut Self::Array);
+    /// The sum of its numbers: halves added, then their halves, and so on.
+    fn sum(self) -> f64;
+}
+
+/// A part of a [`Lane`].
+pub(crate) trait F32s: Vector + Div<Output = Self> {
+    fn store(self, to: &mut Lane, part: usize);
+    /// The larger; `other` where either is NaN.
+    fn larger(self, other: Self) -> Self;
+    /// The smaller; `other` where either is NaN.
+    fn smaller(self, other: Self) -> Self;
+    fn sqrt(self) -> Self;
+    /// 2^n, where self is n + 1.5 * 2^23 and n lies in -126..=127.
+    fn power_of_two(self) -> Self;
+    /// (m, e) with self = m 2^e, m in [1/2, 1), for normal positive numbers.
+    fn split(self) -> (Self, Self);
+    /// The largest of its numbers; any of them where one is NaN.
+    fn largest(self) -> f32;
+}
+
+/// Numbers that make up a block of samples.
+pub(crate) trait Chunk: Copy + AsMut<[f64]> {
+    fn all(lanes: &Lanes) -> &[Self];
+    fn all_mut(lanes: &mut Lanes) -> &mut [Self];
+}
+
+impl<const W: usize> Chunk for [f64; W] {
+    #[inline(always)]
+    fn all(lanes: &Lanes) -> &[Self] {
+        lanes.as_chunks().0
+    }
+
+    #[inline(always)]
+    fn all_mut(lanes: &mut Lanes) -> &mut [Self] {
+        lanes.as_chunks_mut().0
+    }
+}
+
+/// The numbers of a [`Lane`].
+pub(crate) const WIDTH: usize = 16;
+
+/// Sixteen f32: a line of the cache.
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[repr(C, align(64))]
+pub(crate) struct Lane(pub [f32; WIDTH]);
+
+/// Sixteen lanes.
+pub(crate) type Tile = [Lane; WIDTH];
+
+pub(crate) const ZERO: Lane = Lane([0.0; WIDTH]);
+pub(crate) const ZEROS: Tile = [ZERO; WIDTH];
+
+impl Lane {
+    /// Its numbers, so many at a time.
+    #[inline(always)]
+    fn parts<const N: usize>(&self) -> &[[f32; N]] {
+        self.0.as_chunks().0
+    }
+
+    #[inline(always)]
+    fn parts_mut<const N: usize>(&mut self) -> &mut [[f32; N]] {
+        self.0.as_chunks_mut().0
+    }
+}
+
+/// Asks for memory that is read soon to be brought into the second cache.
+#[inline(always)]
+pub(crate) fn prefetch(tile: &Tile) {
+    for line in tile {
+        prefetch_line::<false>(line.0.as_ptr().cast());
+    }
+}
+
+/// Asks for a line of the cache, the nearest or the second. The address is not read and need not be valid.
+#[inline(always)]
+fn prefetch_line<const NEAREST: bool>(address: *const u8) {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: each x86-64 processor has the instruction, and it has no effect but on the caches.
+    unsafe {
+        use std::arch::x86_64::{_MM_HINT_T0, _MM_HINT_T1, _mm_prefetch};
+        match NEAREST {
+            true => _mm_prefetch::<_MM_HINT_T0>(address.cast()),
+            false => _mm_prefetch::<_MM_HINT_T1>(address.cast()),
+        }
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = address;
+}
+
+/// The instructions that a computation uses. A value exists only for those that this processor has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct InstructionSet(Token);
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Token {
+    Plain(Plain),
+    #[cfg(target_arch = "x86_64")]
+    Avx2(x86::Avx2),
+    #[cfg(target_arch = "x86_64")]
+    Avx512(x86::Avx512),
+    #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+    Simd128(wasm::Simd128),
+}
+
+impl InstructionSet {
+    /// The best that this processor has, or the one whose [`InstructionSet::name`] is the value of the environment variable
+    /// `EM_ROUTING_INSTRUCTIONS`, by which a whole program computes with the bits of another machine.
+    pub fn detect() -> InstructionSet {
+        static DETECTED: std::sync::OnceLock<InstructionSet> = std::sync::OnceLock::new();
+        *DETECTED.get_or_init(|| {
+            let wanted = std::env::var("EM_ROUTING_INSTRUCTIONS").unwrap_or_default();
+            let all = InstructionSet::all();
+            let named = all.iter().find(|instructions| instructions.name() == wanted);
+            *named.or(all.last()).expect("every processor has the portable ones")
+        })
+    }
+
+    /// Its name in `EM_ROUTING_INSTRUCTIONS`: `portable`, `avx2`, `avx512` or `simd128`.
+    pub fn name(self) -> &'static str {
+        match self.0 {
+            Token::Plain(_) => "portable",
+            #[cfg(target_arch = "x86_64")]
+            Token::Avx2(_) => "avx2",
+            #[cfg(target_arch = "x86_64")]
+            Token::Avx512(_) => "avx512",
+            #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+            Token::Simd128(_) => "simd128",
+        }
+    }
+
+    /// Each that this processor has, the best last.
+    pub fn all() -> Vec<InstructionSet> {
+        let mut all = vec![Token::Plain(Plain)];
+        #[cfg(target_arch = "x86_64")]
+        {
+            all.extend(x86::Avx2::detect().map(Token::Avx2));
+            all.extend(x86::Avx512::detect().map(Token::Avx512));
+        }
+        #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+        all.push(Token::Simd128(wasm::Simd128::detect()));
+        all.into_iter().map(InstructionSet).collect()
+    }
+
+    /// Runs a computation with these instructions.
+    #[inline]
+    pub(crate) fn run<O: WithSimd>(self, operation: O) -> O::Output {
+        match self.0 {
+            Token::Plain(token) => token.run(operation),
+            #[cfg(target_arch = "x86_64")]
+            Token::Avx2(token) => token.run(operation),
+            #[cfg(target_arch = "x86_64")]
+            Token::Avx512(token) => token.run(operation),
+            #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+            Token::Simd128(token) => token.run(operation),
+        }
+    }
+}
+
+impl std::fmt::Display for InstructionSet {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self.0 {
+            Token::Plain(_) => "portable",
+            #[cfg(target_arch = "x86_64")]
+            Token::Avx2(_) => "AVX2 and FMA",
+            #[cfg(target_arch = "x86_64")]
+            Token::Avx512(_) => "AVX-512",
+            #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+            Token::Simd128(_) => "simd128",
+        })
+    }
+}
