@@ -17,15 +17,18 @@ static ALLOCATOR: Noting = Noting;
 unsafe impl GlobalAlloc for Noting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         LARGEST.set(LARGEST.get().max(layout.size()));
+        // SAFETY: the caller keeps the contract, which is the system's.
         unsafe { System.alloc(layout) }
     }
 
     unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        // SAFETY: the caller keeps the contract, which is the system's.
         unsafe { System.dealloc(pointer, layout) }
     }
 
     unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
         LARGEST.set(LARGEST.get().max(size));
+        // SAFETY: the caller keeps the contract, which is the system's.
         unsafe { System.realloc(pointer, layout, size) }
     }
 }
