@@ -101,7 +101,7 @@ fn numbers(quick: bool) -> Outcome<()> {
     {
         let fit =
             KMeans::fit(&data, &KMeansOptions { clusters: 7, start, restarts: 2, ..Default::default() })?;
-        println!("k-means from {name} = {}", hash_f64(&fit.objectives()));
+        println!("k-means from {name} = {}", hash_f64(&fit.objectives));
     }
     for covariance in [Covariance::Full, Covariance::Tied, Covariance::Diagonal, Covariance::Spherical] {
         for (name, start) in
@@ -109,7 +109,7 @@ fn numbers(quick: bool) -> Outcome<()> {
         {
             let fit =
                 Gmm::fit(&data, &GmmOptions { components: 3, covariance, start, ..Default::default() })?;
-            println!("mixture {covariance:?} from {name} = {}", hash_f64(&fit.objectives()));
+            println!("mixture {covariance:?} from {name} = {}", hash_f64(&fit.objectives));
         }
     }
     if quick {

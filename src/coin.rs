@@ -17,7 +17,7 @@ use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use statrs::function::factorial::ln_binomial;
 
-use crate::em::{self, Fit, Step, Stop};
+use crate::em::{self, Fit, Stop};
 use crate::error::{Error, Result};
 
 /// What was written down: the heads of each experiment, all of equally many tosses.
@@ -71,6 +71,8 @@ pub struct CoinOptions {
     pub mixing: Mixing,
     /// When to stop; the tolerance is in nats.
     pub stop: Stop,
+    /// Whether the fit keeps every model that it goes through, as figures of its course need it.
+    pub keep_models: bool,
 }
 
 impl Experiments {
@@ -210,8 +212,8 @@ impl Experiments {
 
     /// The same maximum found by a numerical minimiser of minus the log-likelihood, which knows nothing of the formula.
     ///
-    /// It is SLSQP (Kraft 1988, from the crate `slsqp`), a quasi-Newton method with bounds. The trace holds each point at
-    /// which it evaluated the function and the log-likelihood there, in its order; the last step is the best of them.
+    /// It is SLSQP (Kraft 1988, from the crate `slsqp`), a quasi-Newton method with bounds. The fit's models are the points
+    /// at which it evaluated the function, in its order, each with the log-likelihood there; the last one is the best.
     /// The bounds are [1e-9, 1 - 1e-9], since at 0 and 1 the gradient of the logarithm is infinite.
     ///
     /// # Errors
@@ -221,7 +223,7 @@ impl Experiments {
         check_thetas(start)?;
         self.known_maximum(labels, start.len())?; // is there a maximum?
         const EDGE: f64 = 1e-9;
-        let trace = std::cell::RefCell::new(Vec::<Step<Vec<f64>>>::new());
+        let trace = std::cell::RefCell::new(Vec::<(Vec<f64>, f64)>::new());
         let negative = |thetas: &[f64], gradient: Option<&mut [f64]>, _: &mut ()| {
             if let Some(gradient) = gradient {
                 gradient.fill(0.0);
@@ -234,8 +236,8 @@ impl Experiments {
             let objective = self.known_log_likelihood(labels, thetas).unwrap_or(f64::NAN);
             // It asks for value and gradient at the same point in two calls.
             let mut trace = trace.borrow_mut();
-            if trace.last().is_none_or(|last| last.model != thetas) {
-                trace.push(Step { model: thetas.to_vec(), objective });
+            if trace.last().is_none_or(|(last, _)| last != thetas) {
+                trace.push((thetas.to_vec(), objective));
             }
             -objective
         };
@@ -253,10 +255,11 @@ impl Experiments {
             Err((slsqp::FailStatus::RoundoffLimited, best, value)) => (best, value),
             Err((status, _, _)) => return Err(Error::Minimiser { status: format!("{status:?}") }),
         };
-        if trace.last().is_none_or(|last| last.model != best) {
-            trace.push(Step { model: best, objective: -value });
+        if trace.last().is_none_or(|(last, _)| *last != best) {
+            trace.push((best.clone(), -value));
         }
-        Ok(Fit { trace, converged: true })
+        let (models, objectives) = trace.into_iter().unzip();
+        Ok(Fit { model: best, objectives, models, converged: true })
     }
 
     /// The E-step, and the likelihoods that it finds on its way.
@@ -272,9 +275,9 @@ impl Experiments {
     /// Parameters that are no probabilities, weights that do not add up to 1, or an experiment that none of the coins
     /// can have made.
     pub fn expectation(&self, coins: &Coins) -> Result<Expectation> {
-        coins.check()?;
+        let coins = coins.normalised()?;
         let conditional = self.log_probabilities(&coins.thetas);
-        let mut responsibilities = self.joint(&conditional, coins);
+        let mut responsibilities = self.joint(&conditional, &coins);
         let mut log_likelihood = 0.0;
         for (index, mut row) in responsibilities.rows_mut().into_iter().enumerate() {
             // log sum exp, with the largest term taken out so that nothing underflows
@@ -289,7 +292,7 @@ impl Experiments {
         let expected = |log_terms: &Array2<f64>| -> f64 {
             responsibilities.iter().zip(log_terms).map(|(&w, &term)| times(w, term)).sum()
         };
-        let expected_complete_log_likelihood = expected(&self.joint(&conditional, coins));
+        let expected_complete_log_likelihood = expected(&self.joint(&conditional, &coins));
         let entropy = -responsibilities.iter().map(|&w| times_log(w, w)).sum::<f64>();
         Ok(Expectation {
             log_likelihood,
@@ -324,9 +327,9 @@ impl Experiments {
     ///
     /// Parameters that are no probabilities, or a q of the wrong shape or with an entry outside [0, 1].
     pub fn lower_bound(&self, q: &Array2<f64>, coins: &Coins) -> Result<f64> {
-        coins.check()?;
+        let coins = coins.normalised()?;
         self.check_responsibilities(q, coins.thetas.len())?;
-        let joint = self.joint(&self.log_probabilities(&coins.thetas), coins);
+        let joint = self.joint(&self.log_probabilities(&coins.thetas), &coins);
         Ok(q.iter().zip(&joint).map(|(&q, &term)| times(q, term) - times_log(q, q)).sum())
     }
 
@@ -350,9 +353,8 @@ impl Experiments {
         before: &Coins,
         mixing: Mixing,
     ) -> Result<Coins> {
-        before.check()?;
+        let mut next = before.normalised()?;
         self.check_responsibilities(responsibilities, before.thetas.len())?;
-        let mut next = before.clone();
         for (j, column) in responsibilities.columns().into_iter().enumerate() {
             let effective_count = column.sum();
             let weighted = |counts: &dyn Fn(u64) -> u64| -> f64 {
@@ -388,7 +390,7 @@ impl Experiments {
     ///
     /// A start that is no model, or under which an experiment is impossible.
     pub fn fit(&self, start: &Coins, options: &CoinOptions) -> Result<Fit<Coins>> {
-        em::maximise(start.clone(), options.stop, |coins| {
+        em::maximise(start.normalised()?, options.stop, options.keep_models, |coins| {
             let expectation = self.expectation(coins)?;
             let next = self.maximisation(&expectation.responsibilities, coins, options.mixing)?;
             Ok((expectation.log_likelihood, next))
@@ -399,9 +401,9 @@ impl Experiments {
     ///
     /// # Errors
     ///
-    /// As [`Experiments::expectation`].
+    /// As [`Experiments::expectation`], and a fit without [`CoinOptions::keep_models`].
     pub fn expectations(&self, fit: &Fit<Coins>) -> Result<Vec<Expectation>> {
-        fit.trace.iter().map(|step| self.expectation(&step.model)).collect()
+        fit.kept_models()?.iter().map(|coins| self.expectation(coins)).collect()
     }
 
     fn check_responsibilities(&self, q: &Array2<f64>, coins: usize) -> Result<()> {
@@ -441,19 +443,24 @@ impl Coins {
     ///
     /// No coins, a probability outside [0, 1], or weights that do not add up to 1.
     pub fn new(thetas: &[f64], weights: &[f64]) -> Result<Coins> {
-        let coins = Coins { thetas: thetas.to_vec(), weights: weights.to_vec() };
-        coins.check()?;
-        Ok(coins)
+        Coins { thetas: thetas.to_vec(), weights: weights.to_vec() }.normalised()
     }
 
-    fn check(&self) -> Result<()> {
+    /// The same coins with weights that add up to 1: those that do but for the rounding of f32 are divided by their sum.
+    fn normalised(&self) -> Result<Coins> {
         check_thetas(&self.thetas)?;
         if self.weights.len() != self.thetas.len() {
             let (expected, found) = (self.thetas.len(), self.weights.len());
             return Err(Error::Length { name: "weights", expected, found });
         }
-        check_probabilities("weights", self.weights.iter())?;
-        check_sum("weights", self.weights.iter().sum())
+        let rounding = weight_rounding(self.weights.len());
+        if let Some(index) = self.weights.iter().position(|weight| !(0.0..=1.0 + rounding).contains(weight)) {
+            return Err(Error::Probability { name: "weights", index, value: self.weights[index] });
+        }
+        let mut coins = self.clone();
+        let divisor = weight_sum(self.weights.iter().sum(), self.weights.len())?;
+        coins.weights.iter_mut().for_each(|weight| *weight /= divisor);
+        Ok(coins)
     }
 }
 
@@ -471,6 +478,24 @@ fn check_probabilities<'a>(name: &'static str, values: impl Iterator<Item = &'a 
         }
     }
     Ok(())
+}
+
+/// How far from 1 the sum of so many weights may be that were rounded to f32.
+pub(crate) fn weight_rounding(weights: usize) -> f64 {
+    (weights as f64 * f64::from(f32::EPSILON)).max(1e-9)
+}
+
+/// What to divide so many mixing weights by, from their sum: by 1 where they add up to 1 in f64, so that they stay as they are.
+///
+/// # Errors
+///
+/// Returns an error if the sum is further from 1 than the rounding of f32 takes it.
+pub(crate) fn weight_sum(sum: f64, weights: usize) -> Result<f64> {
+    match (sum - 1.0).abs() {
+        error if error <= 1e-12 => Ok(1.0),
+        error if error <= weight_rounding(weights) => Ok(sum),
+        _ => Err(Error::Sum { name: "weights", sum }),
+    }
 }
 
 fn check_sum(name: &'static str, sum: f64) -> Result<()> {

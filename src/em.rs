@@ -1,4 +1,4 @@
-//! The one loop: an E-step that lets the model speak, an M-step that improves it, and a trace of both.
+//! The one loop: an E-step that lets the model speak, an M-step that improves it, and the objective of each model.
 //!
 //! # Formula
 //!
@@ -14,48 +14,52 @@
 
 use crate::error::{Error, Result};
 
-/// A model and the objective **of this model**: of the coins and the mixtures the log-likelihood in nats.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Step<M> {
-    /// The model.
-    pub model: M,
-    /// Its objective; higher is better.
-    pub objective: f64,
-}
-
-/// What a fit leaves: each model that it went through, from the start to the last.
+/// What a fit leaves: the last model, and the objective of each model that it went through.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Fit<M> {
-    /// `trace[0]` is the start and `trace[t]` the model after `t` iterations; it is never empty.
-    pub trace: Vec<Step<M>>,
+    /// The fitted model: the last one.
+    pub model: M,
+    /// `objectives[0]` is the objective of the start, `objectives[t]` that of the model after `t` iterations; never empty.
+    /// Higher is better: of the coins and the mixtures it is the log-likelihood in nats.
+    pub objectives: Vec<f64>,
+    /// The model of each objective, where the options asked for them (`keep_models`); otherwise empty, so that the memory of
+    /// a fit does not grow with its iterations.
+    pub models: Vec<M>,
     /// Whether the last iteration changed the objective by no more than the tolerance.
     pub converged: bool,
 }
 
 impl<M> Fit<M> {
-    /// The last step of the trace.
-    pub fn last(&self) -> &Step<M> {
-        self.trace.last().expect("a trace holds at least its start")
-    }
-
     /// The fitted model.
     pub fn model(&self) -> &M {
-        &self.last().model
+        &self.model
+    }
+
+    /// The fitted model, taken out of the fit.
+    pub fn into_model(self) -> M {
+        self.model
     }
 
     /// The objective of the fitted model.
     pub fn objective(&self) -> f64 {
-        self.last().objective
+        *self.objectives.last().expect("a fit holds at least the objective of its start")
     }
 
     /// The number of iterations that were made.
     pub fn iterations(&self) -> usize {
-        self.trace.len() - 1
+        self.objectives.len() - 1
     }
 
-    /// The objective of each step, from the start on.
-    pub fn objectives(&self) -> Vec<f64> {
-        self.trace.iter().map(|step| step.objective).collect()
+    /// The model of each objective, from the start to the last.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the fit was not asked to keep its models.
+    pub fn kept_models(&self) -> Result<&[M]> {
+        match self.models.len() == self.objectives.len() {
+            true => Ok(&self.models),
+            false => Err(Error::ModelsNotKept),
+        }
     }
 }
 
@@ -78,14 +82,15 @@ impl Default for Stop {
 /// Improves a model until its objective stands still.
 ///
 /// `step` is the E-step and the M-step together: it takes a model and returns the objective *of that model* (which the
-/// E-step finds on its way) and the next model. So model and objective of a [`Step`] always belong together.
+/// E-step finds on its way) and the next model. Where `keep_models` is set the fit holds every model beside its objective;
+/// otherwise it holds only the last one, and at most two exist at a time.
 ///
 /// Not converging within `stop.max_iterations` is no error: the fit says so and holds the last model.
 ///
 /// ```
 /// use em_routing::em::{Stop, maximise};
 /// // Newton's steps towards the square root of 2; the objective is minus the squared error.
-/// let fit = maximise(1.0, Stop::default(), |x: &f64| {
+/// let fit = maximise(1.0, Stop::default(), false, |x: &f64| {
 ///     Ok((-(x * x - 2.0).powi(2), (x + 2.0 / x) / 2.0))
 /// })?;
 /// assert!(fit.converged && (fit.model() - 2f64.sqrt()).abs() < 1e-6);
@@ -95,19 +100,26 @@ impl Default for Stop {
 /// # Errors
 ///
 /// What `step` returns, and a tolerance that is not a number.
-pub fn maximise<M>(start: M, stop: Stop, mut step: impl FnMut(&M) -> Result<(f64, M)>) -> Result<Fit<M>> {
+pub fn maximise<M: Clone>(
+    start: M,
+    stop: Stop,
+    keep_models: bool,
+    mut step: impl FnMut(&M) -> Result<(f64, M)>,
+) -> Result<Fit<M>> {
     if stop.tolerance.is_nan() {
         return Err(Error::Setting { name: "tolerance", expected: "a number", value: stop.tolerance });
     }
-    let mut trace: Vec<Step<M>> = Vec::new();
+    let (mut objectives, mut models): (Vec<f64>, Vec<M>) = (Vec::new(), Vec::new());
     let mut model = start;
     loop {
         let (objective, next) = step(&model)?;
-        let converged =
-            trace.last().is_some_and(|before| (objective - before.objective).abs() <= stop.tolerance);
-        trace.push(Step { model, objective });
-        if converged || trace.len() > stop.max_iterations {
-            return Ok(Fit { trace, converged });
+        let converged = objectives.last().is_some_and(|before| (objective - before).abs() <= stop.tolerance);
+        objectives.push(objective);
+        if keep_models {
+            models.push(model.clone());
+        }
+        if converged || objectives.len() > stop.max_iterations {
+            return Ok(Fit { model, objectives, models, converged });
         }
         model = next;
     }

@@ -140,6 +140,28 @@ pub enum Error {
         /// The number of samples, n.
         samples: usize,
     },
+    /// More clusters or components than samples of weight above 0.
+    TooFewCounted {
+        /// What there are too many of.
+        what: &'static str,
+        /// Their number, k.
+        wanted: usize,
+        /// The number of samples of weight above 0.
+        counted: usize,
+        /// The number of all samples, n.
+        samples: usize,
+    },
+    /// Data of other columns than what they are given to.
+    Columns {
+        /// The number of columns of the data.
+        found: usize,
+        /// What they are given to: a model, or the start of a fit.
+        of: &'static str,
+        /// Its number of columns.
+        expected: usize,
+    },
+    /// A fit that has kept only its last model, where all are needed.
+    ModelsNotKept,
     /// A sample's weight that is negative, too large, or not a number.
     SampleWeight {
         /// The sample.
@@ -156,10 +178,36 @@ pub enum Error {
         /// The number of clusters; labels run from 0 to one less.
         clusters: usize,
     },
-    /// A component whose covariance has no inverse: it has collapsed on a point, a line or another flat.
-    NotPositiveDefinite {
-        /// The component.
+    /// A covariance that differs from its transpose by more than rounding.
+    Asymmetric {
+        /// The component; 0 where all have the same covariance.
         component: usize,
+        /// The row of the covariance.
+        row: usize,
+        /// Its column.
+        column: usize,
+        /// The number there.
+        value: f64,
+        /// The number at the same place of the transpose.
+        transposed: f64,
+    },
+    /// A covariance without an inverse: in some direction its variance is not positive, but for rounding.
+    NotPositiveDefinite {
+        /// The component; 0 where all have the same covariance.
+        component: usize,
+    },
+    /// A component that collapsed in a fit, on a point, a line or another flat: its covariance lost its inverse.
+    Collapsed {
+        /// The component; 0 where all have the same covariance.
+        component: usize,
+        /// The regularisation of the fit.
+        regularisation: f64,
+        /// The column of the data with the largest standard deviation.
+        column: usize,
+        /// Its standard deviation.
+        deviation: f64,
+        /// A regularisation with which no component of these data can collapse.
+        suggestion: f64,
     },
     /// A data set that linfa has no use for.
     #[cfg(feature = "linfa")]
@@ -261,6 +309,8 @@ pub enum Error {
     Diverged {
         /// The step, from 0.
         step: usize,
+        /// What is not finite.
+        what: String,
     },
 }
 
@@ -268,6 +318,20 @@ impl Error {
     /// Wraps a system error with the path that it is about.
     pub(crate) fn io(path: &Path) -> impl FnOnce(std::io::Error) -> Error + '_ {
         move |source| Error::Io { path: path.to_path_buf(), source }
+    }
+}
+
+/// A number in a message: without hundreds of zeros where it is very large or very small.
+struct Short(f64);
+
+impl std::fmt::Display for Short {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.0.abs() {
+            size if size == 0.0 || (1e-5..1e16).contains(&size) || !size.is_finite() => {
+                write!(f, "{}", self.0)
+            }
+            _ => write!(f, "{:e}", self.0),
+        }
     }
 }
 
@@ -295,7 +359,7 @@ impl std::fmt::Display for Error {
                 write!(f, "sample {index} has probability 0 under every component of the model")
             }
             Error::Setting { name, expected, value } => {
-                write!(f, "{name} is {value}, but should be {expected}")
+                write!(f, "{name} is {}, but should be {expected}", Short(*value))
             }
             Error::Minimiser { status } => write!(f, "the minimiser stopped without a minimum: {status}"),
             Error::Drawing { figure, message } => write!(f, "figure {figure} cannot be drawn: {message}"),
@@ -308,7 +372,7 @@ impl std::fmt::Display for Error {
                 write!(f, "row {row}, column {column} of the data is {value:e}, whose square does not fit")
             }
             Error::Shape { name, expected, found } => {
-                write!(f, "{name} has the shape {found:?}, but {expected:?} is needed")
+                write!(f, "the shape of {name} is {found:?}, but the other arguments ask for {expected:?}")
             }
             Error::Kind { expected, found } => {
                 write!(
@@ -319,16 +383,47 @@ impl std::fmt::Display for Error {
             Error::TooFew { what, wanted, samples } => {
                 write!(f, "there are {wanted} {what}, but only {samples} samples")
             }
+            Error::TooFewCounted { what, wanted, counted, samples } => write!(
+                f,
+                "there are {wanted} {what}, but only {counted} of the {samples} samples have a weight above 0"
+            ),
+            Error::Columns { found, of, expected } => {
+                let plural = if *found == 1 { "" } else { "s" };
+                write!(f, "the data have {found} column{plural}, but {of} {expected}")
+            }
+            Error::ModelsNotKept => write!(
+                f,
+                "the fit has kept only its last model, but the model of each iteration is needed: set \
+                 `keep_models: true` in its options (CoinOptions, KMeansOptions or GmmOptions)"
+            ),
             Error::SampleWeight { index, value } => {
-                write!(f, "the weight of sample {index} is {value}, but should lie between 0 and 1e30")
+                write!(
+                    f,
+                    "the weight of sample {index} is {}, but should lie between 0 and 1e30",
+                    Short(*value)
+                )
             }
             Error::Cluster { index, label, clusters } => {
                 write!(f, "sample {index} has label {label}, but there are only {clusters} clusters (from 0)")
             }
+            Error::Asymmetric { component, row, column, value, transposed } => write!(
+                f,
+                "the covariance of component {component} is not symmetric: row {row}, column {column} is {}, but \
+                 row {column}, column {row} is {}",
+                Short(*value),
+                Short(*transposed)
+            ),
             Error::NotPositiveDefinite { component } => write!(
                 f,
-                "the covariance of component {component} is not positive definite: the component has collapsed; \
-                 a larger regularisation, fewer components or another start may help"
+                "the covariance of component {component} is not positive definite: in some direction its variance \
+                 is 0, negative, or too small to compute with"
+            ),
+            Error::Collapsed { component, regularisation, column, deviation, suggestion } => write!(
+                f,
+                "component {component} has collapsed: its covariance has no inverse with the regularisation \
+                 {regularisation:e}. The largest standard deviation of the data is {deviation:.3e} (column {column}); \
+                 the regularisation {suggestion:e} keeps all components from collapsing. Fewer components or another \
+                 start may help too"
             ),
             #[cfg(feature = "linfa")]
             Error::Dataset { message } => write!(f, "linfa: {message}"),
@@ -336,7 +431,7 @@ impl std::fmt::Display for Error {
             Error::Idx { path, fault } => write!(f, "{}: {fault}", path.display()),
 
             Error::Entry { name, place, expected, value } => {
-                write!(f, "{name}{place:?} is {value}, but should be {expected}")
+                write!(f, "{name}{place:?} is {}, but should be {expected}", Short(*value))
             }
             Error::Kernel { size, height, width } => {
                 write!(f, "a neighbourhood of {size} x {size} does not fit into {height} x {width} capsules")
@@ -358,12 +453,15 @@ impl std::fmt::Display for Error {
             Error::Record { path, line, field, expected, found } => {
                 write!(f, "{}, line {line}: {field} is {found:?}, but should be {expected}", path.display())
             }
-            Error::Diverged { step } => {
-                write!(
-                    f,
-                    "step {step} of the training made numbers that are not finite; a lower learning rate may help"
-                )
-            }
+            Error::Diverged { step: 0, what } => write!(
+                f,
+                "step 0 of the training made numbers that are not finite ({what}). No parameter has been changed yet, \
+                 so the start is to blame: smaller pose-gain, transform-deviation or betas may help"
+            ),
+            Error::Diverged { step, what } => write!(
+                f,
+                "step {step} of the training made numbers that are not finite ({what}); a lower learning rate may help"
+            ),
         }
     }
 }

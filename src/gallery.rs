@@ -342,15 +342,21 @@ fn responsibilities() -> Result<Figure> {
 
 fn starts() -> Result<Figure> {
     let experiments = Experiments::blog_hidden();
-    plot::starts(&experiments, &fits_from_grid(&experiments, 21, &CoinOptions::default())?)
+    plot::starts(&experiments, &fits_from_grid(&experiments, 21, &keeping())?)
 }
 
 /// The blog post's fit: hidden labels, from theta = (0.6, 0.5).
 fn blog_fit(experiments: &Experiments) -> Result<Fit<Coins>> {
-    experiments.fit(&Coins::even(&[0.6, 0.5])?, &CoinOptions::default())
+    experiments.fit(&Coins::even(&[0.6, 0.5])?, &keeping())
 }
 
-/// EM in which only the theta of one coin moves, so that its log-likelihood is one curve that stands still.
+/// Figures of a fit's course need all of its models.
+fn keeping() -> CoinOptions {
+    CoinOptions { keep_models: true, ..Default::default() }
+}
+
+/// EM in which only the theta of one coin moves, so that its log-likelihood is one curve that stands still. The fit keeps its
+/// models.
 ///
 /// # Errors
 ///
@@ -365,7 +371,7 @@ pub fn one_coin_free(
     coin: usize,
     stop: Stop,
 ) -> Result<Fit<Coins>> {
-    em::maximise(start.clone(), stop, |coins| {
+    em::maximise(start.clone(), stop, true, |coins| {
         let expectation = experiments.expectation(coins)?;
         let moved = experiments.maximisation(&expectation.responsibilities, coins, Mixing::Given)?;
         let mut next = coins.clone();

@@ -43,7 +43,7 @@ pub mod prelude {
     pub use crate::data::idx::{self, ImageSet, Images};
     pub use crate::data::npy::{self, NpyFile};
     pub use crate::data::{self, Rows};
-    pub use crate::em::{Fit, Step, Stop, maximise};
+    pub use crate::em::{Fit, Stop, maximise};
     pub use crate::error::Error;
     pub use crate::gmm::{self, Covariance, Covariances, Gmm, GmmOptions, GmmStart};
     pub use crate::kmeans::{KMeans, KMeansOptions, KMeansStart};

@@ -12,7 +12,8 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! A trace is what [`KMeans::fit`] and [`Gmm::fit`] return; linfa's `Fit` returns the model alone. linfa's `Predict` has no way to
+//! Samples count as often as the data set's weights say. The objectives are what [`KMeans::fit`] and [`Gmm::fit`] return;
+//! linfa's `Fit` returns the model alone. linfa's `Predict` has no way to
 //! say that data are NaN or have other dimensions than the model: where [`KMeans::predict`] and [`Gmm::predict`] return an
 //! error, it panics with its words.
 
@@ -30,12 +31,20 @@ impl From<linfa::Error> for Error {
     }
 }
 
+/// The weights of the samples, where the data set has any.
+fn weights<R: linfa::dataset::Records, T>(dataset: &DatasetBase<R, T>) -> Option<Vec<f64>> {
+    dataset.weights().map(|weights| weights.iter().map(|&weight| f64::from(weight)).collect())
+}
+
 impl<D: Data<Elem = f64> + Sync, T> Fit<ArrayBase<D, Ix2>, T, Error> for KMeansOptions {
     type Object = KMeans;
 
     fn fit(&self, dataset: &DatasetBase<ArrayBase<D, Ix2>, T>) -> Result<KMeans, Error> {
-        let mut fit = KMeans::fit(dataset.records(), self)?;
-        Ok(fit.trace.pop().expect("a trace holds at least its start").model)
+        let fit = match weights(dataset) {
+            Some(weights) => KMeans::fit_weighted(dataset.records(), &weights, self)?,
+            None => KMeans::fit(dataset.records(), self)?,
+        };
+        Ok(fit.into_model())
     }
 }
 
@@ -43,8 +52,11 @@ impl<D: Data<Elem = f64> + Sync, T> Fit<ArrayBase<D, Ix2>, T, Error> for GmmOpti
     type Object = Gmm;
 
     fn fit(&self, dataset: &DatasetBase<ArrayBase<D, Ix2>, T>) -> Result<Gmm, Error> {
-        let mut fit = Gmm::fit(dataset.records(), self)?;
-        Ok(fit.trace.pop().expect("a trace holds at least its start").model)
+        let fit = match weights(dataset) {
+            Some(weights) => Gmm::fit_weighted(dataset.records(), &weights, self)?,
+            None => Gmm::fit(dataset.records(), self)?,
+        };
+        Ok(fit.into_model())
     }
 }
 
@@ -96,6 +108,18 @@ mod tests {
             let score = DatasetBase::new(data.clone(), labels).silhouette_score().unwrap();
             assert!(score > 0.6, "{score}");
         }
+    }
+
+    #[test]
+    fn a_sample_of_weight_0_is_not_there() {
+        let data = ndarray::array![[0.0], [0.1], [0.2], [5.0], [5.1], [5.2], [1e6]];
+        let weights = ndarray::array![1.0f32, 1.0, 1.0, 1.0, 1.0, 1.0, 0.0];
+        let weighted = DatasetBase::from(data.view()).with_weights(weights);
+        let without = DatasetBase::from(data.slice(ndarray::s![..6, ..]));
+        let options = KMeansOptions { clusters: 2, ..Default::default() };
+        assert_eq!(Fit::fit(&options, &weighted).unwrap(), Fit::fit(&options, &without).unwrap());
+        let options = GmmOptions { components: 2, ..Default::default() };
+        assert_eq!(Fit::fit(&options, &weighted).unwrap(), Fit::fit(&options, &without).unwrap());
     }
 
     #[test]

@@ -26,7 +26,8 @@ fn close(found: f64, expected: f64, tolerance: f64, what: &str) {
 
 /// Makes exactly as many iterations as asked for.
 fn all_of(iterations: usize) -> CoinOptions {
-    CoinOptions { stop: Stop { max_iterations: iterations, tolerance: -1.0 }, ..Default::default() }
+    let stop = Stop { max_iterations: iterations, tolerance: -1.0 };
+    CoinOptions { stop, keep_models: true, ..Default::default() }
 }
 
 #[test]
@@ -46,8 +47,8 @@ fn the_reference_s_every_iteration() {
             let expectations = experiments.expectations(&fit).unwrap();
             for (t, row) in rows.iter().enumerate().filter(|(_, row)| row["ll"].is_number()) {
                 let what = format!("{name}, {program}, iteration {}", t + 1);
-                close(fit.trace[t + 1].model.thetas[0], number(&row["theta_A"]), 1e-10, &what);
-                close(fit.trace[t + 1].model.thetas[1], number(&row["theta_B"]), 1e-10, &what);
+                close(fit.models[t + 1].thetas[0], number(&row["theta_A"]), 1e-10, &what);
+                close(fit.models[t + 1].thetas[1], number(&row["theta_B"]), 1e-10, &what);
                 let blog = expectations[t].expected_conditional_log_likelihood - left_out;
                 close(blog, number(&row["ll"]), 1e-10, &what);
                 if row["observed_ll_before"].is_number() {
@@ -71,7 +72,7 @@ fn both_printed_traces_of_the_blog() {
         let rows = case[program].as_array().unwrap();
         assert_eq!(rows.len(), 9);
         for (t, row) in rows.iter().enumerate() {
-            let thetas = &fit.trace[t + 1].model.thetas;
+            let thetas = &fit.models[t + 1].thetas;
             let ll = expectations[t].expected_conditional_log_likelihood - left_out;
             let printed = format!("theta_A = {:.2}, theta_B = {:.2}, ll = {ll:.2}", thetas[0], thetas[1]);
             assert_eq!(printed, row["printed"].as_str().unwrap(), "{program}, iteration {}", t + 1);
@@ -84,7 +85,10 @@ fn where_the_blog_s_fit_ends() {
     let experiments = Experiments::blog_hidden();
     let stop = Stop { max_iterations: 1000, tolerance: 1e-13 };
     let fit = experiments
-        .fit(&Coins::even(&[0.6, 0.5]).unwrap(), &CoinOptions { stop, ..Default::default() })
+        .fit(
+            &Coins::even(&[0.6, 0.5]).unwrap(),
+            &CoinOptions { stop, keep_models: true, ..Default::default() },
+        )
         .unwrap();
     assert!(fit.converged);
     close(fit.model().thetas[0], 0.7968, 5e-5, "theta_A");
@@ -92,7 +96,7 @@ fn where_the_blog_s_fit_ends() {
     close(fit.objective(), -9.796924, 1e-7, "log-likelihood");
     let first =
         [-11.320587, -10.085982, -9.949840, -9.854551, -9.811671, -9.799782, -9.797402, -9.796999, -9.796936];
-    for (found, expected) in fit.objectives().into_iter().zip(first) {
+    for (found, expected) in fit.objectives.iter().copied().zip(first) {
         close(found, expected, 1e-7, "log-likelihood per iteration");
     }
     for expectation in experiments.expectations(&fit).unwrap() {
@@ -117,8 +121,8 @@ fn known_labels_in_closed_form_and_by_the_minimiser() {
     for (found, expected) in fit.model().iter().zip(&closed) {
         close(*found, *expected, 1e-5, "minimiser's theta");
     }
-    assert!(fit.trace.iter().all(|step| step.model.iter().all(|theta| (0.0..=1.0).contains(theta))));
-    assert_eq!(fit.trace[0].model, [0.5, 0.5]);
+    assert!(fit.models.iter().all(|thetas| thetas.iter().all(|theta| (0.0..=1.0).contains(theta))));
+    assert_eq!(fit.models[0], [0.5, 0.5]);
 }
 
 #[test]
@@ -133,8 +137,8 @@ fn the_minimiser_finds_a_maximum_on_the_edge() {
 fn on_the_ridge_nothing_moves_off_it() {
     let experiments = Experiments::blog_hidden();
     let fit = experiments.fit(&Coins::even(&[0.3, 0.3]).unwrap(), &all_of(50)).unwrap();
-    for step in &fit.trace {
-        assert_eq!(step.model.thetas[0], step.model.thetas[1]);
+    for model in &fit.models {
+        assert_eq!(model.thetas[0], model.thetas[1]);
     }
     close(fit.model().thetas[0], 33.0 / 50.0, 1e-12, "the pooled share of heads");
 }
@@ -203,7 +207,7 @@ fn what_is_wrong_is_named_with_its_place() {
             "a row of the responsibilities add up to 1.4",
         ),
         (
-            maximise(0.0, Stop { tolerance: f64::NAN, ..Default::default() }, |x: &f64| Ok((*x, *x)))
+            maximise(0.0, Stop { tolerance: f64::NAN, ..Default::default() }, false, |x: &f64| Ok((*x, *x)))
                 .map(drop),
             "tolerance is NaN",
         ),
@@ -215,15 +219,49 @@ fn what_is_wrong_is_named_with_its_place() {
 }
 
 #[test]
-fn the_trace_keeps_model_and_objective_together() {
+fn a_fit_keeps_model_and_objective_together() {
     let experiments = Experiments::blog_hidden();
     let fit = experiments.fit(&Coins::even(&[0.9, 0.1]).unwrap(), &all_of(20)).unwrap();
-    assert_eq!((fit.trace.len(), fit.iterations(), fit.converged), (21, 20, false));
-    for step in &fit.trace {
-        close(step.objective, experiments.expectation(&step.model).unwrap().log_likelihood, 0.0, "objective");
+    assert_eq!((fit.models.len(), fit.iterations(), fit.converged), (21, 20, false));
+    for (&objective, model) in fit.objectives.iter().zip(&fit.models) {
+        close(objective, experiments.expectation(model).unwrap().log_likelihood, 0.0, "objective");
     }
+    assert_eq!((fit.models.last(), fit.objectives.len()), (Some(&fit.model), 21));
     let none = experiments.fit(&Coins::even(&[0.9, 0.1]).unwrap(), &all_of(0)).unwrap();
-    assert_eq!(none.trace.len(), 1);
+    assert_eq!((none.objectives.len(), none.model()), (1, &none.models[0]));
+}
+
+#[test]
+fn a_fit_holds_its_last_model_alone_unless_asked() {
+    let experiments = Experiments::blog_hidden();
+    let start = Coins::even(&[0.9, 0.1]).unwrap();
+    let kept = experiments.fit(&start, &all_of(20)).unwrap();
+    let alone = experiments.fit(&start, &CoinOptions { keep_models: false, ..all_of(20) }).unwrap();
+    assert!(alone.models.is_empty());
+    assert_eq!((alone.model(), &alone.objectives), (kept.model(), &kept.objectives));
+    let error = experiments.expectations(&alone).unwrap_err();
+    assert!(error.to_string().contains("keep_models: true"), "{error}");
+    assert_eq!(alone.into_model(), kept.model);
+}
+
+#[test]
+fn weights_that_f32_has_rounded_are_put_right() {
+    let experiments = Experiments::blog_hidden();
+    let rounded: Vec<f64> = [0.1f32, 0.7, 0.2].iter().map(|&weight| f64::from(weight)).collect();
+    let off = rounded.iter().sum::<f64>() - 1.0;
+    assert!(off.abs() > 1e-9, "{off:e}");
+    let thetas = vec![0.2, 0.5, 0.8];
+    let coins = Coins::new(&thetas, &rounded).unwrap();
+    close(coins.weights.iter().sum(), 1.0, 1e-15, "weights");
+    let literal = Coins { thetas, weights: rounded };
+    let found = experiments.expectation(&literal).unwrap();
+    assert_eq!(found, experiments.expectation(&coins).unwrap());
+    let fit = experiments.fit(&literal, &all_of(3)).unwrap();
+    assert_eq!((&fit.models[0], fit.objectives[0]), (&coins, found.log_likelihood));
+    // one coin whose weight is a rounding above 1
+    assert_eq!(Coins::new(&[0.5], &[1.00000006]).unwrap().weights, [1.0]);
+    assert!(matches!(Coins::new(&[0.5], &[1.00001]), Err(Error::Probability { index: 0, .. })));
+    assert!(matches!(Coins::new(&[0.5, 0.5], &[0.5, 0.50001]), Err(Error::Sum { .. })));
 }
 
 /// Experiments, and coins that can have made them.
@@ -245,9 +283,9 @@ proptest! {
     fn the_likelihood_never_falls((experiments, start) in problems(), estimated in any::<bool>()) {
         let mixing = if estimated { Mixing::Estimated } else { Mixing::Given };
         let fit = experiments.fit(&start, &CoinOptions { mixing, ..all_of(40) }).unwrap();
-        for pair in fit.trace.windows(2) {
-            let fall = pair[0].objective - pair[1].objective;
-            prop_assert!(fall <= 1e-10 * pair[0].objective.abs().max(1.0), "fell by {fall}");
+        for pair in fit.objectives.windows(2) {
+            let fall = pair[0] - pair[1];
+            prop_assert!(fall <= 1e-10 * pair[0].abs().max(1.0), "fell by {fall}");
         }
     }
 

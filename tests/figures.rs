@@ -38,7 +38,7 @@ fn the_animation_has_a_group_for_each_frame_and_shows_the_last_where_nothing_pla
     let experiments = Experiments::blog_hidden();
     let stop = Stop { max_iterations: 4, tolerance: 0.0 };
     let fit = gallery::one_coin_free(&experiments, &Coins::even(&[0.3, 0.52]).unwrap(), 0, stop).unwrap();
-    assert!(fit.trace.iter().all(|step| step.model.thetas[1] == 0.52));
+    assert!(fit.models.iter().all(|model| model.thetas[1] == 0.52));
     let svg = plot::bound_animation(&experiments, &fit, 0, 10).unwrap().svg().to_string();
     assert_eq!(svg.matches("<g id=\"f").count(), 4);
     assert_eq!(svg.matches("@keyframes").count(), 4);
@@ -85,7 +85,8 @@ fn bad_input_is_an_error_that_names_it() {
     let (known, labels) = Experiments::blog_known();
     let hidden = Experiments::blog_hidden();
     let three = Coins::even(&[0.2, 0.5, 0.8]).unwrap();
-    let fit = hidden.fit(&three, &CoinOptions::default()).unwrap();
+    let keeping = CoinOptions { keep_models: true, ..Default::default() };
+    let fit = hidden.fit(&three, &keeping).unwrap();
     assert!(plot::jensen_chord(f64::NAN, 2.0, 0.5).unwrap_err().to_string().contains("a is NaN"));
     assert!(plot::jensen_chord(1.0, 0.0, 0.5).is_err() && plot::jensen_chord(1.0, 1.0, 0.5).is_err());
     assert!(matches!(plot::jensen_chord(1.0, 2.0, 1.5), Err(Error::Probability { .. })));
@@ -112,8 +113,11 @@ fn other_data_than_the_blogs_draws_too() {
     let labels: Vec<usize> = (0..40).map(|i| i % 3).collect();
     let experiments = Experiments::simulate(&labels, &[0.15, 0.5, 0.9], 20, 7).unwrap();
     let start = Coins::even(&[0.3, 0.4, 0.6]).unwrap();
-    let options =
-        CoinOptions { mixing: Mixing::Estimated, stop: Stop { max_iterations: 60, tolerance: 1e-12 } };
+    let options = CoinOptions {
+        stop: Stop { max_iterations: 60, tolerance: 1e-12 },
+        mixing: Mixing::Estimated,
+        keep_models: true,
+    };
     let fit = experiments.fit(&start, &options).unwrap();
     assert_sound(&plot::known_likelihood(&experiments, &labels).unwrap());
     assert_sound(&plot::likelihood_trace(&experiments, &fit).unwrap());
@@ -122,7 +126,9 @@ fn other_data_than_the_blogs_draws_too() {
     // The edges of what theta may be, and a fit that does not move.
     let certain = Experiments::new(&[0, 10], 10).unwrap();
     assert_sound(&plot::known_likelihood(&certain, &[0, 1]).unwrap());
-    let fit = certain.fit(&Coins::even(&[0.0, 1.0]).unwrap(), &CoinOptions::default()).unwrap();
+    let fit = certain
+        .fit(&Coins::even(&[0.0, 1.0]).unwrap(), &CoinOptions { keep_models: true, ..Default::default() })
+        .unwrap();
     assert_sound(&plot::surface(&certain, &[&fit, &fit]).unwrap());
     assert_sound(&plot::starts(&certain, std::slice::from_ref(&fit)).unwrap());
     assert_sound(&plot::likelihood_trace(&certain, &fit).unwrap());
@@ -138,7 +144,12 @@ fn the_kmeans_animation_has_two_frames_an_iteration_and_writes_what_stays_once()
     let (samples, _) = data::five_blobs(200, 1);
     let fit = gallery::crowded_fit(&samples).unwrap();
     assert!(fit.converged && fit.iterations() > 3);
-    let short = Fit { trace: fit.trace[..4].to_vec(), converged: false };
+    let short = Fit {
+        model: fit.models[3].clone(),
+        objectives: fit.objectives[..4].to_vec(),
+        models: fit.models[..4].to_vec(),
+        converged: false,
+    };
     let svg = plot::kmeans_animation(&samples, &short).unwrap().svg().to_string();
     assert_eq!(svg.matches("<g id=\"f").count(), 7);
     assert!(svg.contains("the fit stopped here") && svg.contains("each centroid to the mean"));
@@ -151,7 +162,7 @@ fn the_kmeans_animation_has_two_frames_an_iteration_and_writes_what_stays_once()
 fn the_atlas_has_a_cell_for_each_start_and_counts_them() {
     let grid = StartGrid { x_title: "a", x_range: (0.0, 3.0), y_title: "b", y_range: (0.0, 2.0), columns: 3 };
     assert_eq!(grid.starts(2), [(0.5, 0.5), (1.5, 0.5), (2.5, 0.5), (0.5, 1.5), (1.5, 1.5), (2.5, 1.5)]);
-    let fit = |objective| Fit { trace: vec![Step { model: (), objective }], converged: true };
+    let fit = |objective| Fit { model: (), objectives: vec![objective], models: vec![], converged: true };
     let fits: Vec<Fit<()>> = [-1.0, -1.5, -3.0, -1.0, -9.0, -9.2].map(fit).into();
     let figure = plot::atlas(&fits, grid, None, Objective::LogLikelihood, 0.6).unwrap();
     assert_sound(&figure);
@@ -188,7 +199,9 @@ fn clusters_and_mixtures_of_bad_input_are_errors() {
     let wide = Array2::zeros((2, 9));
     assert!(matches!(plot::pair_plot(&wide, &["a"; 9], &[0, 0], &[]), Err(Error::Setting { .. })));
 
-    let kmeans = |data: &Array2<f64>| KMeans::fit(data, &KMeansOptions { clusters: 2, ..Default::default() });
+    let kmeans = |data: &Array2<f64>| {
+        KMeans::fit(data, &KMeansOptions { clusters: 2, keep_models: true, ..Default::default() })
+    };
     let fit = kmeans(&plane).unwrap();
     assert!(matches!(plot::kmeans_animation(&holed, &fit), Err(Error::NonFinite { .. })));
     assert!(matches!(plot::kmeans_animation(&space, &fit), Err(Error::Length { found: 3, .. })));
@@ -216,6 +229,26 @@ fn clusters_and_mixtures_of_bad_input_are_errors() {
 }
 
 #[test]
+fn a_figure_of_a_fits_course_says_which_option_keeps_its_models() {
+    let (plane, _) = data::five_blobs(50, 1);
+    let kmeans = KMeans::fit(&plane, &KMeansOptions { clusters: 2, ..Default::default() }).unwrap();
+    let mixture = Gmm::fit(&plane, &GmmOptions { components: 2, ..Default::default() }).unwrap();
+    let hidden = Experiments::blog_hidden();
+    let coins = hidden.fit(&Coins::even(&[0.6, 0.5]).unwrap(), &CoinOptions::default()).unwrap();
+    for figure in [
+        plot::kmeans_animation(&plane, &kmeans),
+        plot::mixture_animation(&plane, &mixture),
+        plot::surface(&hidden, &[&coins]),
+        plot::starts(&hidden, std::slice::from_ref(&coins)),
+        plot::bound_animation(&hidden, &coins, 0, 3),
+        plot::likelihood_trace(&hidden, &coins),
+    ] {
+        let error = figure.unwrap_err();
+        assert!(error.to_string().contains("keep_models: true"), "{error}");
+    }
+}
+
+#[test]
 fn clusters_and_mixtures_of_odd_data_draw_too() {
     // One sample; equal samples; a column that is constant; a fit without iterations; very different units.
     let single = array![[3.0, -2.0]];
@@ -225,7 +258,8 @@ fn clusters_and_mixtures_of_odd_data_draw_too() {
         Array2::from_shape_fn((60, 2), |(i, j)| if j == 0 { (i % 7) as f64 } else { 1e5 * (i % 11) as f64 });
     for samples in [&single, &equal, &flat, &skewed] {
         let clusters = samples.nrows().min(3);
-        let options = KMeansOptions { clusters, start: KMeansStart::RandomPoints, ..Default::default() };
+        let start = KMeansStart::RandomPoints;
+        let options = KMeansOptions { clusters, start, keep_models: true, ..Default::default() };
         let fit = KMeans::fit(samples, &options).unwrap();
         let labels = fit.model().predict(samples).unwrap();
         assert_sound(&plot::kmeans_animation(samples, &fit).unwrap());
@@ -234,7 +268,9 @@ fn clusters_and_mixtures_of_odd_data_draw_too() {
         let panel =
             Clustering { title: "K-means", labels: &labels, kmeans: Some(fit.model()), mixture: None };
         assert_sound(&plot::clusterings(samples, &[panel, panel]).unwrap());
-        let options = GmmOptions { components: clusters, regularisation: 1e-3, ..Default::default() };
+        let components = clusters;
+        let options =
+            GmmOptions { components, regularisation: 1e-3, keep_models: true, ..Default::default() };
         let fit = Gmm::fit(samples, &options).unwrap();
         assert_sound(&plot::mixture_animation(samples, &fit).unwrap());
         assert_sound(&plot::mixture_contours(samples, fit.model(), (-4.0, 4.0), (-3.0, 3.0)).unwrap());
@@ -244,11 +280,16 @@ fn clusters_and_mixtures_of_odd_data_draw_too() {
     // Many samples, many clusters, many columns: still within the sizes.
     let (many, labels) = data::five_blobs(6_000, 4);
     let fits = gallery::kmeans_runs(&many, 12, KMeansStart::PlusPlus, 2).unwrap();
-    assert_sound(&plot::kmeans_animation(&many, &fits[0]).unwrap());
+    let options = KMeansOptions { clusters: 12, keep_models: true, ..Default::default() };
+    assert_sound(&plot::kmeans_animation(&many, &KMeans::fit(&many, &options).unwrap()).unwrap());
     let names = ["k-means++", "k-means++"];
     assert_sound(&plot::objective_trace(&[&fits[0], &fits[1]], &names, Objective::Inertia).unwrap());
-    let options =
-        GmmOptions { components: 9, stop: Stop { max_iterations: 30, tolerance: 0.0 }, ..Default::default() };
+    let options = GmmOptions {
+        components: 9,
+        stop: Stop { max_iterations: 30, tolerance: 0.0 },
+        keep_models: true,
+        ..Default::default()
+    };
     let mixture = Gmm::fit(&many, &options).unwrap();
     assert_sound(&plot::mixture_animation(&many, &mixture).unwrap());
     assert_sound(&plot::mixture_contours(&many, mixture.model(), (-8.0, 8.0), (-8.0, 8.0)).unwrap());

@@ -138,16 +138,19 @@ impl Training {
                 self.net.pixels(&data.moved(&batch, &moves), &(0..batch.len()).collect::<Vec<_>>())?
             }
         };
-        // pixels are finite, so what is not was made by the parameters: of one layer, it is the next one's bad input
-        let pass = self.net.forward_keeping(&pixels, self.threads).map_err(|error| match error {
-            Error::Entry { value, .. } if !value.is_finite() => Error::Diverged { step: self.step },
+        // Pixels are finite and checked, so a number that does not fit was made by the parameters: of one layer, it is the next
+        // one's bad input.
+        let diverged = |error| match error {
+            Error::Entry { .. } => Error::Diverged { step: self.step, what: error.to_string() },
             error => error,
-        })?;
+        };
+        let pass = self.net.forward_keeping(&pixels, self.threads).map_err(diverged)?;
         let (loss, d_activations) = batch_loss(&pass.class.activations, &labels, margin, recipe.mean_loss)?;
-        let gradient = self.net.backward(&pass, &d_activations, self.threads)?;
+        let gradient = self.net.backward(&pass, &d_activations, self.threads).map_err(diverged)?;
         let gradient_length = length(gradient.numbers());
         if !(loss.is_finite() && gradient_length.is_finite()) {
-            return Err(Error::Diverged { step: self.step });
+            let what = if loss.is_finite() { not_finite(&gradient) } else { format!("the loss is {loss}") };
+            return Err(Error::Diverged { step: self.step, what });
         }
         self.adam.update(self.net.parameters_mut(), &gradient, learning_rate, &recipe);
 
@@ -221,6 +224,16 @@ pub fn batch_loss(activations: &[f32], labels: &[usize], margin: f64, mean: bool
     Ok((loss / images as f64, d_activations.iter().map(|d| (d * scale) as f32).collect()))
 }
 
+/// Which part of a gradient has a number that is not finite.
+fn not_finite(gradient: &Parameters) -> String {
+    let is_bad =
+        |range: &std::ops::Range<usize>| gradient.numbers()[range.clone()].iter().any(|d| !d.is_finite());
+    match gradient.parts().iter().find(|part| is_bad(&part.range)) {
+        Some(part) => format!("the gradient of {}", part.name),
+        None => "the length of the gradient".to_owned(),
+    }
+}
+
 /// The class that is most active; the first of them where several are.
 pub fn most_active(activations: &[f32]) -> usize {
     let mut best = 0;
@@ -284,5 +297,29 @@ mod tests {
             }
             assert!(rate(steps - 1) <= 0.5 * rate(steps / 2));
         }
+    }
+
+    #[test]
+    fn what_is_not_finite_at_step_0_is_blamed_on_the_start() {
+        let pixels = (0..4 * 17 * 17).map(|i| (i * 37 % 256) as u8).collect();
+        let images = Images { pixels, labels: vec![0, 1, 2, 0], height: 17, width: 17, classes: 3 };
+        let mut config = CapsNetConfig::default();
+        config
+            .set_lines("height = 17\nwidth = 17\nfeatures = 2\ndeep-features = 2\nprimary = 2\nfirst = 2\nsecond = 2")
+            .unwrap();
+        config.set_lines("classes = 3\nbatch = 4").unwrap();
+        for setting in ["pose-gain = 1e30", "transform-deviation = 1e30", "feature-gain = 1e30"] {
+            let mut config = config.clone();
+            config.set_lines(setting).unwrap();
+            let mut training = Training::new(config, 1, 1).unwrap();
+            let text = training.step(&images).unwrap_err().to_string();
+            assert!(
+                text.starts_with("step 0 ") && text.contains("the start is to blame"),
+                "{setting}: {text}"
+            );
+            assert!(!text.contains("learning rate"), "{setting}: {text}");
+        }
+        let later = Error::Diverged { step: 7, what: "the gradient of first.transforms".into() };
+        assert!(later.to_string().contains("lower learning rate"), "{later}");
     }
 }

@@ -9,5 +9,5 @@ mod wholes;
 
 pub use draws::{five_blobs, three_stripes, two_gaussians, two_gaussians_model};
 pub use rows::{RowBuffer, Rows};
-pub(crate) use rows::{Survey, chunk_count, chunk_range};
+pub(crate) use rows::{Survey, Weighted, chunk_count, chunk_range};
 pub use wholes::{Wholes, two_wholes};

@@ -1,5 +1,6 @@
 //! A table of numbers that is read by ranges of rows, so that it need not be in memory as a whole.
 
+use std::borrow::Cow;
 use std::ops::Range;
 
 use ndarray::{ArrayBase, Data, Ix2};
@@ -71,6 +72,134 @@ pub(crate) fn chunk_range(data: &dyn Rows, chunk: usize) -> Range<usize> {
     chunk * samples..((chunk + 1) * samples).min(data.samples())
 }
 
+/// Some rows of a table, as a table.
+struct Chosen<'a> {
+    data: &'a dyn Rows,
+    /// The index of each of them, rising.
+    rows: Vec<usize>,
+}
+
+impl Rows for Chosen<'_> {
+    fn samples(&self) -> usize {
+        self.rows.len()
+    }
+
+    fn dimensions(&self) -> usize {
+        self.data.dimensions()
+    }
+
+    fn read<'a>(&'a self, range: Range<usize>, buffer: &'a mut RowBuffer) -> Result<&'a [f64]> {
+        let mut inner = RowBuffer { values: Vec::new(), bytes: std::mem::take(&mut buffer.bytes) };
+        buffer.values.clear();
+        // Rows that stand side by side are read at once.
+        for run in self.rows[range].chunk_by(|&row, &next| next == row + 1) {
+            buffer.values.extend(self.data.read(run[0]..run[0] + run.len(), &mut inner)?);
+        }
+        buffer.bytes = inner.bytes;
+        Ok(&buffer.values)
+    }
+}
+
+/// Samples, each with a weight above 0.
+///
+/// A sample of weight 0 is not there: neither sums nor random draws see it, so that a result is the same to the bit with it
+/// and without it. Weights that are all 1 are none.
+pub(crate) struct Weighted<'a> {
+    /// The table that was given, with all of its rows.
+    all: &'a dyn Rows,
+    /// Where some weights are 0, the other rows.
+    chosen: Option<Chosen<'a>>,
+    /// Of the rows that are there; none where each counts once.
+    weights: Option<Cow<'a, [f64]>>,
+}
+
+impl<'a> Weighted<'a> {
+    /// # Errors
+    ///
+    /// Returns an error if there are more or fewer weights than samples, or if a weight is negative, beyond 1e30 or not a
+    /// number, or if they add up to less than 1e-100.
+    pub(crate) fn new(data: &'a dyn Rows, weights: Option<&'a [f64]>) -> Result<Weighted<'a>> {
+        let Some(weights) = weights else { return Ok(Weighted { all: data, chosen: None, weights: None }) };
+        Weighted { all: data, chosen: None, weights: None }.check_length("sample_weights", weights.len())?;
+        if let Some(index) = weights.iter().position(|weight| !(0.0..=1e30).contains(weight)) {
+            return Err(Error::SampleWeight { index, value: weights[index] });
+        }
+        let sum = weights.iter().sum::<f64>();
+        // Below, products of a weight and a responsibility could all round to 0.
+        if sum < 1e-100 && !weights.is_empty() {
+            let expected = "at least 1e-100";
+            return Err(Error::Setting { name: "the sum of sample_weights", expected, value: sum });
+        }
+        let rows: Vec<usize> = (0..weights.len()).filter(|&row| weights[row] > 0.0).collect();
+        let (chosen, weights) = match rows.len() == weights.len() {
+            true => (None, Cow::Borrowed(weights)),
+            false => {
+                let weights = rows.iter().map(|&row| weights[row]).collect();
+                (Some(Chosen { data, rows }), Cow::Owned(weights))
+            }
+        };
+        let counts_once = weights.iter().all(|&weight| weight == 1.0);
+        Ok(Weighted { all: data, chosen, weights: (!counts_once).then_some(weights) })
+    }
+
+    /// The samples that count.
+    pub(crate) fn data(&self) -> &dyn Rows {
+        self.chosen.as_ref().map_or(self.all, |chosen| chosen as &dyn Rows)
+    }
+
+    /// The weight of each of them; none where each counts once.
+    pub(crate) fn weights(&self) -> Option<&[f64]> {
+        self.weights.as_deref()
+    }
+
+    /// The sum of the weights: n where each counts once.
+    pub(crate) fn total(&self) -> f64 {
+        self.weights().map_or(self.data().samples() as f64, |weights| weights.iter().sum())
+    }
+
+    /// Checks that there is one of something for each sample that was given.
+    pub(crate) fn check_length(&self, name: &'static str, found: usize) -> Result<()> {
+        match self.all.samples() {
+            expected if expected == found => Ok(()),
+            expected => Err(Error::Length { name, expected, found }),
+        }
+    }
+
+    /// Of something for each sample that was given, what the samples that count have.
+    pub(crate) fn of<'b, T: Clone>(&self, all: &'b [T]) -> Cow<'b, [T]> {
+        match &self.chosen {
+            None => Cow::Borrowed(all),
+            Some(chosen) => chosen.rows.iter().map(|&row| all[row].clone()).collect(),
+        }
+    }
+
+    /// Looks at all numbers that were given, and finds the mean of the samples that count.
+    pub(crate) fn survey(&self, threads: usize) -> Result<Survey> {
+        if self.chosen.is_some() {
+            Survey::new(self.all, None, threads)?; // a fault is named by its row among all
+        }
+        Survey::new(self.data(), self.weights(), threads)
+    }
+
+    /// Checks that there are at least so many samples that count; `what` is what asks for them.
+    pub(crate) fn check_enough(&self, what: &'static str, wanted: usize) -> Result<()> {
+        let (counted, samples) = (self.data().samples(), self.all.samples());
+        match wanted <= counted {
+            true => Ok(()),
+            false if counted == samples => Err(Error::TooFew { what, wanted, samples }),
+            false => Err(Error::TooFewCounted { what, wanted, counted, samples }),
+        }
+    }
+
+    /// An error about a sample, by its index among all that were given.
+    pub(crate) fn rename(&self, error: Error) -> Error {
+        match (error, &self.chosen) {
+            (Error::Impossible { index }, Some(chosen)) => Error::Impossible { index: chosen.rows[index] },
+            (error, _) => error,
+        }
+    }
+}
+
 /// What one look at all the numbers finds: that they can be computed with, and their mean.
 #[derive(Debug, Clone)]
 pub(crate) struct Survey {
@@ -84,10 +213,12 @@ impl Survey {
         value.abs() <= 1e130
     }
 
+    /// A look at samples that count as often as their weights say, or once.
+    ///
     /// # Errors
     ///
     /// No samples, no columns, or a number that is not finite or whose square would not be: the first of them.
-    pub(crate) fn new(data: &dyn Rows, threads: usize) -> Result<Survey> {
+    pub(crate) fn new(data: &dyn Rows, weights: Option<&[f64]>, threads: usize) -> Result<Survey> {
         let (samples, dimensions) = (data.samples(), data.dimensions());
         if samples == 0 {
             return Err(Error::Empty { what: "samples" });
@@ -104,8 +235,9 @@ impl Survey {
                 let first = range.start;
                 let rows = data.read(range, buffer)?;
                 let mut sums = vec![0.0; dimensions];
-                for row in rows.chunks_exact(dimensions) {
-                    sums.iter_mut().zip(row).for_each(|(sum, value)| *sum += value);
+                for (sample, row) in rows.chunks_exact(dimensions).enumerate() {
+                    let weight = weights.map_or(1.0, |weights| weights[first + sample]);
+                    sums.iter_mut().zip(row).for_each(|(sum, value)| *sum += weight * value);
                 }
                 if let Some(index) = rows.iter().position(|&value| !Survey::fits(value)) {
                     let (row, column) = (first + index / dimensions, index % dimensions);
@@ -119,6 +251,7 @@ impl Survey {
             |total, sums| total.iter_mut().zip(sums).for_each(|(total, sum)| *total += sum),
         )?
         .unwrap_or_default();
-        Ok(Survey { mean: sums.into_iter().map(|sum| sum / samples as f64).collect() })
+        let total = weights.map_or(samples as f64, |weights| weights.iter().sum());
+        Ok(Survey { mean: sums.into_iter().map(|sum| sum / total).collect() })
     }
 }

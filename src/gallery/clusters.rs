@@ -50,14 +50,14 @@ pub(super) fn kmeans_animation() -> Result<Figure> {
     plot::kmeans_animation(&samples, &crowded_fit(&samples)?)
 }
 
-/// K-means on [`data::five_blobs`] from five centroids that all stand in one corner.
+/// K-means on [`data::five_blobs`] from five centroids that all stand in one corner. The fit keeps its models.
 ///
 /// # Errors
 ///
 /// As [`KMeans::fit`].
 pub fn crowded_fit(samples: &Array2<f64>) -> Result<Fit<KMeans>> {
     let start = KMeansStart::Given(crowded_start());
-    KMeans::fit(samples, &KMeansOptions { clusters: 5, start, ..one_thread() })
+    KMeans::fit(samples, &KMeansOptions { clusters: 5, start, keep_models: true, ..one_thread() })
 }
 
 fn crowded_start() -> Array2<f64> {
@@ -161,7 +161,7 @@ pub(super) fn kmeans_failure() -> Result<Figure> {
 }
 
 /// EM on the blog post's data ([`data::two_gaussians`]) from a poor start: means (0.3, 0.7) and (0.9, 0.2), equal
-/// weights, unit covariances; no regularisation, so the log-likelihood never falls.
+/// weights, unit covariances; no regularisation, so the log-likelihood never falls. The fit keeps its models.
 ///
 /// # Errors
 ///
@@ -172,7 +172,8 @@ pub fn blog_mixture_fit(samples: &Array2<f64>) -> Result<Fit<Gmm>> {
         means: array![[0.3, 0.7], [0.9, 0.2]],
         covariances: Covariances::Full(array![[[1.0, 0.0], [0.0, 1.0]], [[1.0, 0.0], [0.0, 1.0]]]),
     };
-    Gmm::fit(samples, &GmmOptions { components: 2, start: GmmStart::Given(start), ..mixture_options() })
+    let start = GmmStart::Given(start);
+    Gmm::fit(samples, &GmmOptions { components: 2, start, keep_models: true, ..mixture_options() })
 }
 
 pub(super) fn mixture_truth() -> Result<Figure> {

@@ -33,7 +33,7 @@ use ndarray::{Array1, Array2, Array3, ArrayView2};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-use crate::data::{Rows, Survey};
+use crate::data::{RowBuffer, Rows, Survey, Weighted, chunk_count, chunk_range};
 use crate::em::{self, Fit, Stop};
 use crate::error::{Error, Result};
 use crate::kmeans::{KMeans, KMeansOptions};
@@ -111,6 +111,8 @@ pub struct GmmOptions {
     pub regularisation: f64,
     /// When to stop; the tolerance is in nats, of all samples together.
     pub stop: Stop,
+    /// Whether the fit keeps every model that it goes through, as figures of its course need it.
+    pub keep_models: bool,
     /// The number of threads, 0 for one on each core. The result does not depend on it.
     pub threads: usize,
 }
@@ -125,6 +127,7 @@ impl Default for GmmOptions {
             seed: 0,
             regularisation: 1e-6,
             stop: Stop::default(),
+            keep_models: false,
             threads: 0,
         }
     }
@@ -133,7 +136,8 @@ impl Default for GmmOptions {
 impl Gmm {
     /// Fits a mixture by EM.
     ///
-    /// A run in which a component collapses is given up; if there are other runs they go on without it.
+    /// A run in which a component collapses is given up; if there are other runs they go on without it. If there are none, the
+    /// error says which regularisation suits the scale of the data.
     ///
     /// ```
     /// use em_routing::prelude::*;
@@ -146,21 +150,23 @@ impl Gmm {
     /// # Errors
     ///
     /// No components, more components than samples, a start that does not fit, numbers that are not finite or beyond 1e130, a
-    /// negative regularisation, no restarts, a component that collapses ([`Error::NotPositiveDefinite`]) in each run, a sample
-    /// that is impossible under all components, and what reading the data brings.
+    /// negative regularisation, no restarts, a component that collapses ([`Error::Collapsed`]) in each run, a sample that is
+    /// impossible under all components, and what reading the data brings.
     pub fn fit(data: &dyn Rows, options: &GmmOptions) -> Result<Fit<Gmm>> {
-        fit(data, None, options)
+        fit(&Weighted::new(data, None)?, options)
     }
 
-    /// Fits a mixture to samples that count more or less than once: a weight of 2 is the sample twice.
+    /// Fits a mixture to samples that count more or less than once: a weight of 2 is the sample twice, and one of weight 0 is
+    /// not there.
     ///
-    /// The weights (n) lie between 0 and 1e30. K-means, where the start comes from it, does not see them.
+    /// The weights (n) lie between 0 and 1e30.
     ///
     /// # Errors
     ///
-    /// As [`Gmm::fit`], and weights that are negative, beyond 1e30, all 0, or more or fewer than the samples.
+    /// As [`Gmm::fit`], where more components than samples means: than samples of weight above 0. Also weights that are
+    /// negative, beyond 1e30, more or fewer than the samples, or that add up to less than 1e-100.
     pub fn fit_weighted(data: &dyn Rows, sample_weights: &[f64], options: &GmmOptions) -> Result<Fit<Gmm>> {
-        fit(data, Some(sample_weights), options)
+        fit(&Weighted::new(data, Some(sample_weights))?, options)
     }
 
     /// One look at the samples: the E-step and the sums for the M-step.
@@ -176,13 +182,14 @@ impl Gmm {
     ) -> Result<GmmStatistics> {
         let prepared = self.prepare()?;
         self.check_dimensions(data)?;
-        check_sample_weights(data, sample_weights)?;
+        let samples = Weighted::new(data, sample_weights)?;
         let model = Responsibilities::Model(&prepared);
-        look(data, sample_weights, &self.means, self.covariance_kind(), &model, threads)
+        look(&samples, &self.means, self.covariance_kind(), &model, threads)
+            .map_err(|error| samples.rename(error))
     }
 }
 
-fn fit(data: &dyn Rows, sample_weights: Option<&[f64]>, options: &GmmOptions) -> Result<Fit<Gmm>> {
+fn fit(samples: &Weighted, options: &GmmOptions) -> Result<Fit<Gmm>> {
     if options.components == 0 {
         return Err(Error::Empty { what: "components" });
     }
@@ -194,39 +201,37 @@ fn fit(data: &dyn Rows, sample_weights: Option<&[f64]>, options: &GmmOptions) ->
         let (name, expected) = ("regularisation", "finite and not negative");
         return Err(Error::Setting { name, expected, value: regularisation });
     }
-    let survey = Survey::new(data, options.threads)?;
-    if options.components > data.samples() {
-        let (wanted, samples) = (options.components, data.samples());
-        return Err(Error::TooFew { what: "components", wanted, samples });
-    }
-    check_sample_weights(data, sample_weights)?;
-
+    let survey = samples.survey(options.threads)?;
+    samples.check_enough("components", options.components)?;
+    let starts = Starts { samples, options, survey: &survey };
     let run = |start: Gmm| {
-        em::maximise(start, options.stop, |model| {
-            let prepared = model.prepare()?;
-            let statistics = look_closely(
-                data,
-                sample_weights,
-                &model.means,
-                options.covariance,
-                &Responsibilities::Model(&prepared),
-                (regularisation, options.threads),
-            )?;
+        em::maximise(start, options.stop, options.keep_models, |model| {
+            let statistics = {
+                let prepared = model.prepare()?;
+                look_closely(
+                    samples,
+                    &model.means,
+                    options.covariance,
+                    &Responsibilities::Model(&prepared),
+                    (regularisation, options.threads),
+                )?
+            };
             Ok((statistics.log_likelihood, statistics.maximisation(model, regularisation)))
         })
     };
-    let starts = Starts { data, sample_weights, options, survey: &survey };
+    // In a run a covariance without an inverse comes from the data: the component has collapsed.
+    let explain = |error| match error {
+        Error::NotPositiveDefinite { component } => {
+            collapse(samples, &survey, component, options).unwrap_or_else(|error| error)
+        }
+        error => samples.rename(error),
+    };
     match &options.start {
         GmmStart::Given(start) => {
-            let name = "the start's means";
-            start.check_shape(name, options.components, data.dimensions())?;
-            let (expected, found) = (options.covariance, start.covariance_kind());
-            if expected != found {
-                return Err(Error::Kind { expected, found });
-            }
-            return run(start.clone());
+            start.check_start(options, samples.data())?;
+            return run(start.normalised()?).map_err(explain);
         }
-        GmmStart::Labels(labels) => return run(starts.labels(labels)?),
+        GmmStart::Labels(labels) => return starts.labels(labels).and_then(run).map_err(explain),
         GmmStart::KMeans | GmmStart::RandomResponsibilities => {}
     }
     let mut seeds = ChaCha8Rng::seed_from_u64(options.seed);
@@ -249,13 +254,56 @@ fn fit(data: &dyn Rows, sample_weights: Option<&[f64]>, options: &GmmOptions) ->
             Err(error) => return Err(error),
         }
     }
-    best.ok_or_else(|| collapse.expect("a run either ends or collapses"))
+    best.ok_or_else(|| explain(collapse.expect("a run either ends or collapses")))
+}
+
+/// Why a component has collapsed: the scale of the data, and a regularisation that suits it.
+///
+/// # Errors
+///
+/// What reading the data brings.
+fn collapse(samples: &Weighted, survey: &Survey, component: usize, options: &GmmOptions) -> Result<Error> {
+    let (data, dimensions) = (samples.data(), survey.mean.len());
+    let (mut squares, mut lowest) = (vec![0.0; dimensions], vec![f64::INFINITY; dimensions]);
+    let mut highest = vec![f64::NEG_INFINITY; dimensions];
+    let mut buffer = RowBuffer::default();
+    for chunk in 0..chunk_count(data) {
+        let range = chunk_range(data, chunk);
+        let first = range.start;
+        for (at, row) in data.read(range, &mut buffer)?.chunks_exact(dimensions).enumerate() {
+            let weight = samples.weights().map_or(1.0, |weights| weights[first + at]);
+            for (j, &x) in row.iter().enumerate() {
+                squares[j] += weight * (x - survey.mean[j]).powi(2);
+                (lowest[j], highest[j]) = (lowest[j].min(x), highest[j].max(x));
+            }
+        }
+    }
+    let deviations: Vec<f64> = squares.iter().map(|square| (square / samples.total()).sqrt()).collect();
+    let widest = |a: &usize, b: &usize| deviations[*a].total_cmp(&deviations[*b]);
+    let column = (0..dimensions).max_by(widest).unwrap_or(0);
+    // No variance of any component exceeds (range / 2)^2, and the rounding of its moments is a part in 1e11 of it at most. So
+    // this share of it, as a regularisation, leaves every covariance an inverse that has digits. Where the numbers are large
+    // and all alike, their own rounding takes the place of the range.
+    const SHARE: f64 = 1e-8;
+    let half =
+        |j: usize| (0.5 * highest[j] - 0.5 * lowest[j]).max(1e-10 * highest[j].abs().max(lowest[j].abs()));
+    let half = (0..dimensions).map(half).fold(0.0, f64::max);
+    let least = if deviations[column] > 0.0 { f64::MIN_POSITIVE } else { 1e-6 };
+    let needed = (SHARE * half * half).max(10.0 * options.regularisation).max(least);
+    // One digit, so that it is easily typed; half as much again, so that rounding to it does not fall below.
+    let regularisation = format!("{:.0e}", 1.5 * needed).parse().unwrap_or(needed);
+    Ok(Error::Collapsed {
+        component,
+        regularisation: options.regularisation,
+        column,
+        deviation: deviations[column],
+        suggestion: regularisation,
+    })
 }
 
 /// What a random start is made from.
 struct Starts<'a> {
-    data: &'a dyn Rows,
-    sample_weights: Option<&'a [f64]>,
+    samples: &'a Weighted<'a>,
     options: &'a GmmOptions,
     survey: &'a Survey,
 }
@@ -267,8 +315,7 @@ impl Starts<'_> {
         let responsibilities = Responsibilities::Chunk(responsibilities);
         let regularisation = self.options.regularisation;
         let sums = look_closely(
-            self.data,
-            self.sample_weights,
+            self.samples,
             &origins,
             covariance,
             &responsibilities,
@@ -279,21 +326,19 @@ impl Starts<'_> {
 
     /// The same mean for each component: that of the data.
     fn centre(&self) -> Array2<f64> {
-        let shape = (self.options.components, self.data.dimensions());
+        let shape = (self.options.components, self.survey.mean.len());
         Array2::from_shape_fn(shape, |(_, column)| self.survey.mean[column])
     }
 
     fn labels(&self, labels: &[usize]) -> Result<Gmm> {
         let clusters = self.options.components;
-        if labels.len() != self.data.samples() {
-            let (expected, found) = (self.data.samples(), labels.len());
-            return Err(Error::Length { name: "the start's labels", expected, found });
-        }
+        self.samples.check_length("the start's labels", labels.len())?;
         if let Some(index) = labels.iter().position(|&label| label >= clusters) {
             return Err(Error::Cluster { index, label: labels[index], clusters });
         }
+        let labels = self.samples.of(labels);
         self.maximisation(self.centre(), &|first, rows| {
-            let samples = rows.len() / self.data.dimensions();
+            let samples = rows.len() / self.survey.mean.len();
             Ok(one_hot(&labels[first..first + samples], clusters))
         })
     }
@@ -301,10 +346,10 @@ impl Starts<'_> {
     fn kmeans(&self, seed: u64) -> Result<Gmm> {
         let clusters = self.options.components;
         let options = KMeansOptions { clusters, seed, threads: self.options.threads, ..Default::default() };
-        let fit = KMeans::fit(self.data, &options)?;
-        let model = fit.model();
+        let model = KMeans::fit_samples(self.samples, &options)?.into_model();
         self.maximisation(model.centroids.clone(), &|_, rows| {
-            let shape = (rows.len() / self.data.dimensions(), self.data.dimensions());
+            let dimensions = model.centroids.ncols();
+            let shape = (rows.len() / dimensions, dimensions);
             let rows = ArrayView2::from_shape(shape, rows).expect("rows of d numbers");
             Ok(one_hot(&model.predict(&rows)?, clusters))
         })
@@ -315,7 +360,7 @@ impl Starts<'_> {
             // Each chunk draws from a stream of its own, so that it does not matter who draws first.
             let mut rng = ChaCha8Rng::seed_from_u64(seed);
             rng.set_stream(first as u64);
-            let shape = (rows.len() / self.data.dimensions(), self.options.components);
+            let shape = (rows.len() / self.survey.mean.len(), self.options.components);
             let mut responsibilities = Array2::from_shape_simple_fn(shape, || 1.0 - rng.r#gen::<f64>());
             for mut row in responsibilities.rows_mut() {
                 row /= row.sum();
@@ -331,19 +376,4 @@ fn one_hot(labels: &[usize], clusters: usize) -> Array2<f64> {
         row[label] = 1.0;
     }
     responsibilities
-}
-
-fn check_sample_weights(data: &dyn Rows, sample_weights: Option<&[f64]>) -> Result<()> {
-    let Some(weights) = sample_weights else { return Ok(()) };
-    if weights.len() != data.samples() {
-        let (expected, found) = (data.samples(), weights.len());
-        return Err(Error::Length { name: "sample_weights", expected, found });
-    }
-    if let Some(index) = weights.iter().position(|weight| !(0.0..=1e30).contains(weight)) {
-        return Err(Error::SampleWeight { index, value: weights[index] });
-    }
-    match weights.iter().sum::<f64>() {
-        sum if sum > 0.0 => Ok(()),
-        value => Err(Error::Setting { name: "the sum of sample_weights", expected: "positive", value }),
-    }
 }

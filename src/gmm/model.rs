@@ -1,5 +1,7 @@
 //! What a fitted mixture says about samples.
 
+use std::ops::Range;
+
 use ndarray::{Array1, Array2, Array3, Axis};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -7,11 +9,15 @@ use rand_distr::StandardNormal;
 
 use super::cholesky::{cholesky, invert};
 use super::density::{Prepared, Whitening, Workspace, expectation};
-use super::{Covariance, Covariances, Gmm};
+use super::{Covariance, Covariances, Gmm, GmmOptions};
+use crate::coin::{weight_rounding, weight_sum};
 use crate::compute::simd::{BLOCK, InstructionSet};
-use crate::data::{RowBuffer, Rows, Survey, chunk_count, chunk_range};
+use crate::data::{RowBuffer, Rows, Survey, Weighted, chunk_count, chunk_range};
 use crate::error::{Error, Result};
 use crate::parallel::merge_in_order;
+
+/// How far a covariance from outside may be from its transpose, relative to its variances: the rounding of f32.
+const ASYMMETRY: f64 = 1e-6;
 
 /// What to choose the number of components by; of all but the likelihood the smallest is the best.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -29,14 +35,36 @@ pub struct Criteria {
 }
 
 impl Gmm {
-    /// A mixture of these weights (K), means (K x d) and covariances.
+    /// A mixture of these weights (K), means (K x d) and covariances. What is off by the rounding of f32 is put right: weights
+    /// are divided by their sum, and covariances made symmetric.
     ///
     /// # Errors
     ///
-    /// Shapes that do not fit, weights that do not add up to 1, or a covariance that is not positive definite.
+    /// Shapes that do not fit, numbers that are not finite, weights that do not add up to 1, or a covariance that is not
+    /// symmetric or not positive definite.
     pub fn new(weights: Array1<f64>, means: Array2<f64>, covariances: Covariances) -> Result<Gmm> {
-        let model = Gmm { weights, means, covariances };
-        model.prepare()?;
+        Gmm { weights, means, covariances }.normalised()
+    }
+
+    /// The same model with weights that add up to 1 and symmetric covariances.
+    ///
+    /// # Errors
+    ///
+    /// As [`Gmm::new`].
+    pub(super) fn normalised(&self) -> Result<Gmm> {
+        self.prepare()?;
+        let mut model = self.clone();
+        model.weights /= weight_sum(self.weights.sum(), self.weights.len())?;
+        match &mut model.covariances {
+            Covariances::Full(full) => {
+                for (component, mut matrix) in full.outer_iter_mut().enumerate() {
+                    let symmetric = symmetric(&matrix.to_owned(), component)?;
+                    matrix.assign(&symmetric);
+                }
+            }
+            Covariances::Tied(tied) => *tied = symmetric(tied, 0)?,
+            Covariances::Diagonal(_) | Covariances::Spherical(_) => {}
+        }
         Ok(model)
     }
 
@@ -83,7 +111,7 @@ impl Gmm {
     /// all components that its density cannot be told from 0 even as a logarithm, and what reading brings.
     pub fn log_density(&self, data: &dyn Rows) -> Result<Vec<f64>> {
         self.each_block(data, |all: &mut Vec<f64>, space, samples| {
-            all.extend(&space.log_density()[..samples])
+            all.extend(&space.log_density()[..samples.len()])
         })
     }
 
@@ -93,7 +121,7 @@ impl Gmm {
     ///
     /// As [`Gmm::log_density`].
     pub fn log_likelihood(&self, data: &dyn Rows) -> Result<f64> {
-        Survey::new(data, 0)?;
+        Survey::new(data, None, 0)?;
         Ok(self.statistics(data, None, 0)?.log_likelihood)
     }
 
@@ -105,7 +133,8 @@ impl Gmm {
     pub fn responsibilities(&self, data: &dyn Rows) -> Result<Array2<f64>> {
         let components = self.weights.len();
         let all = self.each_block(data, |all: &mut Vec<f64>, space, samples| {
-            all.extend((0..samples).flat_map(|s| (0..components).map(move |k| space.responsibilities(k)[s])));
+            let of = |s: usize| (0..components).map(move |k| space.responsibilities(k)[s]);
+            all.extend((0..samples.len()).flat_map(of));
         })?;
         let shape = (data.samples(), self.weights.len());
         Ok(Array2::from_shape_vec(shape, all).expect("a responsibility for each sample and component"))
@@ -119,7 +148,7 @@ impl Gmm {
     pub fn predict(&self, data: &dyn Rows) -> Result<Vec<usize>> {
         let components = self.weights.len();
         self.each_block(data, |all: &mut Vec<usize>, space, samples| {
-            all.extend((0..samples).map(|s| {
+            all.extend((0..samples.len()).map(|s| {
                 let each = (0..components).map(|k| (k, space.responsibilities(k)[s]));
                 each.fold((0, 0.0), |best, each| if each.1 > best.1 { each } else { best }).0
             }));
@@ -144,18 +173,39 @@ impl Gmm {
     ///
     /// As [`Gmm::log_density`].
     pub fn criteria(&self, data: &dyn Rows) -> Result<Criteria> {
+        self.criteria_of(&Weighted::new(data, None)?)
+    }
+
+    /// AIC, BIC and ICL of samples that count more or less than once; the n of BIC is the sum of their weights.
+    ///
+    /// # Errors
+    ///
+    /// As [`Gmm::log_density`], and weights as for [`Gmm::fit_weighted`].
+    pub fn criteria_weighted(&self, data: &dyn Rows, sample_weights: &[f64]) -> Result<Criteria> {
+        self.criteria_of(&Weighted::new(data, Some(sample_weights))?)
+    }
+
+    fn criteria_of(&self, counted: &Weighted) -> Result<Criteria> {
+        counted.survey(0)?; // also what does not count is looked at
         let components = self.weights.len();
-        let sums = self.each_block(data, |all: &mut Vec<[f64; 2]>, space, samples| {
-            let log_likelihood = space.log_density()[..samples].iter().sum();
-            let terms = (0..components).flat_map(|k| &space.responsibilities(k)[..samples]);
-            let entropy = -terms.map(|&r| if r > 0.0 { r * r.ln() } else { 0.0 }).sum::<f64>();
+        let weight = |index: usize| counted.weights().map_or(1.0, |weights| weights[index]);
+        // Of each block: log p(x), and the entropy of the responsibilities.
+        let sums = self.each_block(counted.data(), |all: &mut Vec<[f64; 2]>, space, samples| {
+            let (mut log_likelihood, mut entropy) = (0.0, 0.0);
+            for (s, index) in samples.enumerate() {
+                let terms = (0..components).map(|k| space.responsibilities(k)[s]);
+                let of_sample = -terms.map(|r| if r > 0.0 { r * r.ln() } else { 0.0 }).sum::<f64>();
+                log_likelihood += weight(index) * space.log_density()[s];
+                entropy += weight(index) * of_sample;
+            }
             all.push([log_likelihood, entropy]);
-        })?;
+        });
+        let sums = sums.map_err(|error| counted.rename(error))?;
         let log_likelihood: f64 = sums.iter().map(|sum| sum[0]).sum();
         let entropy: f64 = sums.iter().map(|sum| sum[1]).sum();
         let parameters = self.parameters();
         let p = parameters as f64;
-        let bic = p * (data.samples() as f64).ln() - 2.0 * log_likelihood;
+        let bic = p * counted.total().ln() - 2.0 * log_likelihood;
         let aic = 2.0 * p - 2.0 * log_likelihood;
         Ok(Criteria { log_likelihood, parameters, aic, bic, icl: bic + 2.0 * entropy })
     }
@@ -166,21 +216,21 @@ impl Gmm {
     ///
     /// A model that is none (see [`Gmm::new`]).
     pub fn sample(&self, samples: usize, seed: u64) -> Result<(Array2<f64>, Vec<usize>)> {
-        self.prepare()?;
+        let model = self.normalised()?;
         let (components, d) = self.means.dim();
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         let factors: Vec<Vec<f64>> = (0..components)
             .map(|component| {
-                let matrix: Vec<f64> = self.covariance(component).iter().copied().collect();
+                let matrix: Vec<f64> = model.covariance(component).iter().copied().collect();
                 cholesky(&matrix, d).ok_or(Error::NotPositiveDefinite { component })
             })
             .collect::<Result<_>>()?;
-        let possible = self.weights.iter().rposition(|&weight| weight > 0.0).unwrap_or(0);
+        let possible = model.weights.iter().rposition(|&weight| weight > 0.0).unwrap_or(0);
         let mut drawn = Array2::zeros((samples, d));
         let mut labels = Vec::with_capacity(samples);
         for mut row in drawn.rows_mut() {
             let mut rest = rng.r#gen::<f64>();
-            let label = self.weights.iter().position(|&weight| {
+            let label = model.weights.iter().position(|&weight| {
                 rest -= weight;
                 rest < 0.0
             });
@@ -206,31 +256,65 @@ impl Gmm {
             return Err(Error::Empty { what: "columns" });
         }
         self.check_shape("the means", k, d)?;
-        if let Some(index) = self.weights.iter().position(|weight| !(0.0..=1.0 + 1e-9).contains(weight)) {
+        let rounding = weight_rounding(k);
+        if let Some(index) = self.weights.iter().position(|weight| !(0.0..=1.0 + rounding).contains(weight)) {
             return Err(Error::Probability { name: "weights", index, value: self.weights[index] });
         }
-        let sum = self.weights.sum();
-        let is_1 = (sum - 1.0).abs() <= 1e-9;
-        if !is_1 {
-            return Err(Error::Sum { name: "weights", sum });
+        let weight_sum = weight_sum(self.weights.sum(), k)?;
+        let bad_mean = self.means.indexed_iter().find(|(_, value)| !Survey::fits(**value));
+        if let Some(((component, column), &value)) = bad_mean {
+            let (place, expected) = (vec![component, column], "within 1e130 of 0");
+            return Err(Error::Entry { name: "means", place, expected, value });
         }
-        if let Some(&value) = self.means.iter().find(|&&value| !Survey::fits(value)) {
-            return Err(Error::Setting { name: "a mean", expected: "within 1e130 of 0", value });
+        self.check_covariances_finite()?;
+        let whitening = self.whitening()?;
+        let half_log_2_pi = 0.5 * (2.0 * std::f64::consts::PI).ln();
+        let log_constants = (0..k)
+            .map(|component| {
+                // log det W = - log det L
+                let log_determinant: f64 = match &whitening {
+                    Whitening::Full(all) => (0..d).map(|i| all[(component * d + i) * d + i].ln()).sum(),
+                    Whitening::Diagonal(all) => all[component * d..][..d].iter().map(|w| w.ln()).sum(),
+                };
+                (self.weights[component] / weight_sum).ln() + log_determinant - d as f64 * half_log_2_pi
+            })
+            .collect();
+        let means = self.means.iter().copied().collect();
+        Ok(Prepared { components: k, dimensions: d, means, whitening, log_constants })
+    }
+
+    fn check_covariances_finite(&self) -> Result<()> {
+        let all = match &self.covariances {
+            Covariances::Full(full) => full.view().into_dyn(),
+            Covariances::Tied(tied) => tied.view().into_dyn(),
+            Covariances::Diagonal(diagonal) => diagonal.view().into_dyn(),
+            Covariances::Spherical(spherical) => spherical.view().into_dyn(),
+        };
+        match all.indexed_iter().find(|(_, value)| !value.is_finite()) {
+            None => Ok(()),
+            Some((place, &value)) => {
+                let place = ndarray::Dimension::slice(&place).to_vec();
+                Err(Error::Entry { name: "covariances", place, expected: "finite", value })
+            }
         }
-        let singular = |component| Error::NotPositiveDefinite { component };
+    }
+
+    /// What the covariances make of x - mu_k, if they are symmetric and positive definite.
+    fn whitening(&self) -> Result<Whitening> {
+        let (k, d) = self.means.dim();
         let deviation = |component: usize, variance: f64| match 1.0 / variance.sqrt() {
             inverse if variance > 0.0 && inverse.is_finite() && inverse > 0.0 => Ok(inverse),
-            _ => Err(singular(component)),
+            _ => Err(Error::NotPositiveDefinite { component }),
         };
-        let whitening = match &self.covariances {
+        Ok(match &self.covariances {
             Covariances::Full(full) => {
                 let mut all = Vec::with_capacity(k * d * d);
-                for (component, matrix) in full.axis_iter(Axis(0)).enumerate() {
-                    all.extend(inverse_factor(&matrix.to_owned()).ok_or(singular(component))?);
+                for (component, matrix) in full.outer_iter().enumerate() {
+                    all.extend(inverse_factor(&matrix.to_owned(), component)?);
                 }
                 Whitening::Full(all)
             }
-            Covariances::Tied(tied) => Whitening::Full(inverse_factor(tied).ok_or(singular(0))?.repeat(k)),
+            Covariances::Tied(tied) => Whitening::Full(inverse_factor(tied, 0)?.repeat(k)),
             Covariances::Diagonal(diagonal) => {
                 let each =
                     diagonal.indexed_iter().map(|((component, _), &variance)| deviation(component, variance));
@@ -243,20 +327,20 @@ impl Gmm {
                 }
                 Whitening::Diagonal(all)
             }
-        };
-        let half_log_2_pi = 0.5 * (2.0 * std::f64::consts::PI).ln();
-        let log_constants = (0..k)
-            .map(|component| {
-                // log det W = - log det L
-                let log_determinant: f64 = match &whitening {
-                    Whitening::Full(all) => (0..d).map(|i| all[(component * d + i) * d + i].ln()).sum(),
-                    Whitening::Diagonal(all) => all[component * d..][..d].iter().map(|w| w.ln()).sum(),
-                };
-                self.weights[component].ln() + log_determinant - d as f64 * half_log_2_pi
-            })
-            .collect();
-        let means = self.means.iter().copied().collect();
-        Ok(Prepared { components: k, dimensions: d, means, whitening, log_constants })
+        })
+    }
+
+    /// Checks that it can be the start of a fit with these options to these data.
+    pub(super) fn check_start(&self, options: &GmmOptions, data: &dyn Rows) -> Result<()> {
+        let (found, expected) = (data.dimensions(), self.means.ncols());
+        if found != expected {
+            return Err(Error::Columns { found, of: "the start", expected });
+        }
+        self.check_shape("the start's means", options.components, expected)?;
+        match (options.covariance, self.covariance_kind()) {
+            (expected, found) if expected == found => Ok(()),
+            (expected, found) => Err(Error::Kind { expected, found }),
+        }
     }
 
     /// Checks its shapes; `name` is what the means are called.
@@ -277,20 +361,19 @@ impl Gmm {
     }
 
     pub(super) fn check_dimensions(&self, data: &dyn Rows) -> Result<()> {
-        let (k, d) = self.means.dim();
-        match data.dimensions() {
-            found if found == d => Ok(()),
-            wanted => Err(Error::Shape { name: "the means", expected: vec![k, wanted], found: vec![k, d] }),
+        match (data.dimensions(), self.means.ncols()) {
+            (found, expected) if found == expected => Ok(()),
+            (found, expected) => Err(Error::Columns { found, of: "the model", expected }),
         }
     }
 
-    /// The E-step of all samples; `each` takes what it wants from a block, of which so many samples are real.
+    /// The E-step of all samples; `each` takes what it wants from a block, whose first lanes are these samples.
     fn each_block<T: Send>(
         &self,
         data: &dyn Rows,
-        each: impl Fn(&mut Vec<T>, &Workspace, usize) + Sync,
+        each: impl Fn(&mut Vec<T>, &Workspace, Range<usize>) + Sync,
     ) -> Result<Vec<T>> {
-        Survey::new(data, 0)?;
+        Survey::new(data, None, 0)?;
         let model = self.prepare()?;
         self.check_dimensions(data)?;
         let instructions = InstructionSet::detect();
@@ -306,7 +389,7 @@ impl Gmm {
                 if let Some(s) = space.log_density()[..samples].iter().position(|log| !log.is_finite()) {
                     return Err(Error::Impossible { index: first + s });
                 }
-                each(&mut found, space, samples);
+                each(&mut found, space, first..first + samples);
                 first += samples;
             }
             Ok(found)
@@ -316,14 +399,35 @@ impl Gmm {
     }
 }
 
-/// L^-1 of a symmetric matrix, row by row, if it is positive definite.
-fn inverse_factor(matrix: &Array2<f64>) -> Option<Vec<f64>> {
+/// L^-1 of a component's covariance, row by row.
+///
+/// # Errors
+///
+/// A covariance that is not symmetric or not positive definite.
+fn inverse_factor(matrix: &Array2<f64>, component: usize) -> Result<Vec<f64>> {
     let d = matrix.nrows();
-    // A matrix that the user gave may differ from its transpose by rounding.
-    let symmetric = matrix.indexed_iter().all(|((i, j), &value)| {
-        let (scale, transposed) = ((matrix[(i, i)] * matrix[(j, j)]).sqrt(), matrix[(j, i)]);
-        (value - transposed).abs() <= 1e-9 * scale || value == transposed
-    });
-    let rows: Vec<f64> = matrix.iter().copied().collect();
-    symmetric.then(|| cholesky(&rows, d).and_then(|factor| invert(&factor, d))).flatten()
+    let rows: Vec<f64> = symmetric(matrix, component)?.iter().copied().collect();
+    let inverse = cholesky(&rows, d).and_then(|factor| invert(&factor, d));
+    inverse.ok_or(Error::NotPositiveDefinite { component })
+}
+
+/// The mean of a component's covariance and its transpose, which is the same to the bit where it is symmetric.
+///
+/// # Errors
+///
+/// A covariance that differs from its transpose by more than the rounding of f32.
+fn symmetric(matrix: &Array2<f64>, component: usize) -> Result<Array2<f64>> {
+    let mut symmetric = matrix.clone();
+    for ((row, column), &value) in matrix.indexed_iter().filter(|((row, column), _)| column > row) {
+        let transposed = matrix[(column, row)];
+        let scale = (matrix[(row, row)] * matrix[(column, column)]).sqrt();
+        if !((value - transposed).abs() <= ASYMMETRY * scale || value == transposed) {
+            return Err(Error::Asymmetric { component, row, column, value, transposed });
+        }
+        let mean = 0.5 * value + 0.5 * transposed;
+        let mean = if value == transposed { value } else { mean };
+        symmetric[(row, column)] = mean;
+        symmetric[(column, row)] = mean;
+    }
+    Ok(symmetric)
 }

@@ -124,13 +124,13 @@ pub fn maximisation(
     Gmm { weights, means, covariances }
 }
 
-/// EM from a start.
+/// EM from a start. The fit keeps its models.
 ///
 /// # Errors
 ///
 /// A component whose covariance is not positive definite.
 pub fn fit(data: &Array2<f64>, start: &Gmm, regularisation: f64, stop: Stop) -> Result<Fit<Gmm>> {
-    em::maximise(start.clone(), stop, |model| {
+    em::maximise(start.clone(), stop, true, |model| {
         let (responsibilities, log_likelihood) = expectation(data, model)?;
         Ok((log_likelihood, maximisation(data, &responsibilities, model, regularisation)))
     })

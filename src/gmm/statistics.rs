@@ -5,7 +5,7 @@ use ndarray::{Array1, Array2, Array3, Axis};
 use super::density::{Prepared, Sums, Workspace, accumulate, expectation};
 use super::{Covariance, Covariances, Gmm};
 use crate::compute::simd::{BLOCK, InstructionSet, NOTHING};
-use crate::data::{RowBuffer, Rows, chunk_count, chunk_range};
+use crate::data::{RowBuffer, Weighted, chunk_count, chunk_range};
 use crate::error::{Error, Result};
 use crate::parallel::merge_in_order;
 
@@ -218,18 +218,17 @@ fn width(variance: f64, square: f64) -> f64 {
 ///
 /// As [`look`].
 pub(super) fn look_closely(
-    data: &dyn Rows,
-    sample_weights: Option<&[f64]>,
+    samples: &Weighted,
     origins: &Array2<f64>,
     covariance: Covariance,
     responsibilities: &Responsibilities,
     (regularisation, threads): (f64, usize),
 ) -> Result<GmmStatistics> {
-    let first = look(data, sample_weights, origins, covariance, responsibilities, threads)?;
+    let first = look(samples, origins, covariance, responsibilities, threads)?;
     if !first.cancels(regularisation) {
         return Ok(first);
     }
-    look(data, sample_weights, &first.means(origins), covariance, responsibilities, threads)
+    look(samples, &first.means(origins), covariance, responsibilities, threads)
 }
 
 /// One look at the samples: responsibilities, and the sums that they weigh.
@@ -238,14 +237,14 @@ pub(super) fn look_closely(
 ///
 /// What reading brings, and a sample that no component can have made.
 pub(super) fn look(
-    data: &dyn Rows,
-    sample_weights: Option<&[f64]>,
+    samples: &Weighted,
     origins: &Array2<f64>,
     covariance: Covariance,
     responsibilities: &Responsibilities,
     threads: usize,
 ) -> Result<GmmStatistics> {
     let (components, dimensions) = origins.dim();
+    let (data, sample_weights) = (samples.data(), samples.weights());
     let instructions = InstructionSet::detect();
     let origin_rows: Vec<f64> = origins.iter().copied().collect();
     let state = || (RowBuffer::default(), Workspace::new(components, dimensions));

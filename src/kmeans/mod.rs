@@ -16,6 +16,8 @@
 //! inertia = sum_i |x_i - c_{z_i}|^2                 (never rises; the objective is minus the inertia)
 //! ```
 //!
+//! Samples with weights count as often as their weights say, in the means and in the inertia.
+//!
 //! It is the limit of EM on a mixture of spherical Gaussians with equal weights as their common variance goes to 0.
 
 mod nearest;
@@ -26,11 +28,11 @@ use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use crate::compute::simd::{BLOCK, InstructionSet};
-use crate::data::{RowBuffer, Rows, Survey, chunk_count, chunk_range};
+use crate::data::{RowBuffer, Rows, Survey, Weighted, chunk_count, chunk_range};
 use crate::em::{self, Fit, Stop};
 use crate::error::{Error, Result};
 use crate::parallel::merge_in_order;
-use nearest::{Workspace, accumulate, nearest};
+use nearest::{Workspace, accumulate, accumulate_weighted, nearest};
 
 /// The model: the centroid of each cluster.
 #[derive(Debug, Clone, PartialEq)]
@@ -44,12 +46,12 @@ pub struct KMeans {
 pub enum KMeansStart {
     /// At these points, k x d.
     Given(Array2<f64>),
-    /// At k different samples, each equally likely.
+    /// At k different samples, each equally likely, or as likely as its weight says.
     RandomPoints,
     /// At samples far from each other: greedy k-means++ (Arthur and Vassilvitskii 2007), as scikit-learn has it.
     ///
     /// Each further centroid is the best of 2 + ln k samples that are drawn with a probability proportional to their squared
-    /// distance to the nearest centroid so far; the best leaves the smallest sum of these distances. Of a table of more than
+    /// distance to the nearest centroid so far, times their weight; the best leaves the smallest sum of these products. Of a table of more than
     /// 2^21 numbers it looks at about that many, of rows drawn at random.
     #[default]
     PlusPlus,
@@ -69,6 +71,8 @@ pub struct KMeansOptions {
     pub seed: u64,
     /// When to stop; the tolerance is in units of the inertia. At 0 a run ends when no sample changes its cluster.
     pub stop: Stop,
+    /// Whether the fit keeps every model that it goes through, as figures of its course need it.
+    pub keep_models: bool,
     /// The number of threads, 0 for one on each core. The result does not depend on it.
     pub threads: usize,
 }
@@ -81,6 +85,7 @@ impl Default for KMeansOptions {
             restarts: 1,
             seed: 0,
             stop: Stop { max_iterations: 300, tolerance: 0.0 },
+            keep_models: false,
             threads: 0,
         }
     }
@@ -89,11 +94,13 @@ impl Default for KMeansOptions {
 /// What one look at the samples leaves for the M-step: sums, so that parts of the data can be looked at apart.
 #[derive(Debug, Clone, PartialEq)]
 pub struct KMeansStatistics {
-    /// The sum of the squared distances of the samples to their nearest centroids.
+    /// The sum of the squared distances of the samples to their nearest centroids, each times its weight.
     pub inertia: f64,
-    /// The number of samples of each cluster.
+    /// The number of samples of each cluster, without those of weight 0.
     pub counts: Vec<u64>,
-    /// For each cluster the sum of its samples minus `origin`, k x d.
+    /// The sum of the weights of each cluster's samples: their number where each counts once.
+    pub weights: Vec<f64>,
+    /// For each cluster the sum of its samples minus `origin`, each times its weight, k x d.
     pub sums: Array2<f64>,
     /// A point amid the data, so that the sums keep their digits. It must be the same for all parts and iterations.
     pub origin: Array1<f64>,
@@ -104,6 +111,7 @@ impl KMeansStatistics {
         KMeansStatistics {
             inertia: 0.0,
             counts: vec![0; clusters],
+            weights: vec![0.0; clusters],
             sums: Array2::zeros((clusters, origin.len())),
             origin: origin.to_vec().into(),
         }
@@ -119,6 +127,7 @@ impl KMeansStatistics {
         assert_eq!(self.sums.dim(), other.sums.dim(), "statistics of different models");
         self.inertia += other.inertia;
         self.counts.iter_mut().zip(&other.counts).for_each(|(count, more)| *count += more);
+        self.weights.iter_mut().zip(&other.weights).for_each(|(weight, more)| *weight += more);
         self.sums += &other.sums;
     }
 
@@ -132,27 +141,53 @@ impl KMeansStatistics {
         let mut centroids = before.centroids.clone();
         for (j, mut centroid) in centroids.rows_mut().into_iter().enumerate() {
             if self.counts[j] > 0 {
-                centroid.assign(&(&self.origin + &(&self.sums.row(j) / self.counts[j] as f64)));
+                centroid.assign(&(&self.origin + &(&self.sums.row(j) / self.weights[j])));
             }
         }
         KMeans { centroids }
     }
 }
 
-/// A sample that lies far from its centroid.
+/// A point that lies far from its centroid, with all samples that lie at it: they move together, so that a sample of weight 2
+/// moves as two equal samples do.
 #[derive(Debug, Clone)]
 struct Far {
     distance: f64,
+    /// The first of its samples.
     row: usize,
     label: usize,
     point: Vec<f64>,
+    samples: u64,
+    weight: f64,
+}
+
+/// Takes equal points together and leaves the `most` farthest, the farthest first.
+fn shorten(far: &mut Vec<Far>, most: usize) {
+    // Equal points have equal distances and labels: sorted by distance and coordinates they stand side by side.
+    far.sort_by(|a, b| {
+        let coordinates = || a.point.iter().zip(&b.point).map(|(a, b)| a.total_cmp(b));
+        let by_point = || coordinates().find(|order| order.is_ne()).unwrap_or(std::cmp::Ordering::Equal);
+        b.distance.total_cmp(&a.distance).then_with(by_point)
+    });
+    far.dedup_by(|next, kept| {
+        let same = next.point == kept.point;
+        if same {
+            kept.row = kept.row.min(next.row);
+            kept.samples += next.samples;
+            kept.weight += next.weight;
+        }
+        same
+    });
+    far.sort_by(|a, b| b.distance.total_cmp(&a.distance).then(a.row.cmp(&b.row)));
+    far.truncate(most);
 }
 
 impl KMeans {
     /// Fits the centroids by Lloyd's iterations.
     ///
     /// A cluster that no sample is nearest to moves to the sample farthest from its centroid, which leaves its own cluster; as
-    /// in scikit-learn. Where all samples lie on their centroids, as with fewer different samples than clusters, it stays.
+    /// in scikit-learn. Where all samples lie on their centroids, as with fewer different samples than clusters, it stays
+    /// empty: [`KMeans::empty_clusters`] tells.
     ///
     /// ```
     /// use em_routing::prelude::*;
@@ -169,29 +204,51 @@ impl KMeans {
     /// No clusters, more clusters than samples, a start of the wrong shape, numbers that are not finite or beyond 1e130, no
     /// restarts, and what reading the data brings.
     pub fn fit(data: &dyn Rows, options: &KMeansOptions) -> Result<Fit<KMeans>> {
+        KMeans::fit_samples(&Weighted::new(data, None)?, options)
+    }
+
+    /// Fits the centroids to samples that count more or less than once: a weight of 2 is the sample twice, and one of weight 0
+    /// is not there.
+    ///
+    /// The weights (n) lie between 0 and 1e30.
+    ///
+    /// # Errors
+    ///
+    /// As [`KMeans::fit`], where more clusters than samples means: than samples of weight above 0. Also weights that are
+    /// negative, beyond 1e30, more or fewer than the samples, or that add up to less than 1e-100.
+    pub fn fit_weighted(
+        data: &dyn Rows,
+        sample_weights: &[f64],
+        options: &KMeansOptions,
+    ) -> Result<Fit<KMeans>> {
+        KMeans::fit_samples(&Weighted::new(data, Some(sample_weights))?, options)
+    }
+
+    pub(crate) fn fit_samples(samples: &Weighted, options: &KMeansOptions) -> Result<Fit<KMeans>> {
         if options.clusters == 0 {
             return Err(Error::Empty { what: "clusters" });
         }
         if options.restarts == 0 {
             return Err(Error::Empty { what: "restarts" });
         }
-        let survey = Survey::new(data, options.threads)?;
-        if options.clusters > data.samples() {
-            let (wanted, samples) = (options.clusters, data.samples());
-            return Err(Error::TooFew { what: "clusters", wanted, samples });
-        }
+        let survey = samples.survey(options.threads)?;
+        samples.check_enough("clusters", options.clusters)?;
         let run = |start: Array2<f64>| {
-            em::maximise(KMeans { centroids: start }, options.stop, |model| {
-                let mut statistics = model.statistics(data, &survey.mean, options.threads)?;
+            em::maximise(KMeans { centroids: start }, options.stop, options.keep_models, |model| {
+                let mut statistics = model.look_at(samples, &survey.mean, options.threads)?;
                 if statistics.counts.contains(&0) {
-                    model.relocate(data, &mut statistics, options.threads)?;
+                    model.relocate(samples, &mut statistics, options.threads)?;
                 }
                 Ok((-statistics.inertia, statistics.maximisation(model)))
             })
         };
         let plus_plus = match &options.start {
             KMeansStart::Given(centroids) => {
-                let expected = vec![options.clusters, data.dimensions()];
+                let (found, expected) = (samples.data().dimensions(), centroids.ncols());
+                if found != expected {
+                    return Err(Error::Columns { found, of: "the start", expected });
+                }
+                let expected = vec![options.clusters, expected];
                 if centroids.shape() != expected {
                     let found = centroids.shape().to_vec();
                     return Err(Error::Shape { name: "the start's centroids", expected, found });
@@ -206,8 +263,8 @@ impl KMeans {
         for _ in 0..options.restarts {
             let mut rng = ChaCha8Rng::seed_from_u64(seeds.r#gen());
             let start = match plus_plus {
-                true => start::plus_plus(data, options.clusters, &mut rng)?,
-                false => start::random_points(data, options.clusters, &mut rng)?,
+                true => start::plus_plus(samples, options.clusters, &mut rng)?,
+                false => start::random_points(samples, options.clusters, &mut rng)?,
             };
             let fit = run(start)?;
             if best.as_ref().is_none_or(|best| fit.objective() > best.objective()) {
@@ -217,13 +274,25 @@ impl KMeans {
         Ok(best.expect("there is at least one run"))
     }
 
-    /// One look at the samples: the E-step and the sums for the M-step. `origin` is a point amid the data (d). Whether the data
-    /// are finite is not looked at beforehand.
+    /// One look at the samples: the E-step and the sums for the M-step. `sample_weights` are those of
+    /// [`KMeans::fit_weighted`], and `origin` is a point amid the data (d). Whether the data are finite is not looked at
+    /// beforehand.
     ///
     /// # Errors
     ///
-    /// Centroids or an origin of other dimensions than the data, centroids that are not finite, and what reading brings.
-    pub fn statistics(&self, data: &dyn Rows, origin: &[f64], threads: usize) -> Result<KMeansStatistics> {
+    /// Centroids or an origin of other dimensions than the data, centroids that are not finite, weights as for
+    /// [`KMeans::fit_weighted`], and what reading brings.
+    pub fn statistics(
+        &self,
+        data: &dyn Rows,
+        sample_weights: Option<&[f64]>,
+        origin: &[f64],
+        threads: usize,
+    ) -> Result<KMeansStatistics> {
+        self.look_at(&Weighted::new(data, sample_weights)?, origin, threads)
+    }
+
+    fn look_at(&self, samples: &Weighted, origin: &[f64], threads: usize) -> Result<KMeansStatistics> {
         let (clusters, dimensions) = self.centroids.dim();
         if origin.len() != dimensions {
             return Err(Error::Length { name: "origin", expected: dimensions, found: origin.len() });
@@ -231,10 +300,19 @@ impl KMeans {
         let instructions = InstructionSet::detect();
         let each = |statistics: &mut KMeansStatistics, block: Block| {
             let sums = statistics.sums.as_slice_mut().expect("sums are made in rows");
-            accumulate(instructions, block.rows, block.labels, origin, sums);
             for &label in block.labels {
                 statistics.counts[label as usize] += 1;
             }
+            if let Some(weights) = samples.weights() {
+                let weights = &weights[block.first..][..block.labels.len()];
+                accumulate_weighted(block.rows, block.labels, weights, origin, sums);
+                for ((&label, weight), distance) in block.labels.iter().zip(weights).zip(block.distances) {
+                    statistics.weights[label as usize] += weight;
+                    statistics.inertia += weight * distance;
+                }
+                return;
+            }
+            accumulate(instructions, block.rows, block.labels, origin, sums);
             // Four sums side by side: one alone would wait for each addition to end.
             let (fours, rest) = block.distances.as_chunks::<4>();
             let mut inertia = [0.0; 4];
@@ -246,7 +324,12 @@ impl KMeans {
             statistics.inertia += inertia.iter().chain(rest).sum::<f64>();
         };
         let empty = || KMeansStatistics::new(clusters, origin);
-        Ok(self.look(data, threads, empty, each, |all, more| all.merge(&more))?.unwrap_or_else(empty))
+        let merge = |all: &mut KMeansStatistics, more: KMeansStatistics| all.merge(&more);
+        let mut found = self.look(samples.data(), threads, empty, each, merge)?.unwrap_or_else(empty);
+        if samples.weights().is_none() {
+            found.weights = found.counts.iter().map(|&count| count as f64).collect();
+        }
+        Ok(found)
     }
 
     /// The cluster of each sample.
@@ -255,7 +338,7 @@ impl KMeans {
     ///
     /// Data of other dimensions than the centroids, or that are not finite.
     pub fn predict(&self, data: &dyn Rows) -> Result<Vec<usize>> {
-        Survey::new(data, 0)?;
+        Survey::new(data, None, 0)?;
         let each = |labels: &mut Vec<usize>, block: Block| {
             labels.extend(block.labels.iter().map(|&label| label as usize));
         };
@@ -268,7 +351,7 @@ impl KMeans {
     ///
     /// As [`KMeans::predict`].
     pub fn squared_distances(&self, data: &dyn Rows) -> Result<Vec<f64>> {
-        Survey::new(data, 0)?;
+        Survey::new(data, None, 0)?;
         let each = |distances: &mut Vec<f64>, block: Block| distances.extend(block.distances);
         Ok(self.look(data, 0, Vec::new, each, |all, more| all.extend(more))?.unwrap_or_default())
     }
@@ -294,18 +377,50 @@ impl KMeans {
     ///
     /// As [`KMeans::predict`].
     pub fn inertia(&self, data: &dyn Rows) -> Result<f64> {
-        let survey = Survey::new(data, 0)?;
-        Ok(self.statistics(data, &survey.mean, 0)?.inertia)
+        let survey = Survey::new(data, None, 0)?;
+        self.check_columns(data)?;
+        Ok(self.statistics(data, None, &survey.mean, 0)?.inertia)
     }
 
-    /// Gives each empty cluster the farthest sample that can leave its own.
-    fn relocate(&self, data: &dyn Rows, statistics: &mut KMeansStatistics, threads: usize) -> Result<()> {
+    /// The size of each cluster: how many samples are nearest to its centroid, or the sum of their weights.
+    ///
+    /// ```
+    /// use em_routing::prelude::*;
+    /// let data = array![[1.0], [1.0], [5.0]]; // two different samples
+    /// let fit = KMeans::fit(&data, &KMeansOptions { clusters: 3, ..Default::default() })?;
+    /// let mut sizes = fit.model().sizes(&data, None)?;
+    /// sizes.sort_by(f64::total_cmp);
+    /// assert_eq!(sizes, [0.0, 1.0, 2.0]);
+    /// assert_eq!(fit.model().empty_clusters(&data, None)?.len(), 1);
+    /// # Ok::<(), em_routing::error::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`KMeans::predict`], and weights as for [`KMeans::fit_weighted`].
+    pub fn sizes(&self, data: &dyn Rows, sample_weights: Option<&[f64]>) -> Result<Vec<f64>> {
+        let samples = Weighted::new(data, sample_weights)?;
+        let survey = samples.survey(0)?;
+        self.check_columns(data)?;
+        Ok(self.look_at(&samples, &survey.mean, 0)?.weights)
+    }
+
+    /// The clusters that no sample (of weight above 0) is nearest to. A fit leaves some where there are fewer different samples
+    /// than clusters.
+    ///
+    /// # Errors
+    ///
+    /// As [`KMeans::sizes`].
+    pub fn empty_clusters(&self, data: &dyn Rows, sample_weights: Option<&[f64]>) -> Result<Vec<usize>> {
+        let sizes = self.sizes(data, sample_weights)?;
+        Ok((0..sizes.len()).filter(|&cluster| sizes[cluster] == 0.0).collect())
+    }
+
+    /// Gives each empty cluster the farthest point that can leave its own.
+    fn relocate(&self, samples: &Weighted, statistics: &mut KMeansStatistics, threads: usize) -> Result<()> {
+        let (data, weights) = (samples.data(), samples.weights());
         let clusters = statistics.counts.len();
-        // Some of the farthest may be the only sample of their cluster; empty and such clusters together are at most k.
-        let shorten = |far: &mut Vec<Far>| {
-            far.sort_by(|a, b| b.distance.total_cmp(&a.distance).then(a.row.cmp(&b.row)));
-            far.truncate(clusters);
-        };
+        // Some of the farthest may be all there is in their cluster; empty and such clusters together are at most k.
         let dimensions = data.dimensions();
         let each = |far: &mut Vec<Far>, block: Block| {
             let samples = block.rows.chunks_exact(dimensions).zip(block.labels).zip(block.distances);
@@ -314,29 +429,45 @@ impl KMeans {
                     distance,
                     row: block.first + index,
                     label: label as usize,
-                    point: point.to_vec(),
+                    point: point.iter().map(|x| x + 0.0).collect(), // -0 is 0
+                    samples: 1,
+                    weight: weights.map_or(1.0, |weights| weights[block.first + index]),
                 },
             ));
-            shorten(far);
+            shorten(far, clusters);
         };
         let merge = |far: &mut Vec<Far>, more: Vec<Far>| {
             far.extend(more);
-            shorten(far);
+            shorten(far, clusters);
         };
         let mut farthest = self.look(data, threads, Vec::new, each, merge)?.unwrap_or_default().into_iter();
         for empty in 0..clusters {
             if statistics.counts[empty] > 0 {
                 continue;
             }
-            let Some(far) = farthest.find(|far| statistics.counts[far.label] > 1) else { return Ok(()) };
-            let point = Array1::from(far.point) - &statistics.origin;
-            statistics.counts[far.label] -= 1;
-            statistics.counts[empty] = 1;
+            // What stays in the cluster must be more than the rounding of its weight.
+            let can_leave = |far: &Far| {
+                let (samples, weight) = (statistics.counts[far.label], statistics.weights[far.label]);
+                samples > far.samples && weight - far.weight > 1e-12 * weight
+            };
+            let Some(far) = farthest.find(can_leave) else { return Ok(()) };
+            let point = (Array1::from(far.point) - &statistics.origin) * far.weight;
+            statistics.counts[far.label] -= far.samples;
+            statistics.counts[empty] = far.samples;
+            statistics.weights[far.label] -= far.weight;
+            statistics.weights[empty] = far.weight;
             let mut left = statistics.sums.row_mut(far.label);
             left -= &point;
             statistics.sums.row_mut(empty).assign(&point);
         }
         Ok(())
+    }
+
+    fn check_columns(&self, data: &dyn Rows) -> Result<()> {
+        match (data.dimensions(), self.centroids.ncols()) {
+            (found, expected) if found == expected => Ok(()),
+            (found, expected) => Err(Error::Columns { found, of: "the model", expected }),
+        }
     }
 
     /// Finds the nearest centroids of all samples, and hands the blocks to `each`, chunk by chunk.
@@ -352,10 +483,7 @@ impl KMeans {
         if clusters == 0 {
             return Err(Error::Empty { what: "centroids" });
         }
-        if data.dimensions() != dimensions {
-            let (expected, found) = (vec![clusters, data.dimensions()], vec![clusters, dimensions]);
-            return Err(Error::Shape { name: "the centroids", expected, found });
-        }
+        self.check_columns(data)?;
         let centroids: Vec<f64> = self.centroids.iter().copied().collect();
         if let Some(index) = centroids.iter().position(|&value| !Survey::fits(value)) {
             let value = centroids[index];

@@ -202,6 +202,23 @@ fn accumulate_body(rows: &[f64], labels: &[u32], origin: &[f64], sums: &mut [f64
     }
 }
 
+/// Adds each sample, minus the origin (d) and times its weight, to the sums of its label (k x d), one after another.
+pub(super) fn accumulate_weighted(
+    rows: &[f64],
+    labels: &[u32],
+    weights: &[f64],
+    origin: &[f64],
+    sums: &mut [f64],
+) {
+    let dimensions = origin.len();
+    for ((row, &label), weight) in rows.chunks_exact(dimensions).zip(labels).zip(weights) {
+        let sum = &mut sums[label as usize * dimensions..][..dimensions];
+        for ((sum, x), origin) in sum.iter_mut().zip(row).zip(origin) {
+            *sum += weight * (x - origin);
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -6,15 +6,27 @@ use rand::seq::index;
 
 use super::nearest::{Workspace, nearest};
 use crate::compute::simd::{BLOCK, InstructionSet};
-use crate::data::{RowBuffer, Rows, chunk_count, chunk_range};
+use crate::data::{RowBuffer, Rows, Weighted, chunk_count, chunk_range};
 use crate::error::Result;
 
 /// The numbers that k-means++ looks at, if they make enough rows: 16 MiB.
 const NUMBERS: usize = 1 << 21;
 
-/// k different samples.
-pub(super) fn random_points(data: &dyn Rows, clusters: usize, rng: &mut impl Rng) -> Result<Array2<f64>> {
-    let rows = index::sample(rng, data.samples(), clusters).into_vec();
+/// k different samples, drawn one after another, each as likely as its weight says.
+pub(super) fn random_points(samples: &Weighted, clusters: usize, rng: &mut impl Rng) -> Result<Array2<f64>> {
+    let data = samples.data();
+    let rows = match samples.weights() {
+        None => index::sample(rng, data.samples(), clusters).into_vec(),
+        Some(weights) => {
+            // Efraimidis and Spirakis 2006: of waiting times with these rates the k shortest, in their order.
+            let waits: Vec<f64> =
+                weights.iter().map(|weight| -(1.0 - rng.r#gen::<f64>()).ln() / weight).collect();
+            let mut rows: Vec<usize> = (0..waits.len()).collect();
+            rows.sort_by(|&a, &b| waits[a].total_cmp(&waits[b]));
+            rows.truncate(clusters);
+            rows
+        }
+    };
     let mut buffer = RowBuffer::default();
     let mut points = Array2::zeros((clusters, data.dimensions()));
     for (row, mut point) in rows.into_iter().zip(points.rows_mut()) {
@@ -25,10 +37,14 @@ pub(super) fn random_points(data: &dyn Rows, clusters: usize, rng: &mut impl Rng
 }
 
 /// Greedy k-means++.
-pub(super) fn plus_plus(data: &dyn Rows, clusters: usize, rng: &mut impl Rng) -> Result<Array2<f64>> {
+pub(super) fn plus_plus(samples: &Weighted, clusters: usize, rng: &mut impl Rng) -> Result<Array2<f64>> {
+    let data = samples.data();
     let dimensions = data.dimensions();
     let looked_at = (NUMBERS / dimensions).max(64 * clusters).min(data.samples());
-    let rows = gather(data, looked_at, rng)?;
+    let wanted = choose(data.samples(), looked_at, rng);
+    let rows = gather(data, &wanted)?;
+    // Each weighs 1 where there are no weights.
+    let weight = |index: usize| samples.weights().map_or(1.0, |weights| weights[wanted[index]]);
     let row = |index: usize| &rows[index * dimensions..][..dimensions];
     let instructions = InstructionSet::detect();
     let mut space = Workspace::new(dimensions);
@@ -42,27 +58,21 @@ pub(super) fn plus_plus(data: &dyn Rows, clusters: usize, rng: &mut impl Rng) ->
         after
     };
     let trials = 2 + (clusters as f64).ln() as usize;
-    let mut centroids = row(rng.gen_range(0..looked_at)).to_vec();
+    let first = match samples.weights() {
+        None => rng.gen_range(0..looked_at),
+        Some(_) => draw(&cumulative((0..looked_at).map(weight)), rng).unwrap_or(0),
+    };
+    let mut centroids = row(first).to_vec();
     let mut distances = with(&vec![f64::INFINITY; looked_at], &centroids);
     for _ in 1..clusters {
-        let cumulative: Vec<f64> = distances
-            .iter()
-            .scan(0.0, |sum, distance| {
-                *sum += distance;
-                Some(*sum)
-            })
-            .collect();
-        let potential = cumulative[looked_at - 1];
+        let shares =
+            cumulative(distances.iter().enumerate().map(|(index, distance)| weight(index) * distance));
         let mut best: Option<(f64, usize, Vec<f64>)> = None;
         for _ in 0..trials {
-            let drawn = rng.r#gen::<f64>() * potential;
             // Where all distances are 0, any sample is as good.
-            let index = match potential > 0.0 {
-                true => cumulative.partition_point(|&sum| sum <= drawn).min(looked_at - 1),
-                false => rng.gen_range(0..looked_at),
-            };
+            let index = draw(&shares, rng).unwrap_or_else(|| rng.gen_range(0..looked_at));
             let after = with(&distances, row(index));
-            let sum: f64 = after.iter().sum();
+            let sum: f64 = after.iter().enumerate().map(|(index, distance)| weight(index) * distance).sum();
             if best.as_ref().is_none_or(|(best, ..)| sum < *best) {
                 best = Some((sum, index, after));
             }
@@ -74,16 +84,38 @@ pub(super) fn plus_plus(data: &dyn Rows, clusters: usize, rng: &mut impl Rng) ->
     Ok(Array2::from_shape_vec((clusters, dimensions), centroids).expect("k rows of d numbers"))
 }
 
-/// `count` rows in their order, all or drawn at random.
-fn gather(data: &dyn Rows, count: usize, rng: &mut impl Rng) -> Result<Vec<f64>> {
-    let dimensions = data.dimensions();
-    let mut rows = Vec::with_capacity(count * dimensions);
-    let mut wanted = match count == data.samples() {
+/// The sums of the first, the first two, the first three … numbers.
+fn cumulative(numbers: impl Iterator<Item = f64>) -> Vec<f64> {
+    numbers
+        .scan(0.0, |sum, number| {
+            *sum += number;
+            Some(*sum)
+        })
+        .collect()
+}
+
+/// An index drawn with a probability proportional to its number, from the cumulative sums; None where all numbers are 0.
+fn draw(cumulative: &[f64], rng: &mut impl Rng) -> Option<usize> {
+    let last = cumulative.len() - 1;
+    let drawn = rng.r#gen::<f64>() * cumulative[last];
+    (cumulative[last] > 0.0).then(|| cumulative.partition_point(|&sum| sum <= drawn).min(last))
+}
+
+/// So many of the rows, all or drawn at random, in their order.
+fn choose(rows: usize, count: usize, rng: &mut impl Rng) -> Vec<usize> {
+    let mut chosen = match count == rows {
         true => (0..count).collect(),
-        false => index::sample(rng, data.samples(), count).into_vec(),
+        false => index::sample(rng, rows, count).into_vec(),
     };
-    wanted.sort_unstable();
-    let mut wanted = wanted.into_iter().peekable();
+    chosen.sort_unstable();
+    chosen
+}
+
+/// These rows, which rise.
+fn gather(data: &dyn Rows, wanted: &[usize]) -> Result<Vec<f64>> {
+    let dimensions = data.dimensions();
+    let mut rows = Vec::with_capacity(wanted.len() * dimensions);
+    let mut wanted = wanted.iter().copied().peekable();
     let mut buffer = RowBuffer::default();
     for chunk in 0..chunk_count(data) {
         let range = chunk_range(data, chunk);

@@ -28,12 +28,14 @@ const MOST_SAMPLES: usize = 1200;
 ///
 /// # Errors
 ///
-/// No samples, samples or centroids that are not of two finite numbers.
+/// No samples, samples or centroids that are not of two finite numbers, and a fit without
+/// [`KMeansOptions::keep_models`](crate::kmeans::KMeansOptions::keep_models).
 pub fn kmeans_animation(data: &Array2<f64>, fit: &Fit<KMeans>) -> Result<Figure> {
     check_plane(data)?;
+    let models = fit.kept_models()?;
     let labels: Vec<Vec<usize>> = shown_iterations(fit.iterations(), MOST_ITERATIONS)
         .iter()
-        .map(|&t| fit.trace[t].model.predict(data))
+        .map(|&t| models[t].predict(data))
         .collect::<Result<_>>()?;
     let shown = shown_iterations(fit.iterations(), MOST_ITERATIONS);
     let every = stride(data.nrows(), MOST_SAMPLES);
@@ -41,10 +43,7 @@ pub fn kmeans_animation(data: &Array2<f64>, fit: &Fit<KMeans>) -> Result<Figure>
     let samples: Vec<usize> = (0..all.len()).step_by(every).collect();
     let clusters = fit.model().centroids.nrows();
     let trail = |k: usize, t: usize| -> Vec<Point> {
-        fit.trace[..=t]
-            .iter()
-            .map(|step| (step.model.centroids[(k, 0)], step.model.centroids[(k, 1)]))
-            .collect()
+        models[..=t].iter().map(|model| (model.centroids[(k, 0)], model.centroids[(k, 1)])).collect()
     };
     let starts = (0..clusters).flat_map(|k| trail(k, fit.iterations()));
     let (x, y) = ranges(&all.iter().copied().chain(starts).collect::<Vec<_>>());
@@ -57,7 +56,7 @@ pub fn kmeans_animation(data: &Array2<f64>, fit: &Fit<KMeans>) -> Result<Figure>
         let now = if moved { t + 1 } else { t };
         let (x_axis, y_axis) = axes(x, y);
         let size = (width as u32 + 96, height as u32 + 106);
-        let inertia = -fit.trace[t].objective;
+        let inertia = -fit.objectives[t];
         let alt = format!(
             "{} samples and {clusters} centroids; after {t} iterations the inertia is {inertia:.2}.",
             all.len()
@@ -70,7 +69,7 @@ pub fn kmeans_animation(data: &Array2<f64>, fit: &Fit<KMeans>) -> Result<Figure>
                 chart.scatter(members.map(|&i| all[i]), 2.7, colour(k), 1.0);
             }
         }
-        for border in borders(&fit.trace[t].model.centroids, x, y) {
+        for border in borders(&models[t].centroids, x, y) {
             let faded = if moved { 0.35 } else { 1.0 };
             chart.line(border, Pen { opacity: faded, ..Pen::new(INK, 1.2).dashed(5.0, 4.0) });
         }
@@ -86,7 +85,7 @@ pub fn kmeans_animation(data: &Array2<f64>, fit: &Fit<KMeans>) -> Result<Figure>
             }
         }
         for k in 0..clusters {
-            let at = (fit.trace[now].model.centroids[(k, 0)], fit.trace[now].model.centroids[(k, 1)]);
+            let at = (models[now].centroids[(k, 0)], models[now].centroids[(k, 1)]);
             centre(&mut chart, at, k);
         }
         let ink = Ink::new(INK).plain().size(14.0);

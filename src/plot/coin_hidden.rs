@@ -21,13 +21,15 @@ const GAP: Rgb = [248, 221, 196];
 ///
 /// # Errors
 ///
-/// No frames or no iterations, a coin that the model does not have, or a model that gives an experiment no probability.
+/// No frames or no iterations, a coin that the model does not have, a model that gives an experiment no probability, or a fit without
+/// [`CoinOptions::keep_models`](crate::coin::CoinOptions::keep_models).
 pub fn bound_animation(
     experiments: &Experiments,
     fit: &Fit<Coins>,
     coin: usize,
     frames: usize,
 ) -> Result<Figure> {
+    let models = fit.kept_models()?;
     let coins = fit.model().thetas.len();
     if coin >= coins {
         return Err(Error::Setting { name: "coin", expected: "the index of a coin", value: coin as f64 });
@@ -45,13 +47,13 @@ pub fn bound_animation(
         experiments.expectation(&along(model, theta)).map_or(f64::NAN, |found| found.log_likelihood)
     };
     // Axes that hold every theta and every curve where it matters.
-    let thetas: Vec<f64> = fit.trace[..=frames].iter().map(|step| step.model.thetas[coin]).collect();
+    let thetas: Vec<f64> = models[..=frames].iter().map(|model| model.thetas[coin]).collect();
     let (low, high) = extent(thetas.iter().copied());
     let pad = (0.3 * (high - low)).max(0.02);
     let (x0, x1) = ((low - pad).max(0.001), (high + pad).min(0.999));
     let mut heights = Vec::new();
-    for step in &fit.trace[..=frames] {
-        heights.extend((0..=100).map(|i| curve(&step.model, x0 + (x1 - x0) * f64::from(i) / 100.0)));
+    for model in &models[..=frames] {
+        heights.extend((0..=100).map(|i| curve(model, x0 + (x1 - x0) * f64::from(i) / 100.0)));
     }
     heights.retain(|height| height.is_finite());
     let (y0, y1) = extent(heights.iter().copied());
@@ -59,7 +61,7 @@ pub fn bound_animation(
 
     let mut pictures = Vec::with_capacity(frames);
     for t in 0..frames {
-        let model = &fit.trace[t].model;
+        let model = &models[t];
         let (now, next) = (thetas[t], thetas[t + 1]);
         let q = experiments.expectation(model)?.responsibilities;
         let bound = |theta: f64| experiments.lower_bound(&q, &along(model, theta)).unwrap_or(f64::NAN);
@@ -73,7 +75,7 @@ pub fn bound_animation(
         let mut chart = Chart::new("bound", (760, 480), x, y).margins(72, 24, 44, 56).alt(alt);
         chart.curve(x0, x1, 400, Pen::new(BLUE, 2.6), |theta| curve(model, theta));
         chart.curve(x0, x1, 400, Pen::new(VERMILION, 2.2), bound);
-        let (touch, peak, above) = (fit.trace[t].objective, bound(next), curve(model, next));
+        let (touch, peak, above) = (fit.objectives[t], bound(next), curve(model, next));
         chart.line([(now, y0), (now, touch)], Pen::new(GREY, 1.2).dashed(3.0, 4.0));
         chart.line([(next, y0), (next, peak)], Pen::new(VERMILION, 1.2).dashed(3.0, 4.0));
         chart.line([(next, peak), (next, above)], Pen::new(INK, 1.8));
@@ -125,7 +127,7 @@ pub fn bound_animation(
 ///
 /// # Errors
 ///
-/// As [`Experiments::expectation`].
+/// As [`Experiments::expectations`].
 pub fn likelihood_trace(experiments: &Experiments, fit: &Fit<Coins>) -> Result<Figure> {
     let expectations = experiments.expectations(fit)?;
     let levels: Vec<Point> =
@@ -139,7 +141,7 @@ pub fn likelihood_trace(experiments: &Experiments, fit: &Fit<Coins>) -> Result<F
     let (mut stairs, mut line) = (vec![levels[0]], vec![levels[0]]);
     let mut gaps = Vec::new();
     for (t, found) in expectations.iter().enumerate().take(fit.iterations()) {
-        let climbed = experiments.lower_bound(&found.responsibilities, &fit.trace[t + 1].model)?;
+        let climbed = experiments.lower_bound(&found.responsibilities, &fit.models[t + 1])?;
         let (half, whole) = (t as f64 + 0.5, t as f64 + 1.0);
         let (before, after) = (levels[t].1, levels[t + 1].1);
         stairs.extend([(half, before), (half, climbed), (whole, climbed), (whole, after)]);

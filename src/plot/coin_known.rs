@@ -130,8 +130,9 @@ pub fn known_likelihood(experiments: &Experiments, labels: &[usize]) -> Result<F
 ///
 /// As [`Experiments::known_maximum`]; a fit that is not of two coins.
 pub fn minimiser_path(experiments: &Experiments, labels: &[usize], fit: &Fit<Vec<f64>>) -> Result<Figure> {
-    if let Some(step) = fit.trace.iter().find(|step| step.model.len() != 2) {
-        return Err(Error::Length { name: "the fit's thetas", expected: 2, found: step.model.len() });
+    let looked_at = fit.kept_models()?;
+    if let Some(thetas) = looked_at.iter().find(|thetas| thetas.len() != 2) {
+        return Err(Error::Length { name: "the fit's thetas", expected: 2, found: thetas.len() });
     }
     let minimum = experiments.known_maximum(labels, 2)?;
     let minimum = (minimum[0], minimum[1]);
@@ -144,9 +145,9 @@ pub fn minimiser_path(experiments: &Experiments, labels: &[usize], fit: &Fit<Vec
     let alt = format!(
         "Minus the log-likelihood over theta_A and theta_B; {} evaluated points lead from ({:.2}, {:.2}) to the minimum \
          at ({:.4}, {:.4}).",
-        fit.trace.len(),
-        fit.trace[0].model[0],
-        fit.trace[0].model[1],
+        looked_at.len(),
+        looked_at[0][0],
+        looked_at[0][1],
         minimum.0,
         minimum.1
     );
@@ -156,7 +157,7 @@ pub fn minimiser_path(experiments: &Experiments, labels: &[usize], fit: &Fit<Vec
     for line in surface.isolines(&levels)? {
         chart.line(line, Pen { opacity: 0.45, ..Pen::new(INK, 0.8) });
     }
-    let places: Vec<Point> = fit.trace.iter().map(|step| (step.model[0], step.model[1])).collect();
+    let places: Vec<Point> = looked_at.iter().map(|thetas| (thetas[0], thetas[1])).collect();
     chart.line(places.iter().copied(), Pen::new(CARD, 3.6));
     chart.line(places.iter().copied(), Pen::new(VERMILION, 1.4));
     for &place in &places {

@@ -18,13 +18,12 @@ const SAME_END: f64 = 0.02;
 const PATHS: [Rgb; 4] = [VERMILION, INK, [140, 60, 130], [150, 95, 0]];
 
 fn two_coins<'a>(fits: impl IntoIterator<Item = &'a Fit<Coins>>) -> Result<()> {
-    for step in fits.into_iter().flat_map(|fit| &fit.trace) {
-        if step.model.thetas.len() != 2 {
-            return Err(Error::Length {
-                name: "the fit's thetas",
-                expected: 2,
-                found: step.model.thetas.len(),
-            });
+    for fit in fits {
+        for coins in fit.kept_models()?.iter().chain([fit.model()]) {
+            if coins.thetas.len() != 2 {
+                let found = coins.thetas.len();
+                return Err(Error::Length { name: "the fit's thetas", expected: 2, found });
+            }
         }
     }
     Ok(())
@@ -61,7 +60,7 @@ pub fn surface(experiments: &Experiments, fits: &[&Fit<Coins>]) -> Result<Figure
     let grid = log_likelihood(experiments, &weights, 160);
     let highest = fits.iter().map(|fit| fit.objective()).fold(grid.highest, f64::max);
     let alt = fits.iter().map(|fit| {
-        let ((a, b), (c, d)) = (place(&fit.trace[0].model), place(fit.model()));
+        let ((a, b), (c, d)) = (place(&fit.models[0]), place(fit.model()));
         format!("from ({a:.2}, {b:.2}) to ({c:.3}, {d:.3}) in {} iterations", fit.iterations())
     });
     let alt = format!(
@@ -74,7 +73,7 @@ pub fn surface(experiments: &Experiments, fits: &[&Fit<Coins>]) -> Result<Figure
     draw_ground(&mut chart, &grid, highest)?;
     for (index, fit) in fits.iter().enumerate() {
         let colour = PATHS[index % PATHS.len()];
-        let places: Vec<Point> = fit.trace.iter().map(|step| place(&step.model)).collect();
+        let places: Vec<Point> = fit.models.iter().map(place).collect();
         chart.line(places.iter().copied(), Pen::new(CARD, 5.0));
         chart.line(places.iter().copied(), Pen::new(colour, 2.2));
         for &place in &places {
@@ -163,7 +162,7 @@ pub fn starts(experiments: &Experiments, fits: &[Fit<Coins>]) -> Result<Figure> 
     }
     for &end in &order {
         for (fit, _) in fits.iter().zip(&member).filter(|(_, member)| **member == end) {
-            chart.dot(place(&fit.trace[0].model), if fits.len() > 900 { 2.2 } else { 4.2 }, tint(end));
+            chart.dot(place(&fit.models[0]), if fits.len() > 900 { 2.2 } else { 4.2 }, tint(end));
         }
     }
     for &end in &order {

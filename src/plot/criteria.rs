@@ -199,8 +199,8 @@ pub fn objective_trace<M>(fits: &[&Fit<M>], names: &[&str], objective: Objective
     if !names.is_empty() && names.len() != fits.len() {
         return Err(Error::Length { name: "names", expected: fits.len(), found: names.len() });
     }
-    let traces: Vec<Vec<f64>> = fits.iter().map(|fit| fit.objectives()).collect();
-    if let Some(&value) = traces.iter().flatten().find(|value| !value.is_finite()) {
+    let traces: Vec<&Vec<f64>> = fits.iter().map(|fit| &fit.objectives).collect();
+    if let Some(&value) = traces.iter().copied().flatten().find(|value| !value.is_finite()) {
         return Err(Error::Setting { name: "an objective", expected: "finite", value });
     }
     let ends: Vec<f64> = fits.iter().map(|fit| fit.objective()).collect();
@@ -221,7 +221,7 @@ pub fn objective_trace<M>(fits: &[&Fit<M>], names: &[&str], objective: Objective
 
     let second = traces.iter().map(|trace| trace[1.min(trace.len() - 1)]);
     let (seen, _) = extent(second.chain([worst]));
-    let (floor, _) = extent(traces.iter().flatten().copied());
+    let (floor, _) = extent(traces.iter().copied().flatten().copied());
     // All of it, unless the steps from the second on would have less than a third of the height.
     let lowest = if best - seen < 0.35 * (best - floor) { seen - 0.25 * (best - seen) } else { floor };
     let (a, b) = padded([objective.value(lowest), objective.value(best)], 0.06);

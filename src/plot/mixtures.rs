@@ -116,9 +116,11 @@ pub fn mixture_contours(
 ///
 /// # Errors
 ///
-/// No samples, samples or means that are not of two finite numbers, and a mixture that gives a sample no density.
+/// No samples, samples or means that are not of two finite numbers, a mixture that gives a sample no density, and a fit
+/// without [`GmmOptions::keep_models`](crate::gmm::GmmOptions::keep_models).
 pub fn mixture_animation(data: &Array2<f64>, fit: &Fit<Gmm>) -> Result<Figure> {
     check_plane(data)?;
+    let models = fit.kept_models()?;
     check_mixture(fit.model())?;
     const SECONDS: f64 = 0.8;
     let components = fit.model().weights.len();
@@ -129,13 +131,12 @@ pub fn mixture_animation(data: &Array2<f64>, fit: &Fit<Gmm>) -> Result<Figure> {
     let blends: Vec<Vec<Rgb>> = shown
         .iter()
         .map(|&t| {
-            let shares = fit.trace[t].model.responsibilities(data)?;
+            let shares = models[t].responsibilities(data)?;
             Ok(shares.rows().into_iter().map(|row| blend(&row.to_vec())).collect())
         })
         .collect::<Result<_>>()?;
-    let trail = |k: usize, t: usize| -> Vec<Point> {
-        fit.trace[..=t].iter().map(|step| mean(&step.model, k)).collect()
-    };
+    let trail =
+        |k: usize, t: usize| -> Vec<Point> { models[..=t].iter().map(|model| mean(model, k)).collect() };
     let means: Vec<Point> = (0..components).flat_map(|k| trail(k, fit.iterations())).collect();
     let x = padded(all.iter().chain(&means).map(|point| point.0), 0.06);
     let y = padded(all.iter().chain(&means).map(|point| point.1), 0.06);
@@ -146,13 +147,13 @@ pub fn mixture_animation(data: &Array2<f64>, fit: &Fit<Gmm>) -> Result<Figure> {
 
     let mut frames = Vec::with_capacity(shown.len());
     for (index, &t) in shown.iter().enumerate() {
-        let model = &fit.trace[t].model;
+        let model = &models[t];
         let (x_axis, y_axis) = axes(x, y);
         let size = (width as u32 + 96, height as u32 + 106);
         let alt = format!(
             "{} samples in the colours of {components} components; after {t} iterations the log-likelihood is {:.2} nats.",
             all.len(),
-            fit.trace[t].objective
+            fit.objectives[t]
         );
         let mut chart =
             Chart::new("mixture-animation", size, x_axis, y_axis).margins(72, 24, 50, 56).alt(alt);
@@ -179,7 +180,7 @@ pub fn mixture_animation(data: &Array2<f64>, fit: &Fit<Gmm>) -> Result<Figure> {
         chart.text(chart.at_pixel(72.0, 17.0), (0.0, 0.0), Side::Right, ink.bold(), title);
         let small = if width < 520.0 { ink.size(12.0) } else { ink };
         chart.text(chart.at_pixel(72.0, 37.0), (0.0, 0.0), Side::Right, small, what);
-        let text = format!("{} nats", number(fit.trace[t].objective, 2));
+        let text = format!("{} nats", number(fit.objectives[t], 2));
         chart.text(chart.at_pixel(72.0 + width, 17.0), (0.0, 0.0), Side::Left, ink.bold(), text);
         frames.push(chart.finish()?);
     }

@@ -16,7 +16,7 @@
 use ndarray::{Array1, Array2, Array3, Axis};
 
 use super::reference::sigmoid;
-use super::{InverseTemperature, Parents, check_activations, check_finite, check_shape};
+use super::{InverseTemperature, Parents, check_activations, check_each, check_shape, check_votes};
 use crate::error::{Error, Result};
 
 /// Options of the rungs.
@@ -76,7 +76,8 @@ pub fn shared_votes(poses: &Array2<f64>, parents: usize) -> Array3<f64> {
 ///
 /// # Errors
 ///
-/// Nothing to route or no iterations, shapes that do not fit, numbers that are not finite, or an option out of its range.
+/// Nothing to route or no iterations, shapes that do not fit, numbers that are not finite or too large (votes beyond 1e100,
+/// betas beyond 1e60, activations beyond 1e30), an option out of its range, or a parent that loses its width.
 pub fn routing_1(votes: &Array3<f64>, start: &Parents, options: &LadderOptions) -> Result<Vec<LadderStep>> {
     let everyone = Array1::ones(votes.dim().0);
     check(votes, &everyone, Some(start), options)?;
@@ -98,7 +99,7 @@ pub fn routing_1(votes: &Array3<f64>, start: &Parents, options: &LadderOptions) 
             shares,
         });
     }
-    Ok(trace)
+    finite(trace)
 }
 
 /// Rung 2: an activation in place of the mixing weight.
@@ -132,7 +133,7 @@ pub fn routing_2(votes: &Array3<f64>, start: &Parents, options: &LadderOptions) 
             shares,
         });
     }
-    Ok(trace)
+    finite(trace)
 }
 
 /// Rung 3: the children's activations (one each) weigh them in the M-step.
@@ -169,7 +170,7 @@ pub fn routing_3(
             shares,
         });
     }
-    Ok(trace)
+    finite(trace)
 }
 
 /// Rung 4: the cost counts the mass that a parent receives.
@@ -209,7 +210,7 @@ pub fn routing_4(
             shares,
         });
     }
-    Ok(trace)
+    finite(trace)
 }
 
 /// The final rung: rung 4 on votes of each child for each parent, with the M-step first, for nothing is known of the parents yet.
@@ -252,7 +253,7 @@ pub fn routing_final(
             shares,
         });
     }
-    Ok(trace)
+    finite(trace)
 }
 
 impl Parents {
@@ -288,7 +289,10 @@ impl Parents {
     /// Shapes that do not fit, or numbers that are not finite or out of their range.
     pub fn log_likelihood(&self, votes: &Array3<f64>, child_activations: &Array1<f64>) -> Result<f64> {
         check(votes, child_activations, Some(self), &LadderOptions::default())?;
-        Ok(log_likelihood(votes, child_activations, self))
+        match log_likelihood(votes, child_activations, self) {
+            value if value.is_finite() => Ok(value),
+            value => Err(Error::Setting { name: "the log-likelihood", expected: FINITE, value }),
+        }
     }
 
     /// Standard Gaussians: what a parent stays that no child ever speaks to.
@@ -318,7 +322,7 @@ fn check(
     if let Some((_, what)) = sizes.into_iter().find(|(size, _)| *size == 0) {
         return Err(Error::Empty { what });
     }
-    check_finite("votes", votes)?;
+    check_votes("votes", votes)?;
     check_shape("the activations", &[children], child_activations.shape())?;
     check_activations("activations", child_activations)?;
     if let Some(start) = start {
@@ -328,12 +332,43 @@ fn check(
         if !value.is_finite() {
             return Err(Error::Setting { name, expected: "finite", value });
         }
+        if value.abs() > 1e60 {
+            return Err(Error::Setting { name, expected: "within 1e60 of 0", value });
+        }
     }
+    options.inverse_temperature.check()?;
     let value = options.variance_floor;
     if !(0.0..f64::INFINITY).contains(&value) {
         return Err(Error::Setting { name: "variance_floor", expected: "finite and not negative", value });
     }
     Ok(())
+}
+
+const FINITE: &str = "finite; smaller votes or larger variances keep it so";
+
+/// The steps, if all of their numbers are finite.
+///
+/// # Errors
+///
+/// Returns an error if a parent has lost its width, or if the votes are too large for the variances.
+fn finite(trace: Vec<LadderStep>) -> Result<Vec<LadderStep>> {
+    for step in &trace {
+        let (name, expected) = ("the parents' variances", "positive; a variance_floor above 0 keeps it so");
+        check_each(name, &step.parents.variances, expected, |variance| variance > 0.0)?;
+        check_each(name, &step.parents.variances, FINITE, f64::is_finite)?;
+        check_each("the responsibilities", &step.responsibilities, FINITE, f64::is_finite)?;
+        check_each("the shares", &step.shares, FINITE, f64::is_finite)?;
+        check_each("the parents' means", &step.parents.means, FINITE, f64::is_finite)?;
+        check_each("the parents' weights", &step.parents.weights, FINITE, f64::is_finite)?;
+        if let Some(costs) = &step.costs {
+            check_each("the costs", costs, FINITE, f64::is_finite)?;
+        }
+        let value = step.log_likelihood;
+        if !value.is_finite() {
+            return Err(Error::Setting { name: "the log-likelihood", expected: FINITE, value });
+        }
+    }
+    Ok(trace)
 }
 
 /// log p_ij, children x parents.

@@ -144,22 +144,27 @@ impl Patches {
 ///
 /// # Errors
 ///
-/// Poses that have not 16 elements, transforms that are not 4 x 4 or whose number does not divide that of the children.
+/// Poses that have not 16 elements, transforms that are not 4 x 4 or whose number does not divide that of the children, and
+/// numbers that are not finite or whose products are not.
 pub fn votes(poses: &Array3<f64>, transforms: &Array4<f64>) -> Result<Array4<f64>> {
     check_transforms(poses, transforms)?;
+    check_finite("poses", poses)?;
+    check_finite("transforms", transforms)?;
     let (positions, children, _) = poses.dim();
     let (shared, parents, ..) = transforms.dim();
-    Ok(Array4::from_shape_fn((positions, children, parents, ELEMENTS), |(p, i, j, h)| {
+    let votes = Array4::from_shape_fn((positions, children, parents, ELEMENTS), |(p, i, j, h)| {
         let (row, column) = (h / SIDE, h % SIDE);
         (0..SIDE).map(|k| poses[(p, i, row * SIDE + k)] * transforms[(i % shared, j, k, column)]).sum()
-    }))
+    });
+    check_finite("votes", &votes)?;
+    Ok(votes)
 }
 
 /// The gradient of the poses and of the transforms from that of their votes.
 ///
 /// # Errors
 ///
-/// As [`votes`], and a gradient that has not the shape of the votes.
+/// As [`votes`], and a gradient that has not the shape of the votes. What is not finite in `d_votes` is passed on.
 pub fn votes_gradient(
     poses: &Array3<f64>,
     transforms: &Array4<f64>,
@@ -178,6 +183,11 @@ pub fn votes_gradient(
             d_poses[(p, i, row * SIDE + k)] += d_vote * transforms[(i % shared, j, k, column)];
             d_transforms[(i % shared, j, k, column)] += d_vote * poses[(p, i, row * SIDE + k)];
         }
+    }
+    let given = d_votes.iter().chain(poses).chain(transforms).all(|value| value.is_finite());
+    if given {
+        check_finite("the gradient of the poses", &d_poses)?;
+        check_finite("the gradient of the transforms", &d_transforms)?;
     }
     Ok((d_poses, d_transforms))
 }

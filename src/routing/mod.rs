@@ -279,6 +279,18 @@ impl InverseTemperature {
     }
 }
 
+impl InverseTemperature {
+    /// Checks that it is not negative: such a lambda would switch on the parents whose votes disagree.
+    fn check(self) -> Result<()> {
+        match self {
+            InverseTemperature::Linear => Ok(()),
+            InverseTemperature::Saturating { limit: lambda } | InverseTemperature::Constant(lambda) => {
+                check_factor("inverse_temperature", lambda)
+            }
+        }
+    }
+}
+
 impl CostScale {
     fn factor(self, children: usize, parents: usize) -> f64 {
         match self {
@@ -293,6 +305,32 @@ impl Routing {
     /// The last step of the trace.
     pub fn last(&self) -> &RoutingStep {
         self.trace.last().expect("at least one iteration is made")
+    }
+
+    /// Checks that all of it is finite, unless the options divide 0 by 0 as [`RoutingOptions::blog`] says.
+    fn check(&self, options: &RoutingOptions) -> Result<()> {
+        let divides_0_by_0 = |step: &RoutingStep| {
+            options.mass_epsilon == 0.0 && step.masses.iter().any(|&mass| mass == 0.0)
+                || options.variance_floor == 0.0 && step.variances.iter().any(|&variance| variance == 0.0)
+        };
+        match self.check_finite() {
+            Err(_) if self.trace.iter().any(divides_0_by_0) => Ok(()),
+            outcome => outcome,
+        }
+    }
+
+    fn check_finite(&self) -> Result<()> {
+        const FINITE: &str = "finite; smaller votes or a larger variance_floor keep it so";
+        for step in &self.trace {
+            check_each("the routing's responsibilities", &step.responsibilities, FINITE, f64::is_finite)?;
+            check_each("the routing's masses", &step.masses, FINITE, f64::is_finite)?;
+            check_each("the routing's means", &step.means, FINITE, f64::is_finite)?;
+            check_each("the routing's variances", &step.variances, FINITE, f64::is_finite)?;
+            check_each("the routing's costs", &step.costs, FINITE, f64::is_finite)?;
+            check_each("the routing's logits", &step.logits, FINITE, f64::is_finite)?;
+            check_each("the routing's activations", &step.activations, FINITE, f64::is_finite)?;
+        }
+        Ok(())
     }
 
     /// The parents' poses: the last means, positions x parents x elements.
@@ -333,11 +371,14 @@ impl RoutingInput {
     ///
     /// # Errors
     ///
-    /// Nothing to route or no iterations, shapes that do not fit, a number that is not finite, a negative activation, or an
-    /// option out of its range.
+    /// Nothing to route or no iterations, shapes that do not fit, a number that is not finite or too large (votes beyond 1e100,
+    /// betas beyond 1e60, activations beyond 1e30), a negative activation, an option out of its range, or a result that is not
+    /// finite, unless the options divide 0 by 0 as [`RoutingOptions::blog`] says.
     pub fn route(&self, options: &RoutingOptions) -> Result<Routing> {
         self.check(options)?;
-        Ok(reference::forward(self, options))
+        let routing = reference::forward(self, options);
+        routing.check(options)?;
+        Ok(routing)
     }
 
     /// The gradient of a loss with respect to the votes, activations and betas, through every iteration.
@@ -347,7 +388,8 @@ impl RoutingInput {
     ///
     /// # Errors
     ///
-    /// As [`RoutingInput::route`], and a routing or gradients of another shape. Gradients that are not finite are passed on.
+    /// As [`RoutingInput::route`], a routing or gradients of another shape, and a gradient that overflows. What is not finite in
+    /// `routing`, `d_poses` or `d_activations` is passed on.
     pub fn gradient(
         &self,
         options: &RoutingOptions,
@@ -373,7 +415,15 @@ impl RoutingInput {
         }
         check_shape("d_poses", &[positions, parents, elements], d_poses.shape())?;
         check_shape("d_activations", &[positions, parents], d_activations.shape())?;
-        Ok(gradient::backward(self, options, routing, d_poses, d_activations))
+        let gradient = gradient::backward(self, options, routing, d_poses, d_activations);
+        let given = d_poses.iter().chain(d_activations).all(|d| d.is_finite());
+        if given && routing.check_finite().is_ok() {
+            check_finite("the gradient of the votes", &gradient.d_votes)?;
+            check_finite("the gradient of the activations", &gradient.d_activations)?;
+            check_finite("the gradient of beta_v", &gradient.d_beta_v)?;
+            check_finite("the gradient of beta_a", &gradient.d_beta_a)?;
+        }
+        Ok(gradient)
     }
 
     fn check(&self, options: &RoutingOptions) -> Result<()> {
@@ -392,9 +442,9 @@ impl RoutingInput {
         check_shape("the activations", &[positions, children], self.activations.shape())?;
         check_shape("beta_v", &[parents], self.beta_v.shape())?;
         check_shape("beta_a", &[parents], self.beta_a.shape())?;
-        check_finite("votes", &self.votes)?;
-        check_finite("beta_v", &self.beta_v)?;
-        check_finite("beta_a", &self.beta_a)?;
+        check_votes("votes", &self.votes)?;
+        check_beta("beta_v", &self.beta_v)?;
+        check_beta("beta_a", &self.beta_a)?;
         check_activations("activations", &self.activations)?;
         match (&self.capsules, options.competition) {
             (Some(capsules), _) => check_shape("the capsules", &[positions, children], capsules.shape())?,
@@ -428,24 +478,22 @@ impl RoutingOptions {
         if !(0.0..1.0).contains(&value) {
             return Err(Error::Setting { name: "mean_damping", expected: "at least 0 and below 1", value });
         }
-        let numbers = [
-            match self.inverse_temperature {
-                InverseTemperature::Linear => 0.0,
-                InverseTemperature::Saturating { limit: lambda } | InverseTemperature::Constant(lambda) => {
-                    lambda
-                }
-            },
-            match self.cost_scale {
-                CostScale::One | CostScale::PerChild => 0.0,
-                CostScale::PerChildOfParent { factor } => factor,
-            },
-        ];
-        for (name, value) in ["inverse_temperature", "cost_scale"].into_iter().zip(numbers) {
-            if !value.is_finite() {
-                return Err(Error::Setting { name, expected: "finite", value });
-            }
+        self.inverse_temperature.check()?;
+        if let CostScale::PerChildOfParent { factor: value } = self.cost_scale {
+            check_factor("cost_scale", value)?;
         }
         Ok(())
+    }
+}
+
+/// Checks a factor whose sign must not turn agreement into a cost, and whose products must fit.
+fn check_factor(name: &'static str, value: f64) -> Result<()> {
+    match value {
+        value if !(0.0..f64::INFINITY).contains(&value) => {
+            Err(Error::Setting { name, expected: "finite and not negative", value })
+        }
+        value if value > 1e30 => Err(Error::Setting { name, expected: "at most 1e30", value }),
+        _ => Ok(()),
     }
 }
 
@@ -455,7 +503,7 @@ impl Parents {
         check_shape("the start's means", &[parents, elements], self.means.shape())?;
         check_shape("the start's variances", &[parents, elements], self.variances.shape())?;
         check_shape("the start's weights", &[parents], self.weights.shape())?;
-        check_finite("the start's means", &self.means)?;
+        check_votes("the start's means", &self.means)?;
         check_each("the start's variances", &self.variances, "positive", |v| v > 0.0 && v.is_finite())?;
         check_each("the start's weights", &self.weights, "positive", |w| w > 0.0 && w.is_finite())
     }
@@ -472,11 +520,23 @@ fn check_finite<D: ndarray::Dimension>(name: &'static str, array: &ndarray::Arra
     check_each(name, array, "finite", f64::is_finite)
 }
 
+/// Checks votes and their like: finite, and so small that their squares fit.
+fn check_votes<D: ndarray::Dimension>(name: &'static str, array: &ndarray::Array<f64, D>) -> Result<()> {
+    check_finite(name, array)?;
+    check_each(name, array, "within 1e100 of 0", |vote| vote.abs() <= 1e100)
+}
+
+fn check_beta(name: &'static str, array: &Array1<f64>) -> Result<()> {
+    check_finite(name, array)?;
+    check_each(name, array, "within 1e60 of 0", |beta| beta.abs() <= 1e60)
+}
+
 fn check_activations<D: ndarray::Dimension>(
     name: &'static str,
     array: &ndarray::Array<f64, D>,
 ) -> Result<()> {
-    check_each(name, array, "finite and not negative", |a| (0.0..f64::INFINITY).contains(&a))
+    check_each(name, array, "finite and not negative", |a| (0.0..f64::INFINITY).contains(&a))?;
+    check_each(name, array, "at most 1e30", |a| a <= 1e30)
 }
 
 fn check_each<D: ndarray::Dimension>(

@@ -333,6 +333,83 @@ fn hostile_numbers_stay_finite() {
 }
 
 #[test]
+fn finite_numbers_of_any_size_give_finite_ones_or_an_error() {
+    let sizes = [0.0, 1e-45, 1e-38, 1e-20, 1.0, 1e4, 1e9, 1e12, 1e19, 1e25, 1e38, f32::MAX];
+    let mut refused = 0;
+    for seed in 0..3_000 {
+        let mut case = hostile_case(seed);
+        let mut rng = ChaCha8Rng::seed_from_u64(seed);
+        let rng = &mut rng;
+        let mut any = |numbers: &mut [f32], negative: bool| {
+            if rng.gen_bool(0.5) {
+                for number in numbers {
+                    *number = sizes[rng.gen_range(0..sizes.len())];
+                    *number = if negative && rng.gen_bool(0.5) { -*number } else { *number };
+                }
+            }
+        };
+        any(&mut case.poses, true);
+        any(&mut case.transforms, true);
+        any(&mut case.activations, false);
+        any(&mut case.beta_v, true);
+        any(&mut case.beta_a, true);
+        any(&mut case.d_poses, true);
+        any(&mut case.d_activations, true);
+        for path in Path::all() {
+            let kernel = Kernel::new(case.shape, &case.options, 1).unwrap().with_path(path);
+            match kernel.forward(&case.input()) {
+                Ok(LayerOutput { poses, activations }) => {
+                    let finite = poses.iter().chain(&activations).all(|number| number.is_finite());
+                    assert!(finite, "seed {seed}, {path}: {case:?}");
+                }
+                Err(Error::Entry { .. }) => refused += 1,
+                Err(error) => panic!("seed {seed}, {path}: {error}"),
+            }
+            match kernel.backward(&case.input(), &case.d_poses, &case.d_activations) {
+                Ok(LayerGradient { d_poses, d_activations, d_transforms, d_beta_v, d_beta_a }) => {
+                    for all in [d_poses, d_activations, d_transforms, d_beta_v, d_beta_a] {
+                        assert!(all.iter().all(|d| d.is_finite()), "seed {seed}, {path}: {case:?}");
+                    }
+                }
+                Err(Error::Entry { .. }) => {}
+                Err(error) => panic!("seed {seed}, {path}: {error}"),
+            }
+        }
+    }
+    assert!(refused > 0);
+}
+
+#[test]
+fn votes_too_large_are_named_by_a_pose_or_a_transform() {
+    let shape = one_position(3, 2);
+    let good = random(shape, &RoutingOptions::default(), 1);
+    let kernel = Kernel::new(shape, &good.options, 1).unwrap();
+    let mut case = good.clone();
+    case.poses[17] = -1e38;
+    let error = kernel.forward(&case.input()).unwrap_err();
+    assert!(
+        matches!(&error, Error::Entry { name: "poses", place, .. } if *place == [0, 0, 0, 1, 1]),
+        "{error}"
+    );
+    assert!(error.to_string().contains("up to 1e8 in size"), "{error}");
+    let mut case = good.clone();
+    case.transforms[37] = 1e38;
+    let error = kernel.forward(&case.input()).unwrap_err();
+    assert!(
+        matches!(&error, Error::Entry { name: "transforms", place, .. } if *place == [1, 0, 1, 1]),
+        "{error}"
+    );
+}
+
+#[test]
+fn options_that_f32_does_not_hold_are_refused() {
+    let shape = one_position(3, 2);
+    let options = RoutingOptions { variance_floor: 1e40, ..Default::default() };
+    let error = Kernel::new(shape, &options, 1).unwrap_err();
+    assert!(matches!(error, Error::Setting { name: "variance_floor", .. }), "{error}");
+}
+
+#[test]
 fn faults_are_named() {
     let shape = one_position(3, 2);
     let good = random(shape, &RoutingOptions::default(), 1);

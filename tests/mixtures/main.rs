@@ -4,6 +4,8 @@ mod files;
 mod golden;
 mod properties;
 mod restarts;
+mod scales;
+mod weights;
 
 use ndarray::{Array2, ArrayBase, Data, Dimension};
 

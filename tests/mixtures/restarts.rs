@@ -14,16 +14,23 @@ fn each_run_of_kmeans_begins_at_a_start_of_its_own() {
     let mut best = f64::NEG_INFINITY;
     for restarts in 1..=12 {
         for start in [KMeansStart::RandomPoints, KMeansStart::PlusPlus] {
-            let options = KMeansOptions { clusters: 9, restarts, start, seed: 5, ..Default::default() };
+            let options = KMeansOptions {
+                clusters: 9,
+                restarts,
+                start,
+                seed: 5,
+                keep_models: true,
+                ..Default::default()
+            };
             let fit = KMeans::fit(&data, &options).unwrap();
-            // The trace is the run from its own first step, to the bit.
-            let start = KMeansStart::Given(fit.trace[0].model.centroids.clone());
+            // The fit is the run from its own first model, to the bit.
+            let start = KMeansStart::Given(fit.models[0].centroids.clone());
             let again = KMeans::fit(&data, &KMeansOptions { start, ..options.clone() }).unwrap();
             assert_eq!(fit, again);
             if options.start == KMeansStart::RandomPoints {
                 assert!(fit.objective() >= best, "more runs are never worse");
                 best = fit.objective();
-                starts.push(fit.trace[0].model.centroids.clone());
+                starts.push(fit.models[0].centroids.clone());
             }
         }
     }
@@ -38,13 +45,14 @@ fn each_run_of_a_mixture_begins_at_a_start_of_its_own() {
     let mut best = f64::NEG_INFINITY;
     for restarts in 1..=8 {
         let start = GmmStart::RandomResponsibilities;
-        let options = GmmOptions { components: 6, restarts, start, seed: 1, ..Default::default() };
+        let options =
+            GmmOptions { components: 6, restarts, start, seed: 1, keep_models: true, ..Default::default() };
         let fit = Gmm::fit(&data, &options).unwrap();
-        let start = GmmStart::Given(fit.trace[0].model.clone());
+        let start = GmmStart::Given(fit.models[0].clone());
         assert_eq!(fit, Gmm::fit(&data, &GmmOptions { start, ..options.clone() }).unwrap());
         assert!(fit.objective() >= best);
         best = fit.objective();
-        starts.push(fit.trace[0].model.clone());
+        starts.push(fit.models[0].clone());
     }
     starts.dedup();
     assert!(starts.len() > 1);
@@ -82,8 +90,12 @@ fn the_same_seed_gives_the_same_fit_and_another_another() {
     let data = blobs(300, 2, 5, 4);
     let fit = |seed: u64| {
         let start = KMeansStart::RandomPoints;
-        KMeans::fit(&data, &KMeansOptions { clusters: 5, seed, start, ..Default::default() }).unwrap()
+        KMeans::fit(
+            &data,
+            &KMeansOptions { clusters: 5, seed, start, keep_models: true, ..Default::default() },
+        )
+        .unwrap()
     };
     assert_eq!(fit(1), fit(1));
-    assert_ne!(fit(1).trace[0], fit(2).trace[0]);
+    assert_ne!(fit(1).models[0], fit(2).models[0]);
 }

@@ -1,8 +1,10 @@
 //! Hostile votes, activations and betas: the default stays finite, and what is wrong with an input is said.
 
 use em_routing::error::Error;
+use em_routing::routing::kernel::{Kernel, LayerShape};
 use em_routing::routing::{
-    Capsules, Competition, Reach, Routing, RoutingGradient, RoutingInput, RoutingOptions, RoutingStart, votes,
+    Capsules, Competition, CostScale, InverseTemperature, LadderOptions, LadderStep, Parents, Reach, Routing,
+    RoutingGradient, RoutingInput, RoutingOptions, RoutingStart, ladder, votes,
 };
 use ndarray::{Array1, Array2, Array3, Array4, Axis, s};
 use proptest::prelude::*;
@@ -282,4 +284,167 @@ fn faults_name_their_place() {
     let transforms = Array4::zeros((3, 2, 4, 4));
     let patches = below.patches(reach).unwrap();
     assert!(matches!(votes(&patches.poses, &transforms), Err(Error::Shape { name: "the transforms", .. })));
+}
+
+/// From the smallest to the largest numbers that f64 holds.
+fn any_size() -> impl Strategy<Value = f64> {
+    let sizes =
+        vec![0.0, 5e-324, 1e-200, 1e-100, 1e-30, 1.0, 1e8, 1e19, 1e60, 1e99, 1e150, 1e160, 1e200, 1e308];
+    prop_oneof![
+        (prop::sample::select(sizes), any::<bool>()).prop_map(|(size, negative)| if negative {
+            -size
+        } else {
+            size
+        }),
+        -1.0..1.0,
+    ]
+}
+
+fn any_option() -> impl Strategy<Value = f64> {
+    prop::sample::select(vec![0.0, 5e-324, 1e-300, 1e-100, 1e-9, 1e-4, 1.0, 1e10, 1e30, 1e200, f64::MAX])
+}
+
+fn is_finite(step: &LadderStep) -> bool {
+    let parents = step.parents.means.iter().chain(&step.parents.variances).chain(&step.parents.weights);
+    parents.chain(&step.responsibilities).chain(&step.shares).all(|value| value.is_finite())
+        && step.costs.iter().flatten().all(|cost| cost.is_finite())
+        && step.log_likelihood.is_finite()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(3_000) })]
+
+    #[test]
+    fn finite_input_of_any_size_gives_finite_numbers_or_an_error(
+        numbers in prop::collection::vec(any_size(), 2 * 3 * 2 * 2),
+        activations in prop::collection::vec(any_size().prop_map(f64::abs), 2 * 3),
+        betas in prop::collection::vec(any_size(), 4),
+        lambda in any_option(), floor in any_option(), mass in any_option(), factor in any_option(),
+        normalise_costs: bool, linear: bool, from_parents: bool
+    ) {
+        let inverse_temperature = match linear {
+            true => InverseTemperature::Linear,
+            false => InverseTemperature::Constant(lambda),
+        };
+        let parents = Parents {
+            means: Array2::from_shape_vec((2, 2), numbers[..4].to_vec()).unwrap(),
+            variances: Array2::from_elem((2, 2), floor.max(5e-324)),
+            weights: Array1::from_elem(2, mass.max(5e-324)),
+        };
+        let options = RoutingOptions {
+            inverse_temperature,
+            cost_scale: CostScale::PerChildOfParent { factor },
+            variance_floor: floor.max(5e-324),
+            mass_epsilon: mass.max(5e-324),
+            normalise_costs,
+            start: if from_parents { RoutingStart::Parents(Box::new(parents.clone())) } else { RoutingStart::Uniform },
+            ..RoutingOptions::blog()
+        };
+        let input = RoutingInput {
+            votes: Array4::from_shape_vec((2, 3, 2, 2), numbers.clone()).unwrap(),
+            activations: Array2::from_shape_vec((2, 3), activations.clone()).unwrap(),
+            beta_v: Array1::from(betas[..2].to_vec()),
+            beta_a: Array1::from(betas[2..].to_vec()),
+            capsules: None,
+        };
+        if let Ok(routing) = input.route(&options) {
+            let ones = routing.poses().mapv(|_| 1.0);
+            let none = RoutingGradient {
+                d_votes: Array4::zeros((1, 1, 1, 1)),
+                d_activations: Array2::zeros((1, 1)),
+                d_beta_v: Array1::zeros(1),
+                d_beta_a: Array1::zeros(1),
+            };
+            assert_finite("any size", &routing, &none);
+            if let Ok(gradient) = input.gradient(&options, &routing, &ones, &routing.activations().mapv(|_| -1.0)) {
+                assert_finite("any size", &routing, &gradient);
+            }
+        }
+
+        let votes = Array3::from_shape_vec((3, 2, 2), numbers[..12].to_vec()).unwrap();
+        let children = Array1::from(activations[..3].to_vec());
+        let options = LadderOptions {
+            inverse_temperature, beta_v: betas[0], beta_a: betas[2], variance_floor: floor, iterations: 3,
+        };
+        let rungs = [
+            ladder::routing_1(&votes, &parents, &options),
+            ladder::routing_2(&votes, &parents, &options),
+            ladder::routing_3(&votes, &children, &parents, &options),
+            ladder::routing_4(&votes, &children, &parents, &options),
+            ladder::routing_final(&votes, &children, &options),
+        ];
+        for trace in rungs.into_iter().flatten() {
+            prop_assert!(trace.iter().all(is_finite), "{trace:?}");
+        }
+        if let Ok(log_likelihood) = parents.log_likelihood(&votes, &children) {
+            prop_assert!(log_likelihood.is_finite());
+        }
+        let poses = Array3::from_shape_fn((1, 2, 16), |(_, i, h)| numbers[(i * 16 + h) % 24]);
+        let transforms = Array4::from_shape_fn((2, 1, 4, 4), |(i, _, k, l)| numbers[(i + 5 * k + 3 * l) % 24]);
+        if let Ok(votes) = em_routing::routing::votes(&poses, &transforms) {
+            prop_assert!(votes.iter().all(|vote| vote.is_finite()));
+        }
+    }
+}
+
+#[test]
+fn votes_too_large_are_named_by_their_place() {
+    let (mut input, _) = random_input([2, 5, 3, 4], 1);
+    input.votes[(1, 2, 0, 3)] = 1e200;
+    for options in [RoutingOptions::default(), RoutingOptions::blog(), RoutingOptions::paper()] {
+        let error = input.route(&options).unwrap_err();
+        assert_eq!(error.to_string(), "votes[1, 2, 0, 3] is 1e200, but should be within 1e100 of 0");
+    }
+    let votes = input.votes.index_axis(Axis(0), 1).to_owned();
+    let error = ladder::routing_final(&votes, &Array1::ones(5), &LadderOptions::default()).unwrap_err();
+    assert!(matches!(&error, Error::Entry { name: "votes", place, .. } if place == &[2, 0, 3]), "{error}");
+}
+
+#[test]
+fn a_negative_inverse_temperature_is_refused_everywhere() {
+    let (input, _) = random_input([1, 5, 3, 4], 1);
+    let votes = input.votes.index_axis(Axis(0), 0).to_owned();
+    let children = Array1::ones(5);
+    let start = Parents::from_responsibilities(
+        &votes,
+        &Array2::from_elem((5, 3), 1.0 / 3.0),
+        &LadderOptions::default(),
+    )
+    .unwrap();
+    let layer = LayerShape {
+        images: 1,
+        height: 3,
+        width: 3,
+        capsules: 2,
+        parents: 3,
+        reach: Reach::Neighbourhood { size: 3, stride: 1 },
+    };
+    for lambda in [-1e-9, -1.0, f64::NEG_INFINITY, f64::NAN, f64::INFINITY] {
+        for inverse_temperature in
+            [InverseTemperature::Constant(lambda), InverseTemperature::Saturating { limit: lambda }]
+        {
+            let options = RoutingOptions { inverse_temperature, ..Default::default() };
+            let rung = LadderOptions { inverse_temperature, ..Default::default() };
+            let mut config = em_routing::capsnet::CapsNetConfig::default();
+            config.set("inverse-temperature", &inverse_temperature.to_string()).unwrap();
+            let errors = [
+                input.route(&options).unwrap_err(),
+                Kernel::new(layer, &options, 1).unwrap_err(),
+                config.check().unwrap_err(),
+                ladder::routing_1(&votes, &start, &rung).unwrap_err(),
+                ladder::routing_2(&votes, &start, &rung).unwrap_err(),
+                ladder::routing_3(&votes, &children, &start, &rung).unwrap_err(),
+                ladder::routing_4(&votes, &children, &start, &rung).unwrap_err(),
+                ladder::routing_final(&votes, &children, &rung).unwrap_err(),
+                Parents::from_responsibilities(&votes, &Array2::ones((5, 3)), &rung).unwrap_err(),
+            ];
+            for error in errors {
+                let is_it = matches!(error, Error::Setting { name: "inverse_temperature", .. });
+                assert!(is_it && error.to_string().contains(&lambda.to_string()), "{error}");
+            }
+        }
+    }
+    let cost_scale = CostScale::PerChildOfParent { factor: -1.0 };
+    let error = input.route(&RoutingOptions { cost_scale, ..Default::default() }).unwrap_err();
+    assert!(matches!(error, Error::Setting { name: "cost_scale", .. }), "{error}");
 }

@@ -194,6 +194,7 @@ impl Kernel {
             stop_gradient: options.stop_gradient_at_responsibilities,
             mask: in_lanes(&vec![1.0; parents]),
         };
+        plan.check()?;
         let grid = ((height - tiles.0) / stride + 1, (width - tiles.1) / stride + 1);
         Ok(Kernel { shape, tiles, stride, grid, plan, threads, instructions: InstructionSet::detect() })
     }
@@ -217,7 +218,8 @@ impl Kernel {
     ///
     /// # Errors
     ///
-    /// A length that does not fit the shape, a number that is not finite, or a negative activation.
+    /// A length that does not fit the shape, a number that is not finite, a negative activation, or a result that is not finite,
+    /// unless the options divide 0 by 0 as [`RoutingOptions::blog`] says.
     pub fn forward(&self, input: &LayerInput) -> Result<LayerOutput> {
         Ok(self.forward_and(input, |_| ())?.0)
     }
@@ -276,7 +278,39 @@ impl Kernel {
                 Ok(())
             };
         for_each_chunk(chunks, self.threads, || Space::new(&self.plan, false), work)?;
+        self.check_result(input, &[("poses above", &poses), ("activations above", &activations)])?;
         Ok((LayerOutput { poses, activations }, kept))
+    }
+
+    /// Checks that what came of an input is finite, and names what is too large in it if not.
+    fn check_result(&self, input: &LayerInput, results: &[(&'static str, &[f32])]) -> Result<()> {
+        let is_finite = |numbers: &[f32]| numbers.iter().fold(true, |good, number| good & number.is_finite());
+        let Some((name, numbers)) = results.iter().find(|(_, numbers)| !is_finite(numbers)) else {
+            return Ok(());
+        };
+        const PROMISED: f32 = 1e8;
+        let (pose, transform) = (largest(input.poses), largest(input.transforms));
+        // Votes are sums of four products.
+        let (poses, transforms) = match 4.0 * pose * transform > PROMISED {
+            true if pose > transform => (pose, f32::INFINITY),
+            true => (f32::INFINITY, transform),
+            false => (f32::INFINITY, f32::INFINITY),
+        };
+        let votes = "smaller: votes, the products of poses and transforms, may be up to 1e8 in size";
+        let LayerShape { images, height, width, capsules, parents, .. } = self.shape;
+        let below = [images, height, width, capsules, ELEMENTS];
+        check_numbers("poses", &below, input.poses, votes, |pose| pose.abs() < poses)?;
+        let shape = [self.plan.transforms, parents, SIDE, SIDE];
+        check_numbers("transforms", &shape, input.transforms, votes, |w| w.abs() < transforms)?;
+        let within = "within 1e8 of 0";
+        check_numbers("activations", &below[..4], input.activations, within, |a| a <= PROMISED)?;
+        check_numbers("beta_v", &[parents], input.beta_v, within, |beta| beta.abs() <= PROMISED)?;
+        check_numbers("beta_a", &[parents], input.beta_a, within, |beta| beta.abs() <= PROMISED)?;
+        if self.plan.mass_epsilon == 0.0 || self.plan.variance_floor == 0.0 {
+            return Ok(()); // 0 divided by 0, as documented
+        }
+        let expected = "finite; smaller inputs or a larger variance_floor keep it so";
+        check_numbers(name, &[numbers.len()], numbers, expected, f32::is_finite)
     }
 
     /// The gradient of a loss through all of it, from that with respect to the parents' poses and activations, which have the
@@ -286,8 +320,8 @@ impl Kernel {
     ///
     /// # Errors
     ///
-    /// As [`Kernel::forward`], and gradients of another length. A NaN among them is passed on; infinite ones are held back like
-    /// other large ones.
+    /// As [`Kernel::forward`], gradients of another length, and a result that is not finite though they are. A NaN among them is
+    /// passed on; infinite ones are held back like other large ones.
     pub fn backward(
         &self,
         input: &LayerInput,
@@ -378,12 +412,12 @@ impl Kernel {
         )?;
         let (sums, parts) = sums.unwrap_or_else(|| (ParameterSums::new(&self.plan), Vec::new()));
         // parts of one image overlap where neighbourhoods do
-        let (mut d_poses, mut d_activations) =
+        let (mut d_poses_below, mut d_activations_below) =
             (vec![0.0; input.poses.len()], vec![0.0; input.activations.len()]);
         for (first, (part_of_poses, part_of_activations)) in parts {
-            let pairs = d_poses[first * ELEMENTS..].iter_mut().zip(part_of_poses);
+            let pairs = d_poses_below[first * ELEMENTS..].iter_mut().zip(part_of_poses);
             pairs.for_each(|(all, more)| *all += more);
-            let pairs = d_activations[first..].iter_mut().zip(part_of_activations);
+            let pairs = d_activations_below[first..].iter_mut().zip(part_of_activations);
             pairs.for_each(|(all, more)| *all += more);
         }
         let mut d_transforms = vec![0.0; input.transforms.len()];
@@ -395,7 +429,24 @@ impl Kernel {
         let (mut d_beta_v, mut d_beta_a) = (vec![0.0; parents], vec![0.0; parents]);
         from_lanes(&sums.beta_v, &mut d_beta_v);
         from_lanes(&sums.beta_a, &mut d_beta_a);
-        Ok(LayerGradient { d_poses, d_activations, d_transforms, d_beta_v, d_beta_a })
+        let gradient = LayerGradient {
+            d_poses: d_poses_below,
+            d_activations: d_activations_below,
+            d_transforms,
+            d_beta_v,
+            d_beta_a,
+        };
+        if d_poses.iter().chain(d_activations).fold(true, |good, d| good & d.is_finite()) {
+            let results: [(&'static str, &[f32]); 5] = [
+                ("the gradient of the poses", &gradient.d_poses),
+                ("the gradient of the activations", &gradient.d_activations),
+                ("the gradient of the transforms", &gradient.d_transforms),
+                ("the gradient of beta_v", &gradient.d_beta_v),
+                ("the gradient of beta_a", &gradient.d_beta_a),
+            ];
+            self.check_result(input, &results)?;
+        }
+        Ok(gradient)
     }
 
     /// Of these images, each a chunk; split where there are few of them, in the same way for any number of threads.

@@ -17,6 +17,7 @@ use super::{ELEMENTS, SIDE};
 use crate::compute::simd::{
     F32s, Lane, Simd, Tile, Vector, WithSimd, ZERO, ZEROS, exp, ln, prefetch, sigmoid,
 };
+use crate::error::{Error, Result};
 pub(super) use undo::Backward;
 
 /// The children of a group.
@@ -79,6 +80,28 @@ pub(super) struct Plan {
     pub stop_gradient: bool,
     /// 1 for a parent, 0 for a lane that is left over.
     pub mask: Vec<Lane>,
+}
+
+impl Plan {
+    /// Checks that every option fits into f32.
+    pub fn check(&self) -> Result<()> {
+        let numbers = [
+            ("cost_scale", self.cost_scale),
+            ("deviation_epsilon", self.deviation_epsilon),
+            ("cost_epsilon", self.cost_epsilon),
+            ("activation_epsilon", self.activation_epsilon),
+            ("mass_epsilon", self.mass_epsilon),
+            ("variance_floor", self.variance_floor),
+        ];
+        let lambdas = self.inverse_temperatures.iter().map(|&lambda| ("inverse_temperature", lambda));
+        match numbers.into_iter().chain(lambdas).find(|(_, number)| !number.is_finite()) {
+            None => Ok(()),
+            Some((name, number)) => {
+                let expected = "at most 3e38, since the fused kernel computes in f32";
+                Err(Error::Setting { name, expected, value: f64::from(number) })
+            }
+        }
+    }
 }
 
 /// What is learnt, with parents in lanes.
