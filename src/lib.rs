@@ -26,7 +26,6 @@ pub mod files;
 pub mod gallery;
 pub mod gmm;
 pub mod kmeans;
-mod parallel;
 pub mod plot;
 pub mod routing;
 #[cfg(feature = "linfa")]

@@ -43,7 +43,7 @@ pub(crate) fn sum_chunks<C: Send, T: Send, S: Send>(
     if chunks.is_empty() {
         return Ok(None);
     }
-    let threads = thread_count(threads).min(chunks.len());
+    let threads = if chunks.len() > 1 { thread_count(threads) } else { 1 };
     let states = Mutex::new(Vec::new());
     let failed = AtomicUsize::new(usize::MAX);
     let tree = Tree { state: &state, work: &work, merge: &merge, states: &states, failed: &failed };
@@ -72,8 +72,12 @@ pub(crate) fn in_pool<R: Send>(threads: usize, job: impl FnOnce() -> R + Send) -
     on_threads(thread_count(threads), |_| job())
 }
 
-/// Calls `job` on a pool of so many threads, and tells it whether there is more than one.
+/// Calls `job` on a pool of so many threads, and tells it whether there is more than one. Within a pool, also one of the caller's own,
+/// it stays there: going over to another would leave the threads of the first idle.
 fn on_threads<R: Send>(threads: usize, job: impl FnOnce(bool) -> R + Send) -> R {
+    if threads > 1 && rayon_core::current_thread_index().is_some() {
+        return job(true);
+    }
     match (threads > 1).then(|| pool(threads)).flatten() {
         Some(pool) => pool.install(|| job(true)),
         None => job(false),

@@ -33,6 +33,7 @@ use ndarray::{Array1, Array2, Array3, ArrayView2};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
+use crate::compute::in_pool;
 use crate::data::{RowBuffer, Rows, Survey, Weighted, chunk_count, chunk_range};
 use crate::em::{self, Fit, Stop};
 use crate::error::{Error, Result};
@@ -204,20 +205,21 @@ fn fit(samples: &Weighted, options: &GmmOptions) -> Result<Fit<Gmm>> {
     let survey = samples.survey(options.threads)?;
     samples.check_enough("components", options.components)?;
     let starts = Starts { samples, options, survey: &survey };
+    let step = |model: &Gmm| {
+        let statistics = {
+            let prepared = model.prepare()?;
+            look_closely(
+                samples,
+                &model.means,
+                options.covariance,
+                &Responsibilities::Model(&prepared),
+                (regularisation, options.threads),
+            )?
+        };
+        Ok((statistics.log_likelihood, statistics.maximisation(model, regularisation)))
+    };
     let run = |start: Gmm| {
-        em::maximise(start, options.stop, options.keep_models, |model| {
-            let statistics = {
-                let prepared = model.prepare()?;
-                look_closely(
-                    samples,
-                    &model.means,
-                    options.covariance,
-                    &Responsibilities::Model(&prepared),
-                    (regularisation, options.threads),
-                )?
-            };
-            Ok((statistics.log_likelihood, statistics.maximisation(model, regularisation)))
-        })
+        in_pool(options.threads, || em::maximise(start, options.stop, options.keep_models, step))
     };
     // In a run a covariance without an inverse comes from the data: the component has collapsed.
     let explain = |error| match error {

@@ -12,9 +12,9 @@ use super::density::{Prepared, Whitening, Workspace, expectation};
 use super::{Covariance, Covariances, Gmm, GmmOptions};
 use crate::coin::{weight_rounding, weight_sum};
 use crate::compute::simd::{BLOCK, InstructionSet};
+use crate::compute::sum_chunks;
 use crate::data::{RowBuffer, Rows, Survey, Weighted, chunk_count, chunk_range};
 use crate::error::{Error, Result};
-use crate::parallel::merge_in_order;
 
 /// How far a covariance from outside may be from its transpose, relative to its variances: the rounding of f32.
 const ASYMMETRY: f64 = 1e-6;
@@ -394,7 +394,7 @@ impl Gmm {
             }
             Ok(found)
         };
-        let all = merge_in_order(chunk_count(data), 0, state, work, |all, more| all.extend(more))?;
+        let all = sum_chunks(0..chunk_count(data), 0, state, work, |all, more| all.extend(more))?;
         Ok(all.unwrap_or_default())
     }
 }

@@ -5,9 +5,9 @@ use ndarray::{Array1, Array2, Array3, Axis};
 use super::density::{Prepared, Sums, Workspace, accumulate, expectation};
 use super::{Covariance, Covariances, Gmm};
 use crate::compute::simd::{BLOCK, InstructionSet, NOTHING};
+use crate::compute::sum_chunks;
 use crate::data::{RowBuffer, Weighted, chunk_count, chunk_range};
 use crate::error::{Error, Result};
-use crate::parallel::merge_in_order;
 
 /// A variance that is smaller than this times the mean square it is the rest of is rounding: the component has no width.
 const WIDTHLESS: f64 = 1e-14;
@@ -300,7 +300,7 @@ pub(super) fn look(
         }
         Ok(sums)
     };
-    let sums = merge_in_order(chunk_count(data), threads, state, work, |all, more| all.merge(&more))?;
+    let sums = sum_chunks(0..chunk_count(data), threads, state, work, |all, more| all.merge(&more))?;
     Ok(sums.unwrap_or_else(|| GmmStatistics::new(origins, covariance)))
 }
 

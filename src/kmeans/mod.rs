@@ -28,10 +28,10 @@ use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use crate::compute::simd::{BLOCK, InstructionSet};
+use crate::compute::{in_pool, sum_chunks};
 use crate::data::{RowBuffer, Rows, Survey, Weighted, chunk_count, chunk_range};
 use crate::em::{self, Fit, Stop};
 use crate::error::{Error, Result};
-use crate::parallel::merge_in_order;
 use nearest::{Workspace, accumulate, accumulate_weighted, nearest};
 
 /// The model: the centroid of each cluster.
@@ -233,14 +233,16 @@ impl KMeans {
         }
         let survey = samples.survey(options.threads)?;
         samples.check_enough("clusters", options.clusters)?;
+        let step = |model: &KMeans| {
+            let mut statistics = model.look_at(samples, &survey.mean, options.threads)?;
+            if statistics.counts.contains(&0) {
+                model.relocate(samples, &mut statistics, options.threads)?;
+            }
+            Ok((-statistics.inertia, statistics.maximisation(model)))
+        };
         let run = |start: Array2<f64>| {
-            em::maximise(KMeans { centroids: start }, options.stop, options.keep_models, |model| {
-                let mut statistics = model.look_at(samples, &survey.mean, options.threads)?;
-                if statistics.counts.contains(&0) {
-                    model.relocate(samples, &mut statistics, options.threads)?;
-                }
-                Ok((-statistics.inertia, statistics.maximisation(model)))
-            })
+            let start = KMeans { centroids: start };
+            in_pool(options.threads, || em::maximise(start, options.stop, options.keep_models, step))
         };
         let plus_plus = match &options.start {
             KMeansStart::Given(centroids) => {
@@ -504,7 +506,7 @@ impl KMeans {
             }
             Ok(sum)
         };
-        merge_in_order(chunk_count(data), threads, state, work, merge)
+        sum_chunks(0..chunk_count(data), threads, state, work, merge)
     }
 }
 

@@ -1,7 +1,7 @@
 //! Hostile votes, activations and betas: the default stays finite, and what is wrong with an input is said.
 
 use em_routing::error::Error;
-use em_routing::routing::kernel::{Kernel, LayerShape};
+use em_routing::routing::fused::{Kernel, LayerShape};
 use em_routing::routing::{
     Capsules, Competition, CostScale, InverseTemperature, LadderOptions, LadderStep, Parents, Reach, Routing,
     RoutingGradient, RoutingInput, RoutingOptions, RoutingStart, ladder, votes,
