@@ -111,9 +111,18 @@ fn the_committed_outputs_are_current(out: &Path) -> Result<(), String> {
     if compared == 0 { Err("there is no notebook".into()) } else { Ok(()) }
 }
 
-/// What a cell prints is its own, however late it arrives. By hand, for the kernel is late once in hundreds of cells; after
-/// `every_notebook_runs`, which sets the Python environment up.
+/// What a cell prints is its own, however late it arrives. By hand, for the kernel is late once in hundreds of cells.
 fn a_late_line_is_its_cell_s() -> Result<(), String> {
+    of_the_executor("tests/notebooks/late_output.py")
+}
+
+/// A file that is no notebook is told in one sentence; a notebook of any form has a page.
+fn odd_files_are_told() -> Result<(), String> {
+    of_the_executor("tests/notebooks/odd_files.py")
+}
+
+/// Runs a test of execute.py; after `every_notebook_runs`, which sets the Python environment up.
+fn of_the_executor(script: &str) -> Result<(), String> {
     let words = |output: std::process::Output| {
         [output.stdout, output.stderr].map(|words| String::from_utf8_lossy(&words).into_owned()).concat()
     };
@@ -123,7 +132,7 @@ fn a_late_line_is_its_cell_s() -> Result<(), String> {
     let folder = environment.and_then(|line| line.split_once(", ")).ok_or(&told)?.1;
     let python = if cfg!(windows) { "Scripts/python.exe" } else { "bin/python" };
     let output = Command::new(Path::new(folder).join(python))
-        .args(["tests/notebooks/late_output.py", "src/cli/execute.py"])
+        .args([script, "src/cli/execute.py"])
         .current_dir(env!("CARGO_MANIFEST_DIR"))
         .output()
         .map_err(|error| format!("{folder}: {error}"))?;
@@ -153,10 +162,11 @@ fn a_missing_notebook_is_named(out: &Path) -> Result<(), String> {
 fn main() -> ExitCode {
     let out = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("book");
     let failing = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("book-that-fails");
-    let tests: [Test; 6] = [
+    let tests: [Test; 7] = [
         ("a_missing_notebook_is_named", &|| a_missing_notebook_is_named(&failing)),
         ("every_notebook_runs", &|| every_notebook_runs(&out)),
         ("a_late_line_is_its_cell_s", &a_late_line_is_its_cell_s),
+        ("odd_files_are_told", &odd_files_are_told),
         ("the_figures_are_the_gallery_s", &|| the_figures_are_the_gallery_s(&out)),
         ("the_committed_outputs_are_current", &|| the_committed_outputs_are_current(&out)),
         ("a_failed_check_fails_the_run", &|| a_failed_check_fails_the_run(&failing)),

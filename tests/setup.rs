@@ -4,7 +4,8 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 /// A machine: a project, a cache, and only those programs that are put on it.
 struct Machine {
@@ -75,19 +76,41 @@ impl Machine {
         self
     }
 
-    /// Runs `em-routing setup` there: whether it succeeded, and all that it said.
-    fn setup(&self) -> (bool, String) {
-        let output = Command::new(env!("CARGO_BIN_EXE_em-routing"))
-            .arg("setup")
+    /// The program with these arguments there, in the project's folder.
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_em-routing"));
+        command
+            .args(arguments)
             .current_dir(self.root.join("project"))
             .env_clear()
             .env("PATH", self.root.join("programs"))
             .env("HOME", self.root.join("home"))
             .env("EM_ROUTING_CACHE", self.root.join("cache"))
-            .output()
-            .unwrap();
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        command
+    }
+
+    /// Runs it: whether it succeeded, and all that it said.
+    fn run(&self, arguments: &[&str]) -> (bool, String) {
+        let output = self.command(arguments).output().unwrap();
         let said = [output.stdout, output.stderr].concat();
         (output.status.success(), String::from_utf8_lossy(&said).into_owned())
+    }
+
+    /// Runs `em-routing setup` there: whether it succeeded, and all that it said.
+    fn setup(&self) -> (bool, String) {
+        self.run(&["setup"])
+    }
+
+    /// Writes a notebook there with these cells, in JSON.
+    fn notebook(&self, path: &str, cells: &str) -> PathBuf {
+        let path = self.root.join(path);
+        let text = format!(r#"{{"nbformat": 4, "nbformat_minor": 4, "metadata": {{}}, "cells": [{cells}]}}"#);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(&path, text).unwrap();
+        path
     }
 
     #[track_caller]
@@ -228,4 +251,285 @@ fn a_cache_that_cannot_be_written_is_named() {
     fs::remove_dir_all(machine.root.join("cache")).unwrap();
     fs::write(machine.root.join("cache"), "a file where a folder should be").unwrap();
     machine.fails_with(&["machine-no-cache/cache"]);
+}
+
+/// A notebook that executes: Python writes what comes of it and tells of a figure that is named as others are.
+const EXECUTING_PYTHON: &str = r##"#!/bin/sh
+case "$2" in
+  pip) exit 0 ;;
+  --warm) echo '{"event": "finished"}'; exit 0 ;;
+esac
+echo "executed $3" >> "$ROOT/calls"
+echo '{"event": "kernel", "cells": 2}'
+echo '{"event": "cell"}'
+echo '{"event": "done", "number": 0}'
+echo "executed $3" > "$4"
+echo page > "$5"
+echo "{\"event\": \"figure\", \"name\": \"curve\", \"svg\": \"<svg>${3##*/}</svg>\"}"
+echo '{"event": "figure", "name": "same", "svg": "<svg/>"}'
+echo '{"event": "finished"}'
+"##;
+
+const CODE: &str = r#"{"cell_type": "code", "metadata": {}, "source": "1"}"#;
+
+#[test]
+fn nothing_that_is_executed_overwrites_anything() {
+    let machine = ready("overwrite").with_environment_python(EXECUTING_PYTHON);
+    let first = machine.notebook("a/x.ipynb", CODE);
+    machine.notebook("b/x.ipynb", CODE);
+    machine.notebook("b/X.ipynb", CODE);
+    let other = machine.notebook("b/y.ipynb", CODE);
+    std::os::unix::fs::symlink(&first, machine.root.join("link.ipynb")).unwrap();
+    let before = fs::read(&first).unwrap();
+    for names in [["../a/x.ipynb", "../b/x.ipynb"], ["../a/x.ipynb", "../b/X.ipynb"]] {
+        let (success, said) = machine.run(&[&["run", "--save"][..], &names].concat());
+        assert!(!success && said.contains("same name") && said.contains(names[1]), "{said}");
+    }
+    for out in ["../a", "./../b/../a/", "../a/new/.."] {
+        let (success, said) = machine.run(&["run", "../a/x.ipynb", "--out", out]);
+        assert!(!success && said.contains("would overwrite") && said.contains("Next: "), "{said}");
+    }
+    for out in ["notebooks", "assets", "assets/figures", "notebooks/new"] {
+        fs::create_dir_all(machine.root.join("project/assets")).unwrap();
+        let (success, said) = machine.run(&["run", "../a/x.ipynb", "--out", out]);
+        assert!(!success && said.contains("clone's own"), "{said}");
+    }
+    assert!(machine.calls().is_empty(), "something was started: {:?}", machine.calls());
+    assert_eq!(fs::read(&first).unwrap(), before);
+
+    // one file by three names is executed once; two figures of one name are two files
+    let names = ["../a/x.ipynb", "./../a/x.ipynb", "../link.ipynb", "../b/y.ipynb"];
+    let (success, said) = machine.run(&[&["run", "--save"][..], &names].concat());
+    assert!(success && !said.contains("NaN") && said.contains("2 notebooks in place"), "{said}");
+    assert_eq!(machine.calls().iter().filter(|call| call.starts_with("executed")).count(), 2);
+    let book = machine.root.join("project/target/book");
+    let figure = |name: &str| fs::read_to_string(book.join("figures").join(name)).unwrap();
+    assert_eq!(figure("curve.svg"), "<svg>x.ipynb</svg>");
+    assert_eq!(figure("y-curve.svg"), "<svg>y.ipynb</svg>");
+    assert!(!book.join("figures/y-same.svg").exists());
+    assert!(fs::read_to_string(&first).unwrap().starts_with("executed"));
+    assert!(fs::read_to_string(&other).unwrap().contains("y.ipynb"));
+    // neither lies in the clone: nor do their figures
+    assert!(!machine.root.join("project/assets/figures").exists(), "{said}");
+}
+
+#[test]
+fn the_figures_of_the_clone_s_own_notebooks_are_saved() {
+    let machine = ready("save").with_environment_python(EXECUTING_PYTHON);
+    machine.notebook("project/notebooks/own.ipynb", CODE);
+    let (success, said) = machine.run(&["run", "--save"]);
+    assert!(success, "{said}");
+    let figures = machine.root.join("project/assets/figures");
+    assert!(figures.join("curve.svg").exists() && figures.join("landscape.svg").exists());
+}
+
+#[test]
+fn a_notebook_that_changes_while_it_is_executed_is_not_overwritten() {
+    let script = EXECUTING_PYTHON.replace("echo page", "echo changed > \"$3\"; echo page");
+    let machine = ready("changing").with_environment_python(&script);
+    let own = machine.notebook("project/notebooks/own.ipynb", CODE);
+    let (success, said) = machine.run(&["run", "--save"]);
+    assert!(!success && said.contains("own.ipynb") && said.contains("not saved"), "{said}");
+    assert_eq!(fs::read_to_string(own).unwrap(), "changed\n");
+}
+
+#[test]
+fn an_odd_file_is_told_before_anything_starts_and_stops_no_other() {
+    let machine = ready("odd").with_environment_python(EXECUTING_PYTHON);
+    machine.notebook("project/notebooks/good.ipynb", CODE);
+    let odd = machine.notebook("project/notebooks/odd.ipynb", "");
+    for (contents, part) in [
+        ("{\n \"cells\"", "line 2 column 8"),
+        (r#"{"nbformat": 3, "worksheets": []}"#, "version 3"),
+        (r#"{"nbformat": 4, "nbformat_minor": 4, "metadata": {}, "cells": [3]}"#, "cell 1 of 1"),
+        (
+            r#"{"nbformat": 4, "nbformat_minor": 4, "metadata": {"kernelspec": {"language": "python"}}, "cells": []}"#,
+            "python",
+        ),
+    ] {
+        fs::write(&odd, contents).unwrap();
+        let (success, said) = machine.run(&["run", "notebooks/odd.ipynb"]);
+        assert!(!success && said.contains("odd.ipynb") && said.contains(part), "{said}");
+        assert!(!said.contains("Traceback") && machine.calls().is_empty(), "{said}");
+    }
+    let (success, said) = machine.run(&["run", "notebooks"]);
+    assert!(!success && said.contains("is a folder"), "{said}");
+    let (success, said) = machine.run(&["run"]);
+    assert!(!success && said.contains("1 of 2 notebooks failed") && said.contains("python"), "{said}");
+    assert!(machine.root.join("project/target/book/good.ipynb").exists());
+}
+
+/// A notebook of the reader's own is not compiled at the set-up, and what does not compile there is told and stops nothing.
+#[test]
+fn a_warm_up_that_fails_is_told_and_no_reason_to_stop() {
+    let machine = ready("warm");
+    for (name, cells) in
+        [("no-code", ""), ("own", r#"{"cell_type": "code", "metadata": {}, "source": "let own;"}"#)]
+    {
+        machine.notebook(&format!("project/notebooks/{name}.ipynb"), cells);
+    }
+    let known = r#"{"cell_type": "code", "metadata": {}, "source": ["let known", ";"]}"#;
+    machine.notebook("project/notebooks/03_kmeans.ipynb", known);
+    machine.succeeds();
+    let warm = machine.calls().join("\n"); // a cell has several lines
+    assert!(
+        warm.contains("--warm") && warm.contains(":dep em-routing") && warm.contains("let known"),
+        "{warm}"
+    );
+    assert!(!warm.contains("let own"), "{warm}");
+
+    for (event, part) in [
+        (r#"echo '{"event": "failed", "words": "no such crate", "source": "x"}'; exit 1"#, "no such crate"),
+        ("echo Traceback; exit 1", "Traceback"),
+        ("exit 0", "did not run"),
+    ] {
+        fs::write(machine.root.join("project/src/coin.rs"), event).unwrap();
+        let script = format!("#!/bin/sh\necho \"python $*\" >> \"$ROOT/calls\"\n{event}\n");
+        let environment =
+            fs::read_dir(machine.root.join("cache")).unwrap().flatten().map(|entry| entry.path());
+        let environment = environment.into_iter().find(|path| path.join("complete").exists()).unwrap();
+        let script = script.replace("$ROOT", &machine.root.display().to_string());
+        executable(&environment.join("bin/python"), &script);
+        let said = machine.succeeds();
+        assert!(said.contains(part) && said.contains("not compiled beforehand"), "{said}");
+    }
+}
+
+/// Starts the program, waits until a stand-in has told its process numbers, kills the program alone and waits for them to go.
+#[cfg(target_os = "linux")]
+fn takes_its_children_along(machine: &Machine, arguments: &[&str]) {
+    for signal in ["-TERM", "-INT", "-KILL"] {
+        let file = machine.root.join("processes");
+        drop(fs::remove_file(&file));
+        let mut program = machine.command(arguments);
+        let mut program = program.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        let within = |seconds: u64, what: &str, done: &dyn Fn() -> bool| {
+            let started = Instant::now();
+            while !done() {
+                assert!(started.elapsed() < Duration::from_secs(seconds), "{signal}: {what}");
+                std::thread::sleep(Duration::from_millis(20));
+            }
+        };
+        within(60, "nothing was started", &|| {
+            fs::read_to_string(&file).is_ok_and(|text| text.ends_with('\n'))
+        });
+        let numbers = fs::read_to_string(&file).unwrap();
+        Command::new("kill").args([signal, &program.id().to_string()]).status().unwrap();
+        program.wait().unwrap();
+        let alive = |number: &str| {
+            let state = fs::read_to_string(format!("/proc/{number}/stat")).unwrap_or_default();
+            state.rsplit_once(") ").is_some_and(|(_, state)| !state.starts_with('Z'))
+        };
+        within(10, "a process is left", &|| !numbers.split_whitespace().any(alive));
+    }
+}
+
+/// Tells its number and that of a process that it starts, and stays.
+#[cfg(target_os = "linux")]
+const STAYS: &str = r#"/bin/sleep 300 &
+echo $! $$ > "$ROOT/processes"
+wait"#;
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_set_up_that_is_killed_leaves_no_process() {
+    let cargo = format!("[ \"$1 $2\" = 'install --locked' ] || exit 1\n{STAYS}");
+    let machine = Machine::new("killed").with("rustc", RUSTC).with_sources().with("cargo", &cargo);
+    takes_its_children_along(&machine, &["setup"]);
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_run_that_is_killed_leaves_no_process() {
+    let python = EXECUTING_PYTHON.replace("echo page", &format!("{STAYS}\necho page"));
+    let machine = ready("killed-run").with_environment_python(&python);
+    machine.notebook("project/notebooks/own.ipynb", CODE);
+    takes_its_children_along(&machine, &["run"]);
+}
+
+/// Kernels end with Jupyter, whichever way it ends: evcxr's stand-in is started by the program's kernel, that by a shell.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_kernel_ends_with_jupyter() {
+    let machine = Machine::new("kernel").with("rustc", RUSTC).with_kernel();
+    let root = machine.root.display().to_string();
+    let evcxr = format!("#!/bin/sh\n{STAYS}\n").replace("$ROOT", &root);
+    executable(&machine.root.join("cache/evcxr_jupyter-0.22.0/bin/evcxr_jupyter"), &evcxr);
+    let kernel =
+        format!("'{}' kernel --connection-file x --project . &\nwait", env!("CARGO_BIN_EXE_em-routing"));
+    let machine = machine.with("jupyter", &kernel);
+    let mut jupyter = machine.command(&[]);
+    let mut jupyter = {
+        let mut command = Command::new(machine.root.join("programs/jupyter"));
+        command.current_dir(machine.root.join("project")).env_clear();
+        command.envs(jupyter.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        jupyter = command;
+        jupyter.spawn().unwrap()
+    };
+    let file = machine.root.join("processes");
+    let started = Instant::now();
+    while !fs::read_to_string(&file).is_ok_and(|text| text.ends_with('\n')) {
+        assert!(started.elapsed() < Duration::from_secs(30), "no kernel was started");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let numbers = fs::read_to_string(&file).unwrap();
+    jupyter.kill().unwrap();
+    jupyter.wait().unwrap();
+    let alive = |number: &str| {
+        let state = fs::read_to_string(format!("/proc/{number}/stat")).unwrap_or_default();
+        state.rsplit_once(") ").is_some_and(|(_, state)| !state.starts_with('Z'))
+    };
+    let started = Instant::now();
+    while numbers.split_whitespace().any(alive) {
+        assert!(started.elapsed() < Duration::from_secs(10), "the kernel is left");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+#[test]
+fn two_runs_do_not_write_to_one_folder() {
+    let python = EXECUTING_PYTHON.replace("echo page", "read -r line < \"$ROOT/go\"; echo page");
+    let machine =
+        ready("two-runs").with_environment_python(&python).with("mkfifo", "exec /usr/bin/mkfifo \"$@\"");
+    let go = machine.root.join("go");
+    assert!(Command::new("mkfifo").arg(&go).status().unwrap().success());
+    machine.notebook("project/notebooks/own.ipynb", CODE);
+    let first = machine.command(&["run", "--save"]).spawn().unwrap();
+    let started = Instant::now();
+    while !machine.calls().iter().any(|call| call.starts_with("executed")) {
+        assert!(started.elapsed() < Duration::from_secs(60), "nothing was executed");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    for flags in [&["run"][..], &["run", "--save", "--out", "other"]] {
+        let (success, said) = machine.run(flags);
+        assert!(!success && said.contains(&format!("process {}, since 20", first.id())), "{said}");
+    }
+    fs::write(&go, "\n").unwrap();
+    assert!(first.wait_with_output().unwrap().status.success());
+}
+
+#[test]
+fn jupyterlab_asks_neither_the_network_nor_the_reader_about_it() {
+    let machine = ready("lab");
+    machine.succeeds();
+    let environment = fs::read_dir(machine.root.join("cache")).unwrap().flatten().map(|entry| entry.path());
+    let environment = environment.into_iter().find(|path| path.join("complete").exists()).unwrap();
+    let lab = format!("#!/bin/sh\necho \"lab $$ $*\" >> '{}/calls'\nexit 3\n", machine.root.display());
+    executable(&environment.join("bin/jupyter-lab"), &lab);
+    let child = machine.command(&["lab", "--no-browser", "--port", "8899"]).spawn().unwrap();
+    let number = child.id();
+    assert_eq!(child.wait_with_output().unwrap().status.code(), Some(3));
+    let call = machine.calls().into_iter().find(|call| call.starts_with("lab ")).unwrap();
+    // it is the process that was started: a signal to the one is a signal to the other
+    assert!(call.starts_with(&format!("lab {number} ")), "{call}");
+    for flag in [
+        "--LabApp.news_url=None",
+        "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
+        "--LabApp.extension_manager=readonly",
+        "--ip=127.0.0.1",
+        "--port=8899",
+        "--no-browser",
+    ] {
+        assert!(call.contains(flag), "{flag} is not in {call}");
+    }
 }

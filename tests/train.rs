@@ -1,72 +1,14 @@
 //! The commands that train, evaluate and show, as a user starts them: stopped at any moment, and with what can go wrong.
 
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, Command, Output};
 use std::time::Duration;
 
 use rand::{Rng, SeedableRng};
 
-/// A folder with a small set of images in `data`, which goes when the test ends.
-struct Folder(PathBuf);
+#[path = "support/small_set.rs"]
+mod small_set;
 
-impl Folder {
-    fn new(name: &str) -> Folder {
-        let folder = std::env::temp_dir().join(format!("em-routing-train-{}-{name}", std::process::id()));
-        let data = folder.join("data");
-        std::fs::create_dir_all(&data).unwrap();
-        let mut generator = rand_chacha::ChaCha8Rng::seed_from_u64(1);
-        for (part, count) in [("train", 80u32), ("t10k", 20)] {
-            let mut images = [&[0, 0, 8, 3][..], &count.to_be_bytes(), &[0, 0, 0, 18, 0, 0, 0, 18]].concat();
-            images.extend((0..count * 18 * 18).map(|_| generator.r#gen::<u8>()));
-            let mut labels = [&[0, 0, 8, 1][..], &count.to_be_bytes()].concat();
-            labels.extend((0..count).map(|image| (image % 3) as u8));
-            std::fs::write(data.join(format!("{part}-images-idx3-ubyte")), images).unwrap();
-            std::fs::write(data.join(format!("{part}-labels-idx1-ubyte")), labels).unwrap();
-        }
-        Folder(folder)
-    }
-
-    fn out(&self, name: &str) -> PathBuf {
-        self.0.join(name)
-    }
-
-    /// `train` into `out` on the small set: 64 steps of a network with few capsules.
-    fn train(&self, out: &str, more: &[&str]) -> Command {
-        self.train_for("4", out, more)
-    }
-
-    fn train_for(&self, epochs: &str, out: &str, more: &[&str]) -> Command {
-        let mut command = em_routing(&["train", "--validation", "16", "--minutes", "0"]);
-        command.arg("--data").arg(self.0.join("data")).arg("--out").arg(self.out(out));
-        for setting in [
-            "height=18",
-            "width=18",
-            "classes=3",
-            "features=2",
-            "deep-features=3",
-            "primary=2",
-            "first=2",
-            "second=2",
-            "shift=1",
-        ] {
-            command.args(["--set", setting]);
-        }
-        command.args(["--batch", "4", "--epochs", epochs]).args(more);
-        command
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
-}
-
-fn em_routing(arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_em-routing"));
-    command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    command
-}
+use small_set::{Folder, checkpoints, em_routing};
 
 fn succeeds(command: &mut Command) -> String {
     let output = command.output().unwrap();
@@ -81,18 +23,6 @@ fn fails(command: &mut Command, words: &[&str]) {
     for word in words {
         assert!(said.contains(word), "{word:?} is not in: {said}");
     }
-}
-
-/// The files by their names.
-fn checkpoints(out: &Path) -> Vec<PathBuf> {
-    let Ok(entries) = std::fs::read_dir(out) else { return Vec::new() };
-    let mut paths: Vec<PathBuf> = entries.map(|entry| entry.unwrap().path()).collect();
-    paths.retain(|path| {
-        let name = path.file_name().unwrap().to_string_lossy();
-        name.starts_with("checkpoint-") && name.ends_with(".safetensors")
-    });
-    paths.sort();
-    paths
 }
 
 fn kill_after(mut child: Child, milliseconds: u64) {
@@ -170,10 +100,9 @@ fn a_signal_ends_with_a_checkpoint() {
     let (training, images) = em_routing::capsnet::Training::load(&last, 1).unwrap();
     assert!(training.step > 0 && images == 64);
     // the way on that it tells is one
-    let way_on =
-        said.lines().find_map(|line| line.strip_prefix("Next: em-routing ")?.strip_suffix(" goes on."));
-    let words: Vec<&str> = way_on.unwrap().split(' ').collect();
-    let child = em_routing(&words).spawn().unwrap();
+    let way_on = said.lines().find_map(|line| line.strip_prefix("Next: ")).unwrap();
+    let (_, words) = way_on.split_once("train ").unwrap();
+    let child = em_routing(&["train"]).args(words.split(' ')).spawn().unwrap();
     std::thread::sleep(Duration::from_millis(300));
     assert!(Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap().success());
     let output = child.wait_with_output().unwrap();

@@ -2,6 +2,7 @@
 
 use std::process::Command;
 
+use super::command;
 use super::failure::{Failure, Outcome};
 use super::places::{EVCXR_VERSION, Places};
 use super::setup;
@@ -14,7 +15,8 @@ pub fn doctor(places: &Places) -> Outcome<()> {
         shell::capture(Command::new(program).arg(argument))
             .map(|text| text.lines().next().unwrap_or("").to_owned())
     };
-    let setup = "cargo run --release -- setup";
+    let setup = command::line(["setup"]);
+    let setup = setup.as_str();
     let environment = places.environment().display().to_string();
     let rows: [(&str, Option<String>, &str); 9] = [
         ("Rust compiler", version("rustc", "--version"), "install Rust: https://rustup.rs"),
@@ -60,22 +62,25 @@ pub fn doctor(places: &Places) -> Outcome<()> {
             setup,
         ),
     ];
-    let mut missing = 0;
+    let (mut missing, mut yours) = (0, 0);
     for (name, found, mend) in rows {
         match found {
             Some(found) => say!("ok       {name:<28} {found}"),
             None => {
                 missing += 1;
+                yours += usize::from(mend.starts_with("install"));
                 say!("MISSING  {name:<28} {mend}");
             }
         }
     }
     if missing > 0 {
         let verb = if missing == 1 { "is" } else { "are" };
-        return Err(Failure::new(format!("{missing} of these {verb} missing")).mend(
-            "the command beside each; Rust, a linker and Python are yours to install, set-up does the rest",
-        ));
+        let failure = Failure::new(format!("{missing} of these {verb} missing")).mend(
+            "do what stands beside each; Rust, a linker and Python are yours to install, set-up does the rest",
+        );
+        return Err(if yours == 0 { failure.next(setup) } else { failure });
     }
-    say!("\nAll there. Next: cargo run --release -- run, or cargo run --release -- lab");
+    say!("\nAll there. To execute the notebooks, or to read and change them yourself:");
+    say!("Next: {}\nNext: {}", command::line(["run"]), command::line(["lab"]));
     Ok(())
 }

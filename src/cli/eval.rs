@@ -1,9 +1,10 @@
 //! `em-routing eval`: how well a network tells images apart, and which it does not.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use em_routing::plot::{self, Table};
+use em_routing::plot::{self, Figure, Table};
 
+use super::command;
 use super::failure::{AtPath, Outcome};
 use super::progress::Board;
 use super::subject::Subject;
@@ -24,7 +25,6 @@ pub struct Arguments {
 pub fn eval(arguments: &Arguments) -> Outcome<()> {
     let Arguments { subject, out } = arguments;
     let (net, images) = subject.read()?;
-    std::fs::create_dir_all(out).at(out)?;
     let split = subject.split();
     let mut task = Board::default().task(&format!("{split} images"));
     let count = images.len();
@@ -39,16 +39,30 @@ pub fn eval(arguments: &Arguments) -> Outcome<()> {
         table.row(&[&class, &images, &errors, &share])?;
     }
     say!("{table}");
-    for figure in [plot::confusion(&evaluation), plot::mistakes(&evaluation, &images, SHOWN)] {
-        // the error is told whether or not there is a picture of it: one of very many classes there is not
+    let (errors, rate) = (evaluation.errors(), evaluation.error_rate());
+    let figures = [plot::confusion(&evaluation), plot::mistakes(&evaluation, &images, SHOWN)];
+    // what was found is told whether or not its pictures can be saved
+    let saved = save(figures, out);
+    let mistaken =
+        evaluation.predictions.iter().zip(&evaluation.labels).position(|(said, label)| said != label);
+    let mut show = vec!["show".into()];
+    show.extend(subject.arguments());
+    show.extend(["--image".into(), mistaken.unwrap_or(0).to_string().into()]);
+    say!("How {} of them is routed:", if mistaken.is_some() { "the first mistaken" } else { "the first" });
+    say!("Next: {}", command::line(show));
+    say!("{split} error {} ({errors} of {count})", percent(rate));
+    saved
+}
+
+/// Saves those figures that there are: of very many classes there is none, which is told.
+fn save(figures: [em_routing::error::Result<Figure>; 2], out: &Path) -> Outcome<()> {
+    std::fs::create_dir_all(out).at(out)?;
+    for figure in figures {
         let Ok(figure) = figure.inspect_err(|error| say!("  no figure: {error}")) else { continue };
         let path = out.join(format!("{}.svg", figure.name()));
         figure.save(&path)?;
         say!("  {}", path.display());
     }
-    let (errors, rate) = (evaluation.errors(), evaluation.error_rate());
-    say!("Next: em-routing show --split {split} --image N, for how one of them is routed.");
-    say!("{split} error {} ({errors} of {count})", percent(rate));
     Ok(())
 }
 

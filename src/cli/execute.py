@@ -1,7 +1,7 @@
 """Executes one notebook in a Jupyter kernel, cell by cell, and tells of it in lines of JSON.
 
-    python execute.py KERNEL IN.ipynb OUT.ipynb OUT.html FIGURES    # an SVG goes into FIGURES for each figure shown
-    python execute.py --warm KERNEL                                 # what every notebook needs, so that all is compiled
+    python execute.py KERNEL IN.ipynb OUT.ipynb OUT.html      # tells of the figures shown, too
+    python execute.py --warm KERNEL FOLDER CELLS              # cells as a list in JSON, so that what they name is compiled
 """
 
 import base64
@@ -11,6 +11,7 @@ import os
 import pathlib
 import queue
 import re
+import signal
 import sys
 import time
 
@@ -31,6 +32,10 @@ WARM = [
 
 # How long a cell that is done is listened to. What comes later still is taken while the next one runs.
 LATE_SECONDS = 0.05
+
+
+class Unreadable(Exception):
+    """A file that is no notebook, or none that can be executed here, in one sentence."""
 
 
 class Client(NotebookClient):
@@ -122,30 +127,66 @@ def mathml(body, display):
     return formula.replace("<mtable", '<mtable class="aligned"') if "{aligned}" in body else formula
 
 
-def page_of(notebook):
-    """The notebook as one HTML file, complete in itself."""
+def page_of(notebook, name):
+    """The notebook as one HTML file, complete in itself. Its title is its first line of text, else its name."""
     IPythonRenderer.block_math = lambda self, body: mathml(body, "block")
     IPythonRenderer.inline_math = lambda self, body: mathml(body, "inline")
-    title = next((cell.source.splitlines()[0] for cell in notebook.cells if cell.cell_type == "markdown"), "")
-    body, _ = HTMLExporter(mathjax_url="").from_notebook_node(notebook, {"metadata": {"name": title.lstrip("# ")}})
+    lines = (line for cell in notebook.cells if cell.cell_type == "markdown" for line in cell.source.splitlines())
+    title = next((line.strip("# \t") for line in lines if line.strip("# \t")), name)
+    body, _ = HTMLExporter(mathjax_url="").from_notebook_node(notebook, {"metadata": {"name": title}})
     body = re.sub(r'href="([\w-]+)\.ipynb"', r'href="\1.html"', body)  # chapters link to each other
     return body.replace('<script src=""> </script>', "").replace("</head>", STYLE + "</head>", 1)
 
 
-def first_cells(folder):
-    """The cells in which notebooks name what they depend on, each kind once; the most common first."""
-    counts = {}
-    for path in sorted(folder.glob("*.ipynb")):
-        cells = [cell.source for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "code"]
-        counts[cells[0]] = counts.get(cells[0], 0) + 1
-    return sorted(counts, key=lambda source: -counts[source])
+def read(path):
+    """The notebook in a file. The program has looked at the file before; this tells in one sentence what it did not see."""
+    try:
+        raw = json.loads(path.read_text(encoding="utf-8-sig"))
+        if raw["nbformat"] != 4:
+            raise Unreadable(f"it is in the notebook format {raw['nbformat']}, but format 4 is needed")
+        for cell in raw["cells"]:
+            if cell["cell_type"] == "code":  # what it showed before is made anew
+                cell.update(outputs=[], execution_count=None)
+        notebook = nbformat.reads(json.dumps(raw), as_version=4)
+        nbformat.validate(notebook)
+        return notebook
+    except json.JSONDecodeError as error:
+        raise Unreadable(f"it is not JSON: {error.msg}, line {error.lineno} column {error.colno}") from None
+    except nbformat.ValidationError as error:
+        place = " of ".join(str(part) for part in reversed(error.relative_path or []))
+        raise Unreadable(f"it is not a valid notebook: {error.message.splitlines()[0][:300]} ({place})") from None
+    except OSError as error:
+        raise Unreadable(str(error)) from None
+    except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
+        raise Unreadable(f"it is not a valid notebook: {type(error).__name__}: {error}") from None
 
 
-def execute(kernel, notebook, folder):
-    """Runs the cells; returns None, or what failed."""
+def end_kernel_on_sigterm(client):
+    """Whoever ends this process ends the kernel, which has a session of its own, with it."""
+
+    def end(number, _frame):
+        process = getattr(getattr(client.km, "provisioner", None), "process", None)
+        if process is not None:
+            try:
+                os.killpg(process.pid, signal.SIGKILL)
+            except OSError:
+                pass  # it has ended by itself
+        os._exit(128 + number)
+
+    if hasattr(os, "killpg"):
+        signal.signal(signal.SIGTERM, end)
+
+
+def execute(kernel, notebook, folder, go_on=False):
+    """Runs the cells; returns what failed: the first cell that does, or with `go_on` all that do."""
     code = [index for index, cell in enumerate(notebook.cells) if cell.cell_type == "code"]
+    if not code:
+        tell(event="kernel", cells=0, seconds=0.0)
+        return []
     client = Client(notebook, timeout=None, startup_timeout=600, kernel_name=kernel, record_timing=False,
                     resources={"metadata": {"path": str(folder)}})
+    end_kernel_on_sigterm(client)
+    failed = []
     start = time.monotonic()
     with client.setup_kernel():
         tell(event="kernel", cells=len(code), seconds=time.monotonic() - start)
@@ -157,38 +198,57 @@ def execute(kernel, notebook, folder):
             try:
                 client.execute_cell(cell, index)
             except (CellExecutionError, DeadKernelError) as error:
-                return {"number": number, "source": cell.source, "words": words_of(cell, error)}
+                failed.append({"number": number, "source": cell.source, "words": words_of(cell, error)})
+                if go_on and isinstance(error, CellExecutionError):
+                    continue
+                break
             figure = any("data-figure" in "".join(output.get("data", {}).get("text/html", "")) for output in cell.outputs)
             tell(event="done", number=number, seconds=time.monotonic() - start, figure=figure)
-    return None
+    return failed
+
+
+def warm(kernel, folder, cells):
+    """Has what the cells name compiled. The first is the library itself: it has to work."""
+    sources = json.loads(cells)
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source) for source in sources[:1] + WARM + sources[1:]])
+    failed = execute(kernel, notebook, pathlib.Path(folder), go_on=True)
+    for failure in failed:
+        tell(event="failed", **failure)
+    return all(failure["number"] > 1 + len(WARM) for failure in failed)
+
+
+def figures_of(notebook):
+    """The name and the SVG of each figure shown."""
+    for cell in notebook.cells:
+        for output in cell.get("outputs", []):
+            for name, data in FIGURE.findall("".join(output.get("data", {}).get("text/html", ""))):
+                yield name, base64.b64decode(data).decode("utf-8")
+
+
+def run(kernel, source, executed, page):
+    """Executes a notebook, writes it and its page, and tells of its figures."""
+    source = pathlib.Path(source)
+    notebook = read(source)
+    failed = execute(kernel, notebook, source.parent.resolve())
+    tidy(notebook)
+    write_whole(pathlib.Path(executed), nbformat.writes(notebook) + "\n")
+    for name, svg in figures_of(notebook):
+        tell(event="figure", name=name, svg=svg)
+    write_whole(pathlib.Path(page), page_of(notebook, source.stem))
+    for failure in failed:
+        tell(event="failed", **failure)
+    return not failed
 
 
 def main(arguments):
-    if arguments[0] == "--warm":
-        folder = pathlib.Path(__file__).resolve().parents[2] / "notebooks"
-        sources = first_cells(folder)
-        notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source) for source in sources[:1] + WARM + sources[1:]])
-        failed = execute(arguments[1], notebook, folder)
-    else:
-        kernel, source, executed, page, figures = arguments
-        source = pathlib.Path(source)
-        notebook = nbformat.read(source, as_version=4)
-        failed = execute(kernel, notebook, source.parent.resolve())
-        tidy(notebook)
-        write_whole(pathlib.Path(executed), nbformat.writes(notebook) + "\n")
-        names = []
-        for cell in notebook.cells:
-            for output in cell.get("outputs", []):
-                for name, data in FIGURE.findall("".join(output.get("data", {}).get("text/html", ""))):
-                    write_whole(pathlib.Path(figures) / f"{name}.svg", base64.b64decode(data).decode("utf-8"))
-                    names.append(name)
-        write_whole(pathlib.Path(page), page_of(notebook))
-        tell(event="figures", names=names)
-    if failed:
-        tell(event="failed", **failed)
+    try:
+        good = warm(*arguments[1:]) if arguments[0] == "--warm" else run(*arguments)
+    except Unreadable as error:
+        tell(event="unreadable", words=str(error))
         return 1
-    tell(event="finished")
-    return 0
+    if good:
+        tell(event="finished")
+    return 0 if good else 1
 
 
 if __name__ == "__main__":

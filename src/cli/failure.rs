@@ -10,12 +10,13 @@ pub type Outcome<T> = std::result::Result<T, Failure>;
 pub struct Failure {
     message: String,
     mend: Option<String>,
+    next: Option<String>,
 }
 
 impl Failure {
     /// What went wrong, in one sentence.
     pub fn new(message: impl Into<String>) -> Failure {
-        Failure { message: message.into(), mend: None }
+        Failure { message: message.into(), mend: None, next: None }
     }
 
     /// And what mends it.
@@ -23,13 +24,22 @@ impl Failure {
         self.mend = Some(mend.into());
         self
     }
+
+    /// The command that mends it, by [`super::command`]: it works as it is printed.
+    pub fn next(mut self, command: impl Into<String>) -> Failure {
+        self.next = Some(command.into());
+        self
+    }
 }
 
 impl std::fmt::Display for Failure {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "error: {}", self.message)?;
-        match &self.mend {
-            Some(mend) => write!(f, "\nto mend it: {mend}"),
+        if let Some(mend) = &self.mend {
+            write!(f, "\nto mend it: {mend}")?;
+        }
+        match &self.next {
+            Some(command) => write!(f, "\nNext: {command}"),
             None => Ok(()),
         }
     }

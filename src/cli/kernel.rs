@@ -6,16 +6,20 @@ use std::env;
 use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, ExitStatus, Stdio};
 use std::time::{Duration, SystemTime};
 
+use super::command;
 use super::failure::{AtPath, Failure, Outcome};
 use super::places::{Places, write_whole};
 use super::setup;
-use super::shell;
+use super::shell::{self, Guarded};
 
 /// Folders of kernels that were killed before they could clear up are removed once they are this old.
 const STALE: Duration = Duration::from_secs(2 * 24 * 3600);
+
+/// How often it is asked whether the kernel and Jupyter are still there.
+const POLL: Duration = Duration::from_millis(100);
 
 const PREFIX: &str = "em-routing-kernel-";
 
@@ -38,10 +42,12 @@ pub const COMPILE_ONCE: &str = "EM_ROUTING_COMPILE_ONCE";
 
 /// Runs one kernel to its end.
 pub fn launch(project: &Path, connection_file: &Path, strict: bool) -> Outcome<()> {
+    let jupyter = parent();
     let places = Places::of(project)?;
-    let evcxr = setup::find_evcxr(&places).ok_or_else(|| {
+    let evcxr_path = setup::find_evcxr(&places).ok_or_else(|| {
         Failure::new("evcxr_jupyter is not installed")
-            .mend("cargo run --release -- setup, in the project's folder")
+            .mend("set the kernel up, then start it again")
+            .next(command::line(["setup"]))
     })?;
     let kernels = places.project.join("target").join("kernels");
     let own = format!("{PREFIX}{}", std::process::id());
@@ -52,11 +58,10 @@ pub fn launch(project: &Path, connection_file: &Path, strict: bool) -> Outcome<(
     remove_stale(&env::temp_dir());
     remove_stale(&kernels);
     let outcome = prepare(&places, &folder, &build, strict).and_then(|()| {
-        let status = command(&evcxr, &folder, connection_file).status().at(&evcxr)?;
-        if status.success() {
-            Ok(())
-        } else {
-            Err(Failure::new(format!("evcxr_jupyter ended with {status}")))
+        let status = run(&mut evcxr(&evcxr_path, &folder, connection_file), jupyter)?;
+        match status.success() {
+            true => Ok(()),
+            false => Err(Failure::new(format!("evcxr_jupyter ended with {status}"))),
         }
     });
     drop(fs::remove_dir_all(&folder));
@@ -98,7 +103,36 @@ fn prepare(places: &Places, folder: &Path, build: &Path, strict: bool) -> Outcom
     write_whole(&config.join("prelude.rs"), prelude.as_bytes())
 }
 
-fn command(evcxr: &Path, folder: &Path, connection_file: &Path) -> Command {
+/// Runs the kernel to its end, and ends it when Jupyter, which has started this process, is gone: killed, it ends no kernel.
+fn run(evcxr: &mut Command, jupyter: u32) -> Outcome<ExitStatus> {
+    let mut kernel = Guarded::start(evcxr, Stdio::inherit)?;
+    loop {
+        let ended = kernel.try_wait().map_err(|error| Failure::new(format!("evcxr_jupyter: {error}")))?;
+        if let Some(status) = ended {
+            return Ok(status);
+        }
+        if parent() != jupyter {
+            kernel.end();
+            drop(kernel.wait());
+            return Err(Failure::new("Jupyter has ended, and so the kernel was"));
+        }
+        std::thread::sleep(POLL);
+    }
+}
+
+/// The process that has started this one, or another if that is gone.
+#[cfg(unix)]
+fn parent() -> u32 {
+    std::os::unix::process::parent_id()
+}
+
+/// Elsewhere nobody tells.
+#[cfg(not(unix))]
+fn parent() -> u32 {
+    0
+}
+
+fn evcxr(evcxr: &Path, folder: &Path, connection_file: &Path) -> Command {
     let mut command = Command::new(evcxr);
     command
         .arg("--control_file")

@@ -2,10 +2,19 @@
 
 use std::process::Command;
 
-use super::failure::{AtPath, Failure, Outcome};
+use super::failure::{AtPath, Outcome};
 use super::places::Places;
 use super::progress::Board;
 use super::setup;
+
+/// What keeps JupyterLab from asking the network at its start, and from asking the reader whether it may.
+const OFFLINE: [&str; 3] = [
+    // no news, and no question about them
+    "--LabApp.news_url=None",
+    "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
+    // the default lists what PyPI offers
+    "--LabApp.extension_manager=readonly",
+];
 
 /// Sets up, then runs JupyterLab until it is stopped.
 pub fn lab(places: &Places, no_browser: bool, port: u16) -> Outcome<()> {
@@ -18,6 +27,7 @@ pub fn lab(places: &Places, no_browser: bool, port: u16) -> Outcome<()> {
         .arg(format!("--ServerApp.root_dir={}", places.notebooks().display()))
         // A kernel with a cold cache needs longer than the usual minute.
         .arg("--MappingKernelManager.kernel_info_timeout=600")
+        .args(OFFLINE)
         .envs(places.jupyter_variables());
     if no_browser {
         lab.arg("--no-browser");
@@ -25,10 +35,24 @@ pub fn lab(places: &Places, no_browser: bool, port: u16) -> Outcome<()> {
     if running_as_root() {
         lab.arg("--allow-root"); // as in a container; still bound to 127.0.0.1, with its token
     }
-    // Ctrl-C is for JupyterLab, which asks back; this program ends when it does.
+    become_it(&mut lab).at(&program)
+}
+
+/// JupyterLab takes this process's place: a signal to the one is a signal to the other, and neither outlives the other.
+#[cfg(unix)]
+fn become_it(lab: &mut Command) -> std::io::Result<()> {
+    use std::os::unix::process::CommandExt as _;
+    Err(lab.exec())
+}
+
+/// Elsewhere it is a child, and Ctrl-C is for it alone: it asks back, and this process ends when it does.
+#[cfg(not(unix))]
+fn become_it(lab: &mut Command) -> std::io::Result<()> {
     drop(ctrlc::set_handler(|| ()));
-    let status = lab.status().at(&program)?;
-    if status.success() { Ok(()) } else { Err(Failure::new(format!("JupyterLab ended with {status}"))) }
+    match lab.status()? {
+        status if status.success() => Ok(()),
+        status => Err(std::io::Error::other(format!("JupyterLab ended with {status}"))),
+    }
 }
 
 fn running_as_root() -> bool {

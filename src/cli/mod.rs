@@ -5,12 +5,16 @@ macro_rules! say {
     ($($words:tt)*) => { $crate::cli::progress::line(format_args!($($words)*)) };
 }
 
+mod command;
 mod doctor;
 mod eval;
 mod failure;
 mod figures;
+mod images;
 mod kernel;
 mod lab;
+mod lock;
+mod notebook;
 mod places;
 mod progress;
 mod run;
@@ -24,7 +28,7 @@ use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 use failure::Outcome;
 use places::Places;
@@ -33,14 +37,14 @@ use places::Places;
 #[command(
     name = "em-routing",
     version,
+    args_override_self = true, // a printed remedy adds a flag to what was typed
     about = "From two coins with hidden labels to EM routing: notebooks in Rust, and the figures in them",
     after_help = "Examples:\n  \
         em-routing run                    set the kernel up, execute every notebook, write target/book/\n  \
         em-routing lab                    read and change the notebooks in JupyterLab\n  \
         em-routing figures --out /tmp/f   every figure as SVG, without Python and Jupyter\n  \
         em-routing train                  train the capsule network on MNIST\n  \
-        em-routing doctor                 what is installed, and what is missing\n\n\
-        In a clone, type `cargo run --release -- run` for `em-routing run`."
+        em-routing doctor                 what is installed, and what is missing"
 )]
 struct Arguments {
     #[command(subcommand)]
@@ -131,10 +135,24 @@ enum Command {
     },
 }
 
+/// The arguments. The examples in the help are commands that work where they are read.
+fn arguments() -> Arguments {
+    let start = format!("  {} ", command::program());
+    let with_start = |command: clap::Command| {
+        let examples = command.get_after_help().map(|help| help.to_string().replace("  em-routing ", &start));
+        match examples {
+            Some(examples) => command.after_help(examples),
+            None => command,
+        }
+    };
+    let matches = with_start(Arguments::command()).mut_subcommands(with_start).get_matches();
+    Arguments::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
+}
+
 /// Runs what the arguments ask for.
 pub fn main() -> ExitCode {
     let mut code = ExitCode::SUCCESS;
-    let outcome = match Arguments::parse().command {
+    let outcome = match arguments().command {
         Command::Run { notebooks, out, save, jobs } => {
             Places::find().and_then(|places| run::run(&places, &notebooks, &out, save, jobs as usize))
         }

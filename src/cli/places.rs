@@ -30,7 +30,7 @@ impl Places {
                     "neither {} nor a folder above it is a clone of em-routing",
                     here.display()
                 ))
-                .mend("go into your clone of the project and start again")
+                .mend("go into your clone of the project and start again there")
             })?;
         Ok(Places { project: project.to_path_buf(), cache: cache_folder()? })
     }

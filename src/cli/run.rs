@@ -1,16 +1,21 @@
 //! `em-routing run`: the figures, the set-up, the notebooks in the real kernel, and the book that comes of them.
 
+use std::collections::HashMap;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 use std::process::Command;
 use std::sync::Mutex;
 use std::time::Instant;
 
+use em_routing::gallery::FIGURES;
 use serde_json::Value;
 
+use super::command;
 use super::failure::{AtPath, Failure, Outcome};
 use super::figures;
-use super::places::{Places, write_whole};
+use super::lock::{self, Lock};
+use super::notebook::{self, Notebook};
+use super::places::{Places, fingerprint, write_whole};
 use super::progress::{Board, seconds};
 use super::setup;
 use super::shell;
@@ -19,50 +24,43 @@ use super::shell;
 pub const EXECUTE: &str = include_str!("execute.py");
 
 /// What came of one notebook.
+#[derive(Default)]
 struct Executed {
     name: String,
     cells: usize,
-    kernel_seconds: f64,
+    kernel_seconds: Option<f64>,
     first_figure: Option<f64>,
     cell_seconds: Vec<f64>,
-    figures: Vec<String>,
+    /// The name and the SVG of each figure that it shows.
+    figures: Vec<(String, String)>,
+    /// Tells whether the file has changed since it was read.
+    fingerprint: u64,
+    failure: Option<Failure>,
 }
 
 /// Draws, sets up, executes, writes.
 pub fn run(places: &Places, named: &[PathBuf], out: &Path, save: bool, jobs: usize) -> Outcome<()> {
     let started = Instant::now();
-    let notebooks = notebooks(places, named)?;
-    let out = std::path::absolute(out).at(out)?;
+    let notebooks = notebook::find(places, named)?;
+    let mut unreadable = notebooks.iter().filter_map(|notebook| notebook::check(&notebook.path).err());
+    // of those that were named each is wanted; of all in the folder some may be the reader's own
+    if let Some(failure) = unreadable.next()
+        && (!named.is_empty() || unreadable.count() + 1 == notebooks.len())
+    {
+        return Err(failure);
+    }
+    let out = resolve(out)?;
+    check_out(places, &notebooks, &out)?;
+    fs::create_dir_all(&out).at(&out)?;
+    let _locks = locks(places, &out, save)?;
     let drawn = figures::draw_all(&out.join("figures"))?;
     let board = Board::default();
     setup::ensure(places, &board)?;
-    let script = places.jupyter().join("execute.py");
-    write_whole(&script, EXECUTE.as_bytes())?;
-
-    let queue = Mutex::new(notebooks.iter());
-    let results = Mutex::new(Vec::new());
-    std::thread::scope(|scope| {
-        for _ in 0..jobs.min(notebooks.len()) {
-            scope.spawn(|| {
-                loop {
-                    let Some(notebook) = queue.lock().ok().and_then(|mut queue| queue.next()) else { return };
-                    let result = execute(places, &script, notebook, &out, &board);
-                    if let Ok(mut results) = results.lock() {
-                        results.push(result);
-                    }
-                }
-            });
-        }
-    });
-    let (mut done, mut failures) = (Vec::new(), Vec::new());
-    for result in results.into_inner().unwrap_or_default() {
-        match result {
-            Ok(executed) => done.push(executed),
-            Err(failure) => failures.push(failure.to_string()),
-        }
-    }
-    done.sort_by(|a, b| a.name.cmp(&b.name));
+    let mut done = execute_all(places, &notebooks, &out, jobs, &board)?;
+    let figures = write_figures(&out, &done)?;
     report(&done);
+    let failures: Vec<String> =
+        done.iter_mut().filter_map(|executed| executed.failure.take()).map(|f| f.to_string()).collect();
     if !failures.is_empty() {
         return Err(Failure::new(format!(
             "{} of {} notebooks failed\n{}",
@@ -71,9 +69,7 @@ pub fn run(places: &Places, named: &[PathBuf], out: &Path, save: bool, jobs: usi
             failures.join("\n")
         )));
     }
-    if save {
-        keep(places, &notebooks, &done, &out)?;
-    }
+    let saved = if save { keep(places, &notebooks, &done, &figures, &out) } else { Ok(()) };
     let shown: usize = done.iter().map(|executed| executed.figures.len()).sum();
     say!(
         "\n{} notebooks executed, {drawn} figures drawn, {shown} of them in the notebooks, in {}.",
@@ -83,99 +79,159 @@ pub fn run(places: &Places, named: &[PathBuf], out: &Path, save: bool, jobs: usi
     say!("  {}/*.html       open one in a browser", out.display());
     say!("  {}/*.ipynb      the same as notebooks, with their outputs", out.display());
     say!("  {}/figures/     every figure as SVG", out.display());
-    say!("Next: cargo run --release -- lab, to change a cell and run it yourself.");
+    saved?;
+    say!("To change a cell and run it yourself:\nNext: {}", command::line(["lab"]));
     Ok(())
 }
 
-/// The notebooks that were named, or all.
-fn notebooks(places: &Places, named: &[PathBuf]) -> Outcome<Vec<PathBuf>> {
-    let mut paths = named.to_vec();
-    if named.is_empty() {
-        let folder = places.notebooks();
-        for entry in fs::read_dir(&folder).at(&folder)? {
-            let path = entry.at(&folder)?.path();
-            if path.extension().is_some_and(|extension| extension == "ipynb") {
-                paths.push(path);
+/// The path without links and `..`, of which the last parts may not exist yet.
+fn resolve(path: &Path) -> Outcome<PathBuf> {
+    let absolute = std::path::absolute(path).at(path)?;
+    let mut resolved = PathBuf::new();
+    for part in absolute.components() {
+        match part {
+            Component::ParentDir => drop(resolved.pop()),
+            part => {
+                resolved.push(part);
+                resolved = resolved.canonicalize().unwrap_or(resolved);
             }
         }
     }
-    paths.sort();
-    if paths.is_empty() {
-        return Err(Failure::new(format!("no notebook is in {}", places.notebooks().display())));
+    Ok(resolved)
+}
+
+/// Nothing that is executed, and nothing of the clone's own, is overwritten by what goes to `out`.
+fn check_out(places: &Places, notebooks: &[Notebook], out: &Path) -> Outcome<()> {
+    let lower = |path: &Path| path.to_string_lossy().to_lowercase();
+    let taken = |folder: PathBuf| folder.canonicalize().is_ok_and(|folder| out.starts_with(folder));
+    let own = [places.notebooks(), places.project.join("assets")].into_iter().find(|own| taken(own.clone()));
+    let overwritten = notebooks.iter().find(|notebook| {
+        let written = lower(&out.join(format!("{}.ipynb", notebook.name)));
+        notebooks.iter().any(|other| lower(&other.file) == written)
+    });
+    let words = match (own, overwritten) {
+        (_, Some(notebook)) => format!("would overwrite {}", notebook.path.display()),
+        (Some(own), None) => format!("lies in {}, whose files are the clone's own", own.display()),
+        (None, None) => return Ok(()),
+    };
+    let book = places.project.join("target").join("book");
+    Err(Failure::new(format!("--out {} {words}", out.display()))
+        .mend("name another folder; --save writes outputs into the notebooks themselves")
+        .next(command::again(&[], ["--out".as_ref(), book.as_os_str()])))
+}
+
+/// One run writes to a folder at a time, and one of those that save.
+fn locks(places: &Places, out: &Path, save: bool) -> Outcome<Vec<Lock>> {
+    let mut paths = vec![(out.join(".lock"), format!("writes to {}", out.display()))];
+    if save {
+        let folder = places.jupyter();
+        fs::create_dir_all(&folder).at(&folder)?;
+        paths.push((folder.join("save.lock"), "saves notebooks of this clone".to_owned()));
     }
-    for path in &paths {
-        if !path.is_file() {
-            return Err(Failure::new(format!("{} is not a file", path.display()))
-                .mend(format!("the notebooks are in {}", places.notebooks().display())));
+    let take = |(path, what): (PathBuf, String)| {
+        Lock::try_take(&path)?.ok_or_else(|| {
+            Failure::new(format!("another `run` {what}: {}", lock::holder(&path)))
+                .mend("start again when it has ended, or name another folder with --out")
+        })
+    };
+    paths.into_iter().map(take).collect()
+}
+
+/// Executes the notebooks, some at a time; the results are in the order of their names.
+fn execute_all(
+    places: &Places,
+    notebooks: &[Notebook],
+    out: &Path,
+    jobs: usize,
+    board: &Board,
+) -> Outcome<Vec<Executed>> {
+    let script = places.jupyter().join("execute.py");
+    write_whole(&script, EXECUTE.as_bytes())?;
+    let queue = Mutex::new(notebooks.iter());
+    let results = Mutex::new(Vec::new());
+    std::thread::scope(|scope| {
+        for _ in 0..jobs.min(notebooks.len()) {
+            scope.spawn(|| {
+                loop {
+                    let Some(notebook) = queue.lock().ok().and_then(|mut queue| queue.next()) else { return };
+                    let result = execute(places, &script, notebook, out, board);
+                    if let Ok(mut results) = results.lock() {
+                        results.push(result);
+                    }
+                }
+            });
         }
+    });
+    let mut done = results.into_inner().unwrap_or_default();
+    done.sort_by(|a, b| a.name.cmp(&b.name));
+    Ok(done)
+}
+
+fn execute(places: &Places, script: &Path, notebook: &Notebook, out: &Path, board: &Board) -> Executed {
+    let name = notebook.name.clone();
+    let mut executed = Executed { name: name.clone(), ..Executed::default() };
+    let contents = notebook::check(&notebook.path).and_then(|()| fs::read(&notebook.file).at(&notebook.file));
+    match contents {
+        Ok(contents) => executed.fingerprint = fingerprint(&contents),
+        Err(failure) => return Executed { failure: Some(failure), ..executed },
     }
-    Ok(paths)
-}
-
-fn stem(notebook: &Path) -> String {
-    notebook.file_stem().unwrap_or_default().to_string_lossy().into_owned()
-}
-
-fn execute(places: &Places, script: &Path, notebook: &Path, out: &Path, board: &Board) -> Outcome<Executed> {
-    let name = stem(notebook);
     let mut task = board.task(&name);
     task.message("the kernel starts");
     let started = Instant::now();
-    let mut executed = Executed {
-        name: name.clone(),
-        cells: 0,
-        kernel_seconds: 0.0,
-        first_figure: None,
-        cell_seconds: Vec::new(),
-        figures: Vec::new(),
-    };
     let mut failed = None;
     let mut python = Command::new(places.environment_program("python"));
     python
         .arg(script)
         .arg(setup::STRICT_KERNEL)
-        .arg(notebook)
+        .arg(command::path(&notebook.path))
         .arg(out.join(format!("{name}.ipynb")))
         .arg(out.join(format!("{name}.html")))
-        .arg(out.join("figures"))
         .envs(places.jupyter_variables());
     let outcome = shell::follow(&mut python, |line| {
         let Ok(event) = serde_json::from_str::<Value>(line) else { return };
         let number = event["number"].as_u64().unwrap_or(0) as usize;
+        let text = |key: &str| event[key].as_str().unwrap_or("").to_owned();
         match event["event"].as_str() {
             Some("kernel") => {
                 executed.cells = event["cells"].as_u64().unwrap_or(0) as usize;
-                executed.kernel_seconds = event["seconds"].as_f64().unwrap_or(f64::NAN);
+                executed.kernel_seconds = event["seconds"].as_f64();
             }
-            Some("cell") => task.at(number - 1, executed.cells, event["line"].as_str().unwrap_or("")),
+            Some("cell") => task.at(number.saturating_sub(1), executed.cells, &text("line")),
             Some("done") => {
-                executed.cell_seconds.push(event["seconds"].as_f64().unwrap_or(f64::NAN));
+                executed.cell_seconds.extend(event["seconds"].as_f64());
                 if event["figure"] == true && executed.first_figure.is_none() {
                     executed.first_figure = Some(started.elapsed().as_secs_f64());
                 }
             }
-            Some("figures") => {
-                let names = event["names"].as_array().map(Vec::as_slice).unwrap_or_default();
-                executed.figures = names.iter().filter_map(|name| name.as_str().map(String::from)).collect();
-            }
-            Some("failed") => failed = Some(event),
+            Some("figure") => executed.figures.push((text("name"), text("svg"))),
+            Some("failed" | "unreadable") => failed = Some(event),
             _ => {}
         }
     });
-    if let Some(event) = failed {
-        let text = |key: &str| event[key].as_str().unwrap_or("").trim().to_owned();
-        return Err(Failure::new(format!(
-            "{}, code cell {} of {}:\n{}\n\n{}",
-            notebook.display(),
-            event["number"],
-            executed.cells,
-            indent(&text("source")),
-            indent(&text("words")),
-        )));
+    let path = notebook.path.display();
+    executed.failure = match (failed, outcome) {
+        (Some(event), _) => Some(failure_of(&path.to_string(), &event, executed.cells)),
+        (None, Err(failure)) => Some(Failure::new(format!("{path}: {failure}"))),
+        (None, Ok(())) => None,
+    };
+    if executed.failure.is_none() {
+        task.done(&format!("{} cells, {} figures", executed.cells, executed.figures.len()));
     }
-    outcome.map_err(|failure| Failure::new(format!("{}: {failure}", notebook.display())))?;
-    task.done(&format!("{} cells, {} figures", executed.cells, executed.figures.len()));
-    Ok(executed)
+    executed
+}
+
+/// What a notebook's failure is: a cell's, or the file's.
+fn failure_of(notebook: &str, event: &Value, cells: usize) -> Failure {
+    let text = |key: &str| event[key].as_str().unwrap_or("").trim().to_owned();
+    if event["event"] == "unreadable" {
+        return Failure::new(format!("{notebook}: {}", text("words")));
+    }
+    Failure::new(format!(
+        "{notebook}, code cell {} of {cells}:\n{}\n\n{}",
+        event["number"],
+        indent(&text("source")),
+        indent(&text("words")),
+    ))
 }
 
 fn indent(text: &str) -> String {
@@ -185,36 +241,99 @@ fn indent(text: &str) -> String {
 /// The times that a reader feels.
 fn report(done: &[Executed]) {
     for executed in done {
-        let mut later: Vec<f64> = executed.cell_seconds.iter().skip(1).copied().collect();
-        later.sort_by(f64::total_cmp);
-        let median = later.get(later.len() / 2).copied().unwrap_or(f64::NAN);
+        let kernel =
+            executed.kernel_seconds.map_or("no kernel".into(), |seconds| format!("kernel {seconds:.1} s"));
         let figure =
             executed.first_figure.map_or("no figure".into(), |s| format!("first figure after {s:.1} s"));
-        say!(
-            "  {:<34} kernel {:.1} s, {figure}, a later cell {median:.1} s (median of {})",
-            executed.name,
-            executed.kernel_seconds,
-            later.len()
-        );
+        let mut later: Vec<f64> = executed.cell_seconds.iter().skip(1).copied().collect();
+        later.sort_by(f64::total_cmp);
+        let median = later.get(later.len() / 2).map_or("no later cell".into(), |median| {
+            format!("a later cell {median:.1} s (median of {})", later.len())
+        });
+        say!("  {:<34} {kernel}, {figure}, {median}", executed.name);
     }
 }
 
-/// Writes the outputs back: the one way in which the committed ones are made.
-fn keep(places: &Places, notebooks: &[PathBuf], done: &[Executed], out: &Path) -> Outcome<()> {
+/// Writes the notebooks' figures beside the drawn ones, and gives the names that those of each notebook got.
+///
+/// Where two figures of one name differ, none overwrites the other: the later one's name is preceded by its notebook's.
+fn write_figures(out: &Path, done: &[Executed]) -> Outcome<Vec<Vec<String>>> {
+    let folder = out.join("figures");
+    let path = |name: &str| folder.join(format!("{name}.svg"));
+    let mut written: HashMap<String, String> = HashMap::new();
+    for entry in FIGURES {
+        written.insert(entry.name.to_lowercase(), fs::read_to_string(path(entry.name)).at(&folder)?);
+    }
+    let mut names = Vec::new();
+    for executed in done {
+        let mut own = Vec::new();
+        for (name, svg) in &executed.figures {
+            let beside = format!("{}-{name}", executed.name);
+            let numbered = (2..).map(|number| format!("{beside}-{number}"));
+            let mut candidates = [name.clone(), beside.clone()].into_iter().chain(numbered);
+            let free = |candidate: &String| {
+                written.get(&candidate.to_lowercase()).is_none_or(|contents| contents == svg)
+            };
+            let Some(given) = candidates.find(free) else { continue };
+            if written.insert(given.to_lowercase(), svg.clone()).is_none() {
+                write_whole(&path(&given), svg.as_bytes())?;
+            }
+            if given != *name {
+                say!("  another figure is named {name}: that of {} is {given}.svg", executed.name);
+            }
+            own.push(given);
+        }
+        names.push(own);
+    }
+    Ok(names)
+}
+
+/// Writes the outputs back: the one way in which the committed ones are made. Figures go to the clone's own only from the clone's
+/// own notebooks.
+fn keep(
+    places: &Places,
+    notebooks: &[Notebook],
+    done: &[Executed],
+    figures: &[Vec<String>],
+    out: &Path,
+) -> Outcome<()> {
     let copy =
         |from: &Path, to: &Path| fs::read(from).at(from).and_then(|contents| write_whole(to, &contents));
-    for notebook in notebooks {
-        copy(&out.join(format!("{}.ipynb", stem(notebook))), notebook)?;
+    let folder = places.notebooks().canonicalize().at(&places.notebooks())?;
+    let (mut saved, mut changed, mut names) = (0, Vec::new(), Vec::new());
+    for (executed, figures) in done.iter().zip(figures) {
+        let Some(notebook) = notebooks.iter().find(|notebook| notebook.name == executed.name) else {
+            continue;
+        };
+        let now = fs::read(&notebook.file).at(&notebook.file)?;
+        if fingerprint(&now) != executed.fingerprint {
+            changed.push(notebook.path.display().to_string());
+            continue;
+        }
+        copy(&out.join(format!("{}.ipynb", notebook.name)), &notebook.file)?;
+        saved += 1;
+        if notebook.file.parent() == Some(&folder) {
+            names.extend(figures.iter().map(String::as_str));
+            names.extend(FIGURES.iter().map(|entry| entry.name));
+        }
     }
-    let figures = places.project.join("assets").join("figures");
-    let drawn = em_routing::gallery::FIGURES.iter().map(|entry| entry.name);
-    let mut names: Vec<&str> =
-        drawn.chain(done.iter().flat_map(|executed| executed.figures.iter().map(String::as_str))).collect();
     names.sort();
     names.dedup();
+    let kept = places.project.join("assets").join("figures");
     for name in &names {
-        copy(&out.join("figures").join(format!("{name}.svg")), &figures.join(format!("{name}.svg")))?;
+        copy(&out.join("figures").join(format!("{name}.svg")), &kept.join(format!("{name}.svg")))?;
     }
-    say!("saved: {} notebooks in place, {} figures in {}", notebooks.len(), names.len(), figures.display());
-    Ok(())
+    say!("saved: {saved} notebooks in place, {} figures in {}", names.len(), kept.display());
+    if notebooks.iter().any(|notebook| notebook.file.parent() != Some(&folder)) {
+        let out = out.display();
+        say!("  figures of notebooks outside {} stay in {out}/figures", folder.display());
+    }
+    match changed.is_empty() {
+        true => Ok(()),
+        false => Err(Failure::new(format!(
+            "changed while it was executed, and so not saved: {}",
+            changed.join(", ")
+        ))
+        .mend(format!("execute it again; the outputs of what it was before are in {}", out.display()))),
+    }
 }

@@ -4,10 +4,14 @@ use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
+use super::command;
 use super::failure::{AtPath, Failure, Outcome};
+use super::lock::{self, Lock};
+use super::notebook;
 use super::places::{EVCXR_VERSION, Places, REQUIREMENTS, fingerprint, write_whole};
 use super::progress::Board;
 use super::shell;
@@ -24,6 +28,9 @@ const EVCXR_CRATES: usize = 273;
 /// How many packages the Python environment holds; only the progress bar's length depends on it.
 const PYTHON_PACKAGES: usize = 90;
 
+/// How long the library may take to compile for the kernel: many times what it does on two cores.
+const WARM_LIMIT: Duration = Duration::from_secs(30 * 60);
+
 /// `em-routing setup`.
 pub fn command(places: &Places, user: bool) -> Outcome<()> {
     let board = Board::default();
@@ -33,7 +40,8 @@ pub fn command(places: &Places, user: bool) -> Outcome<()> {
         write_kernelspecs(places, &folder)?;
         say!("The kernel is listed for your own Jupyter: {}", folder.join(KERNEL).display());
     }
-    say!("Set up. Next: cargo run --release -- run, or cargo run --release -- lab");
+    say!("Set up. To execute the notebooks, or to read and change them yourself:");
+    say!("Next: {}\nNext: {}", command::line(["run"]), command::line(["lab"]));
     Ok(())
 }
 
@@ -49,14 +57,16 @@ pub fn ensure(places: &Places, board: &Board) -> Outcome<()> {
 }
 
 /// One set-up at a time: two that build at once would get into each other's way.
-fn lock(places: &Places, board: &Board) -> Outcome<fs::File> {
+fn lock(places: &Places, board: &Board) -> Outcome<Lock> {
     let path = places.cache.join("lock");
-    let file = fs::File::create(&path).at(&path)?;
-    if file.try_lock().is_err() {
-        board.say("another set-up is under way; this one goes on when it ends");
-        file.lock().at(&path)?;
+    if let Some(lock) = Lock::try_take(&path)? {
+        return Ok(lock);
     }
-    Ok(file)
+    board.say(&format!(
+        "another set-up is under way ({}); this one goes on when it ends",
+        lock::holder(&path)
+    ));
+    Lock::wait(&path)
 }
 
 /// The standard library's sources, without which the kernel's type inference knows no `Vec` and no `Result`.
@@ -270,7 +280,8 @@ fn library_fingerprint(places: &Places) -> Outcome<String> {
         }
     }
     files.sort();
-    for path in files.iter().filter(|path| !path.components().any(|part| part.as_os_str() == "cli")) {
+    let commands = places.project.join("src").join("cli"); // no cell sees them
+    for path in files.iter().filter(|path| !path.starts_with(&commands)) {
         let contents = fs::read(path).at(path)?;
         text.push_str(&format!("{} {:016x}\n", path.display(), fingerprint(&contents)));
     }
@@ -287,7 +298,37 @@ pub fn has_library(places: &Places) -> bool {
         .is_ok_and(|now| fs::read_to_string(library_stamp(places)).is_ok_and(|then| then == now))
 }
 
-/// Starts a kernel once and has it compile the library, a cell, a closure and a display.
+/// The notebooks that are shipped. A reader's own beside them need not compile, so they are left out when the library is.
+const SHIPPED: [&str; 10] = [
+    "01_known_labels",
+    "02_hidden_labels",
+    "03_kmeans",
+    "04_gaussian_mixtures",
+    "04b_beside_linfa",
+    "05_matrix_capsules",
+    "06_routing",
+    "07_gradient_and_kernel",
+    "08_network",
+    "09_training",
+];
+
+/// The first cell of most notebooks: the library itself.
+const LIBRARY: &str =
+    ":dep em-routing = { path = \"..\", default-features = false }\nuse em_routing::prelude::*;";
+
+/// The library's own cell, then the others with which shipped notebooks begin, each once.
+fn first_cells(places: &Places) -> Vec<String> {
+    let mut cells = vec![LIBRARY.to_owned()];
+    for name in SHIPPED {
+        let cell = notebook::first_code_cell(&places.notebooks().join(format!("{name}.ipynb")));
+        cells.extend(cell.filter(|cell| !cells.contains(cell)));
+    }
+    cells
+}
+
+/// Starts a kernel once and has it compile the library, a cell, a closure and a display, so that no reader waits for it.
+///
+/// If that fails, a reader's first cell compiles what it needs: it is told, and no reason to stop.
 fn library(places: &Places, board: &Board) -> Outcome<()> {
     if has_library(places) {
         return Ok(());
@@ -300,17 +341,54 @@ fn library(places: &Places, board: &Board) -> Outcome<()> {
     python
         .arg(&script)
         .args(["--warm", STRICT_KERNEL])
+        .arg(places.notebooks())
+        .arg(json!(first_cells(places)).to_string())
         .env(super::kernel::COMPILE_ONCE, "1")
         .envs(places.jupyter_variables());
-    let mut finished = false;
-    shell::follow(&mut python, |line| {
-        finished |= line.contains("\"finished\"");
-        task.message(line);
-    })?;
-    if !finished {
-        return Err(Failure::new("the kernel did not run its first cell"));
+    let (mut finished, mut failed) = (false, Vec::new());
+    let outcome = shell::follow_within(&mut python, WARM_LIMIT, |line| {
+        let Ok(event) = serde_json::from_str::<Value>(line) else { return };
+        match event["event"].as_str() {
+            Some("finished") => finished = true,
+            Some("failed") => failed.push(event["words"].as_str().unwrap_or_default().to_owned()),
+            _ => task.message(event["line"].as_str().unwrap_or_default()),
+        }
+    });
+    for words in &failed {
+        board.say(&format!("  a first cell does not compile: {}", words.replace('\n', "\n    ")));
     }
-    write_whole(&library_stamp(places), library_fingerprint(places)?.as_bytes())?;
-    task.done("compiled; a cell now links it");
+    if finished {
+        write_whole(&library_stamp(places), library_fingerprint(places)?.as_bytes())?;
+        task.done("compiled; a cell now links it");
+        return Ok(());
+    }
+    drop(task);
+    let words = match outcome {
+        Err(failure) if failed.is_empty() => failure.to_string(),
+        _ => "the kernel did not run its first cell".to_owned(),
+    };
+    board.say(&format!(
+        "  the library was not compiled beforehand, so a notebook's first cell takes longer: {words}"
+    ));
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_library_is_compiled_for_each_notebook_that_is_shipped() {
+        let notebooks = Path::new(env!("CARGO_MANIFEST_DIR")).join("notebooks");
+        let mut found: Vec<String> = fs::read_dir(&notebooks)
+            .unwrap()
+            .map(|entry| entry.unwrap().path())
+            .filter(|path| path.extension().is_some_and(|extension| extension == "ipynb"))
+            .map(|path| path.file_stem().unwrap().to_string_lossy().into_owned())
+            .collect();
+        found.sort();
+        assert!(SHIPPED.iter().all(|name| found.contains(&name.to_string())), "{found:?}");
+        let first = notebooks.join(format!("{}.ipynb", SHIPPED[0]));
+        assert_eq!(notebook::first_code_cell(&first).as_deref(), Some(LIBRARY));
+    }
 }

@@ -1,11 +1,16 @@
 //! Other programs: started, listened to, and understood when they fail.
 
 use std::collections::VecDeque;
-use std::io::{BufRead, BufReader, Read};
-use std::process::{Command, Stdio};
-use std::sync::mpsc;
+use std::io::{BufRead, BufReader, Read, Write as _};
+use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::time::{Duration, Instant};
 
 use super::failure::{Failure, Outcome};
+use super::progress::seconds;
+
+/// Characters of a last line that are kept.
+const MOST_OF_A_LINE: usize = 500;
 
 /// What a program prints, if it can be started and succeeds.
 pub fn capture(command: &mut Command) -> Option<String> {
@@ -13,56 +18,166 @@ pub fn capture(command: &mut Command) -> Option<String> {
     output.status.success().then(|| String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
+/// A program that ends when this one does, however this one ends.
+///
+/// On Unix the program leads a process group of its own, in which a shell reads from a pipe whose other end is here. The system
+/// closes that end when this process is gone, even by SIGKILL; the shell then ends the group, and so all that the program has
+/// started. Elsewhere it is an ordinary child.
+pub struct Guarded {
+    child: Child,
+    pipe: Option<ChildStdin>,
+}
+
+/// Reads a line: the program has ended by itself. Reads the end: this process is gone.
+#[cfg(unix)]
+const GUARD: &str = r#"exec 3<&0 </dev/null
+(trap '' TERM; read -r line <&3 && exit; kill -TERM 0; sleep 2; kill -KILL 0) >/dev/null 2>&1 &
+exec "$@" 3<&-"#;
+
+impl Guarded {
+    /// Starts it, with no standard input.
+    #[cfg(unix)]
+    pub fn start(command: &Command, output: fn() -> Stdio) -> Outcome<Guarded> {
+        use std::os::unix::process::CommandExt as _;
+        let mut shell = Command::new("/bin/sh");
+        shell.args(["-c", GUARD, "sh"]).arg(command.get_program()).args(command.get_args());
+        for (name, value) in command.get_envs() {
+            match value {
+                Some(value) => shell.env(name, value),
+                None => shell.env_remove(name),
+            };
+        }
+        if let Some(folder) = command.get_current_dir() {
+            shell.current_dir(folder);
+        }
+        shell.process_group(0).stdin(Stdio::piped()).stdout(output()).stderr(output());
+        Guarded::of(shell.spawn(), command)
+    }
+
+    /// Starts it, with no standard input.
+    #[cfg(not(unix))]
+    pub fn start(command: &mut Command, output: fn() -> Stdio) -> Outcome<Guarded> {
+        command.stdin(Stdio::null()).stdout(output()).stderr(output());
+        Guarded::of(command.spawn(), command)
+    }
+
+    fn of(child: std::io::Result<Child>, command: &Command) -> Outcome<Guarded> {
+        let program = command.get_program().to_string_lossy();
+        let mut child =
+            child.map_err(|error| Failure::new(format!("{program} cannot be started: {error}")))?;
+        Ok(Guarded { pipe: child.stdin.take(), child })
+    }
+
+    /// Waits for its end.
+    pub fn wait(&mut self) -> std::io::Result<ExitStatus> {
+        let status = self.child.wait();
+        self.release();
+        status
+    }
+
+    /// Its status, if it has ended.
+    pub fn try_wait(&mut self) -> std::io::Result<Option<ExitStatus>> {
+        let status = self.child.try_wait()?;
+        if status.is_some() {
+            self.release();
+        }
+        Ok(status)
+    }
+
+    /// Tells the guard that there is nothing left to end; it may be gone already.
+    fn release(&mut self) {
+        if let Some(mut pipe) = self.pipe.take() {
+            drop(pipe.write_all(b"\n"));
+        }
+    }
+
+    /// Ends it and all that it has started.
+    pub fn end(&mut self) {
+        if self.pipe.take().is_none() {
+            drop(self.child.kill());
+        }
+    }
+}
+
 /// Runs a program and hands over each line that it prints, of both streams, as it comes.
 ///
-/// If it fails, its last lines are told, and what they are known to mean.
-pub fn follow(command: &mut Command, mut line: impl FnMut(&str)) -> Outcome<()> {
+/// If it fails, its last lines are told, and what they are known to mean. It ends when this process does.
+pub fn follow(command: &mut Command, line: impl FnMut(&str)) -> Outcome<()> {
+    follow_until(command, None, line)
+}
+
+/// [`follow`] for at most so long: after that the program is ended, which is a failure.
+pub fn follow_within(command: &mut Command, most: Duration, line: impl FnMut(&str)) -> Outcome<()> {
+    follow_until(command, Some(most), line)
+}
+
+fn follow_until(command: &mut Command, most: Option<Duration>, mut line: impl FnMut(&str)) -> Outcome<()> {
     let program = command.get_program().to_string_lossy().into_owned();
-    let mut child = command
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .map_err(|error| Failure::new(format!("{program} cannot be started: {error}")))?;
+    let started = Instant::now();
+    let mut guarded = Guarded::start(command, Stdio::piped)?;
+    let receiver = lines_of(&mut guarded.child);
+    let mut last = VecDeque::new();
+    loop {
+        let text = match most {
+            None => receiver.recv().map_err(|_| RecvTimeoutError::Disconnected),
+            Some(most) => receiver.recv_timeout(most.saturating_sub(started.elapsed())),
+        };
+        let text = match text {
+            Ok(text) => text,
+            Err(RecvTimeoutError::Disconnected) => break,
+            Err(RecvTimeoutError::Timeout) => {
+                guarded.end();
+                drop(guarded.wait());
+                let most = seconds(most.unwrap_or_default());
+                return Err(Failure::new(format!("{program} was ended: it did not finish within {most}")));
+            }
+        };
+        line(&text);
+        if last.len() == 40 {
+            last.pop_front();
+        }
+        last.push_back(text.chars().take(MOST_OF_A_LINE).collect::<String>());
+    }
+    let status = guarded.wait().map_err(|error| Failure::new(format!("{program}: {error}")))?;
+    if status.success() { Ok(()) } else { Err(failure_of(&program, status, last)) }
+}
+
+/// The lines of both streams, as they come.
+fn lines_of(child: &mut Child) -> mpsc::Receiver<String> {
     let (sender, receiver) = mpsc::channel();
     let streams: [Option<Box<dyn Read + Send>>; 2] = [
         child.stdout.take().map(|stream| Box::new(stream) as _),
         child.stderr.take().map(|stream| Box::new(stream) as _),
     ];
-    let readers: Vec<_> = streams
-        .into_iter()
-        .flatten()
-        .map(|stream| {
-            let sender = sender.clone();
-            std::thread::spawn(move || {
-                for bytes in BufReader::new(stream).split(b'\n').map_while(Result::ok) {
-                    drop(sender.send(String::from_utf8_lossy(&bytes).trim_end().to_owned()));
-                }
-            })
-        })
-        .collect();
-    drop(sender);
-    let mut last = VecDeque::new();
-    for text in receiver {
-        line(&text);
-        if last.len() == 40 {
-            last.pop_front();
-        }
-        last.push_back(text);
+    for stream in streams.into_iter().flatten() {
+        let sender = sender.clone();
+        std::thread::spawn(move || {
+            for bytes in BufReader::new(stream).split(b'\n').map_while(Result::ok) {
+                drop(sender.send(String::from_utf8_lossy(&bytes).trim_end().to_owned()));
+            }
+        });
     }
-    readers.into_iter().for_each(|reader| drop(reader.join()));
-    let status = child.wait().map_err(|error| Failure::new(format!("{program}: {error}")))?;
-    if status.success() {
-        return Ok(());
+    receiver
+}
+
+/// What a program that failed has said last, and what it is known to mean.
+fn failure_of(program: &str, status: ExitStatus, last: VecDeque<String>) -> Failure {
+    // what a shell says of a program that is not there
+    if cfg!(unix) && status.code() == Some(127) && last.iter().all(|line| line.contains("not found")) {
+        return Failure::new(format!("{program} cannot be started: there is no such program"));
     }
     let said: Vec<String> = last.into_iter().filter(|line| !line.is_empty()).collect();
     let tail: Vec<String> =
         said[said.len().saturating_sub(12)..].iter().map(|line| format!("  {line}")).collect();
-    let failure = Failure::new(format!("{program} failed ({status}); its last words:\n{}", tail.join("\n")));
-    Err(match meaning(&said.join("\n")) {
+    let words = match tail.is_empty() {
+        true => "it said nothing".to_owned(),
+        false => format!("its last words:\n{}", tail.join("\n")),
+    };
+    let failure = Failure::new(format!("{program} failed ({status}); {words}"));
+    match meaning(&said.join("\n")) {
         Some(mend) => failure.mend(mend),
         None => failure,
-    })
+    }
 }
 
 /// What the last words of cargo, rustup or pip are known to mean.
@@ -133,6 +248,37 @@ mod tests {
         lines.sort();
         assert_eq!(lines, ["no space left on device", "one"]);
         assert!(failure.contains("no space left") && failure.contains("free some space"), "{failure}");
+    }
+
+    /// A program that starts another and writes both numbers of theirs to a file.
+    #[cfg(target_os = "linux")]
+    fn family(file: &std::path::Path) -> Command {
+        let mut command = Command::new("sh");
+        command.args(["-c", "sleep 100 & echo $! $$ > \"$1\"; wait", "sh"]).arg(file);
+        command
+    }
+
+    #[cfg(target_os = "linux")]
+    fn alive(file: &std::path::Path) -> bool {
+        let numbers = std::fs::read_to_string(file).unwrap();
+        let alive = |number: &str| {
+            let state = std::fs::read_to_string(format!("/proc/{number}/stat")).unwrap_or_default();
+            state.rsplit_once(") ").is_some_and(|(_, state)| !state.starts_with('Z'))
+        };
+        numbers.split_whitespace().any(alive)
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_program_over_its_time_ends_with_all_that_it_has_started() {
+        let file = std::env::temp_dir().join(format!("em-routing-family-{}", std::process::id()));
+        let started = Instant::now();
+        let failure = follow_within(&mut family(&file), Duration::from_millis(500), |_| ()).unwrap_err();
+        assert!(failure.to_string().contains("within 0.5 s"), "{failure}");
+        assert!(started.elapsed() < Duration::from_secs(20));
+        std::thread::sleep(Duration::from_millis(200));
+        assert!(!alive(&file));
+        std::fs::remove_file(&file).unwrap();
     }
 
     #[test]

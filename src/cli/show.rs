@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use em_routing::plot;
 
+use super::command;
 use super::failure::{AtPath, Failure, Outcome};
 use super::subject::Subject;
 
@@ -24,24 +25,22 @@ pub fn show(arguments: &Arguments) -> Outcome<()> {
     let Arguments { subject, image, out } = arguments;
     let (net, images) = subject.read()?;
     let split = subject.split();
-    if images.is_empty() {
-        return Err(Failure::new(format!("there are no {split} images")));
-    }
     if *image >= images.len() {
         let last = images.len() - 1;
         return Err(Failure::new(format!("there is no image {image} among the {split} images"))
-            .mend(format!("name one from 0 to {last} with --image")));
+            .mend(format!("name one from 0 to {last} with --image"))
+            .next(command::again(&[], ["--image", &last.to_string()])));
     }
     let pass = net.forward(&net.pixels(&images, &[*image])?, subject.threads())?;
     let run = net.layer_routing(&pass, 2, 0)?;
     let label = usize::from(images.labels[*image]);
     let figure = plot::digit_routing(images.image(*image), images.width, Some(label), &run)?;
+    say!("{}", figure.alt());
     let path = out.clone().unwrap_or_else(|| PathBuf::from(format!("target/show/{split}-{image}.svg")));
     if let Some(folder) = path.parent() {
         std::fs::create_dir_all(folder).at(folder)?;
     }
     figure.save(&path)?;
-    say!("{}", figure.alt());
     say!("{}: open it in a browser.", path.display());
     Ok(())
 }

@@ -1,13 +1,17 @@
 //! What `eval` and `show` look at: a trained network and the images of one part of a set.
 
-use std::path::PathBuf;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
 
 use em_routing::capsnet::{CapsNet, checkpoint::mnist_weights};
-use em_routing::data::idx::{ImageSet, Images, mnist_folder};
+use em_routing::data::idx::Images;
 use em_routing::error::Error;
 
+use super::command;
 use super::failure::{Failure, Outcome};
+use super::images::Source;
 use super::train::VALIDATION;
+use super::train::folder::Folder;
 
 #[derive(clap::Args)]
 pub struct Subject {
@@ -49,20 +53,77 @@ impl Subject {
     /// Reads both.
     pub fn read(&self) -> Outcome<(CapsNet, Images)> {
         let weights = self.weights.clone().unwrap_or_else(mnist_weights);
-        let net = CapsNet::load(&weights).map_err(|error| match error {
-            Error::Io { ref source, .. } if source.kind() == std::io::ErrorKind::NotFound => {
-                Failure::from(error).mend("train a network (em-routing train), or name one with --weights")
-            }
-            error => error.into(),
-        })?;
-        let data = self.data.clone().unwrap_or_else(mnist_folder);
-        let classes = net.config().classes;
+        let net = CapsNet::load(&weights).map_err(|error| self.explain_weights(&weights, error))?;
+        let source = Source::new(self.data.as_deref(), net.config().classes);
         let images = match self.split {
-            Split::Test => ImageSet::load_test(&data, classes)?,
-            Split::Validation => ImageSet::load_training(&data, self.validation, classes)?.1,
-            Split::Train => ImageSet::load_training(&data, self.validation, classes)?.0,
+            Split::Test => source.test()?,
+            Split::Validation => source.training(self.validation, [1, 1])?.1,
+            Split::Train => source.training(self.validation, [1, 0])?.0,
         };
+        if images.is_empty() {
+            return Err(Failure::new(format!("there are no {} images: --validation is 0", self.split))
+                .mend("keep one or more for validation")
+                .next(command::again(&[], ["--validation", "1"])));
+        }
+        let config = net.config();
+        let (expected, found) = ((config.height, config.width), (images.height, images.width));
+        if expected != found {
+            let Images { height, width, .. } = images;
+            return Err(Failure::new(format!(
+                "the network of {} sees images of {} x {}, but these are {height} x {width}",
+                weights.display(),
+                config.height,
+                config.width,
+            ))
+            .mend(
+                "name the images that it was trained for with --data, or a network for these with --weights",
+            ));
+        }
         Ok((net, images))
+    }
+
+    /// What mends weights that cannot be read: a file beside them, or those that are shipped.
+    fn explain_weights(&self, weights: &Path, error: Error) -> Failure {
+        let Error::Io { .. } = error else { return error.into() };
+        let failure = Failure::from(error);
+        let folder = if weights.is_dir() { Some(weights) } else { weights.parent() };
+        let network = folder.map(|folder| folder.join("network.safetensors"));
+        if let Some(network) = network.filter(|network| network != weights && network.is_file()) {
+            return failure
+                .mend("name the network that `train` has written")
+                .next(command::again::<OsString>(&[], ["--weights".into(), command::path(&network)]));
+        }
+        let checkpoints = folder.map(|folder| Folder::new(folder.to_path_buf()).checkpoints());
+        if let Some(Ok(checkpoints)) = checkpoints
+            && let Some((_, newest)) = checkpoints.last()
+        {
+            return failure
+                .mend("that training has not ended: name its newest checkpoint, or go on with it first")
+                .next(command::again::<OsString>(&[], ["--weights".into(), command::path(newest)]));
+        }
+        let failure = failure.mend("name a network that em-routing train has written with --weights");
+        match self.data.is_none() && mnist_weights().is_file() {
+            true => failure.next(command::again::<OsString>(
+                &[],
+                ["--weights".into(), mnist_weights().into_os_string()],
+            )),
+            false => failure,
+        }
+    }
+
+    /// The arguments that name the same network and images again.
+    pub fn arguments(&self) -> Vec<OsString> {
+        let mut arguments = Vec::new();
+        for (flag, path) in [("--weights", &self.weights), ("--data", &self.data)] {
+            if let Some(path) = path {
+                arguments.extend([flag.into(), command::path(path)]);
+            }
+        }
+        arguments.extend(["--split".into(), self.split.to_string().into()]);
+        if self.validation != VALIDATION {
+            arguments.extend(["--validation".into(), self.validation.to_string().into()]);
+        }
+        arguments
     }
 
     pub fn split(&self) -> Split {

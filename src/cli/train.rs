@@ -1,8 +1,9 @@
 //! `em-routing train`: the capsule network, on images that a folder holds.
 
-mod folder;
+pub mod folder;
 mod meter;
 
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -11,12 +12,14 @@ use std::time::{Duration, Instant};
 
 use em_routing::capsnet::events::EventLog;
 use em_routing::capsnet::{CapsNetConfig, Training};
-use em_routing::data::idx::{ImageSet, Images, mnist_folder};
+use em_routing::data::idx::Images;
 use em_routing::error::Error;
 
-use self::folder::{EpochRow, Folder};
+use self::folder::{EpochRow, Folder, Newest};
 use self::meter::Meter;
+use super::command;
 use super::failure::{AtPath, Failure, Outcome};
+use super::images::{Source, fitting_settings, set};
 use super::progress::{Board, seconds};
 
 /// Images that are kept from the training unless something else is asked for.
@@ -80,49 +83,201 @@ pub fn train(arguments: &Arguments) -> Outcome<ExitCode> {
     let default_out = || Path::new("target").join("train").join(format!("{stem}-seed{seed}"));
     let folder = Folder::new(arguments.out.clone().unwrap_or_else(default_out));
 
-    let newest = if arguments.resume { Some(folder.newest(&board)?) } else { None };
-    if let (None, Some((_, checkpoint))) = (&newest, folder.checkpoints()?.last()) {
-        return Err(Failure::new(format!("{} is from an earlier training", checkpoint.display()))
-            .mend("add --resume to go on with it, or name another folder with --out"));
-    }
+    // what is there is read by the one who may write there
+    let mut lock = if folder.path().is_dir() { Some(folder.lock(arguments.resume)?) } else { None };
+    let newest = if arguments.resume { Some(newest(arguments, &folder, &board)?) } else { None };
     let config = config(arguments, newest.as_ref().map(|newest| newest.training.net.config()))?;
-    let data = arguments.data.clone().unwrap_or_else(mnist_folder);
-    let validation = if arguments.all_images { 0 } else { arguments.validation };
-    let (images, validation) = ImageSet::load_training(&data, validation, config.classes)?;
+    config.check().map_err(|error| explain_config(arguments, &config, error))?;
+    let (images, validation) = read_images(arguments, &config, newest.as_ref(), &folder)?;
     let threads = usize::from(arguments.threads);
     let training = match &newest {
         Some(newest) => {
             let seed = arguments.seed.unwrap_or(newest.training.seed);
-            Training::resume(&newest.path, &config, seed, &images, threads).map_err(|error| {
-                Failure::from(error)
-                    .mend("start with what the training began with, or without --resume in another --out")
-            })?
+            Training::resume(&newest.path, &config, seed, &images, threads)
+                .map_err(|error| explain_resume(arguments, &folder, newest, [&images, &validation], error))?
         }
         None => Training::new(config, seed, threads)?,
     };
     // before anything is written or moved
-    training.check(&images).map_err(|error| explain(error, &images))?;
+    training.check(&images).map_err(|error| explain(error, training.net.config(), &images))?;
+    if lock.is_none() {
+        std::fs::create_dir_all(folder.path()).at(folder.path())?;
+        lock = Some(folder.lock(false)?);
+    }
+    if newest.is_none() {
+        refuse_earlier(&folder, &training, &images)?;
+    }
     Folder::put_aside(newest.as_ref().map_or(&[], |newest| &newest.damaged))?;
     folder.prepare(&training)?;
     let events = EventLog::create(folder.path(), training.step as u64)?;
-    let way_on = way_on(arguments, &folder);
+    let kept = validation.len();
+    let way_on = way_on(arguments, &folder, kept);
+    let to_eval = to_eval(arguments, &folder, &training, kept);
     let stop = stop_on_signals(&board);
-    let run = Run { training, images, validation, folder, events, board, interval, stop, way_on };
-    run.train()
+    let run = Run { training, images, validation, folder, events, board, interval, stop, way_on, to_eval };
+    let ended = run.train();
+    drop(lock);
+    ended
+}
+
+/// The newest checkpoint.
+fn newest(arguments: &Arguments, folder: &Folder, board: &Board) -> Outcome<Newest> {
+    if folder.checkpoints()?.is_empty() {
+        let path = folder.path().display();
+        return Err(Failure::new(format!("{path} holds no checkpoint to go on with"))
+            .mend("name the folder of the training with --out, or start it without --resume")
+            .next(command::again::<OsString>(&["--resume"], [])));
+    }
+    folder.newest(board).map_err(|failure| failure.next(anew(arguments, folder, arguments.seed.unwrap_or(1))))
+}
+
+/// The images, and what mends a set that does not fit.
+fn read_images(
+    arguments: &Arguments,
+    config: &CapsNetConfig,
+    newest: Option<&Newest>,
+    folder: &Folder,
+) -> Outcome<(Images, Images)> {
+    let source = Source::new(arguments.data.as_deref(), config.classes);
+    let validation = if arguments.all_images { 0 } else { arguments.validation };
+    let images = source.training(validation, [config.training.batch, 0]);
+    if let Some(newest) = newest {
+        return images.map_err(|failure| {
+            // as many were kept as the training has not seen
+            let all = source.training(0, [1, 0]).map(|(images, _)| images.len());
+            match all.ok().and_then(|all| all.checked_sub(newest.images)) {
+                Some(kept) => failure
+                    .mend(format!("it began with {kept} images kept for validation: go on so"))
+                    .next(way_on(arguments, folder, kept)),
+                None => failure,
+            }
+        });
+    }
+    if images.is_ok() {
+        return images;
+    }
+    // labels beyond the classes, which other classes mend
+    match source.classes_of_labels().filter(|&classes| classes > config.classes) {
+        Some(classes) => images.map_err(|failure| {
+            let setting = format!("classes={classes}");
+            failure
+                .mend(format!("add --set {setting}: the labels of these images run up to {}", classes - 1))
+                .next(command::again(&[], ["--set", &setting]))
+        }),
+        None => images,
+    }
+}
+
+/// A folder that holds another training is not trained into.
+fn refuse_earlier(folder: &Folder, training: &Training, images: &Images) -> Outcome<()> {
+    let checkpoints = folder.checkpoints()?;
+    let Some((_, newest)) = checkpoints.last() else { return Ok(()) };
+    let resumed = Training::resume(newest, training.net.config(), training.seed, images, training.threads);
+    let other = free_beside(folder.path());
+    let next = match resumed {
+        Ok(_) => command::again(&[], ["--resume"]),
+        Err(_) => command::again::<OsString>(&[], ["--out".into(), command::path(&other)]),
+    };
+    Err(Failure::new(format!("{} is from an earlier training", newest.display()))
+        .mend("add --resume to go on with it, if it was started so; or name another folder with --out")
+        .next(next))
+}
+
+/// A folder beside this one that does not exist.
+fn free_beside(folder: &Path) -> PathBuf {
+    let name = folder.file_name().unwrap_or("training".as_ref()).to_owned();
+    let numbered = |number: usize| {
+        let mut name = name.clone();
+        name.push(format!("-{number}"));
+        folder.with_file_name(name)
+    };
+    (2..).map(numbered).find(|path| !path.exists()).unwrap_or_else(|| numbered(2))
+}
+
+/// The arguments that name the images again.
+fn images_again(arguments: &Arguments, validation: usize) -> Vec<OsString> {
+    let mut words = Vec::new();
+    if let Some(data) = &arguments.data {
+        words.extend(["--data".into(), command::path(data)]);
+    }
+    if validation == 0 {
+        words.push("--all-images".into());
+    } else if validation != VALIDATION {
+        words.extend(["--validation".into(), validation.to_string().into()]);
+    }
+    words
+}
+
+/// The same training from its beginning, in another folder: what its settings.txt says.
+fn anew(arguments: &Arguments, folder: &Folder, seed: u64) -> String {
+    let mut words: Vec<OsString> = vec!["train".into()];
+    words.extend(images_again(arguments, if arguments.all_images { 0 } else { arguments.validation }));
+    let settings = folder.path().join("settings.txt");
+    if settings.is_file() {
+        words.extend(["--config".into(), command::path(&settings)]);
+    }
+    words.extend(["--seed".into(), seed.to_string().into()]);
+    words.extend(["--out".into(), command::path(&free_beside(folder.path()))]);
+    command::line(words)
+}
+
+/// What mends a training that does not go on so.
+fn explain_resume(
+    arguments: &Arguments,
+    folder: &Folder,
+    newest: &Newest,
+    [images, validation]: [&Images; 2],
+    error: Error,
+) -> Failure {
+    let failure = Failure::from(error);
+    let (config, seed) = (newest.training.net.config(), newest.training.seed);
+    let goes_on = |images: &Images| Training::resume(&newest.path, config, seed, images, 1).is_ok();
+    if goes_on(images) {
+        return failure
+            .mend("go on with the settings that it began with, or start without --resume in another --out")
+            .next(way_on(arguments, folder, validation.len()));
+    }
+    // the same images, of which others were kept from it
+    let kept = (images.len() + validation.len()).checked_sub(newest.images);
+    let source = Source::new(arguments.data.as_deref(), config.classes);
+    if let Some(kept) = kept
+        && source.training(kept, [1, 0]).is_ok_and(|(images, _)| goes_on(&images))
+    {
+        return failure
+            .mend(format!("it began with {kept} images kept for validation: go on so"))
+            .next(way_on(arguments, folder, kept));
+    }
+    let failure =
+        failure.mend("name the images that it began with, or start without --resume in another --out");
+    match newest.training.check(images) {
+        Ok(()) => failure.next(anew(arguments, folder, seed)),
+        Err(_) => failure,
+    }
 }
 
 /// What goes on with this training after a stop: the settings are in its checkpoint, the images are not.
-fn way_on(arguments: &Arguments, folder: &Folder) -> String {
-    let mut command = format!("em-routing train --resume --out {}", folder.path().display());
+fn way_on(arguments: &Arguments, folder: &Folder, validation: usize) -> String {
+    let mut words = vec!["train".into(), "--resume".into(), "--out".into(), command::path(folder.path())];
+    words.extend(images_again(arguments, validation));
+    command::line(words)
+}
+
+/// What evaluates the network: on the test set, or where there is none for it on what there is.
+fn to_eval(arguments: &Arguments, folder: &Folder, training: &Training, validation: usize) -> String {
+    let config = training.net.config();
+    let mut words =
+        vec!["eval".into(), "--weights".into(), command::path(&folder.path().join("network.safetensors"))];
     if let Some(data) = &arguments.data {
-        command += &format!(" --data {}", data.display());
+        words.extend(["--data".into(), command::path(data)]);
     }
-    if arguments.all_images {
-        command += " --all-images";
-    } else if arguments.validation != VALIDATION {
-        command += &format!(" --validation {}", arguments.validation);
+    let test = Source::new(arguments.data.as_deref(), config.classes).test();
+    let fits = test.is_ok_and(|test| (test.height, test.width) == (config.height, config.width));
+    if !fits {
+        let split = if validation > 0 { "validation" } else { "train" };
+        let validation = validation.to_string();
+        words.extend(["--split", split, "--validation", &validation].map(OsString::from));
     }
-    command
+    command::line(words)
 }
 
 /// What is asked for: on top of `stored` where nothing else is named.
@@ -144,7 +299,7 @@ fn config(arguments: &Arguments, stored: Option<&CapsNetConfig>) -> Outcome<Caps
     };
     for setting in &arguments.settings {
         let (name, value) = setting.split_once('=').ok_or_else(|| {
-            Failure::new(format!("--set {setting} has no `=`")).mend("write --set NAME=VALUE")
+            Failure::new(format!("--set {setting} has no `=`")).mend("give it a value: --set NAME=VALUE")
         })?;
         config.set(name.trim(), value)?;
     }
@@ -153,8 +308,19 @@ fn config(arguments: &Arguments, stored: Option<&CapsNetConfig>) -> Outcome<Caps
             config.set(name, &value.to_string())?;
         }
     }
-    config.check()?;
     Ok(config)
+}
+
+/// Settings that cannot be, some of which the images mend.
+fn explain_config(arguments: &Arguments, config: &CapsNetConfig, error: Error) -> Failure {
+    let images = Source::new(arguments.data.as_deref(), config.classes).training(0, [1, 0]);
+    let settings = images.ok().and_then(|(images, _)| fitting_settings(config, &images));
+    match settings.filter(|settings| !settings.is_empty() && !arguments.resume) {
+        Some(settings) => Failure::from(error)
+            .mend(format!("add {}, which fits these images", set(&settings).join(" ")))
+            .next(command::again(&[], set(&settings))),
+        None => error.into(),
+    }
 }
 
 /// How often a signal has asked to stop. The first lets the step end; the second ends at once.
@@ -179,6 +345,7 @@ struct Run {
     interval: Duration,
     stop: Arc<AtomicUsize>,
     way_on: String,
+    to_eval: String,
 }
 
 impl Run {
@@ -208,7 +375,7 @@ impl Run {
                 self.events.flush()?;
                 drop(task);
                 say!("\nstopped after {step} of {steps} steps; all of it is in {}.", file.display());
-                say!("Next: {} goes on.", self.way_on);
+                say!("To go on:\nNext: {}", self.way_on);
                 return Ok(ExitCode::from(INTERRUPTED));
             }
             let report = self.training.step(&self.images)?;
@@ -239,8 +406,8 @@ impl Run {
         say!("\n{steps} steps trained, those of this start in {}.", seconds(started.elapsed()));
         say!("  {}     the network: its settings and its parameters", network.display());
         say!("  {out}/log.csv                 a line for each epoch; settings.txt: what it was trained with");
-        say!("  tensorboard --logdir {out}    its curves");
-        say!("Next: em-routing eval --weights {}, for its test error.", network.display());
+        say!("  tensorboard --logdir {}    its curves", command::quoted(self.folder.path().as_os_str()));
+        say!("For its error:\nNext: {}", self.to_eval);
         Ok(ExitCode::SUCCESS)
     }
 
@@ -278,27 +445,33 @@ impl Run {
                 100.0 * evaluation.error_rate(),
                 evaluation.errors()
             ));
-            self.events.scalar(
-                "validation/error",
-                evaluation.error_rate() as f32,
-                self.training.step as u64 - 1,
-            )?;
-            self.events.flush()?;
         }
         self.board.say(&format!("  {}", words.join("; ")));
+        if let Some((errors, images)) = errors {
+            let rate = errors as f64 / images as f64;
+            self.events.scalar("validation/error", rate as f32, self.training.step as u64 - 1)?;
+            self.events.flush()?;
+        }
         Ok(EpochRow { epoch, step: self.training.step, seen, errors })
     }
 }
 
 /// What mends images that do not fit the settings.
-fn explain(error: Error, images: &Images) -> Failure {
-    let Images { height, width, .. } = images;
+fn explain(error: Error, config: &CapsNetConfig, images: &Images) -> Failure {
     match error {
-        Error::Shape { .. } => Failure::from(error)
-            .mend(format!("add --set height={height} --set width={width}, as these images have")),
-        Error::TooFew { samples, .. } => {
-            Failure::from(error).mend(format!("name a --batch of at most {samples}"))
-        }
+        Error::Shape { .. } => match fitting_settings(config, images) {
+            Some(settings) => Failure::from(error)
+                .mend(format!("add {}, as these images have", set(&settings).join(" ")))
+                .next(command::again(&[], set(&settings))),
+            None => {
+                let Images { height, width, .. } = images;
+                Failure::from(error)
+                    .mend(format!("name larger images with --data: {height} x {width} are too few pixels"))
+            }
+        },
+        Error::TooFew { samples, .. } => Failure::from(error)
+            .mend(format!("name a --batch of at most {samples}"))
+            .next(command::again(&[], ["--batch", &samples.to_string()])),
         error => error.into(),
     }
 }

@@ -1,5 +1,6 @@
 //! The folder of a training: its last two checkpoints, its log, its settings.
 
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -8,11 +9,15 @@ use em_routing::capsnet::checkpoint::Fault;
 use em_routing::data::idx::Images;
 use em_routing::error::Error;
 
+use super::super::command;
 use super::super::failure::{AtPath, Failure, Outcome};
+use super::super::lock::{self, Lock};
 use super::super::progress::Board;
 
 /// Checkpoints that are kept.
 const KEPT: usize = 2;
+/// Held by the one training that writes to the folder.
+const LOCK: &str = ".lock";
 const PREFIX: &str = "checkpoint-";
 const SUFFIX: &str = ".safetensors";
 const HEADER: &str = "epoch,step,loss,accuracy,seconds,validation_images,validation_errors,validation_error";
@@ -25,6 +30,8 @@ pub struct Folder {
 pub struct Newest {
     pub path: PathBuf,
     pub training: Training,
+    /// The images that it was trained on.
+    pub images: usize,
     /// Newer ones that cannot be read.
     pub damaged: Vec<PathBuf>,
 }
@@ -84,7 +91,7 @@ impl Folder {
         let mut checkpoints = self.checkpoints()?;
         while let Some((_, path)) = checkpoints.pop() {
             match Training::load(&path, 0) {
-                Ok((training, _)) => return Ok(Newest { path, training, damaged }),
+                Ok((training, images)) => return Ok(Newest { path, training, images, damaged }),
                 Err(Error::Checkpoint { path, fault }) if !matches!(fault, Fault::Version { .. }) => {
                     let error = Error::Checkpoint { path: path.clone(), fault };
                     if !checkpoints.is_empty() {
@@ -99,8 +106,7 @@ impl Folder {
         Err(match first {
             Some(error) => Failure::from(error)
                 .mend("no other checkpoint can be read: train anew, into another folder with --out"),
-            None => Failure::new(format!("{} holds no checkpoint to go on with", self.path.display()))
-                .mend("name the folder of the training with --out, or start it without --resume"),
+            None => Failure::new(format!("{} holds no checkpoint", self.path.display())),
         })
     }
 
@@ -112,9 +118,25 @@ impl Folder {
         Ok(())
     }
 
-    /// Makes the folder, clears what a killed program left half-written, and tells what is trained.
+    /// One training at a time writes to the folder, which has to be there.
+    pub fn lock(&self, resume: bool) -> Outcome<Lock> {
+        let path = self.path.join(LOCK);
+        if let Some(lock) = Lock::try_take(&path)? {
+            return Ok(lock);
+        }
+        let (folder, holder) = (self.path.display(), lock::holder(&path));
+        let failure = Failure::new(format!("another training writes to {folder}: {holder}"));
+        if resume {
+            return Err(failure.mend("start again when it has ended, or stop it: it saves what it has done"));
+        }
+        let other = super::free_beside(&self.path);
+        Err(failure
+            .mend("name another folder with --out, or wait until it has ended and add --resume")
+            .next(command::again::<OsString>(&[], ["--out".into(), command::path(&other)])))
+    }
+
+    /// Clears what a killed program left half-written, and tells what is trained.
     pub fn prepare(&self, training: &Training) -> Outcome<()> {
-        std::fs::create_dir_all(&self.path).at(&self.path)?;
         for entry in std::fs::read_dir(&self.path).at(&self.path)? {
             let path = entry.at(&self.path)?.path();
             let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
@@ -147,7 +169,7 @@ impl Folder {
         let mut log = Log { text: format!("{HEADER}\n"), path, last_epoch: 0 };
         if step > 0 && log.path.exists() {
             for line in std::fs::read_to_string(&log.path).at(&log.path)?.lines().skip(1) {
-                let mut columns = line.split(',').map_while(|column| column.parse::<usize>().ok());
+                let mut columns = line.split(',').map_while(|column| column.trim().parse::<usize>().ok());
                 if let (Some(epoch), Some(of)) = (columns.next(), columns.next())
                     && of <= step
                 {
