@@ -106,7 +106,7 @@ pub enum Error {
         /// Its value.
         value: f64,
     },
-    /// A number of the data so large that its square does not fit.
+    /// A number of the data that is too large: to compute with, if its square does not fit, or to be written as `f32`.
     Magnitude {
         /// The sample.
         row: usize,
@@ -369,7 +369,8 @@ impl std::fmt::Display for Error {
                 write!(f, "row {row}, column {column} of the data is {value}, but should be a finite number")
             }
             Error::Magnitude { row, column, value } => {
-                write!(f, "row {row}, column {column} of the data is {value:e}, whose square does not fit")
+                let limit = "fits compute with numbers up to 1e130, and f32 holds them up to 3.4e38";
+                write!(f, "row {row}, column {column} of the data is {value:e}, which is too large: {limit}")
             }
             Error::Shape { name, expected, found } => {
                 write!(f, "the shape of {name} is {found:?}, but the other arguments ask for {expected:?}")
@@ -427,8 +428,8 @@ impl std::fmt::Display for Error {
             ),
             #[cfg(feature = "linfa")]
             Error::Dataset { message } => write!(f, "linfa: {message}"),
-            Error::Npy { path, fault } => write!(f, "{}: {fault}", path.display()),
-            Error::Idx { path, fault } => write!(f, "{}: {fault}", path.display()),
+            Error::Npy { path, fault } => f.write_str(&crate::data::npy::in_words(path, fault)),
+            Error::Idx { path, fault } => f.write_str(&crate::data::idx::in_words(path, fault)),
 
             Error::Entry { name, place, expected, value } => {
                 write!(f, "{name}{place:?} is {}, but should be {expected}", Short(*value))

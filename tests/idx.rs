@@ -197,6 +197,199 @@ fn faults_between_files_are_named() {
     assert!(missing.starts_with(&format!("{}: there is no such file", test_images.display())), "{missing}");
 }
 
+/// The names that unpackers, Kaggle and EMNIST give the files.
+#[test]
+fn sets_are_found_by_the_names_that_people_have() {
+    let names = |dot: &str, end: &str, prefix: &str, test: &str| {
+        ["train", test].map(|part| {
+            [
+                format!("{prefix}{part}-images{dot}idx3-ubyte{end}"),
+                format!("{prefix}{part}-labels{dot}idx1-ubyte{end}"),
+            ]
+        })
+    };
+    for (number, (dot, end, prefix, test)) in [
+        ("-", "", "", "t10k"),
+        (".", "", "", "t10k"),
+        (".", ".gz", "", "t10k"),
+        ("-", "", "emnist-letters-", "test"),
+        ("-", ".gz", "emnist-letters-", "test"),
+        (".", "", "my ", "t10k"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let folder = Folder::new(&format!("names-{number}"));
+        let wrap = |bytes: Vec<u8>| if end.is_empty() { bytes } else { packed(&bytes) };
+        for ([image, label], count) in names(dot, end, prefix, test).into_iter().zip([5, 2]) {
+            folder.write(&image, &wrap(images(count)));
+            folder.write(&label, &wrap(labels(&[3, 1, 4, 1, 5][..count as usize])));
+        }
+        let set = ImageSet::load(&folder.0, 1).unwrap();
+        assert_eq!((set.train.len(), set.validation.len(), set.test.len()), (4, 1, 2), "{prefix}{dot}{end}");
+    }
+
+    // of several forms of one name the first in the documented order; a folder is none of them
+    let folder = small_set("order");
+    folder.write("train-images-idx3-ubyte.gz", b"not read");
+    folder.write("train-images.idx3-ubyte", b"not read");
+    folder.write("emnist-letters-train-images-idx3-ubyte", b"not read");
+    std::fs::create_dir(folder.0.join("t10k-images-idx3-ubyte")).unwrap();
+    assert_eq!(ImageSet::load(&folder.0, 1).unwrap().train.len(), 4);
+
+    // of several sets none
+    let folder = Folder::new("several");
+    for set in ["letters", "digits"] {
+        folder.write(&format!("emnist-{set}-train-images-idx3-ubyte.gz"), b"");
+    }
+    let text = ImageSet::load_training(&folder.0, 0, 10).unwrap_err().to_string();
+    assert!(text.contains("several sets") && text.contains("emnist-digits-…, emnist-letters-…"), "{text}");
+    std::fs::remove_file(folder.0.join("emnist-digits-train-images-idx3-ubyte.gz")).unwrap();
+    let text = ImageSet::load_training(&folder.0, 0, 10).unwrap_err().to_string();
+    assert!(text.contains("emnist-letters-train-labels-idx1-ubyte: there is no such file"), "{text}");
+}
+
+#[test]
+fn a_form_transposes_images_and_counts_labels_from_another() {
+    let folder = Folder::new("form");
+    let image = folder.write("images", &images(2));
+    let label = folder.write("labels", &labels(&[1, 26]));
+    let form = idx::Form { classes: 26, transposed: true, first_label: 1 };
+    let found = Images::read(&image, &label, form).unwrap();
+    assert_eq!((found.height, found.width, found.labels.as_slice()), (2, 3, &[0, 25][..]));
+    assert_eq!(found.image(1), [6, 8, 10, 7, 9, 11]);
+    let plain = Images::read(&image, &label, 27).unwrap();
+    assert_eq!((plain.height, plain.width, plain.labels.as_slice()), (3, 2, &[1, 26][..]));
+    // labels that do not fit come with the settings that mend them
+    let refused = |values: &[u8], form: idx::Form| {
+        folder.write("labels", &labels(values));
+        folder.write("images", &images(values.len() as u32));
+        let text = Images::read(&image, &label, form).unwrap_err().to_string();
+        let mended: Vec<usize> = text
+            .split("--set ")
+            .skip(1)
+            .map(|word| word.split(['=', ' ']).nth(1).unwrap().parse().unwrap())
+            .collect();
+        let mended = match mended[..] {
+            [classes] => idx::Form { classes, ..form },
+            [first_label, classes] => idx::Form { classes, first_label, ..form },
+            _ => panic!("{text}"),
+        };
+        Images::read(&image, &label, mended).unwrap();
+        text
+    };
+    assert!(refused(&[0, 46, 3], 10.into()).contains("image 1 has label 46, but there are only 10 classes"));
+    assert!(refused(&[1, 3, 2], 3.into()).contains("--set first-label=1 --set classes=3"));
+    assert!(refused(&[0, 3, 2], idx::Form { first_label: 1, ..4.into() }).contains("first-label=0"));
+    assert!(refused(&[1, 30], form).contains("classes=30"));
+    refused(&[255, 0], 10.into());
+    refused(&[255, 0], idx::Form { classes: 300, transposed: false, first_label: usize::MAX });
+}
+
+#[test]
+fn labels_of_every_kind_of_number_are_read() {
+    let folder = Folder::new("kinds");
+    let image = folder.write("images", &images(3));
+    let bytes = |values: [f64; 3]| -> [(u8, Vec<u8>); 5] {
+        [
+            (0x09, values.iter().flat_map(|&value| (value as i8).to_be_bytes()).collect()),
+            (0x0b, values.iter().flat_map(|&value| (value as i16).to_be_bytes()).collect()),
+            (0x0c, values.iter().flat_map(|&value| (value as i32).to_be_bytes()).collect()),
+            (0x0d, values.iter().flat_map(|&value| (value as f32).to_be_bytes()).collect()),
+            (0x0e, values.iter().flat_map(|&value| value.to_be_bytes()).collect()),
+        ]
+    };
+    for (kind, bytes) in bytes([0.0, 7.0, 99.0]) {
+        let label = folder.write("labels", &file(kind, &[3], &bytes));
+        assert_eq!(Images::read(&image, &label, 100).unwrap().labels, [0, 7, 99], "{kind:#x}");
+    }
+    for (kind, bytes) in
+        bytes([0.0, -1.0, 99.0]).into_iter().chain(bytes([1.0, f64::NAN, 1e30]).split_off_floats())
+    {
+        let label = folder.write("labels", &file(kind, &[3], &bytes));
+        let fault = fault_at(&label, Images::read(&image, &label, 100));
+        assert!(matches!(fault, Fault::LabelValue { index: 1, .. }), "{kind:#x}: {fault}");
+    }
+    let label = folder.write("labels", &file(0x0a, &[3], &[0, 1, 2]));
+    assert_eq!(fault_at(&label, Images::read(&image, &label, 100)), Fault::Kind { code: 0x0a });
+    // images of other numbers are refused with a line of Python, which was tried
+    let image = folder.write("images", &file(0x0d, &[1, 2, 1], &[0; 8]));
+    let text = Images::read(&image, &label, 10).unwrap_err().to_string();
+    assert!(
+        text.contains("F32") && text.contains("; in Python: import gzip, numpy, os; os.rename("),
+        "{text}"
+    );
+}
+
+/// The kinds that have NaN.
+trait Floats {
+    fn split_off_floats(self) -> Vec<(u8, Vec<u8>)>;
+}
+
+impl Floats for [(u8, Vec<u8>); 5] {
+    fn split_off_floats(self) -> Vec<(u8, Vec<u8>)> {
+        self.into_iter().filter(|(kind, _)| *kind >= 0x0d).collect()
+    }
+}
+
+#[test]
+fn gzip_files_with_padding_or_several_members_are_read() {
+    let folder = Folder::new("members");
+    let label = folder.write("labels", &labels(&[0, 1, 2, 3]));
+    let whole = images(4);
+    let parts = [packed(&whole[..7]), packed(&[]), packed(&whole[7..])];
+    for bytes in [
+        [packed(&whole), vec![0; 20_000]].concat(),
+        parts.concat(),
+        [parts.concat(), vec![0; 3]].concat(),
+        [&parts[0][..], &[0; 512], &parts[2]].concat(),
+    ] {
+        let image = folder.write("images.gz", &bytes);
+        assert_eq!(Images::read(&image, &label, 10).unwrap().pixels, whole[16..]);
+    }
+    let garbage = [packed(&whole), vec![0; 20], b"garbage".to_vec()].concat();
+    let image = folder.write("images.gz", &garbage);
+    let fault = fault_at(&image, Images::read(&image, &label, 10));
+    assert_eq!(fault.to_string(), "cannot be unpacked: other bytes follow its end");
+    let image = folder.write("images.gz", &packed(&whole)[..30]);
+    let fault = fault_at(&image, Images::read(&image, &label, 10));
+    assert_eq!(fault.to_string(), "cannot be unpacked: the packed file is cut off");
+}
+
+#[test]
+fn what_is_no_idx_file_is_named() {
+    let folder = Folder::new("plain");
+    let label = folder.write("labels", &labels(&[0]));
+    let text = |image: &Path| {
+        let text = Images::read(image, &label, 10).unwrap_err().to_string();
+        assert!(text.starts_with(&format!("{}: ", image.display())), "{text}");
+        text
+    };
+    for (bytes, words) in [
+        (&b"PK\x03\x04...."[..], "a zip archive"),
+        (b"version https://git-lfs", "git lfs pull"),
+        (b"<!DOCTYPE html>", "a web page"),
+        (b"\x93NUMPY\x01\0", "a .npy file"),
+        (b"abcd", "begins with [61, 62, 63, 64]"),
+        (b"", "is empty"),
+    ] {
+        let found = text(&folder.write("images", bytes));
+        assert!(found.contains(words), "{found}");
+    }
+    assert!(text(&folder.0).contains("is a folder"));
+    #[cfg(unix)]
+    {
+        let pipe = folder.0.join("pipe");
+        assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+        let found = text(&pipe); // nobody writes to it: opening it would wait
+        assert!(
+            found.contains("is a pipe") && found.contains(&format!("cat {} > copy", pipe.display())),
+            "{found}"
+        );
+        assert!(text(Path::new("/dev/null")).contains("is a device"));
+    }
+}
+
 /// Sizes of gigabytes in the header of a short file: the error comes before any such allocation.
 #[test]
 fn a_promise_takes_no_memory() {
@@ -232,7 +425,8 @@ fn mutated_files_do_no_harm() {
         let unpacked = if bytes.starts_with(&[0x1f, 0x8b]) { 1032 * bytes.len() } else { bytes.len() };
         let paths = [folder.write("images", &files[0]), folder.write("labels", &files[1])];
         LARGEST.set(0);
-        let outcome = Images::read(&paths[0], &paths[1], 10);
+        let form = idx::Form { classes: 10, transposed: case % 2 == 0, first_label: 0 };
+        let outcome = Images::read(&paths[0], &paths[1], form);
         assert!(LARGEST.get() <= (1 << 16) + 2 * unpacked, "case {case}: {} bytes at once", LARGEST.get());
         match outcome {
             Ok(images) => {

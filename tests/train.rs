@@ -206,6 +206,58 @@ fn what_cannot_be_is_told_and_earlier_checkpoints_stay() {
     assert_eq!(state(&folder), before);
 }
 
+/// A set as EMNIST's letters come: other names, images column by column, labels from 1. The settings are kept with the weights.
+#[test]
+fn a_set_of_another_form_is_trained_on_and_evaluated() {
+    let folder = Folder::new("form");
+    let data = folder.0.join("data");
+    for (part, renamed) in [("train", "train"), ("t10k", "test")] {
+        let labels = data.join(format!("{part}-labels-idx1-ubyte"));
+        let mut bytes = std::fs::read(&labels).unwrap();
+        bytes[8..].iter_mut().for_each(|label| *label += 1);
+        std::fs::write(&labels, bytes).unwrap();
+        for kind in ["images-idx3-ubyte", "labels-idx1-ubyte"] {
+            let new = data.join(format!("emnist-letters-{renamed}-{kind}"));
+            std::fs::rename(data.join(format!("{part}-{kind}")), new).unwrap();
+        }
+    }
+    // classes=3, counted from 0: what it says mends it
+    fails(&mut folder.train("out", &[]), &["--set first-label=1 --set classes=3", "letters-train-labels"]);
+    let form = ["--set", "first-label=1", "--set", "classes=3", "--set", "transposed=true"];
+    succeeds(&mut folder.train("out", &form));
+    let settings = std::fs::read_to_string(folder.out("out").join("settings.txt")).unwrap();
+    assert!(
+        settings.contains("\ntransposed = true\n") && settings.contains("\nfirst-label = 1\n"),
+        "{settings}"
+    );
+    let weights = folder.out("out").join("network.safetensors");
+    let net = em_routing::capsnet::CapsNet::load(&weights).unwrap();
+    assert!(net.config().transposed && net.config().first_label == 1);
+    for split in ["test", "validation", "train"] {
+        let mut command = em_routing(&["eval", "--split", split, "--validation", "16", "--weights"]);
+        command.arg(&weights).arg("--data").arg(&data).arg("--out").arg(folder.out("figures"));
+        assert!(succeeds(&mut command).contains(&format!("{split} error")));
+    }
+    let mut command = em_routing(&["show", "--image", "3", "--weights"]);
+    succeeds(command.arg(&weights).arg("--data").arg(&data).arg("--out").arg(folder.out("image.svg")));
+    succeeds(&mut folder.train("out", &[&["--resume"][..], &form].concat()));
+}
+
+/// As editors on Windows write it.
+#[test]
+fn a_settings_file_with_a_byte_order_mark_is_read() {
+    let folder = Folder::new("mark");
+    let file = folder.out("settings.txt");
+    let text = "\u{feff}features = 3 \r\n\r\n\tmargin\t=\tconstant:0.3\t\r\n# a remark\r\naveraging = 0.5   # another\r\n";
+    std::fs::write(&file, text).unwrap();
+    succeeds(folder.train("out", &[]).arg("--config").arg(&file));
+    let settings = std::fs::read_to_string(folder.out("out").join("settings.txt")).unwrap();
+    assert!(
+        settings.contains("\nmargin = constant:0.3\n") && settings.contains("\naveraging = 0.5\n"),
+        "{settings}"
+    );
+}
+
 /// A disk that takes no more, by the shell's limit on the size of a file: the checkpoints before it stay.
 #[cfg(unix)]
 #[test]

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use crate::data::idx::Form;
 use crate::error::{Error, Result};
 use crate::routing::{Competition, CostScale, InverseTemperature, RoutingOptions, RoutingStart};
 
@@ -39,6 +40,10 @@ pub struct CapsNetConfig {
     pub second: usize,
     /// E: class capsules.
     pub classes: usize,
+    /// Whether the files hold each image column by column, as EMNIST's do ([`Form::transposed`]).
+    pub transposed: bool,
+    /// The label of the first class in the files: 0, or 1 for EMNIST's letters ([`Form::first_label`]).
+    pub first_label: usize,
     /// The routing between all layers of capsules.
     pub routing: RoutingOptions,
     /// What the parameters are drawn from.
@@ -149,6 +154,8 @@ impl CapsNetConfig {
             first: 32,
             second: 32,
             classes: 10,
+            transposed: false,
+            first_label: 0,
             routing: RoutingOptions::blog(),
             start: Initialiser {
                 feature_gain: 1.0,
@@ -173,6 +180,11 @@ impl CapsNetConfig {
                 averaging: 0.0,
             },
         }
+    }
+
+    /// How the files of the images are to be read.
+    pub fn form(&self) -> Form {
+        Form { classes: self.classes, transposed: self.transposed, first_label: self.first_label }
     }
 
     /// Every setting by its name, as [`CapsNetConfig::set`] takes it.
@@ -203,12 +215,14 @@ impl CapsNetConfig {
         })
     }
 
-    /// Changes what a text names, a `name = value` a line; what follows a `#` is a remark.
+    /// Changes what a text names, a `name = value` a line; what follows a `#` is a remark. Lines may end as on Windows, and a
+    /// byte-order mark may stand before the first.
     ///
     /// # Errors
     ///
     /// A line of another form, and as [`CapsNetConfig::set`].
     pub fn set_lines(&mut self, text: &str) -> Result<()> {
+        let text = text.trim_start_matches('\u{feff}');
         for line in text.lines().map(|line| line.split('#').next().unwrap_or_default().trim()) {
             if line.is_empty() {
                 continue;
@@ -266,6 +280,10 @@ impl CapsNetConfig {
         if recipe.shift >= self.height.min(self.width) {
             let (name, value) = ("shift", recipe.shift as f64);
             return Err(Error::Setting { name, expected: "less than the side of an image", value });
+        }
+        if self.first_label > 255 {
+            let (name, value) = ("first-label", self.first_label as f64);
+            return Err(Error::Setting { name, expected: "at most 255", value });
         }
         let clipping = match recipe.clipping {
             Clipping::None => 1.0,
@@ -380,6 +398,8 @@ const SETTINGS: &[Setting] = &[
     setting!("first", COUNT, first),
     setting!("second", COUNT, second),
     setting!("classes", COUNT, classes),
+    setting!("transposed", YES, transposed),
+    setting!("first-label", COUNT, first_label),
     setting!("iterations", COUNT, routing.iterations),
     setting!(
         "inverse-temperature",

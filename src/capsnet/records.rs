@@ -183,6 +183,7 @@ fn read<const N: usize, T>(
     record: impl Fn(&Line<N>) -> Result<T>,
 ) -> Result<Vec<T>> {
     let text = std::fs::read_to_string(path).map_err(Error::io(path))?;
+    let text = text.trim_start_matches('\u{feff}').trim_end(); // a byte-order mark, and empty lines at the end
     let mut records = Vec::new();
     for (index, text) in text.lines().enumerate() {
         let whole = Line { path, number: index + 1, fields: [""; N] };
@@ -198,7 +199,7 @@ fn read<const N: usize, T>(
     }
     if records.is_empty() {
         let line = Line { path, number: 1, fields: [""; N] };
-        return Err(line.fault("the file", "a header and at least one line", &text));
+        return Err(line.fault("the file", "a header and at least one line", text));
     }
     Ok(records)
 }

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use em_routing::capsnet::CapsNetConfig;
-use em_routing::data::idx::{ImageSet, Images, mnist_folder};
+use em_routing::data::idx::{Form, ImageSet, Images, mnist_folder};
 use em_routing::error::Error;
 
 use super::command;
@@ -15,25 +15,25 @@ const SHARE: usize = 12;
 /// A folder with the four files of a set, named as MNIST's are.
 pub struct Source {
     folder: PathBuf,
-    classes: usize,
+    form: Form,
 }
 
 impl Source {
-    /// The folder that was named, else MNIST's.
-    pub fn new(named: Option<&Path>, classes: usize) -> Source {
-        Source { folder: named.map_or_else(mnist_folder, Path::to_path_buf), classes }
+    /// The folder that was named, else MNIST's, whose files are of this form.
+    pub fn new(named: Option<&Path>, form: Form) -> Source {
+        Source { folder: named.map_or_else(mnist_folder, Path::to_path_buf), form }
     }
 
     /// The images to train on, and the last `validation` of them, which are kept from it. Of those to train on, `least` should
     /// remain, and of those that are kept too: what is proposed where there are fewer.
     pub fn training(&self, validation: usize, least: [usize; 2]) -> Outcome<(Images, Images)> {
-        let error = match ImageSet::load_training(&self.folder, validation, self.classes) {
+        let error = match ImageSet::load_training(&self.folder, validation, self.form) {
             Ok(images) => return Ok(images),
             Err(error) => error,
         };
         // the one error that is about a count
         let all = match error {
-            Error::Setting { .. } => ImageSet::load_training(&self.folder, 0, self.classes)?.0.len(),
+            Error::Setting { .. } => ImageSet::load_training(&self.folder, 0, self.form)?.0.len(),
             error => return Err(error.into()),
         };
         let failure = Failure::new(format!(
@@ -52,14 +52,14 @@ impl Source {
 
     /// The test set.
     pub fn test(&self) -> Outcome<Images> {
-        Ok(ImageSet::load_test(&self.folder, self.classes)?)
+        Ok(ImageSet::load_test(&self.folder, self.form)?)
     }
 
     /// The least number of classes that has a place for each label of the set.
     pub fn classes_of_labels(&self) -> Option<usize> {
-        const ALL: usize = 256; // what a byte can tell apart
-        let train = ImageSet::load_training(&self.folder, 0, ALL).ok()?.0;
-        let test = ImageSet::load_test(&self.folder, ALL).map_or_else(|_| Vec::new(), |images| images.labels);
+        let all = Form { classes: 256, ..self.form }; // what a byte can tell apart
+        let train = ImageSet::load_training(&self.folder, 0, all).ok()?.0;
+        let test = ImageSet::load_test(&self.folder, all).map_or_else(|_| Vec::new(), |images| images.labels);
         train.labels.iter().chain(&test).max().map(|&label| usize::from(label) + 1)
     }
 }

@@ -54,7 +54,7 @@ impl Subject {
     pub fn read(&self) -> Outcome<(CapsNet, Images)> {
         let weights = self.weights.clone().unwrap_or_else(mnist_weights);
         let net = CapsNet::load(&weights).map_err(|error| self.explain_weights(&weights, error))?;
-        let source = Source::new(self.data.as_deref(), net.config().classes);
+        let source = Source::new(self.data.as_deref(), net.config().form());
         let images = match self.split {
             Split::Test => source.test()?,
             Split::Validation => source.training(self.validation, [1, 1])?.1,

@@ -138,7 +138,7 @@ fn read_images(
     newest: Option<&Newest>,
     folder: &Folder,
 ) -> Outcome<(Images, Images)> {
-    let source = Source::new(arguments.data.as_deref(), config.classes);
+    let source = Source::new(arguments.data.as_deref(), config.form());
     let validation = if arguments.all_images { 0 } else { arguments.validation };
     let images = source.training(validation, [config.training.batch, 0]);
     if let Some(newest) = newest {
@@ -239,7 +239,7 @@ fn explain_resume(
     }
     // the same images, of which others were kept from it
     let kept = (images.len() + validation.len()).checked_sub(newest.images);
-    let source = Source::new(arguments.data.as_deref(), config.classes);
+    let source = Source::new(arguments.data.as_deref(), config.form());
     if let Some(kept) = kept
         && source.training(kept, [1, 0]).is_ok_and(|(images, _)| goes_on(&images))
     {
@@ -270,7 +270,7 @@ fn to_eval(arguments: &Arguments, folder: &Folder, training: &Training, validati
     if let Some(data) = &arguments.data {
         words.extend(["--data".into(), command::path(data)]);
     }
-    let test = Source::new(arguments.data.as_deref(), config.classes).test();
+    let test = Source::new(arguments.data.as_deref(), config.form()).test();
     let fits = test.is_ok_and(|test| (test.height, test.width) == (config.height, config.width));
     if !fits {
         let split = if validation > 0 { "validation" } else { "train" };
@@ -313,7 +313,7 @@ fn config(arguments: &Arguments, stored: Option<&CapsNetConfig>) -> Outcome<Caps
 
 /// Settings that cannot be, some of which the images mend.
 fn explain_config(arguments: &Arguments, config: &CapsNetConfig, error: Error) -> Failure {
-    let images = Source::new(arguments.data.as_deref(), config.classes).training(0, [1, 0]);
+    let images = Source::new(arguments.data.as_deref(), config.form()).training(0, [1, 0]);
     let settings = images.ok().and_then(|(images, _)| fitting_settings(config, &images));
     match settings.filter(|settings| !settings.is_empty() && !arguments.resume) {
         Some(settings) => Failure::from(error)

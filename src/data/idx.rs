@@ -1,15 +1,17 @@
 //! IDX files, plain or gzipped: the images and labels of MNIST and of the sets that come in its form.
 //!
 //! A file begins with two zero bytes, the kind of its numbers (8: bytes) and the count of its dimensions; each dimension's size
-//! follows as a big-endian `u32`, then the numbers, the last dimension running fastest.
+//! follows as a big-endian `u32`, then the numbers, the last dimension running fastest. Images are bytes; labels may be numbers of
+//! any kind, if they are whole and from 0 to 255.
 
-use std::fs::File;
-use std::io::{BufRead, BufReader, ErrorKind, Read};
+mod stream;
+
+use std::io::{BufReader, Error as IoError, ErrorKind, Read};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use flate2::bufread::MultiGzDecoder;
-
+use self::stream::Unpacked;
+use crate::data::plain::{self, in_python, looks_like};
 use crate::error::{Error, Result};
 
 /// What keeps a file from being read as images or labels.
@@ -26,7 +28,7 @@ pub enum Fault {
         /// Its first four bytes.
         found: [u8; 4],
     },
-    /// Numbers of another kind than bytes.
+    /// Images of other numbers than bytes, or a kind of numbers that the format does not have.
     Kind {
         /// The format's code of the kind.
         code: u8,
@@ -64,7 +66,7 @@ pub enum Fault {
         /// The file of the images.
         other: PathBuf,
     },
-    /// A label that names no class.
+    /// A label that names no class: the largest one.
     Label {
         /// The image.
         index: usize,
@@ -72,6 +74,24 @@ pub enum Fault {
         label: u8,
         /// The number of classes; labels run from 0 to one less.
         classes: usize,
+    },
+    /// Labels that do not begin at the first label.
+    Labels {
+        /// The smallest label.
+        least: u8,
+        /// The largest.
+        most: u8,
+        /// The label of the first class.
+        first: u8,
+        /// The number of classes.
+        classes: usize,
+    },
+    /// A label that is no whole number from 0 to 255.
+    LabelValue {
+        /// The image.
+        index: usize,
+        /// Its label, in words.
+        label: String,
     },
     /// Images of another size than those to train on.
     Side {
@@ -86,16 +106,24 @@ impl std::fmt::Display for Fault {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Fault::Gzip { message } => write!(f, "cannot be unpacked: {message}"),
-            Fault::Magic { found } => {
-                write!(f, "not an IDX file: it begins with {found:02x?}, not with two zero bytes")
-            }
-            Fault::Kind { code } => {
-                write!(f, "holds numbers of the kind {code:#04x}, but bytes (0x08) are needed")
-            }
+            Fault::Magic { found } => match looks_like(found) {
+                Some(looks_like) => write!(f, "not an IDX file: it looks like {looks_like}"),
+                None => write!(f, "not an IDX file: it begins with {found:02x?}, not with two zero bytes"),
+            },
+            Fault::Kind { code } => match Number::of(*code) {
+                Some(number) => write!(f, "holds {number:?} (kind {code:#04x}), but images are bytes (0x08)"),
+                None => {
+                    write!(f, "holds numbers of the kind {code:#04x}, which the IDX format does not have")
+                }
+            },
             Fault::Dimensions { expected, found } => {
                 write!(f, "has {found} dimensions, but {expected} are needed (images have 3, labels 1)")
             }
             Fault::Sizes { sizes } => write!(f, "has the sizes {sizes:?}: empty, or too large to be true"),
+            Fault::Truncated { expected, found } if *expected <= 16 => {
+                let all = if *found == 0 { "is empty: " } else { "is cut off: " };
+                write!(f, "{all}{found} bytes, but its header alone has at least {expected}")
+            }
             Fault::Truncated { expected, found } => {
                 write!(f, "is cut off: {found} bytes, but its header promises {expected}")
             }
@@ -106,11 +134,136 @@ impl std::fmt::Display for Fault {
                 write!(f, "holds {labels} labels, but {} holds {images} images", other.display())
             }
             Fault::Label { index, label, classes } => {
-                write!(f, "image {index} has label {label}, but there are only {classes} classes (from 0)")
+                let enough = usize::from(*label) + 1;
+                write!(
+                    f,
+                    "image {index} has label {label}, but there are only {classes} classes (from 0); \
+                     train with --set classes={enough}"
+                )
+            }
+            Fault::Labels { least, most, first, classes } => {
+                let enough = most - least + 1;
+                let enough = (*classes).max(usize::from(enough));
+                write!(
+                    f,
+                    "its labels are {least} to {most}, but should be {classes} classes from {first} on; \
+                     train with --set first-label={least} --set classes={enough}"
+                )
+            }
+            Fault::LabelValue { index, label } => {
+                write!(f, "image {index} has label {label}, but labels are whole numbers from 0 to 255")
             }
             Fault::Side { expected: (rows, columns), found: (height, width) } => {
                 write!(f, "its images are {height} x {width}, but those to train on are {rows} x {columns}")
             }
+        }
+    }
+}
+
+/// A fault of a file in words, and a line of Python that mends it if there is one.
+pub(crate) fn in_words(path: &Path, fault: &Fault) -> String {
+    let words = format!("{}: {fault}", path.display());
+    let Fault::Kind { code } = fault else { return words };
+    let Some(number) = Number::of(*code) else { return words };
+    let mut kept = path.as_os_str().to_os_string();
+    kept.push(".original");
+    let (file, kept, kind) = (in_python(path), in_python(kept.as_ref()), number.numpy());
+    let open = if path.extension().is_some_and(|end| end == "gz") { "gzip.open" } else { "open" };
+    // grey levels as floats mostly run from 0 to 1
+    let scale = if kind.starts_with(">f") { " * (255 if x.max() <= 1 else 1)" } else { "" };
+    let lines = [
+        "import gzip, numpy, os".to_owned(),
+        format!("os.rename({file}, {kept})"),
+        format!("b = open({kept}, \"rb\").read()"),
+        r#"b = gzip.decompress(b) if b[:2] == b"\x1f\x8b" else b"#.to_owned(),
+        "n = 4 + 4 * b[3]".to_owned(),
+        format!("x = numpy.frombuffer(b[n:], \"{kind}\")"),
+        format!("x = (x{scale}).round().clip(0, 255).astype(\"u1\")"),
+        format!(r#"{open}({file}, "wb").write(b[:2] + b"\x08" + b[3:n] + x.tobytes())"#),
+    ];
+    format!("{words}; in Python: {}", lines.join("; "))
+}
+
+/// How the files of a set are to be read.
+///
+/// A number of classes is one by itself: `10.into()` is how MNIST is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Form {
+    /// The number of classes, at most 256.
+    pub classes: usize,
+    /// Whether each image stands in its file column by column, as in EMNIST, and is turned over as it is read.
+    pub transposed: bool,
+    /// The label of the first class: 0, or 1 as in EMNIST's letters. [`Images::labels`] count from 0 either way.
+    pub first_label: usize,
+}
+
+impl From<usize> for Form {
+    fn from(classes: usize) -> Form {
+        Form { classes, transposed: false, first_label: 0 }
+    }
+}
+
+/// The kinds of numbers that the format has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Number {
+    U8,
+    I8,
+    I16,
+    I32,
+    F32,
+    F64,
+}
+
+impl Number {
+    fn of(code: u8) -> Option<Number> {
+        Some(match code {
+            0x08 => Number::U8,
+            0x09 => Number::I8,
+            0x0b => Number::I16,
+            0x0c => Number::I32,
+            0x0d => Number::F32,
+            0x0e => Number::F64,
+            _ => return None,
+        })
+    }
+
+    /// Numpy's word for it.
+    fn numpy(self) -> &'static str {
+        match self {
+            Number::U8 => "u1",
+            Number::I8 => "i1",
+            Number::I16 => ">i2",
+            Number::I32 => ">i4",
+            Number::F32 => ">f4",
+            Number::F64 => ">f8",
+        }
+    }
+
+    /// The bytes of one.
+    fn size(self) -> usize {
+        match self {
+            Number::U8 | Number::I8 => 1,
+            Number::I16 => 2,
+            Number::I32 | Number::F32 => 4,
+            Number::F64 => 8,
+        }
+    }
+
+    /// The numbers of these bytes.
+    fn decode(self, bytes: &[u8]) -> Vec<f64> {
+        match self {
+            Number::U8 => bytes.iter().map(|&byte| byte.into()).collect(),
+            Number::I8 => bytes.iter().map(|&byte| (byte as i8).into()).collect(),
+            Number::I16 => {
+                bytes.as_chunks().0.iter().map(|&bytes| i16::from_be_bytes(bytes).into()).collect()
+            }
+            Number::I32 => {
+                bytes.as_chunks().0.iter().map(|&bytes| i32::from_be_bytes(bytes).into()).collect()
+            }
+            Number::F32 => {
+                bytes.as_chunks().0.iter().map(|&bytes| f32::from_be_bytes(bytes).into()).collect()
+            }
+            Number::F64 => bytes.as_chunks().0.iter().map(|&bytes| f64::from_be_bytes(bytes)).collect(),
         }
     }
 }
@@ -131,23 +284,33 @@ pub struct Images {
 }
 
 impl Images {
-    /// Reads a file of images and the file of their labels, each plain or gzipped.
+    /// Reads a file of images and the file of their labels, each plain or gzipped, in a form or with a number of classes.
     ///
     /// # Errors
     ///
-    /// A file that cannot be read or is not what it should be ([`Fault`]), with its path.
-    pub fn read(images: &Path, labels: &Path, classes: usize) -> Result<Images> {
-        let (sizes, pixels) = read(images, 3)?;
-        let (_, values) = read(labels, 1)?;
-        let fault = |fault| Error::Idx { path: labels.to_path_buf(), fault };
-        if values.len() != sizes[0] {
-            let other = images.to_path_buf();
-            return Err(fault(Fault::Count { labels: values.len(), images: sizes[0], other }));
+    /// Returns an error if a file cannot be read or is not what it should be ([`Fault`]), with its path.
+    pub fn read(images: &Path, labels: &Path, form: impl Into<Form>) -> Result<Images> {
+        let form = form.into();
+        let (sizes, pixels) = read(images, 3, &[Number::U8])?;
+        let labels_of = read_labels(labels, form)?;
+        if labels_of.len() != sizes[0] {
+            let (path, other) = (labels.to_path_buf(), images.to_path_buf());
+            let fault = Fault::Count { labels: labels_of.len(), images: sizes[0], other };
+            return Err(Error::Idx { path, fault });
         }
-        if let Some(index) = values.iter().position(|&label| usize::from(label) >= classes) {
-            return Err(fault(Fault::Label { index, label: values[index], classes }));
+        let (height, width) = (sizes[1], sizes[2]);
+        let images = Images { pixels: pixels.bytes, labels: labels_of, height, width, classes: form.classes };
+        Ok(if form.transposed { images.transposed() } else { images })
+    }
+
+    /// Rows become columns.
+    fn transposed(self) -> Images {
+        let (height, width) = (self.width, self.height);
+        let mut pixels = Vec::with_capacity(self.pixels.len());
+        for image in self.pixels.chunks_exact(height * width) {
+            pixels.extend((0..height * width).map(|at| image[at % width * height + at / width]));
         }
-        Ok(Images { pixels, labels: values, height: sizes[1], width: sizes[2], classes })
+        Images { pixels, height, width, ..self }
     }
 
     /// How many there are.
@@ -219,8 +382,13 @@ pub struct ImageSet {
 
 impl ImageSet {
     /// Reads a set of ten classes, as MNIST and Fashion-MNIST are, from a folder with the four files of MNIST's names
-    /// (`train-images-idx3-ubyte`, `train-labels-idx1-ubyte`, and the same two with `t10k`), each plain or with `.gz` at its end.
-    /// The last `validation` of the images to train on become the validation set.
+    /// (`train-images-idx3-ubyte`, `train-labels-idx1-ubyte`, and the same two with `t10k` or `test`), each plain or with `.gz` at
+    /// its end. The last `validation` of the images to train on become the validation set.
+    ///
+    /// A dot may stand before `idx` (`train-images.idx3-ubyte`), as some unpackers and Kaggle have it. Where several of these files
+    /// are there, the first of this order is read: `-idx3`, `-idx3` with `.gz`, `.idx3`, `.idx3` with `.gz`. Where there is none of
+    /// them, the names may begin with anything, as EMNIST's do (`emnist-letters-train-images-idx3-ubyte.gz`), if all of the folder's
+    /// begin alike.
     ///
     /// ```
     /// use em_routing::prelude::*;
@@ -238,15 +406,19 @@ impl ImageSet {
         ImageSet::load_classes(folder, validation, 10)
     }
 
-    /// [`ImageSet::load`] with another number of classes, at most 256.
+    /// [`ImageSet::load`] with another number of classes, or of another [`Form`].
     ///
     /// # Errors
     ///
     /// Those of [`ImageSet::load`].
-    pub fn load_classes(folder: impl AsRef<Path>, validation: usize, classes: usize) -> Result<ImageSet> {
-        let folder = folder.as_ref();
-        let (train, validation) = ImageSet::load_training(folder, validation, classes)?;
-        let (test, path) = part(folder, "t10k", classes)?;
+    pub fn load_classes(
+        folder: impl AsRef<Path>,
+        validation: usize,
+        form: impl Into<Form>,
+    ) -> Result<ImageSet> {
+        let (folder, form) = (folder.as_ref(), form.into());
+        let (train, validation) = ImageSet::load_training(folder, validation, form)?;
+        let (test, path) = part(folder, &TEST, form)?;
         let (expected, found) = ((train.height, train.width), (test.height, test.width));
         if expected != found {
             return Err(Error::Idx { path, fault: Fault::Side { expected, found } });
@@ -262,9 +434,9 @@ impl ImageSet {
     pub fn load_training(
         folder: impl AsRef<Path>,
         validation: usize,
-        classes: usize,
+        form: impl Into<Form>,
     ) -> Result<(Images, Images)> {
-        let (mut train, _) = part(folder.as_ref(), "train", classes)?;
+        let (mut train, _) = part(folder.as_ref(), &TRAIN, form.into())?;
         if validation >= train.len() {
             return Err(Error::Setting {
                 name: "the number of validation images",
@@ -281,16 +453,72 @@ impl ImageSet {
     /// # Errors
     ///
     /// Those of [`ImageSet::load`].
-    pub fn load_test(folder: impl AsRef<Path>, classes: usize) -> Result<Images> {
-        Ok(part(folder.as_ref(), "t10k", classes)?.0)
+    pub fn load_test(folder: impl AsRef<Path>, form: impl Into<Form>) -> Result<Images> {
+        Ok(part(folder.as_ref(), &TEST, form.into())?.0)
     }
 }
 
-/// The images whose files' names begin so, with the path of their pixels.
-fn part(folder: &Path, name: &str, classes: usize) -> Result<(Images, PathBuf)> {
-    let images = find(folder, &format!("{name}-images-idx3-ubyte"))?;
-    let labels = find(folder, &format!("{name}-labels-idx1-ubyte"))?;
-    Ok((Images::read(&images, &labels, classes)?, images))
+/// What the names of a part's files hold.
+const TRAIN: [&str; 1] = ["train"];
+const TEST: [&str; 2] = ["t10k", "test"];
+/// What follows the name of a part, in the order in which files are looked for.
+const IMAGES: [&str; 4] =
+    ["-images-idx3-ubyte", "-images-idx3-ubyte.gz", "-images.idx3-ubyte", "-images.idx3-ubyte.gz"];
+const LABELS: [&str; 4] =
+    ["-labels-idx1-ubyte", "-labels-idx1-ubyte.gz", "-labels.idx1-ubyte", "-labels.idx1-ubyte.gz"];
+
+/// The images of a part, with the path of their pixels.
+fn part(folder: &Path, names: &[&str], form: Form) -> Result<(Images, PathBuf)> {
+    let find = |ends: &[&str], prefix: &str| {
+        let names = names.iter().flat_map(|name| ends.iter().map(move |end| format!("{prefix}{name}{end}")));
+        let (folders, files): (Vec<_>, Vec<_>) =
+            names.map(|name| folder.join(name)).filter(|path| path.exists()).partition(|path| path.is_dir());
+        files.into_iter().chain(folders).next() // a folder is no image file, which its error then says
+    };
+    let missing = |ends: &[&str], prefix: &str| {
+        let path = folder.join(format!("{prefix}{}{}", names[0], ends[0]));
+        let words = match folder.is_dir() {
+            true => {
+                "there is no such file, and none with .gz at its end, a dot before idx or a set's name before it"
+            }
+            false => "there is no such file: its folder is missing",
+        };
+        Error::io(&path)(IoError::new(ErrorKind::NotFound, words))
+    };
+    let prefix = match find(&IMAGES, "").or_else(|| find(&LABELS, "")) {
+        Some(_) => String::new(),
+        None => prefix(folder)?.ok_or_else(|| missing(&IMAGES, ""))?,
+    };
+    let images = find(&IMAGES, &prefix).ok_or_else(|| missing(&IMAGES, &prefix))?;
+    let labels = find(&LABELS, &prefix).ok_or_else(|| missing(&LABELS, &prefix))?;
+    Ok((Images::read(&images, &labels, form)?, images))
+}
+
+/// What all names of a set in this folder begin with, if there is one.
+///
+/// # Errors
+///
+/// Returns an error if there are several sets, with their names.
+fn prefix(folder: &Path) -> Result<Option<String>> {
+    let Ok(entries) = std::fs::read_dir(folder) else { return Ok(None) };
+    let mut prefixes = std::collections::BTreeSet::new();
+    for entry in entries {
+        let name = entry.map_err(Error::io(folder))?.file_name();
+        let name = name.to_string_lossy();
+        let parts = TRAIN.iter().chain(&TEST);
+        let ends = parts.flat_map(|part| IMAGES.iter().chain(&LABELS).map(move |end| format!("{part}{end}")));
+        prefixes.extend(ends.filter_map(|end| name.strip_suffix(&end).map(str::to_owned)));
+    }
+    prefixes.remove("");
+    if prefixes.len() > 1 {
+        let names: Vec<String> = prefixes.into_iter().map(|prefix| format!("{prefix}…")).collect();
+        let words = format!(
+            "holds several sets, but one is needed in a folder of its own; found: {}",
+            names.join(", ")
+        );
+        return Err(Error::io(folder)(IoError::new(ErrorKind::InvalidInput, words)));
+    }
+    Ok(prefixes.pop_first())
 }
 
 /// The folder of MNIST in the clone that this library was built in.
@@ -298,31 +526,54 @@ pub fn mnist_folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("assets").join("mnist")
 }
 
-/// The file of this name, or else the one with `.gz` at its end.
-fn find(folder: &Path, name: &str) -> Result<PathBuf> {
-    let plain = folder.join(name);
-    let packed = folder.join(format!("{name}.gz"));
-    if plain.exists() {
-        Ok(plain)
-    } else if packed.exists() {
-        Ok(packed)
-    } else {
-        let words = "there is no such file, and none with .gz at its end";
-        Err(Error::io(&plain)(std::io::Error::new(ErrorKind::NotFound, words)))
+/// The labels of a file, counted from 0 on.
+fn read_labels(path: &Path, form: Form) -> Result<Vec<u8>> {
+    const ALL: [Number; 6] = [Number::U8, Number::I8, Number::I16, Number::I32, Number::F32, Number::F64];
+    let fault = |fault| Err(Error::Idx { path: path.to_path_buf(), fault });
+    let (_, Numbers { number, bytes }) = read(path, 1, &ALL)?;
+    let mut labels = bytes;
+    if number != Number::U8 {
+        let values = number.decode(&labels);
+        if let Some(index) = values.iter().position(|&value| f64::from(value as u8) != value) {
+            return fault(Fault::LabelValue { index, label: values[index].to_string() });
+        }
+        labels = values.into_iter().map(|value| value as u8).collect();
     }
+    let (Some(&least), Some(&most)) = (labels.iter().min(), labels.iter().max()) else { return Ok(labels) };
+    let Form { classes, first_label, .. } = form;
+    let in_range = (first_label..first_label.saturating_add(classes)).contains(&usize::from(most));
+    if usize::from(least) >= first_label && in_range {
+        labels.iter_mut().for_each(|label| *label -= first_label as u8); // it is not above a u8
+        return Ok(labels);
+    }
+    // every label from 1 on, but no 0: they are counted from 1
+    let counted = least > 0 && (least..=most).all(|label| labels.contains(&label));
+    if first_label > 0 || (least == 1 && counted) {
+        return fault(Fault::Labels { least, most, first: first_label.min(255) as u8, classes });
+    }
+    let index = labels.iter().position(|&label| label == most).unwrap_or_default();
+    fault(Fault::Label { index, label: most, classes })
 }
 
-/// The sizes of a file's dimensions, and its bytes. Nothing that the file promises is allocated before it is there.
-fn read(path: &Path, dimensions: usize) -> Result<(Vec<usize>, Vec<u8>)> {
+/// The numbers of a file as they stand in it.
+struct Numbers {
+    number: Number,
+    bytes: Vec<u8>,
+}
+
+/// The sizes of a file's dimensions, and its numbers. Nothing that the file promises is allocated before it is there.
+fn read(path: &Path, dimensions: usize, kinds: &[Number]) -> Result<(Vec<usize>, Numbers)> {
     let fault = |fault| Error::Idx { path: path.to_path_buf(), fault };
-    let mut file = BufReader::new(File::open(path).map_err(Error::io(path))?);
-    let packed = file.fill_buf().map_err(Error::io(path))?.starts_with(&[0x1f, 0x8b]);
-    let mut stream: Box<dyn Read> = if packed { Box::new(MultiGzDecoder::new(file)) } else { Box::new(file) };
+    let mut stream = Unpacked::new(BufReader::new(plain::open(path)?)).map_err(Error::io(path))?;
+    let packed = stream.is_packed();
     let mut take = |count: u64| {
         let mut bytes = Vec::new();
         (&mut stream).take(count).read_to_end(&mut bytes).map(|_| bytes).map_err(|source| {
             match source.kind() {
-                ErrorKind::InvalidInput | ErrorKind::InvalidData | ErrorKind::UnexpectedEof if packed => {
+                ErrorKind::UnexpectedEof if packed => {
+                    fault(Fault::Gzip { message: "the packed file is cut off".to_owned() })
+                }
+                ErrorKind::InvalidInput | ErrorKind::InvalidData if packed => {
                     fault(Fault::Gzip { message: source.to_string() })
                 }
                 _ => Error::io(path)(source),
@@ -332,13 +583,11 @@ fn read(path: &Path, dimensions: usize) -> Result<(Vec<usize>, Vec<u8>)> {
     let truncated = |expected, found| fault(Fault::Truncated { expected, found });
     let magic = take(4)?;
     let found: [u8; 4] = magic.as_slice().try_into().map_err(|_| truncated(4, magic.len() as u64))?;
-    match found {
-        [0, 0, 8, count] if usize::from(count) == dimensions => {}
-        [0, 0, 8, count] => {
-            return Err(fault(Fault::Dimensions { expected: dimensions, found: usize::from(count) }));
-        }
-        [0, 0, code, _] => return Err(fault(Fault::Kind { code })),
-        _ => return Err(fault(Fault::Magic { found })),
+    let [0, 0, code, count] = found else { return Err(fault(Fault::Magic { found })) };
+    let number = Number::of(code).filter(|number| kinds.contains(number));
+    let number = number.ok_or_else(|| fault(Fault::Kind { code }))?;
+    if usize::from(count) != dimensions {
+        return Err(fault(Fault::Dimensions { expected: dimensions, found: usize::from(count) }));
     }
     let header = 4 + 4 * dimensions as u64;
     let sizes = take(header - 4)?;
@@ -348,7 +597,7 @@ fn read(path: &Path, dimensions: usize) -> Result<(Vec<usize>, Vec<u8>)> {
     let sizes: Vec<u32> = sizes.as_chunks().0.iter().map(|&size| u32::from_be_bytes(size)).collect();
     let length = sizes
         .iter()
-        .try_fold(1u64, |length, &size| length.checked_mul(u64::from(size)))
+        .try_fold(number.size() as u64, |length, &size| length.checked_mul(u64::from(size)))
         .filter(|&length| length > 0 && length <= isize::MAX as u64)
         .ok_or_else(|| fault(Fault::Sizes { sizes: sizes.clone() }))?;
     let bytes = take(length)?;
@@ -359,5 +608,5 @@ fn read(path: &Path, dimensions: usize) -> Result<(Vec<usize>, Vec<u8>)> {
     if !take(1)?.is_empty() {
         return Err(fault(Fault::Trailing { expected: header + length }));
     }
-    Ok((sizes.into_iter().map(|size| size as usize).collect(), bytes))
+    Ok((sizes.into_iter().map(|size| size as usize).collect(), Numbers { number, bytes }))
 }

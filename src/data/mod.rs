@@ -4,6 +4,7 @@ mod draws;
 pub mod idx;
 pub mod iris;
 pub mod npy;
+mod plain;
 mod rows;
 mod wholes;
 

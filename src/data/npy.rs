@@ -1,15 +1,28 @@
-//! `.npy` files: tables of `f64` or `f32` that are read by ranges of rows, larger than memory if need be.
+//! `.npy` files, and the arrays of `.npz` files: tables of numbers that are read by ranges of rows, larger than memory if need be.
+//!
+//! A table may hold numbers of any kind that numpy has beside complex ones and `longdouble`: `bool`, integers of 8 to 64 bits, floats
+//! of 16 to 64 bits, in either order of bytes, row by row or column by column (Fortran's order). All are read as `f64`; integers
+//! beyond 2^53 become the nearest that `f64` has, as with numpy's `astype("f8")`.
+
+mod archive;
+mod header;
 
 use std::fs::File;
-use std::io::{Read, Write};
+use std::io::{Error as IoError, ErrorKind, Write};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
+use self::archive::Archive;
+use self::header::{Header, Number};
+use crate::data::plain::{self, in_python, looks_like};
 use crate::data::{RowBuffer, Rows, chunk_count, chunk_range};
 use crate::error::{Error, Result};
 use crate::files;
 
-/// What the numbers of a file are.
+/// Bytes of a header at most. Numpy's own reader takes 10,000.
+const MOST_HEADER: u64 = 1 << 20;
+
+/// The precision that numbers are written in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Precision {
     /// `<f8`
@@ -20,13 +33,6 @@ pub enum Precision {
 }
 
 impl Precision {
-    fn bytes(self) -> usize {
-        match self {
-            Precision::F64 => 8,
-            Precision::F32 => 4,
-        }
-    }
-
     fn descriptor(self) -> &'static str {
         match self {
             Precision::F64 => "<f8",
@@ -41,6 +47,18 @@ impl Precision {
 pub enum Fault {
     /// It does not begin as a `.npy` file does.
     Magic,
+    /// A file of another format.
+    Foreign {
+        /// What it looks like.
+        looks_like: &'static str,
+    },
+    /// A table as text.
+    Text {
+        /// What stands between two numbers; none where there is one in each line.
+        delimiter: Option<char>,
+        /// Whether its first line names the columns.
+        header: bool,
+    },
     /// A version of the format other than 1, 2 and 3.
     Version {
         /// Its number.
@@ -51,16 +69,14 @@ pub enum Fault {
         /// The header.
         text: String,
     },
-    /// Numbers of another kind than little-endian `f64` and `f32`, or no numbers at all.
+    /// Numbers of a kind that is not read, or no numbers at all.
     Kind {
         /// The header's word for them.
         descriptor: String,
     },
-    /// Columns one after another instead of rows.
-    FortranOrder,
-    /// An array that is not a table of rows and columns.
+    /// An array that is not a table of rows and columns, or a larger one than any file holds.
     Dimensions {
-        /// Its shape.
+        /// Its shape. A size of `usize::MAX` stands for larger ones, too.
         shape: Vec<usize>,
     },
     /// Fewer bytes than its header promises.
@@ -70,106 +86,410 @@ pub enum Fault {
         /// The bytes that it has.
         found: u64,
     },
+    /// A `.npz` file that is cut off or damaged.
+    Archive {
+        /// What is wrong with it.
+        message: &'static str,
+    },
+    /// A `.npz` file without the array that was asked for, or with several where none was named.
+    Members {
+        /// The name that was asked for.
+        wanted: Option<String>,
+        /// The arrays in it.
+        names: Vec<String>,
+    },
+    /// A file of one array where one of several was asked for by name.
+    NoMembers,
+    /// An array of a `.npz` file that cannot be read.
+    Member {
+        /// Its name.
+        name: String,
+        /// What is wrong with it.
+        fault: Box<Fault>,
+    },
+    /// An array that only a password opens.
+    Encrypted,
+    /// An array that is packed in another way than stored or deflated.
+    Compression {
+        /// The zip format's number of the way.
+        method: u16,
+    },
+    /// A deflated array that is too large to be unpacked to memory.
+    Large {
+        /// Its bytes.
+        bytes: u64,
+        /// The most that are unpacked.
+        most: u64,
+    },
 }
 
 impl std::fmt::Display for Fault {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Fault::Magic => write!(f, "not a .npy file"),
-            Fault::Version { major } => write!(f, "version {major} of the .npy format is unknown"),
+            Fault::Magic => write!(f, "not a .npy file: it does not begin with the bytes \\x93NUMPY"),
+            Fault::Foreign { looks_like } => {
+                write!(f, "not a .npy file: it looks like {looks_like}")
+            }
+            Fault::Text { delimiter, .. } => {
+                let between = match delimiter {
+                    Some(',') => " with commas (CSV)",
+                    Some(';') => " with semicolons (CSV)",
+                    Some('\t') => " with tabs (TSV)",
+                    _ => "",
+                };
+                write!(f, "not a .npy file: it looks like text{between}")
+            }
+            Fault::Version { major } => {
+                write!(f, "version {major} of the .npy format is unknown; versions 1 to 3 are read")
+            }
             Fault::Header { text } => write!(f, "the header cannot be made out: {text}"),
             Fault::Kind { descriptor } => {
-                write!(f, "holds {descriptor}, but little-endian f64 (<f8) or f32 (<f4) are needed")
+                let kind = kind_in_words(descriptor);
+                write!(f, "holds {kind} ({descriptor}), but real numbers of at most 64 bits are needed")
             }
-            Fault::FortranOrder => {
-                write!(f, "is stored column by column; save it with numpy.ascontiguousarray")
+            Fault::Dimensions { shape } if shape.len() == 2 => {
+                write!(
+                    f,
+                    "has the shape {shape:?}, which are more numbers than any file holds: the header is damaged"
+                )
             }
             Fault::Dimensions { shape } => {
-                write!(f, "has the shape {shape:?}, but a table of rows and columns is needed")
+                let (count, s) = (shape.len(), if shape.len() == 1 { "" } else { "s" });
+                write!(f, "has {count} dimension{s} (shape {shape:?}), but a table of rows and columns has 2")
             }
             Fault::Truncated { expected, found } => {
                 write!(f, "is cut off: {found} bytes, but its header promises {expected}")
+            }
+            Fault::Archive { message } => write!(f, "a damaged zip archive: {message}"),
+            Fault::Members { wanted, names } if names.is_empty() => {
+                let wanted = wanted.as_ref().map(|name| format!(" {name:?}")).unwrap_or_default();
+                write!(f, "a zip archive without arrays of numpy, so it has no array{wanted}")
+            }
+            Fault::Members { wanted, names } => {
+                let shown: Vec<String> = names.iter().take(20).map(|name| format!("{name:?}")).collect();
+                let more = if names.len() > shown.len() { ", …" } else { "" };
+                match wanted {
+                    Some(wanted) => write!(f, "has no array {wanted:?}; there are: ")?,
+                    None => write!(f, "holds {} arrays; name one of them (open_member): ", names.len())?,
+                }
+                write!(f, "{}{more}", shown.join(", "))
+            }
+            Fault::NoMembers => {
+                write!(f, "a .npy file, which holds one array without a name: open it as such")
+            }
+            Fault::Member { name, fault } => write!(f, "its array {name:?}: {fault}"),
+            Fault::Encrypted => write!(f, "is encrypted; unpack the file with its password (unzip, 7z)"),
+            Fault::Compression { method } => {
+                write!(
+                    f,
+                    "is compressed in the way {method} of the zip format, but only 0 (stored) and 8 (deflated) are read"
+                )
+            }
+            Fault::Large { bytes, most } => {
+                write!(
+                    f,
+                    "has {bytes} bytes unpacked, but at most {most} are unpacked to memory; stored ones may be larger"
+                )
             }
         }
     }
 }
 
-/// A `.npy` file of `f64` or `f32` in rows. Only its header is in memory.
+/// What numpy's word for a kind of numbers means.
+fn kind_in_words(descriptor: &str) -> &'static str {
+    match descriptor.trim_start_matches(['<', '>', '=', '|']).chars().next() {
+        Some('O') => "Python's objects",
+        Some('c') => "complex numbers",
+        Some('U' | 'S' | 'a') => "texts",
+        Some('M' | 'm') => "dates or times",
+        Some('[') => "records",
+        Some('f') => "floats of other sizes",
+        _ => "numbers of an unknown kind",
+    }
+}
+
+/// A fault of a file in words, and a line of Python that mends it if there is one.
+pub(crate) fn in_words(path: &Path, fault: &Fault) -> String {
+    let words = format!("{}: {fault}", path.display());
+    let loaded = |more: &str| format!("numpy.load({}{more})", in_python(path));
+    let python = match fault {
+        Fault::Member { name, fault } => {
+            let of_member = |more: &str| format!("{}[{}]", loaded(more), in_python(name.as_ref()));
+            python(path, fault, &of_member)
+        }
+        fault => python(path, fault, &loaded),
+    };
+    match python {
+        Some(python) => format!("{words}; in Python: {python}"),
+        None => words,
+    }
+}
+
+/// The line of Python; `loaded` is the array, loaded with more arguments.
+fn python(path: &Path, fault: &Fault, loaded: &dyn Fn(&str) -> String) -> Option<String> {
+    let beside = |end: &str| {
+        let mut name = path.file_stem().unwrap_or_default().to_os_string();
+        name.push(end);
+        in_python(&path.with_file_name(name))
+    };
+    let file = in_python(path);
+    let mut import = "numpy";
+    let table = match fault {
+        Fault::Kind { descriptor } => {
+            match descriptor.trim_start_matches(['<', '>', '=', '|']).chars().next()? {
+                'O' => format!("{}.astype(\"f8\")", loaded(", allow_pickle=True")),
+                'c' => format!("{}.real", loaded("")),
+                'M' | 'm' => format!("{}.astype(\"i8\")", loaded("")),
+                '[' => {
+                    import = "numpy.lib.recfunctions";
+                    format!("numpy.lib.recfunctions.structured_to_unstructured({})", loaded(""))
+                }
+                'V' => return None,
+                _ => format!("{}.astype(\"f8\")", loaded("")),
+            }
+        }
+        Fault::Dimensions { shape } => match shape[..] {
+            [] => format!("{}.reshape(1, 1)", loaded("")),
+            [_] => format!("{}.reshape(-1, 1)", loaded("")),
+            [_, _] => return None,
+            [rows, ref others @ ..] => {
+                let columns = others.iter().try_fold(1usize, |product, &size| product.checked_mul(size))?;
+                format!("{}.reshape({rows}, {columns})", loaded(""))
+            }
+        },
+        Fault::Text { delimiter, header } => {
+            let delimiter = delimiter.map(|c| format!(", delimiter={}", in_python(c.to_string().as_ref())));
+            let (delimiter, header) =
+                (delimiter.unwrap_or_default(), if *header { ", skip_header=1" } else { "" });
+            format!("numpy.genfromtxt({file}{delimiter}{header}, ndmin=2, encoding=\"utf-8-sig\")")
+        }
+        Fault::Foreign { looks_like: "a Parquet file" } => {
+            import = "numpy, pandas";
+            format!("pandas.read_parquet({file}).to_numpy(\"f8\")")
+        }
+        Fault::Foreign { looks_like: "an Arrow or Feather file" | "a Feather file" } => {
+            import = "numpy, pandas";
+            format!("pandas.read_feather({file}).to_numpy(\"f8\")")
+        }
+        Fault::Compression { .. } | Fault::Large { .. } => {
+            let to = beside("-stored.npz");
+            return Some(format!("import numpy; numpy.savez({to}, **numpy.load({file}))"));
+        }
+        _ => return None,
+    };
+    Some(format!("import {import}; numpy.save({}, {table})", beside("-table.npy")))
+}
+
+/// What a file that does not begin as it should looks like.
+fn foreign(begin: &[u8]) -> Fault {
+    if let Some(looks_like) = looks_like(begin) {
+        return Fault::Foreign { looks_like };
+    }
+    let text = String::from_utf8_lossy(begin);
+    let is_text = !text.contains(|c: char| c.is_control() && !"\t\r\n".contains(c));
+    let mut lines =
+        text.trim_start_matches('\u{feff}').lines().map(str::trim).filter(|line| !line.is_empty());
+    let Some(line) = lines.next().filter(|_| is_text) else { return Fault::Magic };
+    let delimiter = [',', ';', '\t'].into_iter().find(|&delimiter| line.contains(delimiter));
+    let fields: Vec<&str> = match delimiter {
+        Some(delimiter) => line.split(delimiter).collect(),
+        None => line.split_whitespace().collect(),
+    };
+    // a remark is skipped anyway, and the last field may be cut off
+    let is_number = |field: &&str| field.trim().is_empty() || field.trim().parse::<f64>().is_ok();
+    let header = !line.starts_with('#') && !fields.iter().all(is_number);
+    Fault::Text { delimiter, header }
+}
+
+/// A table in a `.npy` file, or an array of a `.npz` file. Only its header is in memory, of a deflated array all.
 ///
 /// ```no_run
 /// use em_routing::prelude::*;
 /// let data = NpyFile::open("data.npy".as_ref())?;
 /// let fit = KMeans::fit(&data, &KMeansOptions { clusters: 16, ..Default::default() })?;
+/// let digits = NpyFile::open_member("digits.npz".as_ref(), "x_train")?;
 /// # Ok::<(), em_routing::error::Error>(())
 /// ```
 #[derive(Debug)]
 pub struct NpyFile {
     path: PathBuf,
-    file: File,
-    precision: Precision,
+    source: Source,
+    number: Number,
+    /// Whether its columns stand one after another, instead of its rows.
+    by_columns: bool,
     samples: usize,
     dimensions: usize,
-    /// Where the numbers begin.
+    /// Where the numbers begin in the source.
     offset: u64,
 }
 
+/// Where the bytes of an array are.
+enum Source {
+    /// In a part of a file.
+    File { file: File, start: u64, length: u64 },
+    /// Unpacked.
+    Memory(Vec<u8>),
+}
+
+impl std::fmt::Debug for Source {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Source::File { start, length, .. } => write!(f, "{length} bytes of a file, from {start}"),
+            Source::Memory(bytes) => write!(f, "{} bytes in memory", bytes.len()),
+        }
+    }
+}
+
+impl Source {
+    fn length(&self) -> u64 {
+        match self {
+            Source::File { length, .. } => *length,
+            Source::Memory(bytes) => bytes.len() as u64,
+        }
+    }
+
+    /// Fills the buffer with the bytes from this place on, without a cursor, so that threads can share the source.
+    fn read(&self, buffer: &mut [u8], place: u64) -> std::io::Result<()> {
+        match self {
+            Source::File { file, start, .. } => read_exact_at(file, buffer, start + place),
+            Source::Memory(bytes) => {
+                buffer.copy_from_slice(&bytes[place as usize..][..buffer.len()]);
+                Ok(())
+            }
+        }
+    }
+
+    /// The first bytes, `most` or as many as there are.
+    fn begin(&self, most: u64) -> std::io::Result<Vec<u8>> {
+        let mut bytes = vec![0; self.length().min(most) as usize];
+        self.read(&mut bytes, 0)?;
+        Ok(bytes)
+    }
+}
+
 impl NpyFile {
-    /// Opens a file and checks that all of its rows are there.
+    /// Opens a `.npy` file, or a `.npz` file of one array, and checks that all of its rows are there.
     ///
     /// # Errors
     ///
-    /// A file that cannot be read, or is not such a table ([`Fault`]).
+    /// Returns an error if the file cannot be read, or is not such a table ([`Fault`]).
     pub fn open(path: &Path) -> Result<NpyFile> {
+        NpyFile::open_either(path, None)
+    }
+
+    /// Opens the array of this name in a `.npz` file.
+    ///
+    /// A stored array (`numpy.savez`) is read in place by ranges of rows. A deflated one (`numpy.savez_compressed`) is unpacked to
+    /// memory, at most 1 GiB, and its checksum is compared.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the file cannot be read, has no such array, which lists those that it has, or if the array is not a
+    /// table ([`Fault`]).
+    pub fn open_member(path: &Path, name: &str) -> Result<NpyFile> {
+        NpyFile::open_either(path, Some(name))
+    }
+
+    fn open_either(path: &Path, wanted: Option<&str>) -> Result<NpyFile> {
         let fault = |fault| Error::Npy { path: path.to_path_buf(), fault };
-        let mut file = File::open(path).map_err(Error::io(path))?;
-        let found = file.metadata().map_err(Error::io(path))?.len();
-        let mut take = |count: usize| -> Result<Option<Vec<u8>>> {
-            let mut bytes = Vec::new();
-            (&mut file).take(count as u64).read_to_end(&mut bytes).map_err(Error::io(path))?;
-            Ok((bytes.len() == count).then_some(bytes))
-        };
-        let begin = take(8)?.filter(|begin| begin.starts_with(b"\x93NUMPY")).ok_or(fault(Fault::Magic))?;
-        let width = match begin[6] {
+        let file = plain::open(path)?;
+        let length = file.metadata().map_err(Error::io(path))?.len();
+        let source = Source::File { file, start: 0, length };
+        let begin = source.begin(4096).map_err(Error::io(path))?;
+        let Source::File { file, .. } = &source else { unreachable!("a file was opened") };
+        match (&begin[..begin.len().min(4)], wanted) {
+            (b"PK\x03\x04" | b"PK\x05\x06", _) => {
+                let archive = Archive { path, file, length };
+                let members = archive.members()?;
+                let names = || members.iter().map(|member| member.name.clone()).collect();
+                let member = match (wanted, &members[..]) {
+                    (Some(wanted), _) => {
+                        let wanted = wanted.strip_suffix(".npy").unwrap_or(wanted);
+                        members.iter().rev().find(|member| member.name == wanted)
+                    }
+                    (None, [member]) => Some(member),
+                    (None, _) => None,
+                };
+                let missing = || fault(Fault::Members { wanted: wanted.map(str::to_owned), names: names() });
+                let member = member.ok_or_else(missing)?;
+                let of_member = |fault| Fault::Member { name: member.name.clone(), fault: Box::new(fault) };
+                NpyFile::read_header(path, archive.open(member)?, &|kind| fault(of_member(kind)))
+            }
+            (b"\x93NUM", Some(_)) => Err(fault(Fault::NoMembers)),
+            (_, Some(_)) => Err(fault(foreign(&begin))),
+            (_, None) => NpyFile::read_header(path, source, &fault),
+        }
+    }
+
+    fn read_header(path: &Path, source: Source, fault: &dyn Fn(Fault) -> Error) -> Result<NpyFile> {
+        let found = source.length();
+        let truncated = |expected| fault(Fault::Truncated { expected, found });
+        let begin = source.begin(4096).map_err(Error::io(path))?;
+        if !begin.is_empty() && begin.len() < 8 && b"\x93NUMPY".starts_with(&begin[..begin.len().min(6)]) {
+            return Err(truncated(10));
+        }
+        let (magic, version) = (begin.starts_with(b"\x93NUMPY"), begin.get(6..8));
+        let version = version.filter(|_| magic).ok_or_else(|| fault(foreign(&begin)))?;
+        let width = match version[0] {
             1 => 2,
             2 | 3 => 4,
             major => return Err(fault(Fault::Version { major })),
         };
-        let truncated = |expected| fault(Fault::Truncated { expected, found });
-        let length = take(width)?.ok_or(truncated(8 + width as u64))?;
-        let length = length.iter().rev().fold(0, |length, &byte| length << 8 | usize::from(byte));
-        let offset = (8 + width + length) as u64;
+        let length = begin.get(8..8 + width).ok_or_else(|| truncated(8 + width as u64))?;
+        let length = length.iter().rev().fold(0, |length, &byte| length << 8 | u64::from(byte));
+        let offset = 8 + width as u64 + length;
         if offset > found {
             return Err(truncated(offset));
         }
-        let header = take(length)?.ok_or(truncated(offset))?;
+        if length > MOST_HEADER {
+            let text = format!("it would have {length} bytes");
+            return Err(fault(Fault::Header { text }));
+        }
+        let mut header = vec![0; length as usize];
+        source.read(&mut header, 8 + width as u64).map_err(Error::io(path))?;
         let header = String::from_utf8_lossy(&header);
-        let (descriptor, fortran, shape) = parse(&header)
+        let Header { descriptor, fortran, shape } = Header::parse(&header)
             .ok_or_else(|| fault(Fault::Header { text: header.trim().chars().take(200).collect() }))?;
-        let precision = match descriptor.as_str() {
-            "<f8" => Precision::F64,
-            "<f4" => Precision::F32,
-            _ => return Err(fault(Fault::Kind { descriptor })),
-        };
+        let number = Number::parse(&descriptor).ok_or_else(|| fault(Fault::Kind { descriptor }))?;
         let &[samples, dimensions] = shape.as_slice() else {
             return Err(fault(Fault::Dimensions { shape }));
         };
-        if fortran && samples > 1 && dimensions > 1 {
-            return Err(fault(Fault::FortranOrder));
-        }
-        let expected = samples
-            .checked_mul(dimensions)
-            .and_then(|numbers| numbers.checked_mul(precision.bytes()))
+        // a row and a column first, since one of a table without numbers may still be too long
+        let expected = [dimensions, samples]
+            .iter()
+            .all(|size| size.checked_mul(number.size()).is_some_and(|bytes| bytes <= isize::MAX as usize))
+            .then_some(())
+            .and_then(|()| samples.checked_mul(dimensions)?.checked_mul(number.size()))
             .and_then(|bytes| offset.checked_add(bytes as u64))
             .ok_or_else(|| fault(Fault::Dimensions { shape }))?;
         if expected > found {
             return Err(truncated(expected));
         }
-        Ok(NpyFile { path: path.to_path_buf(), file, precision, samples, dimensions, offset })
+        let path = path.to_path_buf();
+        Ok(NpyFile { path, source, number, by_columns: fortran, samples, dimensions, offset })
     }
 
-    /// What its numbers are.
+    /// The precision in which [`write`] keeps its numbers as they are read: `F32` for floats and integers of few bits.
     pub fn precision(&self) -> Precision {
-        self.precision
+        if self.number.fits_f32() { Precision::F32 } else { Precision::F64 }
+    }
+
+    /// Fills the bytes with those of the numbers from this one on, in the file's order.
+    fn fill(&self, bytes: &mut [u8], first: usize) -> Result<()> {
+        let place = self.offset + first as u64 * self.number.size() as u64;
+        self.source.read(bytes, place).map_err(|source| {
+            let source = match &self.source {
+                Source::File { file, start, .. } if source.kind() == ErrorKind::UnexpectedEof => {
+                    let (found, expected) = (file.metadata().map_or(0, |now| now.len()), start + place + bytes.len() as u64);
+                    let words = format!(
+                        "has become shorter since it was opened: {found} bytes, but at least {expected} are needed"
+                    );
+                    IoError::new(ErrorKind::UnexpectedEof, words)
+                }
+                _ => source,
+            };
+            Error::io(&self.path)(source)
+        })
     }
 }
 
@@ -183,20 +503,22 @@ impl Rows for NpyFile {
     }
 
     fn read<'a>(&'a self, range: Range<usize>, buffer: &'a mut RowBuffer) -> Result<&'a [f64]> {
-        let row = self.dimensions * self.precision.bytes();
-        buffer.bytes.resize(range.len() * row, 0);
-        let offset = self.offset + range.start as u64 * row as u64;
-        read_exact_at(&self.file, &mut buffer.bytes, offset).map_err(Error::io(&self.path))?;
-        buffer.values.clear();
-        match self.precision {
-            Precision::F64 => buffer
-                .values
-                .extend(buffer.bytes.as_chunks().0.iter().map(|&number| f64::from_le_bytes(number))),
-            Precision::F32 => buffer.values.extend(
-                buffer.bytes.as_chunks().0.iter().map(|&number| f64::from(f32::from_le_bytes(number))),
-            ),
+        assert!(range.end <= self.samples, "there are only {} samples", self.samples);
+        let RowBuffer { values, bytes } = buffer;
+        let (dimensions, size) = (self.dimensions, self.number.size());
+        values.resize(range.len() * dimensions, 0.0);
+        if self.by_columns {
+            bytes.resize(range.len() * size, 0);
+            for column in 0..dimensions {
+                self.fill(bytes, column * self.samples + range.start)?;
+                self.number.decode(bytes, values.iter_mut().skip(column).step_by(dimensions));
+            }
+        } else {
+            bytes.resize(values.len() * size, 0);
+            self.fill(bytes, range.start * dimensions)?;
+            self.number.decode(bytes, values.iter_mut());
         }
-        Ok(&buffer.values)
+        Ok(values)
     }
 }
 
@@ -217,11 +539,13 @@ fn read_exact_at(file: &File, bytes: &mut [u8], offset: u64) -> std::io::Result<
     }
 }
 
-/// Writes a table as a `.npy` file, which is there as a whole or not at all ([`files`]).
+/// Writes a table as a `.npy` file, which is there as a whole or not at all ([`files`]). In `F32` each number becomes the nearest
+/// that `f32` has; NaN and infinities stay.
 ///
 /// # Errors
 ///
-/// What writing, or reading the table, brings.
+/// Returns an error if a number is too large for the precision, with its row and column, and what writing or reading the table
+/// brings.
 pub fn write(path: &Path, data: &dyn Rows, precision: Precision) -> Result<()> {
     let mut header = format!(
         "{{'descr': '{}', 'fortran_order': False, 'shape': ({}, {}), }}",
@@ -240,36 +564,26 @@ pub fn write(path: &Path, data: &dyn Rows, precision: Precision) -> Result<()> {
         file.write_all(&bytes).map_err(Error::io(path))?;
         let mut buffer = RowBuffer::default();
         for chunk in 0..chunk_count(data) {
-            let values = data.read(chunk_range(data, chunk), &mut buffer)?;
+            let range = chunk_range(data, chunk);
+            let (first, expected) = (range.start, range.len() * data.dimensions());
+            let values = data.read(range, &mut buffer)?;
+            if values.len() != expected {
+                return Err(Error::Length { name: "a range of rows", expected, found: values.len() });
+            }
             bytes.clear();
             match precision {
                 Precision::F64 => bytes.extend(values.iter().flat_map(|value| value.to_le_bytes())),
-                Precision::F32 => bytes.extend(values.iter().flat_map(|&value| (value as f32).to_le_bytes())),
+                Precision::F32 => {
+                    let too_large = |value: f64| value.is_finite() && (value as f32).is_infinite();
+                    if let Some(index) = values.iter().position(|&value| too_large(value)) {
+                        let (row, column) = (first + index / data.dimensions(), index % data.dimensions());
+                        return Err(Error::Magnitude { row, column, value: values[index] });
+                    }
+                    bytes.extend(values.iter().flat_map(|&value| (value as f32).to_le_bytes()));
+                }
             }
             file.write_all(&bytes).map_err(Error::io(path))?;
         }
         Ok(())
     })
-}
-
-/// The kind of number, whether it is in Fortran's order, and the shape, from the header's Python dictionary.
-fn parse(header: &str) -> Option<(String, bool, Vec<usize>)> {
-    let after = |key: &str| {
-        let start = header.find(&format!("'{key}'")).or_else(|| header.find(&format!("\"{key}\"")))?;
-        Some(header[start + key.len() + 2..].trim_start().strip_prefix(':')?.trim_start())
-    };
-    let descriptor = after("descr")?;
-    let descriptor = match descriptor.chars().next()? {
-        quote @ ('\'' | '"') => descriptor[1..].split(quote).next()?,
-        _ => descriptor.split(']').next()?, // a record of several columns: the caller names it in its error
-    };
-    let fortran = match after("fortran_order")? {
-        text if text.starts_with("False") => false,
-        text if text.starts_with("True") => true,
-        _ => return None,
-    };
-    let shape = after("shape")?.strip_prefix('(')?.split_once(')')?.0;
-    let shape = shape.split(',').map(str::trim).filter(|size| !size.is_empty());
-    let shape: Option<Vec<usize>> = shape.map(|size| size.parse().ok()).collect();
-    Some((descriptor.to_string(), fortran, shape?))
 }

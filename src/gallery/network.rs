@@ -13,7 +13,7 @@ pub const DIGITS: [usize; 3] = [4, 6, 7];
 /// The shipped network, MNIST's test images, and what the network makes of [`DIGITS`].
 fn shipped() -> Result<(CapsNet, Images, Pass)> {
     let net = CapsNet::load(mnist_weights())?;
-    let images = ImageSet::load_test(mnist_folder(), net.config().classes)?;
+    let images = ImageSet::load_test(mnist_folder(), net.config().form())?;
     let pass = net.forward(&net.pixels(&images, &DIGITS)?, 0)?;
     Ok((net, images, pass))
 }

@@ -355,8 +355,8 @@ fn finite_numbers_of_any_size_give_finite_ones_or_an_error() {
         any(&mut case.beta_a, true);
         any(&mut case.d_poses, true);
         any(&mut case.d_activations, true);
-        for path in Path::all() {
-            let kernel = Kernel::new(case.shape, &case.options, 1).unwrap().with_path(path);
+        for instructions in InstructionSet::all() {
+            let kernel = Kernel::new(case.shape, &case.options, 1).unwrap().with_instructions(instructions);
             match kernel.forward(&case.input()) {
                 Ok(LayerOutput { poses, activations }) => {
                     let finite = poses.iter().chain(&activations).all(|number| number.is_finite());

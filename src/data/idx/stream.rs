@@ -1,0 +1,63 @@
+//! A file as it is, or unpacked if it is a gzip stream.
+
+use std::io::{BufRead, Error, ErrorKind, Read, Result};
+
+use flate2::bufread::GzDecoder;
+
+/// A plain stream, or the contents of a gzip stream's members, one after another. Zero bytes may pad the members, as tapes and some
+/// programs do, and as gzip itself allows.
+pub(super) enum Unpacked<R> {
+    Plain(R),
+    Packed(GzDecoder<R>),
+    /// After the last member.
+    End,
+}
+
+impl<R: BufRead> Unpacked<R> {
+    pub(super) fn new(mut stream: R) -> Result<Unpacked<R>> {
+        let packed = stream.fill_buf()?.starts_with(&[0x1f, 0x8b]);
+        Ok(if packed { Unpacked::Packed(GzDecoder::new(stream)) } else { Unpacked::Plain(stream) })
+    }
+
+    pub(super) fn is_packed(&self) -> bool {
+        matches!(self, Unpacked::Packed(_))
+    }
+}
+
+impl<R: BufRead> Read for Unpacked<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> Result<usize> {
+        loop {
+            match self {
+                Unpacked::Plain(stream) => return stream.read(buffer),
+                Unpacked::End => return Ok(0),
+                Unpacked::Packed(member) => {
+                    let count = member.read(buffer)?;
+                    if count > 0 || buffer.is_empty() {
+                        return Ok(count);
+                    }
+                }
+            }
+            if let Unpacked::Packed(member) = std::mem::replace(self, Unpacked::End) {
+                let mut stream = member.into_inner();
+                match skip_zeros(&mut stream)? {
+                    None => {}
+                    Some(0x1f) => *self = Unpacked::Packed(GzDecoder::new(stream)),
+                    Some(_) => return Err(Error::new(ErrorKind::InvalidData, "other bytes follow its end")),
+                }
+            }
+        }
+    }
+}
+
+/// The first byte that is not zero, which stays in the stream.
+fn skip_zeros(stream: &mut impl BufRead) -> Result<Option<u8>> {
+    loop {
+        let bytes = stream.fill_buf()?;
+        let zeros = bytes.iter().take_while(|&&byte| byte == 0).count();
+        let (next, end) = (bytes.get(zeros).copied(), bytes.is_empty());
+        stream.consume(zeros);
+        if end || next.is_some() {
+            return Ok(next);
+        }
+    }
+}
