@@ -360,19 +360,19 @@ fn finite_numbers_of_any_size_give_finite_ones_or_an_error() {
             match kernel.forward(&case.input()) {
                 Ok(LayerOutput { poses, activations }) => {
                     let finite = poses.iter().chain(&activations).all(|number| number.is_finite());
-                    assert!(finite, "seed {seed}, {path}: {case:?}");
+                    assert!(finite, "seed {seed}, {instructions}: {case:?}");
                 }
                 Err(Error::Entry { .. }) => refused += 1,
-                Err(error) => panic!("seed {seed}, {path}: {error}"),
+                Err(error) => panic!("seed {seed}, {instructions}: {error}"),
             }
             match kernel.backward(&case.input(), &case.d_poses, &case.d_activations) {
                 Ok(LayerGradient { d_poses, d_activations, d_transforms, d_beta_v, d_beta_a }) => {
                     for all in [d_poses, d_activations, d_transforms, d_beta_v, d_beta_a] {
-                        assert!(all.iter().all(|d| d.is_finite()), "seed {seed}, {path}: {case:?}");
+                        assert!(all.iter().all(|d| d.is_finite()), "seed {seed}, {instructions}: {case:?}");
                     }
                 }
                 Err(Error::Entry { .. }) => {}
-                Err(error) => panic!("seed {seed}, {path}: {error}"),
+                Err(error) => panic!("seed {seed}, {instructions}: {error}"),
             }
         }
     }
