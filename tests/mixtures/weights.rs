@@ -46,10 +46,10 @@ fn with_nothing_between(
             rows.extend((0..columns).map(|column| if column % 2 == 0 { *value } else { -0.5 * value }));
             all.push(0.0);
         }
-        if row < data.nrows() {
+        if let Some(&weight) = weights.get(row) {
             places.push(all.len());
             rows.extend(data.row(row));
-            all.push(weights[row]);
+            all.push(weight);
         }
     }
     (Array2::from_shape_vec((all.len(), columns), rows).unwrap(), all, places)
