@@ -78,8 +78,8 @@ fn nearest_body<S: Simd, const TOGETHER: usize>(
     space: &mut Workspace,
 ) {
     transpose(simd, rows, &mut space.x);
-    let mut found = NOTHING;
-    let results = tiles_mut::<S>(&mut space.distances).iter_mut().zip(tiles_mut::<S>(&mut found));
+    let labels = space.labels.chunks_exact_mut(TILE * S::F64_WIDTH);
+    let results = tiles_mut::<S>(&mut space.distances).iter_mut().zip(labels);
     for (tile, (distances, labels)) in results.enumerate() {
         let mut best =
             Best { distances: [simd.splat_f64(f64::INFINITY); TILE], labels: [simd.splat_f64(0.0); TILE] };
@@ -94,13 +94,8 @@ fn nearest_body<S: Simd, const TOGETHER: usize>(
         }
         for t in 0..TILE {
             best.distances[t].store(&mut distances[t]);
-            best.labels[t].store(&mut labels[t]);
+            best.labels[t].store_whole(&mut labels[t * S::F64_WIDTH..][..S::F64_WIDTH]);
         }
-    }
-    for (label, &found) in space.labels.iter_mut().zip(&found) {
-        // Labels are whole numbers: beside 2^52 one stands in the low bits. (`as`, which minds NaN and numbers that do not fit, took
-        // a tenth of the time at d = 8.)
-        *label = (found + 4503599627370496.0).to_bits() as u32;
     }
 }
 
@@ -117,7 +112,8 @@ fn split<const ROWS: usize>(numbers: &[f64], dimensions: usize) -> [&[f64]; ROWS
 /// What is known of the samples of a tile.
 struct Best<V> {
     distances: [V; TILE],
-    /// Indices of centroids, as numbers so that they take lanes like the distances.
+    /// Indices of centroids, as numbers so that they take lanes like the distances. (They are below 2^31: more centroids would fill
+    /// the memory.)
     labels: [V; TILE],
 }
 

@@ -89,6 +89,8 @@ pub(crate) trait Vector: Copy + Add<Output = Self> + Sub<Output = Self> + Mul<Ou
 pub(crate) trait F64s: Vector {
     type Array;
     fn store(self, to: &mut Self::Array);
+    /// Its numbers as integers, where they are whole, at least 0 and below 2^31.
+    fn store_whole(self, to: &mut [u32]);
     /// The sum of its numbers: halves added, then their halves, and so on.
     fn sum(self) -> f64;
 }

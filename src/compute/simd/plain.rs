@@ -121,6 +121,15 @@ impl F64s for F64x4 {
     }
 
     #[inline(always)]
+    fn store_whole(self, to: &mut [u32]) {
+        let to: &mut [u32; 4] = to.try_into().expect("as many numbers as the vector has");
+        for (to, number) in to.iter_mut().zip(self.0) {
+            // beside 2^52 a whole number stands in the low bits
+            *to = (number + 4503599627370496.0).to_bits() as u32;
+        }
+    }
+
+    #[inline(always)]
     fn sum(self) -> f64 {
         let [a, b, c, d] = self.0;
         (a + c) + (b + d)

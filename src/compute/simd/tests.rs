@@ -351,6 +351,31 @@ fn operations_in_f64_have_the_bits_of_the_scalar_operators_on_every_path() {
     }
 }
 
+struct Whole<'a>(&'a Lanes);
+
+impl WithSimd for Whole<'_> {
+    type Output = [u32; BLOCK];
+
+    #[inline(always)]
+    fn with<S: Simd>(self, simd: S) -> [u32; BLOCK] {
+        let mut found = [0; BLOCK];
+        for (numbers, found) in S::F64Array::all(self.0).iter().zip(found.chunks_exact_mut(S::F64_WIDTH)) {
+            simd.load_f64(numbers).store_whole(found);
+        }
+        found
+    }
+}
+
+#[test]
+fn whole_numbers_below_2_31_become_integers_on_every_path() {
+    for instructions in InstructionSet::all() {
+        for first in [0, 1, 1000, 123_456_789, (1 << 31) - 64] {
+            let expected: [u32; BLOCK] = std::array::from_fn(|i| first + i as u32);
+            assert_eq!(instructions.run(Whole(&expected.map(f64::from))), expected, "{instructions}");
+        }
+    }
+}
+
 struct Transposition<'a>(&'a [f64], usize);
 
 impl WithSimd for Transposition<'_> {

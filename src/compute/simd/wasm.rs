@@ -149,6 +149,14 @@ impl F64s for F64x4 {
     }
 
     #[inline(always)]
+    fn store_whole(self, to: &mut [u32]) {
+        let to: &mut [u32; 4] = to.try_into().expect("as many numbers as the vector has");
+        let (low, high) = (i32x4_trunc_sat_f64x2_zero(self.0), i32x4_trunc_sat_f64x2_zero(self.1));
+        // SAFETY: the array that is written is borrowed and as large as a v128, which needs no alignment.
+        unsafe { v128_store(to.as_mut_ptr().cast(), i64x2_shuffle::<0, 2>(low, high)) }
+    }
+
+    #[inline(always)]
     fn sum(self) -> f64 {
         let halves = f64x2_add(self.0, self.1);
         f64x2_extract_lane::<0>(halves) + f64x2_extract_lane::<1>(halves)

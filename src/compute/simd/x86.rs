@@ -12,7 +12,8 @@ pub(crate) struct Avx2(());
 impl Avx2 {
     /// The token, if the processor has the instructions.
     pub(crate) fn detect() -> Option<Avx2> {
-        (is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma")).then(|| Avx2(()))
+        let is_there = is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma");
+        if is_there { Some(Avx2(())) } else { None }
     }
 }
 
@@ -285,6 +286,12 @@ impl F64s for F64x4 {
             unsafe { _mm256_storeu_pd(to.as_mut_ptr(), own.0) }
         }
 
+        fn store_whole(self as own: F64x4, to: &mut [u32]) {
+            let to: &mut [u32; 4] = to.try_into().expect("as many numbers as the vector has");
+            // SAFETY: the array is borrowed and as large as four integers of 32 bits.
+            unsafe { _mm_storeu_si128(to.as_mut_ptr().cast(), _mm256_cvttpd_epi32(own.0)) }
+        }
+
         fn sum(self as own: F64x4) -> f64 {
             let mut numbers = [0.0; 4];
             own.store(&mut numbers);
@@ -301,6 +308,12 @@ impl F64s for F64x8 {
         fn store(self as own: F64x8, to: &mut [f64; 8]) {
             // SAFETY: the array is borrowed and as large as the vector.
             unsafe { _mm512_storeu_pd(to.as_mut_ptr(), own.0) }
+        }
+
+        fn store_whole(self as own: F64x8, to: &mut [u32]) {
+            let to: &mut [u32; 8] = to.try_into().expect("as many numbers as the vector has");
+            // SAFETY: the array is borrowed and as large as eight integers of 32 bits.
+            unsafe { _mm256_storeu_si256(to.as_mut_ptr().cast(), _mm512_cvttpd_epi32(own.0)) }
         }
 
         fn sum(self as own: F64x8) -> f64 {
