@@ -291,12 +291,13 @@ pub const FIGURES: &[Entry] = &[
 ///
 /// # Errors
 ///
-/// A name that is not in [`FIGURES`].
+/// Returns an error for a name that is not in [`FIGURES`].
 pub fn figure(name: &str) -> Result<Figure> {
     match FIGURES.iter().find(|entry| entry.name == name) {
         Some(entry) => (entry.draw)(),
         None => {
-            Err(Error::Drawing { figure: name.to_string(), message: "there is none of this name".into() })
+            let known = FIGURES.iter().map(|entry| entry.name.to_string()).collect();
+            Err(Error::Name { what: "figure", found: name.to_string(), known })
         }
     }
 }
@@ -360,17 +361,16 @@ fn keeping() -> CoinOptions {
 ///
 /// # Errors
 ///
-/// A start that is no model, or under which an experiment is impossible.
-///
-/// # Panics
-///
-/// If `start` has no coin of index `coin`.
+/// Returns an error for a start that is no model or has no coin of this index, or under which an experiment is impossible.
 pub fn one_coin_free(
     experiments: &Experiments,
     start: &Coins,
     coin: usize,
     stop: Stop,
 ) -> Result<Fit<Coins>> {
+    if coin >= start.thetas.len() {
+        return Err(Error::Setting { name: "coin", expected: "the index of a coin", value: coin as f64 });
+    }
     em::maximise(start.clone(), stop, true, |coins| {
         let expectation = experiments.expectation(coins)?;
         let moved = experiments.maximisation(&expectation.responsibilities, coins, Mixing::Given)?;

@@ -5,6 +5,9 @@ use std::fmt::Write as _;
 use super::Figure;
 use crate::error::{Error, Result};
 
+/// Bytes of an animation that a notebook and a browser still bear.
+const MOST_BYTES: usize = 4_000_000;
+
 /// How long the last frame stays, in frames.
 const LAST: f64 = 3.0;
 
@@ -17,11 +20,12 @@ const LAST: f64 = 3.0;
 ///
 /// # Errors
 ///
-/// No frames, frames of different sizes, or seconds that are not a positive number.
+/// Returns an error if there are no frames, if they differ in their size or hold more than 4 MB together, and if
+/// `seconds_per_frame` is not from 0.01 to 3600.
 pub fn animate(name: &str, frames: &[Figure], seconds_per_frame: f64) -> Result<Figure> {
     let Some(last) = frames.last() else { return Err(Error::Empty { what: "frames" }) };
-    if !(seconds_per_frame > 0.0 && seconds_per_frame.is_finite()) {
-        let (name, expected) = ("seconds_per_frame", "a positive number of seconds");
+    if !(0.01..=3600.0).contains(&seconds_per_frame) {
+        let (name, expected) = ("seconds_per_frame", "from 0.01 to 3600 seconds");
         return Err(Error::Setting { name, expected, value: seconds_per_frame });
     }
     let lines: Vec<Vec<&str>> = frames.iter().map(|frame| frame.svg().lines().collect()).collect();
@@ -64,6 +68,15 @@ pub fn animate(name: &str, frames: &[Figure], seconds_per_frame: f64) -> Result<
     svg.push_str("}</style>\n");
     for line in &lines[0][1..prefix.max(1)] {
         let _ = writeln!(svg, "{line}");
+    }
+    let own = |frame: &[&str]| -> usize {
+        frame[prefix..frame.len() - suffix].iter().map(|line| line.len() + 1).sum()
+    };
+    let bytes = svg.len() + lines.iter().map(|frame| own(frame)).sum::<usize>();
+    if bytes > MOST_BYTES {
+        let message =
+            format!("its {} frames take {} kB, and at most 4000 kB are drawn", frames.len(), bytes / 1000);
+        return Err(Error::Drawing { figure: name.to_string(), message });
     }
     for (t, frame) in lines.iter().enumerate() {
         let hidden = if t + 1 < frames.len() { " visibility=\"hidden\"" } else { "" };

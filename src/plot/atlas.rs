@@ -5,7 +5,7 @@ use ndarray::Array2;
 use super::chart::{Axis, Chart, GREY, INK, Ink, Point, Side};
 use super::criteria::{Objective, Optimum, optima};
 use super::image::Rgb;
-use super::plane::{check_plane, equal_units, points, stride};
+use super::plane::{check_plane, check_steps, equal_units, points, stride};
 use super::{Figure, colour};
 use crate::em::Fit;
 use crate::error::{Error, Result};
@@ -58,8 +58,9 @@ pub struct AtlasGround<'a> {
 ///
 /// # Errors
 ///
-/// No fits, fits that don't fill the rows, an empty range, an objective that is not finite, a negative `same`, and a ground
-/// that is not of points in the plane.
+/// Returns an error if there are no fits or more than 100,000, if a fit has no steps, if fits don't fill the rows, if a range
+/// is empty, not finite, too long or too short for an axis, if an objective is not finite, if `same` is negative, and for a
+/// ground that is not of points in the plane within 1e130 of 0.
 pub fn atlas<M>(
     fits: &[Fit<M>],
     grid: StartGrid,
@@ -74,6 +75,11 @@ pub fn atlas<M>(
     if fits.is_empty() || grid.columns == 0 {
         return Err(Error::Empty { what: "starts" });
     }
+    if fits.len() > 100_000 {
+        let (name, expected) = ("the number of starts", "at most 100000");
+        return Err(Error::Setting { name, expected, value: fits.len() as f64 });
+    }
+    fits.iter().try_for_each(check_steps)?;
     if !fits.len().is_multiple_of(grid.columns) {
         let expected = fits.len().next_multiple_of(grid.columns);
         return Err(Error::Length { name: "the fits from a grid", expected, found: fits.len() });
@@ -105,8 +111,9 @@ pub fn atlas<M>(
     let x = Axis::new(grid.x_title, grid.x_range.0, grid.x_range.1);
     let y = Axis::new(grid.y_title, grid.y_range.0, grid.y_range.1);
     let mut chart = Chart::new("atlas", size, x, y).margins(72, 216, 20, bottom).alt(alt);
-    for group in 0..found.len() {
-        draw_cells(&mut chart, &grid, (columns, rows), |cell| member[cell] == group, tint(group));
+    // All optima after the first few have one colour, and are drawn at once.
+    for group in 0..found.len().min(MOST + 1) {
+        draw_cells(&mut chart, &grid, (columns, rows), |cell| member[cell].min(MOST) == group, tint(group));
     }
     if let Some(ground) = ground {
         let every = stride(ground.samples.nrows(), 1500);

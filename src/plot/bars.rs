@@ -1,6 +1,6 @@
 //! Quantities beside each other, as bars.
 
-use super::chart::{Axis, Chart, INK, Ink, Pen, Side};
+use super::chart::{Axis, Chart, INK, Ink, Pen, Side, number};
 use super::{Figure, colour};
 use crate::error::{Error, Result};
 
@@ -8,7 +8,8 @@ use crate::error::{Error, Result};
 ///
 /// # Errors
 ///
-/// No bars or more than twelve, and values that are negative or not finite.
+/// Returns an error if there are no bars or more than twelve, if a value is negative or not finite, and if the longest bar
+/// is too long or too short for an axis (1e-140 to 1e140).
 pub fn bars(title: &str, bars: &[(&str, f64)]) -> Result<Figure> {
     if bars.is_empty() {
         return Err(Error::Empty { what: "bars" });
@@ -23,7 +24,7 @@ pub fn bars(title: &str, bars: &[(&str, f64)]) -> Result<Figure> {
     let longest = bars.iter().fold(0.0, |longest: f64, bar| longest.max(bar.1));
     let high = if longest > 0.0 { 1.16 * longest } else { 1.0 };
     let letters = bars.iter().map(|bar| bar.0.chars().count()).max().unwrap_or(0);
-    let left = (7 * letters as u32 + 24).clamp(80, 400);
+    let left = (7 * letters.min(60) as u32 + 24).clamp(80, 400);
     let words = bars.iter().map(|(name, value)| format!("{name} {}", three_digits(*value)));
     let count = bars.len() as f64;
     let x = Axis::new(title, 0.0, high).most(7);
@@ -50,5 +51,5 @@ fn three_digits(value: f64) -> String {
         10.0..100.0 => 1,
         _ => 2,
     };
-    format!("{value:.decimals$}")
+    number(value, decimals)
 }

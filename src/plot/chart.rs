@@ -6,6 +6,7 @@ use plotters::style::text_anchor::{HPos, Pos, VPos};
 
 use super::Figure;
 use super::compact::{HALO, PLAIN, SCALE, compact, placeholder};
+use super::figure::printable;
 use super::image::Rgb;
 use crate::error::{Error, Result};
 
@@ -21,6 +22,24 @@ pub(crate) const INK: Rgb = [34, 34, 34];
 pub(crate) const GREY: Rgb = [100, 100, 96];
 pub(crate) const PALE: Rgb = [228, 225, 214];
 pub(crate) const CARD: Rgb = [253, 252, 248];
+
+/// The farthest from 0 that an axis reaches: it leaves room around numbers up to 1e130, whose squares still fit.
+const FARTHEST: f64 = 1e140;
+
+/// The shortest axis, absolute and relative to its ends: on a shorter one the digits of an f64 run out.
+const SHORTEST: (f64, f64) = (1e-140, 1e-12);
+
+/// Bytes of an SVG, about, that a notebook and a browser still bear.
+const MOST_BYTES: usize = 1_000_000;
+
+/// Pixels of a figure's side.
+const MOST_PIXELS: u32 = 6000;
+
+/// Letters of one text; a longer one runs out of every figure.
+const MOST_LETTERS: usize = 200;
+
+/// Points of one line, after which only its turns are kept.
+const MOST_POINTS: usize = 4000;
 
 /// A point in the axes' units.
 pub(crate) type Point = (f64, f64);
@@ -139,17 +158,92 @@ impl Axis {
         if let Some(ticks) = &self.ticks {
             return ticks.clone();
         }
+        if self.fault().is_some() {
+            return Vec::new(); // plotters would search for ticks without end; `Chart::finish` names the fault
+        }
         let (low, high) = self.range;
-        let coordinate: RangedCoordf64 = (low..high).into();
-        let places = coordinate.key_points(BoldPoints(self.most.unwrap_or(most)));
+        // plotters compares with f64::EPSILON, so it gets very short and very long ranges in units of their length.
+        let usual = (1e-9..1e12).contains(&(high - low));
+        let unit = if usual { 1.0 } else { 10f64.powf((high - low).log10().floor()) };
+        let coordinate: RangedCoordf64 = (low / unit..high / unit).into();
+        let mut places = coordinate.key_points(BoldPoints(self.most.unwrap_or(most)));
+        if !usual {
+            places.iter_mut().for_each(|place| *place *= unit);
+            places.retain(|place| (low..=high).contains(place));
+        }
         let step = if places.len() > 1 { places[1] - places[0] } else { high - low };
-        let decimals = (-(step.abs() * 1.000_001).log10().floor()).clamp(0.0, 9.0) as usize;
-        places.into_iter().map(|place| (place, number(place, decimals))).collect()
+        places.into_iter().map(|place| (place, in_steps(place, step))).collect()
+    }
+
+    /// What keeps the axis from being drawn, if anything does.
+    fn fault(&self) -> Option<String> {
+        let (low, high) = self.range;
+        let largest = low.abs().max(high.abs());
+        let why = if !(low.is_finite() && high.is_finite()) {
+            "which is not finite".to_string()
+        } else if low >= high {
+            "which does not rise".to_string()
+        } else if largest > FARTHEST {
+            format!("but at most {FARTHEST:e} from 0 can be drawn")
+        } else if high - low < SHORTEST.0.max(SHORTEST.1 * largest) {
+            "which is too short to tell its numbers apart".to_string()
+        } else {
+            return None;
+        };
+        let name =
+            if self.title.is_empty() { String::new() } else { format!(" of \"{}\"", plain(&self.title)) };
+        Some(format!("the axis{name} runs from {low:e} to {high:e}, {why}"))
     }
 }
 
-/// A number with a true minus sign, and none before zero.
+/// A number of a row of numbers that are a `step` apart, with the digits that tell it from its neighbours.
+pub(crate) fn in_steps(value: f64, step: f64) -> String {
+    let decimals = -(step.abs() * 1.000_001).log10().floor();
+    let digits = (value.abs() / step.abs()).log10().ceil();
+    if value != 0.0 && (decimals > 9.0 || value.abs() >= MOST_WRITTEN) && digits.is_finite() {
+        return scientific(value, digits.clamp(0.0, 12.0) as usize);
+    }
+    number(value, decimals.clamp(0.0, 9.0) as usize)
+}
+
+/// The size from which on a number is written with a power of ten: its last digits mean nothing in an f64.
+const MOST_WRITTEN: f64 = 1e15;
+
+/// A number times a power of ten, with at most so many decimals.
+pub(crate) fn scientific(value: f64, decimals: usize) -> String {
+    let text = format!("{value:.decimals$e}");
+    let Some((digits, power)) = text.split_once('e') else { return text };
+    let digits =
+        if digits.contains('.') { digits.trim_end_matches('0').trim_end_matches('.') } else { digits };
+    let power = power_of_ten(power.parse().unwrap_or(0));
+    format!("{}\u{b7}{power}", digits.replace('-', "\u{2212}"))
+}
+
+/// 10 to a power, with raised digits.
+pub(crate) fn power_of_ten(power: i32) -> String {
+    const RAISED: [char; 10] = ['⁰', '¹', '²', '³', '⁴', '⁵', '⁶', '⁷', '⁸', '⁹'];
+    let raised = |letter: char| letter.to_digit(10).map_or('⁻', |digit| RAISED[digit as usize]);
+    match power {
+        0 => "1".to_string(),
+        _ => format!("10{}", power.to_string().chars().map(raised).collect::<String>()),
+    }
+}
+
+/// Text as it can stand in a figure: without control characters, and not without end.
+fn plain(text: &str) -> String {
+    let mut letters = text.chars().filter_map(printable);
+    let mut plain: String = letters.by_ref().take(MOST_LETTERS).collect();
+    if letters.next().is_some() {
+        plain.push('…');
+    }
+    plain
+}
+
+/// A number with a true minus sign, and none before zero; a very large one times a power of ten.
 pub(crate) fn number(value: f64, decimals: usize) -> String {
+    if value.is_finite() && value.abs() >= MOST_WRITTEN {
+        return scientific(value, 3);
+    }
     let text = format!("{value:.decimals$}");
     match text.strip_prefix('-') {
         Some(digits) if digits.bytes().any(|digit| (b'1'..=b'9').contains(&digit)) => {
@@ -173,6 +267,23 @@ pub(crate) struct Chart {
     y_title: f64,
     frame: bool,
     items: Vec<Item>,
+}
+
+impl Item {
+    /// A point of it that is not finite.
+    fn nowhere(&self) -> Option<Point> {
+        let lost = |(x, y): &&Point| !(x.is_finite() && y.is_finite());
+        match self {
+            Item::Line { points, .. } | Item::Area { points, .. } => points.iter().find(lost).copied(),
+            Item::Disc { at, .. } | Item::Ring { at, .. } | Item::Cross { at, .. } => {
+                Some(at).filter(lost).copied()
+            }
+            Item::Text { at, offset, .. } => [at, offset].into_iter().find(lost).copied(),
+            Item::Block { from, to, .. } | Item::Image { from, to, .. } => {
+                [from, to].into_iter().find(lost).copied()
+            }
+        }
+    }
 }
 
 impl Chart {
@@ -221,13 +332,13 @@ impl Chart {
     pub fn line(&mut self, points: impl IntoIterator<Item = Point>, pen: Pen) {
         let points: Vec<Point> = points.into_iter().collect();
         for points in clipped(&points, self.x.range, self.y.range) {
-            self.items.push(Item::Line { points, pen });
+            self.items.push(Item::Line { points: thinned(points), pen });
         }
     }
 
     /// A line that may run outside the axes.
     pub fn line_anywhere(&mut self, points: impl IntoIterator<Item = Point>, pen: Pen) {
-        self.items.push(Item::Line { points: points.into_iter().collect(), pen });
+        self.items.push(Item::Line { points: thinned(points.into_iter().collect()), pen });
     }
 
     /// A line of a function at `samples` + 1 places from `low` to `high`, which lie closer at both ends, since there a
@@ -270,7 +381,7 @@ impl Chart {
 
     /// A filled shape; it should lie inside the axes.
     pub fn area(&mut self, points: impl IntoIterator<Item = Point>, colour: Rgb, opacity: f64) {
-        self.items.push(Item::Area { points: points.into_iter().collect(), colour, opacity });
+        self.items.push(Item::Area { points: thinned(points.into_iter().collect()), colour, opacity });
     }
 
     /// A circle filled with the card's colour.
@@ -322,7 +433,8 @@ impl Chart {
     ///
     /// # Errors
     ///
-    /// A range that is empty or not finite, and what plotters says.
+    /// Returns an error for an axis that is empty, not finite, too long or too short, for a point that is not finite, and
+    /// for more than a figure holds; all of them before anything is drawn.
     pub fn finish(self) -> Result<Figure> {
         self.finish_with(&[])
     }
@@ -331,10 +443,25 @@ impl Chart {
     pub fn finish_with(self, panels: &[Chart]) -> Result<Figure> {
         let failed = |message: String| Error::Drawing { figure: self.name.clone(), message };
         let charts = || std::iter::once(&self).chain(panels);
-        for (low, high) in charts().flat_map(|chart| [chart.x.range, chart.y.range]) {
-            if !(low.is_finite() && high.is_finite() && low < high) {
-                return Err(failed(format!("an axis runs from {low} to {high}")));
-            }
+        let (width, height) = self.size;
+        if !((1..=MOST_PIXELS).contains(&width) && (1..=MOST_PIXELS).contains(&height)) {
+            return Err(failed(format!(
+                "it would be {width} x {height} pixels; at most {MOST_PIXELS} a side are drawn"
+            )));
+        }
+        if let Some(fault) = charts().flat_map(|chart| [&chart.x, &chart.y]).find_map(Axis::fault) {
+            return Err(failed(fault));
+        }
+        if let Some((x, y)) = charts().flat_map(|chart| &chart.items).find_map(Item::nowhere) {
+            return Err(failed(format!("a point would stand at ({x}, {y}), which is not finite")));
+        }
+        let bytes = charts().map(Chart::bytes).fold(0, usize::saturating_add);
+        if bytes > MOST_BYTES {
+            return Err(failed(format!(
+                "it would take about {} kB, and at most {} kB are drawn; show less of it",
+                bytes / 1000,
+                MOST_BYTES / 1000
+            )));
         }
         let mut raw = String::new();
         let mut images = Vec::new();
@@ -347,6 +474,38 @@ impl Chart {
                 .map_err(failed)?;
         }
         Ok(Figure::new(&self.name, &self.alt, compact(&raw, self.size, &images)))
+    }
+
+    /// About how many bytes of SVG the chart takes.
+    fn bytes(&self) -> usize {
+        let ticks = [&self.x, &self.y].map(|axis| axis.ticks.as_ref().map_or(9, Vec::len) * 140);
+        let items = self.items.iter().map(|item| match item {
+            Item::Line { points, pen: Pen { dash: None, .. } } => 40 + 9 * points.len(),
+            Item::Line { points, pen: Pen { dash: Some((on, off)), .. } } => {
+                let length: f64 = points
+                    .windows(2)
+                    .map(|pair| {
+                        let ((x0, y0), (x1, y1)) = (self.pixel(pair[0]), self.pixel(pair[1]));
+                        (x1 - x0).hypot(y1 - y0)
+                    })
+                    .sum();
+                // a cast saturates, so that what is not finite counts as too long
+                40 + 9 * points.len() + (24.0 * length / (on + off)).min(1e12) as usize
+            }
+            Item::Disc { opacity, .. } => {
+                if *opacity < 1.0 {
+                    44
+                } else {
+                    16
+                }
+            }
+            Item::Area { points, .. } => 60 + 9 * points.len(),
+            Item::Ring { .. } | Item::Cross { .. } => 60,
+            Item::Text { text, .. } => 130 + text.len().min(4 * MOST_LETTERS),
+            Item::Block { .. } => 76,
+            Item::Image { uri, .. } => 120 + uri.len(),
+        });
+        ticks.into_iter().chain(items).fold(0, usize::saturating_add)
     }
 
     fn draw(
@@ -382,7 +541,7 @@ impl Chart {
                 font = font.transform(FontTransform::Rotate270);
             }
             let style = font.color(&rgb(ink.colour)).pos(Pos::new(position, VPos::Center));
-            put(root.draw(&Text::new(text.to_string(), (x, y), style)))
+            put(root.draw(&Text::new(plain(text), (x, y), style)))
         };
         let (x_ticks, y_ticks) = (self.x.chosen_ticks(9), self.y.chosen_ticks(8));
         let grid = Pen::new(PALE, 1.0);
@@ -463,12 +622,31 @@ impl Chart {
     }
 }
 
+/// On the canvas. What is far outside the figure stays outside, but near enough for the arithmetic of whole numbers.
 fn px(pixels: f64) -> i32 {
-    (pixels * f64::from(SCALE)).round() as i32
+    const FAR: f64 = 2e5;
+    (pixels * f64::from(SCALE)).round().clamp(-FAR, FAR) as i32
 }
 
 fn rgb([r, g, b]: Rgb) -> RGBColor {
     RGBColor(r, g, b)
+}
+
+/// Of a very long line about [`MOST_POINTS`] points: the ends, the lowest and the highest of each of its parts.
+fn thinned(points: Vec<Point>) -> Vec<Point> {
+    if points.len() <= MOST_POINTS {
+        return points;
+    }
+    let mut kept = Vec::with_capacity(MOST_POINTS);
+    for part in points.chunks(points.len().div_ceil(MOST_POINTS / 4)) {
+        let by_height = |&a: &usize, &b: &usize| part[a].1.total_cmp(&part[b].1);
+        let lowest = (0..part.len()).min_by(by_height).unwrap_or(0);
+        let highest = (0..part.len()).max_by(by_height).unwrap_or(0);
+        let mut places = [0, lowest.min(highest), lowest.max(highest), part.len() - 1].to_vec();
+        places.dedup();
+        kept.extend(places.into_iter().map(|place| part[place]));
+    }
+    kept
 }
 
 /// The parts of a line inside the axes (Liang and Barsky, segment by segment); it breaks where a point is no number.
@@ -476,8 +654,10 @@ fn clipped(points: &[Point], x: (f64, f64), y: (f64, f64)) -> Vec<Vec<Point>> {
     let mut parts: Vec<Vec<Point>> = Vec::new();
     let mut open = false;
     for pair in points.windows(2) {
-        let (a, b) = (pair[0], pair[1]);
-        let finite = [a.0, a.1, b.0, b.1].iter().all(|value| value.is_finite());
+        // Where a difference would overflow: both lie so far outside that it does not show.
+        let near = |(x, y): Point| (x.clamp(-1e300, 1e300), y.clamp(-1e300, 1e300));
+        let (a, b) = (near(pair[0]), near(pair[1]));
+        let finite = [pair[0].0, pair[0].1, pair[1].0, pair[1].1].iter().all(|value| value.is_finite());
         let (mut enter, mut leave) = (0.0f64, 1.0f64);
         let (dx, dy) = (b.0 - a.0, b.1 - a.1);
         for (delta, room) in [(-dx, a.0 - x.0), (dx, x.1 - a.0), (-dy, a.1 - y.0), (dy, y.1 - a.1)] {

@@ -1,10 +1,14 @@
 //! Chapter 3: K-means at work in the plane, and clusterings side by side.
 
+use std::collections::BTreeMap;
+
 use ndarray::Array2;
 
 use super::chart::{CARD, Chart, GREY, INK, Ink, Pen, Point, Side, number};
-use super::mixtures::ellipse;
-use super::plane::{axes, check_labels, check_plane, equal_units, haloed, points, ranges, stride};
+use super::mixtures::{check_mixture, ellipse};
+use super::plane::{
+    axes, check_centres, check_labels, check_plane, check_steps, equal_units, haloed, points, ranges, stride,
+};
 use super::{Figure, NEUTRAL, animate, colour};
 use crate::em::Fit;
 use crate::error::{Error, Result};
@@ -28,11 +32,14 @@ const MOST_SAMPLES: usize = 1200;
 ///
 /// # Errors
 ///
-/// No samples, samples or centroids that are not of two finite numbers, and a fit without
-/// [`KMeansOptions::keep_models`](crate::kmeans::KMeansOptions::keep_models).
+/// Returns an error if there are no samples, if samples or centroids are not of two finite numbers within 1e130 of 0, and
+/// if the fit has not kept its models ([`KMeansOptions::keep_models`](crate::kmeans::KMeansOptions::keep_models)), has no steps,
+/// steps of different numbers of clusters or more than 200 clusters.
 pub fn kmeans_animation(data: &Array2<f64>, fit: &Fit<KMeans>) -> Result<Figure> {
     check_plane(data)?;
+    check_steps(fit)?;
     let models = fit.kept_models()?;
+    check_centres("the centroids", models.iter().map(|model| &model.centroids))?;
     let labels: Vec<Vec<usize>> = shown_iterations(fit.iterations(), MOST_ITERATIONS)
         .iter()
         .map(|&t| models[t].predict(data))
@@ -201,8 +208,9 @@ pub struct Clustering<'a> {
 ///
 /// # Errors
 ///
-/// No samples, samples that are not of two finite numbers, no clusterings or more than four, labels that are too few or
-/// too many, and models of other dimensions.
+/// Returns an error if there are no samples, if they are not of two finite numbers within 1e130 of 0, if there are no
+/// clusterings or more than four, if labels are too few or too many or name more than 1000 clusters, and for a model of
+/// other dimensions, of more than 200 clusters, or that is none.
 pub fn clusterings(data: &Array2<f64>, clusterings: &[Clustering]) -> Result<Figure> {
     check_plane(data)?;
     if clusterings.is_empty() {
@@ -222,6 +230,12 @@ pub fn clusterings(data: &Array2<f64>, clusterings: &[Clustering]) -> Result<Fig
             if columns != 2 {
                 return Err(Error::Length { name: "a model in the plane", expected: 2, found: columns });
             }
+        }
+        if let Some(model) = clustering.kmeans {
+            check_centres("the centroids", [&model.centroids])?;
+        }
+        if let Some(model) = clustering.mixture {
+            check_mixture(model)?;
         }
     }
     let all = points(data);
@@ -287,22 +301,24 @@ pub fn clusterings(data: &Array2<f64>, clusterings: &[Clustering]) -> Result<Fig
 /// For each cluster of `labels` the one of `first` that it shares most with, each taken once, largest shares first; and how
 /// many samples they share in all.
 fn matched(first: &[usize], labels: &[usize], clusters: usize) -> (Vec<usize>, usize) {
-    let mut shared = vec![0usize; clusters * clusters];
-    for (&a, &b) in first.iter().zip(labels) {
-        shared[b * clusters + a] += 1;
+    // Only the pairs that share a sample are kept: there are far fewer than pairs.
+    let mut shared: BTreeMap<(usize, usize), usize> = BTreeMap::new();
+    for (&other, &own) in first.iter().zip(labels) {
+        *shared.entry((own, other)).or_default() += 1;
     }
-    let mut order: Vec<usize> = (0..shared.len()).collect();
-    order.sort_by_key(|&cell| std::cmp::Reverse(shared[cell]));
+    let mut order: Vec<((usize, usize), usize)> = shared.into_iter().collect();
+    order.sort_by_key(|&(_, count)| std::cmp::Reverse(count));
     let (mut tints, mut taken, mut same) = (vec![None; clusters], vec![false; clusters], 0);
-    for cell in order {
-        let (own, other) = (cell / clusters, cell % clusters);
+    for ((own, other), count) in order {
         if tints[own].is_none() && !taken[other] {
             tints[own] = Some(other);
             taken[other] = true;
-            same += shared[cell];
+            same += count;
         }
     }
-    (tints.into_iter().map(|tint| tint.unwrap_or(0)).collect(), same)
+    // What shares nothing with what is left takes the colours that are left.
+    let mut left = (0..clusters).filter(|&other| !taken[other]);
+    (tints.into_iter().map(|tint| tint.or_else(|| left.next()).unwrap_or(0)).collect(), same)
 }
 
 #[cfg(test)]

@@ -1,8 +1,9 @@
 //! Chapter 2: the lower bound, the likelihoods and the responsibilities, iteration by iteration.
 
 use super::chart::{Axis, BLUE, CARD, Chart, GREEN, GREY, INK, Ink, Pen, Point, Side, VERMILION, number};
+use super::coin_groups::Groups;
 use super::image::{Rgb, between};
-use super::plane::extent;
+use super::plane::{check_steps, extent, stride};
 use super::{Figure, animate, colour, letter, theta};
 use crate::coin::{Coins, Expectation, Experiments};
 use crate::em::Fit;
@@ -11,30 +12,36 @@ use crate::error::{Error, Result};
 /// Seconds that a frame of an animation stays.
 const SECONDS: f64 = 1.6;
 
+/// Frames that are drawn of a long fit.
+const MOST_FRAMES: usize = 60;
+
 /// The gap between log-likelihood and bound.
 const GAP: Rgb = [248, 221, 196];
 
 /// The lower bound at work, a frame an iteration: the log-likelihood along theta of one coin (the other parameters as in
 /// that step), the bound that touches it there, and the bound's maximum, which is the next theta.
 ///
-/// `frames` is the most that are drawn, from the first iteration on. The axes are the same in all of them.
+/// `frames` is the most that are drawn, from the first iteration on; more than 60 never are. The axes are the same in all of them.
 ///
 /// # Errors
 ///
-/// No frames or no iterations, a coin that the model does not have, a model that gives an experiment no probability, or a fit without
-/// [`CoinOptions::keep_models`](crate::coin::CoinOptions::keep_models).
+/// Returns an error if there are no frames or no iterations, if the fit has not kept its models
+/// ([`CoinOptions::keep_models`](crate::coin::CoinOptions::keep_models)), for a coin that a model of the fit does not have, a model that
+/// gives an experiment no probability, an objective that is not finite, and experiments of more than 2000 different counts of
+/// heads.
 pub fn bound_animation(
     experiments: &Experiments,
     fit: &Fit<Coins>,
     coin: usize,
     frames: usize,
 ) -> Result<Figure> {
+    check_steps(fit)?;
     let models = fit.kept_models()?;
-    let coins = fit.model().thetas.len();
+    let coins = models.iter().map(|model| model.thetas.len()).min().unwrap_or(0);
     if coin >= coins {
         return Err(Error::Setting { name: "coin", expected: "the index of a coin", value: coin as f64 });
     }
-    let frames = frames.min(fit.iterations());
+    let frames = frames.min(fit.iterations()).min(MOST_FRAMES);
     if frames == 0 {
         return Err(Error::Empty { what: "iterations to draw" });
     }
@@ -43,9 +50,8 @@ pub fn bound_animation(
         moved.thetas[coin] = theta;
         moved
     };
-    let curve = |model: &Coins, theta: f64| {
-        experiments.expectation(&along(model, theta)).map_or(f64::NAN, |found| found.log_likelihood)
-    };
+    let groups = Groups::new(experiments)?;
+    let curve = |model: &Coins, theta: f64| groups.log_likelihood(&along(model, theta));
     // Axes that hold every theta and every curve where it matters.
     let thetas: Vec<f64> = models[..=frames].iter().map(|model| model.thetas[coin]).collect();
     let (low, high) = extent(thetas.iter().copied());
@@ -63,8 +69,8 @@ pub fn bound_animation(
     for t in 0..frames {
         let model = &models[t];
         let (now, next) = (thetas[t], thetas[t + 1]);
-        let q = experiments.expectation(model)?.responsibilities;
-        let bound = |theta: f64| experiments.lower_bound(&q, &along(model, theta)).unwrap_or(f64::NAN);
+        let own_bound = groups.lower_bound(model)?;
+        let bound = |theta: f64| own_bound(&along(model, theta));
         let alt = format!(
             "The log-likelihood over theta of coin {}, and the lower bound that touches it at {now:.4} and has its \
              maximum at {next:.4}, the next theta.",
@@ -127,8 +133,9 @@ pub fn bound_animation(
 ///
 /// # Errors
 ///
-/// As [`Experiments::expectations`].
+/// Returns an error for a fit that has no steps or has not kept its models, and as [`Experiments::expectation`].
 pub fn likelihood_trace(experiments: &Experiments, fit: &Fit<Coins>) -> Result<Figure> {
+    check_steps(fit)?;
     let expectations = experiments.expectations(fit)?;
     let levels: Vec<Point> =
         expectations.iter().enumerate().map(|(t, found)| (t as f64, found.log_likelihood)).collect();
@@ -167,19 +174,21 @@ pub fn likelihood_trace(experiments: &Experiments, fit: &Fit<Coins>) -> Result<F
     );
     let mut chart = Chart::new("likelihood-trace", (820, 520), x, y).margins(72, 24, 20, 56).alt(alt);
     chart.line(blog.iter().copied(), Pen::new(GREEN, 1.8));
-    for &point in &blog {
+    // Of a long fit the lines say it all.
+    let marked = levels.len() <= 400;
+    for &point in blog.iter().filter(|_| marked) {
         chart.disc(point, 3.6, GREEN);
     }
     let staircase = |chart: &mut Chart, place: &dyn Fn(Point) -> Point, from: f64, to: f64| {
         let inside = |point: &&Point| (from..=to).contains(&point.0);
-        for (low, high) in gaps.iter().filter(|(low, high)| inside(&low) && inside(&high)) {
+        for (low, high) in gaps.iter().filter(|(low, high)| marked && inside(&low) && inside(&high)) {
             chart.block(place(*low), place(*high), GAP);
         }
         // What begins in the middle begins after the E-step.
         let steps = stairs.iter().filter(inside).skip(usize::from(from > 0.0));
         chart.line(steps.copied().map(place), Pen::new(VERMILION, 2.0));
         chart.line(line.iter().filter(inside).copied().map(place), Pen::new(BLUE, 2.4));
-        for point in levels.iter().filter(inside) {
+        for point in levels.iter().filter(|point| marked && inside(point)) {
             chart.disc(place(*point), 3.8, BLUE);
         }
     };
@@ -248,14 +257,19 @@ impl Enlarged {
 /// Responsibilities over the iterations, a row an experiment and a column an E-step, as colour and as number.
 ///
 /// Of two coins the number is coin A's share, blue where the experiment is A's and orange where it is B's. Of more coins
-/// each cell names the coin with the largest share. Of a long fit the first columns and the last one are shown.
+/// each cell names the coin with the largest share. Of a long fit the first columns and the last one are shown, of more than
+/// 260 experiments every so manieth.
 ///
 /// # Errors
 ///
-/// No expectations, or one that is not of these experiments.
+/// Returns an error if there are no expectations, for one that is not of these experiments or of no coins, and for a
+/// responsibility that is not from 0 to 1.
 pub fn responsibilities(experiments: &Experiments, expectations: &[Expectation]) -> Result<Figure> {
     let Some(first) = expectations.first() else { return Err(Error::Empty { what: "expectations" }) };
     let (m, coins) = (experiments.len(), first.responsibilities.ncols());
+    if coins == 0 {
+        return Err(Error::Empty { what: "coins" });
+    }
     for found in expectations {
         let (rows, columns) = found.responsibilities.dim();
         if rows != m {
@@ -264,18 +278,27 @@ pub fn responsibilities(experiments: &Experiments, expectations: &[Expectation])
         if columns != coins {
             return Err(Error::Length { name: "responsibilities' columns", expected: coins, found: columns });
         }
+        let is_share = |share: &f64| (0.0..=1.0 + 1e-9).contains(share);
+        if let Some(((i, j), &value)) =
+            found.responsibilities.indexed_iter().find(|(_, share)| !is_share(share))
+        {
+            let (name, expected) = ("responsibilities", "from 0 to 1");
+            return Err(Error::Entry { name, place: vec![i, j], expected, value });
+        }
     }
     const MOST: usize = 14;
     let count = expectations.len();
     let shown: Vec<usize> =
         if count <= MOST { (0..count).collect() } else { (0..MOST - 1).chain([count - 1]).collect() };
+    let rows: Vec<usize> = (0..m).step_by(stride(m, 260)).collect();
+    let m = rows.len();
     let height = (44.0 * m as f64).clamp(120.0, 520.0);
     let middles = |n: usize| (0..n).map(|i| i as f64 + 0.5);
     let x = Axis::new("iteration", 0.0, shown.len() as f64)
         .ticks(middles(shown.len()).zip(&shown).map(|(x, t)| (x, t.to_string())).collect())
         .no_grid();
     let every = m.div_ceil(26);
-    let row = |i: usize| format!("{} of {} heads", experiments.heads()[i], experiments.tosses());
+    let row = |i: usize| format!("{} of {} heads", experiments.heads()[rows[i]], experiments.tosses());
     let y = Axis::new("experiment", 0.0, m as f64)
         .ticks((0..m).step_by(every).map(|i| ((m - i) as f64 - 0.5, row(i))).collect())
         .no_grid();
@@ -293,7 +316,8 @@ pub fn responsibilities(experiments: &Experiments, expectations: &[Expectation])
     chart.text((0.0, m as f64), (0.0, -20.0), Side::Right, Ink::new(INK).plain(), title);
     let mut numbers = Vec::new();
     for (column, &t) in shown.iter().enumerate() {
-        for (i, shares) in expectations[t].responsibilities.rows().into_iter().enumerate() {
+        for (i, &experiment) in rows.iter().enumerate() {
+            let shares = expectations[t].responsibilities.row(experiment);
             let (largest, share) =
                 shares.iter().enumerate().fold((0, f64::NEG_INFINITY), |best, (j, &share)| {
                     if share > best.1 { (j, share) } else { best }

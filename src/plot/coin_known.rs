@@ -1,9 +1,12 @@
 //! Chapter 1: Jensen's inequality, and coins whose labels are known.
 
 use super::chart::{Axis, BLUE, CARD, Chart, GREY, INK, Ink, Pen, Point, Side, VERMILION, number};
+use super::coin_groups::Groups;
+use super::coin_path::check_thetas;
+use super::plane::check_steps;
 use super::surface::{DEPTHS, Scale, Surface};
 use super::{Figure, colour, letter, theta};
-use crate::coin::Experiments;
+use crate::coin::{Coins, Experiments};
 use crate::em::Fit;
 use crate::error::{Error, Result};
 
@@ -12,11 +15,12 @@ use crate::error::{Error, Result};
 ///
 /// # Errors
 ///
-/// `a` or `b` not a positive number, both equal, or a weight outside [0, 1].
+/// Returns an error if `a` or `b` is not from 1e-100 to 1e100, if both are equal or too close to tell apart on an axis, and if
+/// the weight is outside [0, 1].
 pub fn jensen_chord(a: f64, b: f64, weight: f64) -> Result<Figure> {
     for (name, value) in [("a", a), ("b", b)] {
-        if !(value > 0.0 && value.is_finite()) {
-            return Err(Error::Setting { name, expected: "a positive number", value });
+        if !(1e-100..=1e100).contains(&value) {
+            return Err(Error::Setting { name, expected: "a positive number, from 1e-100 to 1e100", value });
         }
     }
     if a == b {
@@ -83,17 +87,20 @@ fn trimmed(value: f64) -> String {
 ///
 /// # Errors
 ///
-/// As [`Experiments::known_maximum`].
+/// Returns an error as [`Experiments::known_maximum`], for more than 100 coins, and for a coin whose experiments have more
+/// than 2000 different counts of heads.
 pub fn known_likelihood(experiments: &Experiments, labels: &[usize]) -> Result<Figure> {
-    let coins = labels.iter().max().map_or(0, |largest| largest + 1);
+    let coins = labels.iter().max().map_or(0, |largest| largest.saturating_add(1));
+    if coins > 100 {
+        let (name, expected) = ("the number of coins, the largest label + 1,", "at most 100 in a figure");
+        return Err(Error::Setting { name, expected, value: coins as f64 });
+    }
     let maxima = experiments.known_maximum(labels, coins)?;
+    let own = of_each_coin(experiments, labels, coins)?;
     let mut curves = Vec::new();
-    for (coin, &theta) in maxima.iter().enumerate() {
-        let heads: Vec<u64> =
-            experiments.heads().iter().zip(labels).filter(|(_, l)| **l == coin).map(|(&x, _)| x).collect();
-        let own = Experiments::new(&heads, experiments.tosses())?;
-        let labels = vec![0; heads.len()];
-        let at = move |theta: f64| own.known_log_likelihood(&labels, &[theta]).unwrap_or(f64::NAN);
+    for (experiments, &theta) in own.iter().zip(&maxima) {
+        let groups = Groups::new(experiments)?;
+        let at = move |theta: f64| known(&groups, experiments, theta);
         let top = at(theta);
         curves.push((theta, top, at));
     }
@@ -123,20 +130,49 @@ pub fn known_likelihood(experiments: &Experiments, labels: &[usize]) -> Result<F
     chart.finish()
 }
 
+/// The experiments of each coin, of which there is one at least.
+fn of_each_coin(experiments: &Experiments, labels: &[usize], coins: usize) -> Result<Vec<Experiments>> {
+    let mut heads: Vec<Vec<u64>> = vec![Vec::new(); coins];
+    for (&count, &label) in experiments.heads().iter().zip(labels) {
+        heads[label].push(count);
+    }
+    heads.iter().map(|heads| Experiments::new(heads, experiments.tosses())).collect()
+}
+
+/// The log-likelihood of one coin's theta by all of these experiments.
+fn known(groups: &Groups, experiments: &Experiments, theta: f64) -> f64 {
+    match groups.grouped() {
+        true => groups.log_likelihood(&Coins { thetas: vec![theta], weights: vec![1.0] }),
+        false => experiments.known_log_likelihood(&vec![0; experiments.len()], &[theta]).unwrap_or(f64::NAN),
+    }
+}
+
 /// The points at which a numerical minimiser evaluated minus the log-likelihood of two coins with known labels, joined
 /// and numbered in its order, over isolines of that function, with the minimum in closed form.
 ///
 /// # Errors
 ///
-/// As [`Experiments::known_maximum`]; a fit that is not of two coins.
+/// Returns an error as [`Experiments::known_maximum`], for a fit that is not of two coins or has no steps, thetas that are no
+/// probabilities, more points than a figure holds, and experiments of more than 2000 different counts of heads.
 pub fn minimiser_path(experiments: &Experiments, labels: &[usize], fit: &Fit<Vec<f64>>) -> Result<Figure> {
+    check_steps(fit)?;
     let looked_at = fit.kept_models()?;
+    looked_at.iter().try_for_each(|thetas| check_thetas(thetas))?;
+    if looked_at.len() > 2000 {
+        let (name, expected) = ("the number of evaluated points", "at most 2000");
+        return Err(Error::Setting { name, expected, value: looked_at.len() as f64 });
+    }
     if let Some(thetas) = looked_at.iter().find(|thetas| thetas.len() != 2) {
         return Err(Error::Length { name: "the fit's thetas", expected: 2, found: thetas.len() });
     }
     let minimum = experiments.known_maximum(labels, 2)?;
     let minimum = (minimum[0], minimum[1]);
-    let at = |a: f64, b: f64| experiments.known_log_likelihood(labels, &[a, b]).unwrap_or(f64::NAN);
+    let own = of_each_coin(experiments, labels, 2)?;
+    let groups = [Groups::new(&own[0])?, Groups::new(&own[1])?];
+    let at = |a: f64, b: f64| match groups.iter().any(Groups::grouped) {
+        true => known(&groups[0], &own[0], a) + known(&groups[1], &own[1], b),
+        false => experiments.known_log_likelihood(labels, &[a, b]).unwrap_or(f64::NAN),
+    };
     let best = at(minimum.0, minimum.1);
     let surface = Surface::of(200, at);
 

@@ -1,7 +1,9 @@
 //! Chapter 2: the log-likelihood of two coins with hidden labels, and where EM goes on it.
 
 use super::chart::{Axis, CARD, Chart, GREY, INK, Ink, Pen, Point, Side, VERMILION, number};
+use super::coin_groups::Groups;
 use super::image::Rgb;
+use super::plane::{check_steps, stride};
 use super::surface::{DEPTHS, Scale, Surface};
 use super::{Figure, NEUTRAL, colour};
 use crate::coin::{Coins, Experiments};
@@ -17,9 +19,15 @@ const SAME_END: f64 = 0.02;
 /// Colours of paths, which show on the heat map.
 const PATHS: [Rgb; 4] = [VERMILION, INK, [140, 60, 130], [150, 95, 0]];
 
+/// Are they fits of two coins, with thetas in [0, 1] and finite objectives?
 fn two_coins<'a>(fits: impl IntoIterator<Item = &'a Fit<Coins>>) -> Result<()> {
     for fit in fits {
+        check_steps(fit)?;
+        if let Some(&value) = fit.objectives.iter().find(|objective| !objective.is_finite()) {
+            return Err(Error::Setting { name: "an objective", expected: "finite", value });
+        }
         for coins in fit.kept_models()?.iter().chain([fit.model()]) {
+            check_thetas(&coins.thetas)?;
             if coins.thetas.len() != 2 {
                 let found = coins.thetas.len();
                 return Err(Error::Length { name: "the fit's thetas", expected: 2, found });
@@ -29,16 +37,23 @@ fn two_coins<'a>(fits: impl IntoIterator<Item = &'a Fit<Coins>>) -> Result<()> {
     Ok(())
 }
 
+/// Are all thetas probabilities?
+pub(super) fn check_thetas(thetas: &[f64]) -> Result<()> {
+    match thetas.iter().position(|theta| !(0.0..=1.0).contains(theta)) {
+        None => Ok(()),
+        Some(index) => Err(Error::Probability { name: "the fit's thetas", index, value: thetas[index] }),
+    }
+}
+
 fn place(coins: &Coins) -> Point {
     (coins.thetas[0], coins.thetas[1])
 }
 
 /// The log-likelihood over both thetas, with these mixing weights.
-fn log_likelihood(experiments: &Experiments, weights: &[f64], n: usize) -> Surface {
-    Surface::of(n, |a, b| {
-        let coins = Coins { thetas: vec![a, b], weights: weights.to_vec() };
-        experiments.expectation(&coins).map_or(f64::NEG_INFINITY, |expectation| expectation.log_likelihood)
-    })
+fn log_likelihood(experiments: &Experiments, weights: &[f64], n: usize) -> Result<Surface> {
+    Coins::new(&[0.5, 0.5], weights)?;
+    let groups = Groups::new(experiments)?;
+    Ok(Surface::of(n, |a, b| groups.log_likelihood(&Coins { thetas: vec![a, b], weights: weights.to_vec() })))
 }
 
 fn axes() -> (Axis, Axis) {
@@ -53,11 +68,16 @@ fn axes() -> (Axis, Axis) {
 ///
 /// # Errors
 ///
-/// A fit that is not of two coins.
+/// Returns an error for a fit that is not of two coins or has no steps, thetas or weights that are no probabilities, an
+/// objective that is not finite, more fits than a figure holds, and experiments of more than 2000 different counts of heads.
 pub fn surface(experiments: &Experiments, fits: &[&Fit<Coins>]) -> Result<Figure> {
     two_coins(fits.iter().copied())?;
+    if fits.len() > 100 {
+        let (name, expected) = ("the number of fits", "at most 100");
+        return Err(Error::Setting { name, expected, value: fits.len() as f64 });
+    }
     let weights = fits.first().map_or(vec![0.5, 0.5], |fit| fit.model().weights.clone());
-    let grid = log_likelihood(experiments, &weights, 160);
+    let grid = log_likelihood(experiments, &weights, 160)?;
     let highest = fits.iter().map(|fit| fit.objective()).fold(grid.highest, f64::max);
     let alt = fits.iter().map(|fit| {
         let ((a, b), (c, d)) = (place(&fit.models[0]), place(fit.model()));
@@ -76,7 +96,7 @@ pub fn surface(experiments: &Experiments, fits: &[&Fit<Coins>]) -> Result<Figure
         let places: Vec<Point> = fit.models.iter().map(place).collect();
         chart.line(places.iter().copied(), Pen::new(CARD, 5.0));
         chart.line(places.iter().copied(), Pen::new(colour, 2.2));
-        for &place in &places {
+        for &place in places.iter().step_by(stride(places.len(), 1000)) {
             chart.dot(place, 3.2, colour);
         }
         let (start, end) = (places[0], places[places.len() - 1]);
@@ -119,11 +139,17 @@ fn draw_ground(chart: &mut Chart, grid: &Surface, highest: f64) -> Result<()> {
 ///
 /// # Errors
 ///
-/// No fits, or one that is not of two coins.
+/// Returns an error if there are no fits or more than 20,000, for one that is not of two coins or has no steps, thetas or
+/// weights that are no probabilities, an objective that is not finite, and experiments of more than 2000 different counts of
+/// heads.
 pub fn starts(experiments: &Experiments, fits: &[Fit<Coins>]) -> Result<Figure> {
     let Some(first) = fits.first() else { return Err(Error::Empty { what: "fits" }) };
+    if fits.len() > 20_000 {
+        let (name, expected) = ("the number of fits", "at most 20000");
+        return Err(Error::Setting { name, expected, value: fits.len() as f64 });
+    }
     two_coins(fits)?;
-    let grid = log_likelihood(experiments, &first.model().weights, 160);
+    let grid = log_likelihood(experiments, &first.model().weights, 160)?;
     let mut ends: Vec<(&Fit<Coins>, usize)> = Vec::new();
     let mut member = Vec::with_capacity(fits.len());
     for fit in fits {

@@ -289,7 +289,7 @@ fn subscripts(text: &str) -> String {
     while let Some((before, after)) = rest.split_once('_') {
         let (below, after) = match after.strip_prefix('{').and_then(|inner| inner.split_once('}')) {
             Some(braced) => braced,
-            None => after.split_at(after.chars().next().map_or(0, char::len_utf8)),
+            None => after.split_at(first_letter(after)),
         };
         push_back(&mut out, before, lowered);
         let _ = write!(out, "<tspan dy=\".3em\" font-size=\"72%\">{below}</tspan>");
@@ -298,6 +298,14 @@ fn subscripts(text: &str) -> String {
     }
     push_back(&mut out, rest, lowered);
     out
+}
+
+/// The bytes of the first letter, which may be written as an entity.
+fn first_letter(text: &str) -> usize {
+    match text.split_once(';') {
+        Some((entity, _)) if entity.starts_with('&') => entity.len() + 1,
+        _ => text.chars().next().map_or(0, char::len_utf8),
+    }
 }
 
 /// Text on the base line again, after something lowered.
@@ -350,5 +358,6 @@ mod tests {
         let svg = subscripts("θ_A, θ_{12}");
         assert_eq!(svg.matches("<tspan").count(), 3);
         assert!(svg.starts_with("θ<tspan") && svg.ends_with(">12</tspan>") && !svg.contains('_'));
+        assert!(subscripts("x_&lt;y").contains(">&lt;</tspan>"));
     }
 }

@@ -1,6 +1,6 @@
 //! What an iteration costs, over the number of samples.
 
-use super::chart::{Axis, Chart, Ink, Pen, Point, Side};
+use super::chart::{Axis, Chart, Ink, Pen, Point, Side, power_of_ten};
 use super::plane::extent;
 use super::{Figure, colour};
 use crate::error::{Error, Result};
@@ -12,22 +12,28 @@ use crate::error::{Error, Result};
 ///
 /// # Errors
 ///
-/// No curves, a curve of fewer than two points, and numbers that are not positive.
+/// Returns an error if there are no curves or more than twenty, if a curve has fewer than two points, and if a number is
+/// not positive and finite.
 pub fn cost_growth(curves: &[(&str, &[(f64, f64)])]) -> Result<Figure> {
     check_curves(curves)?;
     let all = || curves.iter().flat_map(|(_, points)| points.iter());
     let axis = |title: &str, (low, high): (f64, f64), words: &dyn Fn(i32) -> String| {
+        let (low_power, high_power) = (low.ceil() as i32, high.floor() as i32);
+        // each decade, unless they would touch
+        let every = (high_power - low_power) as usize / 16 + 1;
         let ticks =
-            (low.ceil() as i32..=high.floor() as i32).map(|power| (f64::from(power), words(power))).collect();
+            (low_power..=high_power).step_by(every).map(|power| (f64::from(power), words(power))).collect();
         Axis::new(title, low, high).ticks(ticks)
     };
     let (low, high) = decades(all().map(|point| point.0));
     let x = axis("number of samples", (low - 0.1, high + 0.1), &|power| match power {
+        15.. | ..-6 => power_of_ten(power),
         6.. => format!("{} million", 10i64.pow(power as u32 - 6)),
         3..6 => format!("{} thousand", 10i64.pow(power as u32 - 3)),
         _ => format!("{}", 10f64.powi(power)),
     });
     let y = axis("time of an iteration", decades(all().map(|point| point.1)), &|power| match power {
+        9.. | ..-9 => format!("{} s", power_of_ten(power)),
         0.. => format!("{} s", 10f64.powi(power)),
         -3..0 => format!("{} ms", 10f64.powi(power + 3)),
         _ => format!("{} µs", 10f64.powi(power + 6)),
@@ -42,8 +48,10 @@ pub fn cost_growth(curves: &[(&str, &[(f64, f64)])]) -> Result<Figure> {
         let proportional = (last.0, first.1 + last.0 - first.0);
         chart.line([first, proportional], Pen::new(colour(index), 1.2).dashed(4.0, 4.0));
         chart.line(places.iter().copied(), Pen::new(colour(index), 2.2));
-        for &place in &places {
-            chart.dot(place, 4.0, colour(index));
+        if places.len() <= 200 {
+            for &place in &places {
+                chart.dot(place, 4.0, colour(index));
+            }
         }
         chart.text(last, (10.0, 0.0), Side::Right, Ink::new(colour(index)).bold(), *name);
     }
@@ -54,6 +62,10 @@ pub fn cost_growth(curves: &[(&str, &[(f64, f64)])]) -> Result<Figure> {
 pub(super) fn check_curves(curves: &[(&str, &[(f64, f64)])]) -> Result<()> {
     if curves.is_empty() {
         return Err(Error::Empty { what: "curves" });
+    }
+    if curves.len() > 20 {
+        let (name, expected) = ("the number of curves", "at most 20");
+        return Err(Error::Setting { name, expected, value: curves.len() as f64 });
     }
     for (_, points) in curves {
         if points.len() < 2 {

@@ -2,7 +2,7 @@
 
 use super::chart::{Axis, Chart, GREY, Ink, Pen, Point, Side, number};
 use super::image::Rgb;
-use super::plane::{extent, padded, spread};
+use super::plane::{check_steps, extent, padded, spread};
 use super::{Figure, colour};
 use crate::em::Fit;
 use crate::error::{Error, Result};
@@ -54,7 +54,8 @@ impl Objective {
 ///
 /// # Errors
 ///
-/// No counts or no curves, counts that don't rise, curves of another length, and values that are not finite.
+/// Returns an error if there are no counts, no curves or more than twenty, if counts don't rise, if a curve has another
+/// length, and if a value is not finite or beyond 1e140.
 pub fn criterion_curve(
     title: &str,
     counts: &[usize],
@@ -66,6 +67,10 @@ pub fn criterion_curve(
     }
     if curves.is_empty() {
         return Err(Error::Empty { what: "curves" });
+    }
+    if curves.len() > 20 {
+        let (name, expected) = ("the number of curves", "at most 20");
+        return Err(Error::Setting { name, expected, value: curves.len() as f64 });
     }
     if let Some(pair) = counts.windows(2).find(|pair| pair[0] >= pair[1]) {
         let (name, expected) = ("a number of clusters", "larger than the one before");
@@ -115,8 +120,10 @@ pub fn criterion_curve(
     for (c, (_, values)) in curves.iter().enumerate() {
         let line: Vec<Point> = (0..counts.len()).map(|index| point(index, values)).collect();
         chart.line(line.iter().copied(), Pen::new(colour(c), 2.2));
-        for &at in &line {
-            chart.disc(at, 4.0, colour(c));
+        if line.len() <= 200 {
+            for &at in &line {
+                chart.disc(at, 4.0, colour(c));
+            }
         }
     }
     if mark_smallest {
@@ -191,11 +198,17 @@ pub fn information_criteria(counts: &[usize], criteria: &[Criteria]) -> Result<F
 ///
 /// # Errors
 ///
-/// No fits, names that are too few or too many, and an objective that is not finite.
+/// Returns an error if there are no fits or more than 2000, if a fit has no steps, if names are too few or too many, and if
+/// an objective is not finite or beyond 1e140.
 pub fn objective_trace<M>(fits: &[&Fit<M>], names: &[&str], objective: Objective) -> Result<Figure> {
     if fits.is_empty() {
         return Err(Error::Empty { what: "fits" });
     }
+    if fits.len() > 2000 {
+        let (name, expected) = ("the number of fits", "at most 2000");
+        return Err(Error::Setting { name, expected, value: fits.len() as f64 });
+    }
+    fits.iter().try_for_each(|fit| check_steps(fit))?;
     if !names.is_empty() && names.len() != fits.len() {
         return Err(Error::Length { name: "names", expected: fits.len(), found: names.len() });
     }

@@ -20,7 +20,7 @@ pub struct Figure {
 
 impl Figure {
     pub(crate) fn new(name: &str, alt: &str, svg: String) -> Figure {
-        Figure { name: slug(name), svg, alt: alt.to_string(), caption: None }
+        Figure { name: slug(name), svg, alt: shortened(alt), caption: None }
     }
 
     /// The name, which a file can bear: lower-case letters, digits and hyphens.
@@ -87,12 +87,29 @@ pub(crate) fn escaped(text: &str) -> String {
             '<' => safe.push_str("&lt;"),
             '>' => safe.push_str("&gt;"),
             '"' => safe.push_str("&quot;"),
-            '\n' | '\r' | '\t' => safe.push(' '),
-            control if control.is_control() => {}
-            other => safe.push(other),
+            other => safe.extend(printable(other)),
         }
     }
     safe
+}
+
+/// A character as XML can hold it: a space for a tab or the end of a line, nothing for other control characters.
+pub(crate) fn printable(character: char) -> Option<char> {
+    match character {
+        '\n' | '\r' | '\t' => Some(' '),
+        '\u{fffe}' | '\u{ffff}' => None,
+        control if control.is_control() => None,
+        other => Some(other),
+    }
+}
+
+/// Words for a screen reader, which nobody listens to without end.
+fn shortened(alt: &str) -> String {
+    const MOST: usize = 3000;
+    match alt.char_indices().nth(MOST) {
+        None => alt.to_string(),
+        Some((end, _)) => format!("{}…", &alt[..end]),
+    }
 }
 
 fn slug(name: &str) -> String {
@@ -104,6 +121,7 @@ fn slug(name: &str) -> String {
             slug.push('-');
         }
     }
+    slug.truncate(100); // a file system takes no longer names than 255 bytes
     let slug = slug.trim_end_matches('-');
     if slug.is_empty() { "figure".to_string() } else { slug.to_string() }
 }

@@ -1,6 +1,6 @@
 //! Chapter 7: gradients beside differences, and beside gradients that stop half-way.
 
-use super::chart::{Axis, Chart, GREY, INK, Ink, Pen, Point, Side, number};
+use super::chart::{Axis, Chart, GREY, INK, Ink, Pen, Point, Side, number, power_of_ten, scientific};
 use super::cost::{check_curves, decades};
 use super::plane::{extent, padded, spread};
 use super::{Figure, colour};
@@ -13,7 +13,8 @@ use crate::error::{Error, Result};
 ///
 /// # Errors
 ///
-/// No curves, a curve of fewer than two points, and numbers that are not positive.
+/// Returns an error if there are no curves or more than twenty, if a curve has fewer than two points, and if a number is
+/// not positive and finite.
 pub fn difference_errors(curves: &[(&str, &[(f64, f64)])]) -> Result<Figure> {
     check_curves(curves)?;
     let all = || curves.iter().flat_map(|(_, points)| points.iter());
@@ -43,7 +44,9 @@ pub fn difference_errors(curves: &[(&str, &[(f64, f64)])]) -> Result<Figure> {
     let place = |&(step, error): &(f64, f64)| -> Point { (step.log10(), error.log10()) };
     for (index, (_, points)) in curves.iter().enumerate() {
         chart.line(points.iter().map(place), Pen::new(colour(index), 1.4));
-        chart.scatter(points.iter().map(place), 2.6, colour(index), 1.0);
+        if points.len() <= 1000 {
+            chart.scatter(points.iter().map(place), 2.6, colour(index), 1.0);
+        }
     }
     for (index, (_, points)) in curves.iter().enumerate() {
         chart.ring(place(&least(points)), 7.0, colour(index));
@@ -55,27 +58,10 @@ pub fn difference_errors(curves: &[(&str, &[(f64, f64)])]) -> Result<Figure> {
         let (step, error) = least(points);
         let at = chart.at_pixel(left, top);
         chart.text(at, (0.0, 0.0), Side::Right, Ink::new(colour(index)).plain().bold(), name);
-        let text = format!("{} at h = {}", rounded(error), rounded(step));
+        let text = format!("{} at h = {}", scientific(error, 0), scientific(step, 0));
         chart.text(at, (0.0, 17.0), Side::Right, Ink::new(GREY).plain().size(12.0), text);
     }
     chart.finish()
-}
-
-/// 10 to a power, with raised digits.
-fn power_of_ten(power: i32) -> String {
-    const RAISED: [char; 10] = ['⁰', '¹', '²', '³', '⁴', '⁵', '⁶', '⁷', '⁸', '⁹'];
-    let raised = |letter: char| letter.to_digit(10).map_or('⁻', |digit| RAISED[digit as usize]);
-    match power {
-        0 => "1".to_string(),
-        _ => format!("10{}", power.to_string().chars().map(raised).collect::<String>()),
-    }
-}
-
-/// One digit, times a power of ten.
-fn rounded(value: f64) -> String {
-    let text = format!("{value:.0e}");
-    let (digit, power) = text.split_once('e').unwrap_or((&text, "0"));
-    format!("{digit}·{}", power_of_ten(power.parse().unwrap_or(0)))
 }
 
 /// How a gradient that is stopped half-way compares with the whole one.
@@ -112,7 +98,8 @@ impl StoppedGradient {
 ///
 /// # Errors
 ///
-/// No series or more than six, no iterations, no draws, or a number that is not finite.
+/// Returns an error if there are no series or more than six, no iterations or no draws, and if a number is not finite or
+/// beyond 1e140.
 pub fn stopped_gradients(series: &[(&str, Vec<Vec<StoppedGradient>>)]) -> Result<Figure> {
     if series.is_empty() {
         return Err(Error::Empty { what: "series" });
@@ -183,8 +170,10 @@ pub fn stopped_gradients(series: &[(&str, Vec<Vec<StoppedGradient>>)]) -> Result
             let medians: Vec<Point> =
                 line.iter().enumerate().map(|(t, values)| (t as f64 + 1.0, values[1])).collect();
             panel.line(medians.iter().copied(), Pen::new(colour(index), 2.4));
-            for &point in &medians {
-                panel.disc(point, 3.4, colour(index));
+            if medians.len() <= 100 {
+                for &point in &medians {
+                    panel.disc(point, 3.4, colour(index));
+                }
             }
         }
         let wanted: Vec<f64> =

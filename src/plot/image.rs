@@ -24,8 +24,19 @@ pub(crate) fn heat(t: f64) -> Rgb {
     between(&SCALE, t)
 }
 
-/// An image of `width` columns as a data URI; `values` in [0, 1] run row by row from the top, coloured by [`heat`].
-pub(crate) fn heat_map(width: usize, values: &[f64]) -> String {
+/// An image of `width` columns as a data URI; `values` in [0, 1] run row by row from the top, coloured by [`heat`]. Of more
+/// than `most` * `most` values every so manieth row and column is kept.
+pub(crate) fn heat_map(width: usize, values: &[f64], most: usize) -> String {
+    let height = values.len() / width;
+    let (across, down) = strides((width, height), most);
+    if across > 1 || down > 1 {
+        let kept = |at: usize, size: usize, every: usize| (at * every + every / 2).min(size - 1);
+        let (columns, rows) = (width.div_ceil(across), height.div_ceil(down));
+        let value =
+            |at: usize| values[kept(at / columns, height, down) * width + kept(at % columns, width, across)];
+        let fewer: Vec<f64> = (0..columns * rows).map(value).collect();
+        return heat_map(columns, &fewer, usize::MAX);
+    }
     let palette: Vec<u8> = (0..256).flat_map(|i| heat(f64::from(i) / 255.0)).collect();
     let mut rows = Vec::with_capacity(values.len() + values.len() / width);
     for row in values.chunks(width) {
@@ -42,6 +53,17 @@ pub(crate) fn heat_map(width: usize, values: &[f64]) -> String {
     chunk(&mut png, b"IDAT", &zlib(&rows));
     chunk(&mut png, b"IEND", &[]);
     format!("data:image/png;base64,{}", base64::engine::general_purpose::STANDARD.encode(png))
+}
+
+/// Every how manieth column and row is kept of an image so large, so that at most `most` * `most` values are.
+fn strides((width, height): (usize, usize), most: usize) -> (usize, usize) {
+    if width.saturating_mul(height) <= most.saturating_mul(most) {
+        return (1, 1);
+    }
+    // A long side may take what a short one leaves.
+    let across = width.div_ceil((most * most / height.min(most)).min(width));
+    let columns = width.div_ceil(across);
+    (across, height.div_ceil((most * most / columns).max(1)))
 }
 
 /// Stored, not compressed: heat maps are small, and a notebook's reader waits for each crate.
@@ -84,6 +106,21 @@ mod tests {
         chunk(&mut png, b"IEND", &[]);
         assert_eq!(png, [0, 0, 0, 0, b'I', b'E', b'N', b'D', 0xae, 0x42, 0x60, 0x82]);
         assert_eq!(zlib(b"Wikipedia")[16..], [0x11, 0xe6, 0x03, 0x98]);
+    }
+
+    #[test]
+    fn images_keep_at_most_so_many_values() {
+        for (width, height) in
+            [(1, 1), (28, 28), (1, 100_000), (100_000, 1), (3000, 2000), (65, 64), (7, 50_000)]
+        {
+            let (across, down) = strides((width, height), 64);
+            let kept = width.div_ceil(across) * height.div_ceil(down);
+            assert!((1..=4096).contains(&kept), "{width} x {height}: {kept}");
+            assert!(width * height > 4096 || (across, down) == (1, 1));
+            assert!(width * height <= 4096 || kept >= 1000, "{width} x {height}: {kept}");
+        }
+        let long = heat_map(1000, &vec![0.5; 1_000_000], 64);
+        assert!(long.len() < 8000, "{}", long.len());
     }
 
     #[test]

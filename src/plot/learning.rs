@@ -14,7 +14,8 @@ use crate::error::{Error, Result};
 ///
 /// # Errors
 ///
-/// No curves, more than eight names, a curve without points, x that do not rise, and errors outside [0, 1].
+/// Returns an error if there are no curves or more than eight names, if a curve has no points, if x do not rise or reach
+/// beyond 1e140, and if an error is outside [0, 1].
 pub fn error_curves<N: AsRef<str>, P: AsRef<[(f64, f64)]>>(
     x_title: &str,
     curves: &[(N, P)],
@@ -122,7 +123,8 @@ pub fn error_curves<N: AsRef<str>, P: AsRef<[(f64, f64)]>>(
 ///
 /// # Errors
 ///
-/// No rows or more than forty, a row without runs, a first row whose runs all diverged, and errors outside [0, 1].
+/// Returns an error if there are no rows or more than forty, if a row has no runs, if all runs of the first row diverged, if
+/// an error is outside [0, 1], and if the runs are more than a figure can hold.
 pub fn ablation<N: AsRef<str>, R: AsRef<[Option<f64>]>>(rows: &[(N, R)]) -> Result<Figure> {
     let rows: Vec<(&str, &[Option<f64>])> =
         rows.iter().map(|(name, runs)| (name.as_ref(), runs.as_ref())).collect();
@@ -211,8 +213,8 @@ pub type LayerActivations<'a> = (&'a str, &'a [f32]);
 ///
 /// # Errors
 ///
-/// No networks or more than four, no layers or more than five, other numbers of layers, a layer without activations or with one
-/// outside [0, 1].
+/// Returns an error if there are no networks or more than four, no layers or more than five, if the networks differ in their
+/// number of layers, and if a layer has no activations or one outside [0, 1].
 pub fn activation_histograms(networks: &[(&str, &[LayerActivations])]) -> Result<Figure> {
     let columns = networks.first().map_or(0, |network| network.1.len());
     for (value, most, expected, what, name) in [

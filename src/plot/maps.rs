@@ -33,12 +33,11 @@ impl Map {
 
     /// One of `kinds` numbers at each place (`numbers`: places x kinds), titled with its number, which counts from 1.
     ///
-    /// # Panics
-    ///
-    /// If there is no such kind.
+    /// Of a kind that is not there the map has no numbers, which [`maps`] refuses.
     pub fn kind(numbers: &[f32], columns: usize, kinds: usize, kind: usize, range: (f64, f64)) -> Map {
-        assert!(kind < kinds, "kind {kind} of {kinds}, from 0");
-        let values = numbers.iter().skip(kind).step_by(kinds).map(|&number| f64::from(number)).collect();
+        let numbers = if kind < kinds { numbers } else { &[] };
+        let values =
+            numbers.iter().skip(kind).step_by(kinds.max(1)).map(|&number| f64::from(number)).collect();
         Map { title: (kind + 1).to_string(), columns, values, range }
     }
 
@@ -48,7 +47,7 @@ impl Map {
             return Err(Error::Empty { what: "places" });
         }
         if *columns == 0 || !values.len().is_multiple_of(*columns) {
-            let expected = values.len().next_multiple_of((*columns).max(1));
+            let expected = values.len().div_ceil((*columns).max(1)).saturating_mul((*columns).max(1));
             return Err(Error::Length { name: "the numbers of a map", expected, found: values.len() });
         }
         if !(lightest < darkest && (darkest - lightest).is_finite()) {
@@ -69,7 +68,8 @@ impl Map {
 ///
 /// # Errors
 ///
-/// No rows or more than 8, a row of no maps or of more than 10, numbers that do not fill their rows or lie outside their range.
+/// Returns an error if there are no rows or more than 8, if a row has no maps or more than 10, and if numbers do not fill
+/// their rows or lie outside their range. A map of very many places is drawn with every so manieth of them.
 pub fn maps(rows: &[(String, Vec<Map>)]) -> Result<Figure> {
     if rows.is_empty() {
         return Err(Error::Empty { what: "rows of maps" });
@@ -135,7 +135,7 @@ fn draw(chart: &mut Chart, map: &Map, (left, top): (f64, f64), unit: f64) {
         let wide = map.columns * times;
         let pixel = |at: usize| shares[at / wide / times * map.columns + at % wide / times];
         let pixels: Vec<f64> = (0..wide * lines * times).map(pixel).collect();
-        chart.image((left, -top), (right_end, -(top + unit * lines as f64)), heat_map(wide, &pixels));
+        chart.image((left, -top), (right_end, -(top + unit * lines as f64)), heat_map(wide, &pixels, 76));
         return;
     }
     for (place, &share) in shares.iter().enumerate() {

@@ -2,10 +2,12 @@
 
 use ndarray::Array2;
 
-use super::chart::{CARD, Chart, GREY, INK, Ink, Pen, Point, Side, number};
+use super::chart::{CARD, Chart, GREY, INK, Ink, Pen, Point, Side, number, scientific};
 use super::clusters::{centre, shown_iterations};
 use super::image::{Rgb, between};
-use super::plane::{axes, check_plane, equal_units, haloed, padded, points, stride};
+use super::plane::{
+    axes, check_centres, check_plane, check_steps, equal_units, haloed, padded, points, stride,
+};
 use super::surface::Surface;
 use super::{Figure, animate, colour, letter};
 use crate::em::Fit;
@@ -32,7 +34,9 @@ const MOST_SAMPLES: usize = 2500;
 ///
 /// # Errors
 ///
-/// No samples, samples or means that are not of two finite numbers, ranges that are empty, and a mixture that is none.
+/// Returns an error if there are no samples, if samples or means are not of two finite numbers within 1e130 of 0, if a range
+/// is empty, not finite, too long or too short for an axis, and for a mixture that is none, of more than 200 components, or
+/// whose density overflows.
 pub fn mixture_contours(
     data: &Array2<f64>,
     mixture: &Gmm,
@@ -55,9 +59,16 @@ pub fn mixture_contours(
     });
     let density = mixture.log_density(&grid)?.into_iter().map(f64::exp).collect();
     let surface = Surface::from_values(PLACES, density);
-    let step = round_step(surface.highest / LEVELS);
-    let levels: Vec<f64> =
-        (1..).map(|i| f64::from(i) * step).take_while(|level| *level < surface.highest).collect();
+    if !surface.highest.is_finite() {
+        let (name, expected) = ("the density of the mixture", "finite: a component is too narrow");
+        return Err(Error::Setting { name, expected, value: surface.highest });
+    }
+    // A density of about 0 everywhere has no isolines.
+    let step = if surface.highest > 1e-290 { round_step(surface.highest / LEVELS) } else { 1.0 };
+    let levels: Vec<f64> = (1..=2 * LEVELS as u32)
+        .map(|i| f64::from(i) * step)
+        .take_while(|level| *level < surface.highest)
+        .collect();
 
     let (width, height) = equal_units(x_range, y_range, (540.0, 540.0));
     let (x, y) = axes(x_range, y_range);
@@ -94,7 +105,8 @@ pub fn mixture_contours(
     for (index, level) in levels.iter().enumerate().rev().step_by(skip) {
         let (from, to) = (chart.at_pixel(left, top), chart.at_pixel(left + 22.0, top));
         chart.line_anywhere([from, to], Pen::new(tint(index), 2.2));
-        chart.text(to, (8.0, 0.0), Side::Right, ink, number(*level, decimals));
+        let text = if decimals > 12 { scientific(*level, 2) } else { number(*level, decimals) };
+        chart.text(to, (8.0, 0.0), Side::Right, ink, text);
         top += 19.0;
     }
     top += 22.0;
@@ -116,11 +128,14 @@ pub fn mixture_contours(
 ///
 /// # Errors
 ///
-/// No samples, samples or means that are not of two finite numbers, a mixture that gives a sample no density, and a fit
-/// without [`GmmOptions::keep_models`](crate::gmm::GmmOptions::keep_models).
+/// Returns an error if there are no samples, if samples or means are not of two finite numbers within 1e130 of 0, if the fit
+/// has not kept its models ([`GmmOptions::keep_models`](crate::gmm::GmmOptions::keep_models)), has no steps, steps of different numbers
+/// of components or more than 200 components, and for a mixture that is none or gives a sample no density.
 pub fn mixture_animation(data: &Array2<f64>, fit: &Fit<Gmm>) -> Result<Figure> {
     check_plane(data)?;
+    check_steps(fit)?;
     let models = fit.kept_models()?;
+    check_centres("the means", models.iter().map(|model| &model.means))?;
     check_mixture(fit.model())?;
     const SECONDS: f64 = 0.8;
     let components = fit.model().weights.len();
@@ -264,12 +279,10 @@ fn mean(model: &Gmm, k: usize) -> Point {
     (model.means[(k, 0)], model.means[(k, 1)])
 }
 
-/// Is it a mixture in the plane?
-fn check_mixture(mixture: &Gmm) -> Result<()> {
-    match mixture.means.ncols() {
-        2 => Ok(()),
-        found => Err(Error::Length { name: "a mean to be drawn in the plane", expected: 2, found }),
-    }
+/// Is it a mixture, and in the plane?
+pub(crate) fn check_mixture(mixture: &Gmm) -> Result<()> {
+    check_centres("the means", [&mixture.means])?;
+    Gmm::new(mixture.weights.clone(), mixture.means.clone(), mixture.covariances.clone()).map(|_| ())
 }
 
 /// The ellipse of so many standard deviations about a component's mean, closed.

@@ -9,6 +9,7 @@ mod atlas;
 mod bars;
 mod chart;
 mod clusters;
+mod coin_groups;
 mod coin_hidden;
 mod coin_known;
 mod coin_path;

@@ -4,10 +4,14 @@ use super::Figure;
 use super::chart::{Axis, CARD, Chart, GREY, INK, Ink, Pen, Side, number};
 use super::clusters::shown_iterations;
 use super::image::{heat, heat_map};
+use super::routing_plane::check_routing;
 use crate::capsnet::Evaluation;
 use crate::data::idx::Images;
 use crate::error::{Error, Result};
 use crate::routing::CapsuleLayerRun;
+
+/// The most mistakes that are shown.
+const MOST_IMAGES: usize = 40;
 
 /// The most classes that these figures have room for.
 const MOST_CLASSES: usize = 16;
@@ -17,7 +21,7 @@ const MOST_CLASSES: usize = 16;
 ///
 /// # Errors
 ///
-/// No images, more than 16 classes, and an evaluation whose parts do not fit together.
+/// Returns an error if there are no images or more than 16 classes, and for an evaluation whose parts do not fit together.
 pub fn confusion(evaluation: &Evaluation) -> Result<Figure> {
     let classes = evaluation.classes;
     few_classes(classes)?;
@@ -87,12 +91,13 @@ pub fn confusion(evaluation: &Evaluation) -> Result<Figure> {
     chart.finish()
 }
 
-/// The worst mistakes of an evaluation of these images, at most `most`: each image, its true class and the class it is taken for,
+/// The worst mistakes of an evaluation of these images, at most `most` and at most 40: each image, its true class and the class it is taken for,
 /// with their activations, and the number of the image.
 ///
 /// # Errors
 ///
-/// No images to show at all (`most` is 0), or not as many as were evaluated; an evaluation whose parts do not fit together.
+/// Returns an error if no images are to be shown (`most` is 0), if there are not as many as were evaluated or they have no
+/// pixels, and for an evaluation whose parts do not fit together.
 pub fn mistakes(evaluation: &Evaluation, images: &Images, most: usize) -> Result<Figure> {
     if most == 0 {
         return Err(Error::Empty { what: "images to show" });
@@ -102,12 +107,16 @@ pub fn mistakes(evaluation: &Evaluation, images: &Images, most: usize) -> Result
         let (expected, found) = (evaluation.labels.len(), images.len());
         return Err(Error::Length { name: "the images", expected, found });
     }
-    let expected = images.len() * (images.height * images.width).max(1);
+    let size = images.height.saturating_mul(images.width);
+    let expected = images.len().saturating_mul(size);
     if images.pixels.len() != expected {
         return Err(Error::Length { name: "the pixels", expected, found: images.pixels.len() });
     }
+    if size == 0 && images.len() > 0 {
+        return Err(Error::Empty { what: "pixels of an image" });
+    }
     let all = evaluation.mistakes();
-    let shown = &all[..all.len().min(most)];
+    let shown = &all[..all.len().min(most).min(MOST_IMAGES)];
     const SIDE: f64 = 84.0;
     const GAP: f64 = 20.0;
     const UNDER: f64 = 60.0;
@@ -121,7 +130,7 @@ pub fn mistakes(evaluation: &Evaluation, images: &Images, most: usize) -> Result
     for (place, &image) in shown.iter().enumerate() {
         let left = GAP + (place % columns) as f64 * (SIDE + GAP);
         let top = TOP + (place / columns) as f64 * (SIDE + UNDER);
-        picture(&mut chart, (left, top), SIDE, images.image(image), images.width);
+        picture(&mut chart, (left, top), (SIDE, 64), images.image(image), images.width);
         let (label, found) = (evaluation.labels[image], evaluation.predictions[image]);
         let activation = |class: usize| evaluation.activations[image * evaluation.classes + class];
         let under = |down: f64| (left, -(top + SIDE + down));
@@ -152,14 +161,16 @@ pub fn mistakes(evaluation: &Evaluation, images: &Images, most: usize) -> Result
 ///
 /// # Errors
 ///
-/// A layer with more positions of parents than one or whose parents do not see all places below, more than 16 classes, numbers
-/// that are not finite, or pixels that are not whole rows.
+/// Returns an error for a layer with more positions of parents than one or whose parents do not see all places below, without
+/// iterations or children or with more of them than a figure holds, for more than 16 classes, parts that do not fit together,
+/// numbers that are not finite, and pixels that are not whole rows.
 pub fn digit_routing(
     pixels: &[u8],
     width: usize,
     label: Option<usize>,
     run: &CapsuleLayerRun,
 ) -> Result<Figure> {
+    check_routing(&run.routing, 0)?;
     let last = run.routing.last();
     let (positions, children, classes) = last.responsibilities.dim();
     if positions != 1 {
@@ -167,13 +178,18 @@ pub fn digit_routing(
     }
     few_classes(classes)?;
     if width == 0 || pixels.is_empty() || !pixels.len().is_multiple_of(width) {
-        let expected = pixels.len().next_multiple_of(width.max(1)).max(1);
+        let expected = pixels.len().div_ceil(width.max(1)).max(1).saturating_mul(width.max(1));
         return Err(Error::Length { name: "the pixels", expected, found: pixels.len() });
     }
     let [_, rows, columns, kinds] = run.patches.below;
-    if children != rows * columns * kinds {
-        let (name, expected) = ("the children of the classes", rows * columns * kinds);
-        return Err(Error::Length { name, expected, found: children });
+    let expected = rows.saturating_mul(columns).saturating_mul(kinds);
+    if children != expected {
+        return Err(Error::Length { name: "the children of the classes", expected, found: children });
+    }
+    let found = run.input.activations.shape();
+    if found != [1, children] {
+        let (expected, found) = (vec![1, children], found.to_vec());
+        return Err(Error::Shape { name: "the activations below", expected, found });
     }
     check_finite(
         "the activations below",
@@ -222,7 +238,7 @@ pub fn digit_routing(
         None => format!("found to be a {found}"),
     };
     chart.text((24.0, -24.0), (0.0, 0.0), Side::Right, ink.bold().size(14.0), title.as_str());
-    picture(&mut chart, (24.0, TOP), DIGIT, pixels, width);
+    picture(&mut chart, (24.0, TOP), (DIGIT, 128), pixels, width);
 
     let bars = (230.0, size.0 - 110.0);
     chart.text((bars.0, -(TOP - 14.0)), (0.0, 0.0), Side::Right, grey, "activation of each class");
@@ -321,7 +337,7 @@ fn check(evaluation: &Evaluation) -> Result<()> {
     let Evaluation { activations, predictions, labels, classes } = evaluation;
     for (name, expected, found) in [
         ("the predictions", labels.len(), predictions.len()),
-        ("the activations", labels.len() * classes, activations.len()),
+        ("the activations", labels.len().saturating_mul(*classes), activations.len()),
     ] {
         if expected != found {
             return Err(Error::Length { name, expected, found });
@@ -344,11 +360,20 @@ fn check_finite(name: &'static str, mut numbers: impl Iterator<Item = (Vec<usize
     }
 }
 
-/// A grey image, dark on light, its left upper corner at so many pixels.
-fn picture(chart: &mut Chart, (left, top): (f64, f64), side: f64, pixels: &[u8], width: usize) {
+/// A grey image, dark on light, its left upper corner at so many pixels, in a square of `side`; of a large image `most` x
+/// `most` pixels are kept.
+fn picture(
+    chart: &mut Chart,
+    (left, top): (f64, f64),
+    (side, most): (f64, usize),
+    pixels: &[u8],
+    width: usize,
+) {
     let values: Vec<f64> = pixels.iter().map(|&level| f64::from(level) / 255.0).collect();
-    let height = side * (pixels.len() / width) as f64 / width as f64;
-    chart.image((left, -top), (left + side, -(top + height)), heat_map(width, &values));
+    let rows = pixels.len() / width;
+    let unit = side / width.max(rows) as f64;
+    let (right, bottom) = (left + unit * width as f64, top + unit * rows as f64);
+    chart.image((left, -top), (right, -bottom), heat_map(width, &values, most));
 }
 
 /// Cells with a share of the darkest colour each, row by row from the left upper corner.

@@ -3,6 +3,8 @@
 use ndarray::Array2;
 
 use super::chart::{Axis, CARD, Chart, Point};
+use crate::data::Survey;
+use crate::em::Fit;
 use crate::error::{Error, Result};
 
 /// The least and the greatest; of no numbers, the whole line turned round.
@@ -15,14 +17,23 @@ pub(crate) fn extent(values: impl IntoIterator<Item = f64>) -> (f64, f64) {
 /// A range around all values with a `share` of its length to spare on both sides, never empty.
 pub(crate) fn padded(values: impl IntoIterator<Item = f64>, share: f64) -> (f64, f64) {
     let (low, high) = extent(values);
+    if low > high {
+        return (-0.5, 0.5); // there are none
+    }
     let pad = match share * (high - low) {
-        pad if pad > 1e-9 * low.abs().max(high.abs()) => pad,
+        pad if pad > (1e-9 * low.abs().max(high.abs())).max(1e-130) => pad,
         _ => (0.1 * high.abs()).max(0.5),
     };
     (low - pad, high + pad)
 }
 
-/// Is there something to draw, and are all numbers finite?
+/// The most clusters or components that a figure of the plane shows.
+const MOST_CENTRES: usize = 200;
+
+/// The most clusters that labels may name.
+const MOST_LABELS: usize = 1000;
+
+/// Is there something to draw, and are all numbers finite, with squares that are finite too?
 pub(crate) fn check_samples(data: &Array2<f64>) -> Result<()> {
     if data.nrows() == 0 {
         return Err(Error::Empty { what: "samples" });
@@ -30,10 +41,52 @@ pub(crate) fn check_samples(data: &Array2<f64>) -> Result<()> {
     if data.ncols() == 0 {
         return Err(Error::Empty { what: "columns" });
     }
-    match data.indexed_iter().find(|(_, value)| !value.is_finite()) {
+    match data.indexed_iter().find(|(_, value)| !Survey::fits(**value)) {
+        Some(((row, column), &value)) if value.is_finite() => Err(Error::Magnitude { row, column, value }),
         Some(((row, column), &value)) => Err(Error::NonFinite { row, column, value }),
         None => Ok(()),
     }
+}
+
+/// Does a fit hold at least its start?
+pub(crate) fn check_steps<M>(fit: &Fit<M>) -> Result<()> {
+    match fit.objectives.is_empty() {
+        true => Err(Error::Empty { what: "steps of the fit" }),
+        false => Ok(()),
+    }
+}
+
+/// Can centroids or means be drawn: as many in each step, not too many, and points of the plane that are not too far off?
+pub(crate) fn check_centres<'a>(
+    name: &'static str,
+    steps: impl IntoIterator<Item = &'a Array2<f64>>,
+) -> Result<()> {
+    let mut first = None;
+    for centres in steps {
+        let (count, columns) = centres.dim();
+        if columns != 2 {
+            return Err(Error::Length {
+                name: "a mean to be drawn in the plane",
+                expected: 2,
+                found: columns,
+            });
+        }
+        if count == 0 {
+            return Err(Error::Empty { what: "centroids or components" });
+        }
+        if count > MOST_CENTRES {
+            let (name, expected) = ("the number of clusters or components", "at most 200 in a figure");
+            return Err(Error::Setting { name, expected, value: count as f64 });
+        }
+        let expected = *first.get_or_insert(count);
+        if count != expected {
+            return Err(Error::Length { name, expected, found: count });
+        }
+        if let Some(((k, h), &value)) = centres.indexed_iter().find(|(_, value)| !Survey::fits(**value)) {
+            return Err(Error::Entry { name, place: vec![k, h], expected: "within 1e130 of 0", value });
+        }
+    }
+    Ok(())
 }
 
 /// As [`check_samples`], and are they points of the plane?
@@ -54,6 +107,11 @@ pub(crate) fn check_labels(data: &Array2<f64>, labels: &[usize]) -> Result<usize
     let clusters = labels.iter().max().map_or(0, |label| label.saturating_add(1));
     match labels.iter().position(|&label| label >= data.nrows().max(64)) {
         Some(index) => Err(Error::Cluster { index, label: labels[index], clusters: data.nrows().max(64) }),
+        None if clusters > MOST_LABELS => {
+            let (name, expected) =
+                ("the number of clusters, the largest label + 1,", "at most 1000 in a figure");
+            Err(Error::Setting { name, expected, value: clusters as f64 })
+        }
         None => Ok(clusters),
     }
 }
@@ -77,6 +135,9 @@ pub(crate) fn ranges(points: &[Point]) -> ((f64, f64), (f64, f64)) {
 pub(crate) fn equal_units(x: (f64, f64), y: (f64, f64), (width, height): (f64, f64)) -> (f64, f64) {
     let (across, up) = (x.1 - x.0, y.1 - y.0);
     let unit = (width / across).min(height / up);
+    if !(unit > 0.0 && unit.is_finite()) {
+        return (width, height); // ranges that cannot be drawn: `Chart::finish` says so
+    }
     let (wide, high) = (across * unit, up * unit);
     if wide < 0.45 * width || high < 0.45 * height { (width, height) } else { (wide.round(), high.round()) }
 }
@@ -117,7 +178,14 @@ mod tests {
 
     #[test]
     fn ranges_are_never_empty() {
-        for values in [vec![0.0], vec![3.0, 3.0], vec![1e9, 1e9], vec![-1.0, 2.0]] {
+        for values in [
+            vec![0.0],
+            vec![3.0, 3.0],
+            vec![1e9, 1e9],
+            vec![-1.0, 2.0],
+            vec![5e-324, -5e-324],
+            vec![1e130; 2],
+        ] {
             let (low, high) = padded(values.iter().copied(), 0.1);
             assert!(low < values[0] && high > values[0]);
         }

@@ -3,7 +3,7 @@
 use super::chart::{Axis, CARD, Chart, GREY, INK, Ink, Pen, Point, Side, number};
 use super::clusters::shown_iterations;
 use super::image::{heat, heat_map};
-use super::plane::{padded, spread};
+use super::plane::{padded, spread, stride};
 use super::routing_plane::{Rung, check_routing};
 use super::{Figure, colour, letter};
 use crate::error::{Error, Result};
@@ -16,8 +16,8 @@ use crate::routing::Routing;
 ///
 /// # Errors
 ///
-/// No iterations, children or parents, more than 512 parents, a position that is not there, responsibilities of different
-/// shapes or that are not finite.
+/// Returns an error if there are no iterations, children or parents or more than 512 parents, if the position is not there,
+/// and if responsibilities differ in their shapes or are not finite.
 pub fn assignments(routing: &Routing, position: usize) -> Result<Figure> {
     let (children, parents) = check_routing(routing, position)?;
     if parents > 512 {
@@ -84,7 +84,7 @@ pub fn assignments(routing: &Routing, position: usize) -> Result<Figure> {
         } else {
             let cells: Vec<f64> =
                 rows.iter().flat_map(|&i| (0..parents).map(move |j| shares[(position, i, j)])).collect();
-            panel.image((0.0, m), (parents as f64, 0.0), heat_map(parents, &cells));
+            panel.image((0.0, m), (parents as f64, 0.0), heat_map(parents, &cells, 256));
         }
         let text =
             if column == 0 || width < 62.0 { format!("{}", t + 1) } else { format!("iteration {}", t + 1) };
@@ -126,7 +126,8 @@ pub fn assignments(routing: &Routing, position: usize) -> Result<Figure> {
 ///
 /// # Errors
 ///
-/// No iterations or parents, a position that is not there, steps of different shapes, or a number that is not finite.
+/// Returns an error if there are no iterations or parents or more of them than a figure holds, if the position is not there,
+/// if steps differ in their shapes, and if a number is not finite or a cost beyond 1e140.
 pub fn routing_curves(routing: &Routing, position: usize) -> Result<Figure> {
     let (_, parents) = check_routing(routing, position)?;
     for step in &routing.trace {
@@ -220,7 +221,8 @@ pub fn routing_curves(routing: &Routing, position: usize) -> Result<Figure> {
 ///
 /// # Errors
 ///
-/// No rungs or more than six, a rung without iterations, or a number that is not finite.
+/// Returns an error if there are no rungs or more than six, if a rung has no iterations, and if a log-likelihood is not
+/// finite or beyond 1e140.
 pub fn ladder_likelihood(rungs: &[Rung]) -> Result<Figure> {
     if rungs.is_empty() {
         return Err(Error::Empty { what: "rungs" });
@@ -267,7 +269,9 @@ pub fn ladder_likelihood(rungs: &[Rung]) -> Result<Figure> {
         }
     }
     for (index, line) in lines.iter().enumerate() {
-        for point in falls(line) {
+        // of very many falls every so manieth is marked
+        let falls = falls(line);
+        for &point in falls.iter().step_by(stride(falls.len(), 200)) {
             chart.cross(point, 4.6, colour(index));
         }
     }

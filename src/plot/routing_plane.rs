@@ -1,6 +1,8 @@
 //! Chapters 6 and 7: votes and parents in the plane.
 
-use ndarray::{Array1, Array3, Array4, ArrayView1, ArrayView2, ArrayView3, Axis as Along};
+use ndarray::{
+    Array1, Array3, Array4, ArrayView, ArrayView1, ArrayView2, ArrayView3, Axis as Along, Dimension,
+};
 
 use super::chart::{Chart, GREY, INK, Ink, PALE, Pen, Point, Side, number};
 use super::clusters::shown_iterations;
@@ -37,8 +39,8 @@ pub struct Rung<'a> {
 ///
 /// # Errors
 ///
-/// No iterations, children or parents, votes that are not of two finite numbers, a position that is not there, and a trace of
-/// another shape or with a number that is not finite.
+/// Returns an error if there are no iterations, children or parents or more than 1000 parents, if votes are not of two finite
+/// numbers within 1e140 of 0, if the position is not there, and for a trace of another shape or with a number that is not finite.
 pub fn routing_animation(input: &RoutingInput, routing: &Routing, position: usize) -> Result<Figure> {
     const SECONDS: f64 = 1.4;
     let (children, parents) = check_routing(routing, position)?;
@@ -113,7 +115,8 @@ pub fn routing_animation(input: &RoutingInput, routing: &Routing, position: usiz
 ///
 /// # Errors
 ///
-/// No rungs or more than six, a rung without iterations, votes that are not of two finite numbers, shapes that do not fit.
+/// Returns an error if there are no rungs or more than six, if a rung has no iterations, if there are more than 1000 parents,
+/// if votes are not of two finite numbers within 1e140 of 0, and if shapes do not fit together.
 pub fn ladder(votes: &Array3<f64>, child_activations: &Array1<f64>, rungs: &[Rung]) -> Result<Figure> {
     if rungs.is_empty() {
         return Err(Error::Empty { what: "rungs" });
@@ -213,7 +216,8 @@ pub fn ladder(votes: &Array3<f64>, child_activations: &Array1<f64>, rungs: &[Run
 ///
 /// # Errors
 ///
-/// As [`routing_animation`], no gradients or more than three, and gradients of another shape, not finite or all 0.
+/// Returns an error as [`routing_animation`], if there are no gradients or more than three, and if a gradient has another shape,
+/// is not finite or is all 0.
 pub fn vote_gradients(
     input: &RoutingInput,
     routing: &Routing,
@@ -318,16 +322,19 @@ impl Scene<'_> {
                 found: elements,
             });
         }
-        let numbers = [
-            ("a vote", self.votes.iter().all(|value| value.is_finite())),
-            ("a child's activation", self.children.iter().all(|value| value.is_finite())),
-            ("a responsibility", self.shares.iter().all(|value| value.is_finite())),
-            ("a mean", self.means.iter().all(|value| value.is_finite())),
-            ("a variance", self.variances.iter().all(|value| value.is_finite() && *value >= 0.0)),
-            ("an activation", self.weights.iter().all(|value| value.is_finite())),
-        ];
-        if let Some((name, _)) = numbers.into_iter().find(|(_, good)| !good) {
-            return Err(Error::Setting { name, expected: "finite", value: f64::NAN });
+        if parents > 1000 {
+            let (name, expected) = ("the number of parents", "at most 1000 in the plane");
+            return Err(Error::Setting { name, expected, value: parents as f64 });
+        }
+        finite("the votes", self.votes)?;
+        finite("the children's activations", self.children)?;
+        finite("the responsibilities", self.shares)?;
+        finite("the means", self.means)?;
+        finite("the variances", self.variances)?;
+        finite("the activations", self.weights)?;
+        if let Some(((j, h), &value)) = self.variances.indexed_iter().find(|(_, variance)| **variance < 0.0) {
+            let (name, expected) = ("the variances", "not negative");
+            return Err(Error::Entry { name, place: vec![j, h], expected, value });
         }
         Ok((0..children).flat_map(|i| (0..parents).map(move |j| (i, j))).map(|at| self.vote(at)).collect())
     }
@@ -457,6 +464,17 @@ pub(super) fn check_routing(routing: &Routing, position: usize) -> Result<(usize
         same("the routing's costs", &[positions, parents], step.costs.shape())?;
     }
     Ok((children, parents))
+}
+
+/// Are all numbers finite? The error has the place of the first that is not.
+fn finite<D: Dimension>(name: &'static str, numbers: ArrayView<f64, D>) -> Result<()> {
+    match numbers.into_dyn().indexed_iter().find(|(_, value)| !value.is_finite()) {
+        None => Ok(()),
+        Some((place, &value)) => {
+            let place = place.slice().to_vec();
+            Err(Error::Entry { name, place, expected: "finite", value })
+        }
+    }
 }
 
 /// Is the shape the one that the other arguments ask for?

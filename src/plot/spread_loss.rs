@@ -10,7 +10,7 @@ use ndarray::array;
 ///
 /// # Errors
 ///
-/// No margins or more than six, and those that are not from 0 to 1.
+/// Returns an error if there are no margins or more than six, and if one is not from 0 to 1.
 pub fn spread_loss(margins: &[f64]) -> Result<Figure> {
     if margins.is_empty() {
         return Err(Error::Empty { what: "margins" });

@@ -56,7 +56,7 @@ impl Surface {
                 (at(row, column) + at(row, column + 1) + at(row + 1, column) + at(row + 1, column + 1)) / 4.0
             })
             .collect();
-        chart.image((0.0, 0.0), (1.0, 1.0), heat_map(cells, &shades));
+        chart.image((0.0, 0.0), (1.0, 1.0), heat_map(cells, &shades, 256));
     }
 
     /// The colour scale, a column of 16 pixels, with the isolines' depths beside it.
@@ -65,7 +65,7 @@ impl Surface {
         let steps = 128;
         let shades: Vec<f64> = (0..steps).map(|i| 1.0 - (f64::from(i) + 0.5) / f64::from(steps)).collect();
         let (from, to) = (chart.at_pixel(left, bottom), chart.at_pixel(left + 16.0, top));
-        chart.image(from, to, heat_map(1, &shades));
+        chart.image(from, to, heat_map(1, &shades, 256));
         let ink = Ink::new(INK).plain().size(12.0);
         let name = if minimum { "minimum" } else { "maximum" };
         chart.text(chart.at_pixel(left + 22.0, top), (0.0, 0.0), Side::Right, ink, name);
@@ -85,13 +85,17 @@ impl Surface {
     ///
     /// # Errors
     ///
-    /// What the crate `contour` says.
+    /// Returns an error for values and levels that are too far apart to be told from each other, and what the crate `contour` says.
     pub fn isolines(&self, levels: &[f64]) -> Result<Vec<Vec<Point>>> {
         let failed =
             |error: contour::Error| Error::Drawing { figure: "isolines".into(), message: error.to_string() };
         let step = 1.0 / (self.n - 1) as f64;
         // Minus infinity cannot be interpolated; far below every level will do.
         let floor = levels.iter().copied().fold(self.highest, f64::min) - 1e3;
+        if !(self.highest - floor).is_finite() {
+            let message = format!("the function reaches {:e} and its levels lie at {levels:?}", self.highest);
+            return Err(Error::Drawing { figure: "isolines".into(), message });
+        }
         let values: Vec<f64> = self.values.iter().map(|&value| value.max(floor)).collect();
         // The crate puts the first value at half a step.
         let origin = -0.5 * step;

@@ -76,7 +76,7 @@ impl Table {
             let cells = row.iter().zip(&whole);
             table.rows.push(
                 cells
-                    .map(|(value, &whole)| format!("{value:.*}", if whole { 0 } else { decimals }))
+                    .map(|(value, &whole)| format!("{value:.*}", if whole { 0 } else { decimals.min(300) }))
                     .collect(),
             );
         }

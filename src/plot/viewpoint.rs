@@ -28,8 +28,8 @@ pub struct View<'a> {
 ///
 /// # Errors
 ///
-/// No views or more than four, no parts, poses, votes, strokes or names that do not belong together, and numbers that are not
-/// finite.
+/// Returns an error if there are no views or more than four, no parts or more than a figure holds, if poses, votes, strokes
+/// and names do not belong together, and if a number is not finite or beyond 1e130.
 pub fn viewpoint(views: &[View], names: &[&str]) -> Result<Figure> {
     if views.is_empty() {
         return Err(Error::Empty { what: "views" });

@@ -25,8 +25,9 @@ const MOST: usize = 4;
 ///
 /// # Errors
 ///
-/// No parents or more than four, a parent or position that is not there, input and routing of different shapes, a number that is
-/// not finite, and a parent without mass.
+/// Returns an error if there are no parents to show or more than four, if a parent or the position is not there, if poses have
+/// no elements or more than 64, if input and routing differ in their shapes, if a number is not finite or a mean beyond 1e140,
+/// and if a parent has no mass.
 pub fn vote_agreement(
     input: &RoutingInput,
     routing: &Routing,
@@ -39,6 +40,9 @@ pub fn vote_agreement(
     }
     let last = routing.last();
     let (positions, _, elements) = last.means.dim();
+    if elements == 0 {
+        return Err(Error::Empty { what: "elements of a pose" });
+    }
     let expected = vec![positions, children, count, elements];
     if input.votes.shape() != expected {
         return Err(Error::Shape { name: "the votes", expected, found: input.votes.shape().to_vec() });

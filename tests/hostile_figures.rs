@@ -1,0 +1,702 @@
+//! Figures of hostile input: each function that draws returns, in little time, a figure of bounded size or an error.
+
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+
+use em_routing::capsnet::{CapsNet, CapsNetConfig, Evaluation};
+use em_routing::gallery;
+use em_routing::gmm::Criteria;
+use em_routing::plot::{AtlasGround, Clustering, Map, Objective, Rung, StartGrid, StoppedGradient, View};
+use em_routing::prelude::*;
+use em_routing::routing::{CapsuleLayerRun, LadderStep, Patches, RoutingStep};
+use ndarray::Array5;
+
+#[path = "support/svg.rs"]
+mod svg;
+
+/// What a figure may take. Most take milliseconds; the rest is for a machine that does other things, too.
+const LIMIT: Duration = Duration::from_secs(if cfg!(debug_assertions) { 40 } else { 4 });
+
+/// Inputs for each function.
+const CASES: u64 = 250;
+
+type Drawn = Result<Figure, Error>;
+
+/// Each public function that returns a figure, called with hostile arguments of all kinds.
+const DRAWN: &[(&str, fn(&mut Hostile) -> Drawn)] = &[
+    ("ablation", |h| {
+        let runs = |h: &mut Hostile| (0..h.size()).map(|_| h.odds(4).then(|| h.number())).collect::<Vec<_>>();
+        let rows: Vec<(String, Vec<Option<f64>>)> = (0..h.size()).map(|_| (h.name(), runs(h))).collect();
+        plot::ablation(&rows)
+    }),
+    ("activation_histograms", |h| {
+        let (networks, layers) = (h.size(), h.size());
+        let values: Vec<Vec<f32>> = (0..networks * layers).map(|_| h.floats()).collect();
+        let name = h.name();
+        let layer = |at: usize| (name.as_str(), values[at].as_slice());
+        let rows: Vec<Vec<(&str, &[f32])>> =
+            (0..networks).map(|n| (0..layers).map(|l| layer(n * layers + l)).collect()).collect();
+        let rows: Vec<(&str, &[(&str, &[f32])])> = rows.iter().map(|row| (name.as_str(), &row[..])).collect();
+        plot::activation_histograms(&rows)
+    }),
+    ("animate", |h| {
+        let frames: Vec<Figure> = (0..h.size())
+            .map(|_| match h.odds(9) {
+                true => plot::jensen_chord(1.0, 2.0, 0.5).unwrap(),
+                false => plot::spread_loss(&[0.5]).unwrap(),
+            })
+            .collect();
+        plot::animate(&h.name(), &frames, h.number())
+    }),
+    ("architecture", |h| {
+        let sizes = [13, 14, 17, 28, 33, 0, 200];
+        let (height, width) = (h.pick(&sizes), h.pick(&sizes));
+        let config = CapsNetConfig { height, width, channels: h.size(), features: h.size(), ..h.net() };
+        plot::architecture(&CapsNet::zeros(config)?)
+    }),
+    ("assignments", |h| {
+        let (_, routing) = h.routing();
+        plot::assignments(&routing, h.index())
+    }),
+    ("atlas", |h| {
+        let fits: Vec<Fit<()>> = (0..h.size() * h.size()).map(|_| h.fit(|_| ())).collect();
+        let (x_title, y_title) = (h.name(), h.name());
+        let columns = h.size();
+        let (x_range, y_range) = (h.range(), h.range());
+        let grid = StartGrid { x_title: &x_title, x_range, y_title: &y_title, y_range, columns };
+        let (samples, fixed) = (h.plane(), h.plane());
+        let ground = h.odds(2).then_some(AtlasGround { samples: &samples, fixed: &fixed });
+        plot::atlas(&fits, grid, ground, h.objective(), h.number().abs())
+    }),
+    ("bars", |h| {
+        let bars: Vec<(String, f64)> = (0..h.size()).map(|_| (h.name(), h.number().abs())).collect();
+        let bars: Vec<(&str, f64)> = bars.iter().map(|(name, value)| (name.as_str(), *value)).collect();
+        plot::bars(&h.name(), &bars)
+    }),
+    ("bound_animation", |h| {
+        let fit = h.fit(Hostile::coins);
+        plot::bound_animation(&h.experiments(), &fit, h.index(), h.size())
+    }),
+    ("clusterings", |h| {
+        let data = h.plane();
+        let labels = h.labels(data.nrows());
+        let (kmeans, mixture) = (h.kmeans(), h.mixture());
+        let title = h.name();
+        let one = Clustering {
+            title: &title,
+            labels: &labels,
+            kmeans: h.odds(2).then_some(&kmeans),
+            mixture: h.odds(2).then_some(&mixture),
+        };
+        plot::clusterings(&data, &vec![one; h.size()])
+    }),
+    ("confusion", |h| plot::confusion(&h.evaluation().0)),
+    ("cost_growth", |h| {
+        let curves = h.curves();
+        plot::cost_growth(&borrowed(&curves))
+    }),
+    ("criterion_curve", |h| {
+        let (counts, count) = (h.counts(), h.size());
+        let values: Vec<(String, Vec<f64>)> =
+            (0..count).map(|_| (h.name(), h.numbers(counts.len()))).collect();
+        let curves: Vec<(&str, &[f64])> =
+            values.iter().map(|(name, values)| (name.as_str(), &values[..])).collect();
+        plot::criterion_curve(&h.name(), &counts, &curves, h.odds(2))
+    }),
+    ("difference_errors", |h| {
+        let curves = h.curves();
+        plot::difference_errors(&borrowed(&curves))
+    }),
+    ("digit_routing", |h| {
+        let (input, routing) = h.routing();
+        let (_, children, parents) =
+            routing.trace.first().map_or((0, 0, 0), |step| step.responsibilities.dim());
+        let below = match h.index() {
+            0 => [1, 1, 1, children],
+            1 => [1, children, 1, 1],
+            _ => [h.index(), h.index(), h.size(), usize::MAX],
+        };
+        let patches = Patches {
+            poses: Array3::zeros((1, children, 16)),
+            activations: Array2::zeros((1, children)),
+            capsules: Array2::zeros((1, children)),
+            grid: (1, 1),
+            below,
+        };
+        let capsules = Capsules {
+            poses: Array5::zeros((1, 1, 1, parents, 16)),
+            activations: Array4::zeros((1, 1, 1, parents)),
+        };
+        let run = CapsuleLayerRun { patches, input, routing, capsules };
+        let (width, rows) = (h.size(), h.size());
+        let label = h.odds(2).then(|| h.index());
+        plot::digit_routing(&vec![7; width * rows + h.index() % 2], width, label, &run)
+    }),
+    ("elbow", |h| {
+        let counts = h.counts();
+        let values = h.numbers(counts.len());
+        plot::elbow(&counts, &values, &h.name())
+    }),
+    ("error_curves", |h| {
+        let curves = h.curves();
+        plot::error_curves(&h.name(), &curves)
+    }),
+    ("figure", |h| match h.odds(20) {
+        true => gallery::figure("jensen-chord"),
+        false => gallery::figure(&h.name()),
+    }),
+    ("information_criteria", |h| {
+        let counts = h.counts();
+        let criteria: Vec<Criteria> = (0..counts.len())
+            .map(|_| Criteria {
+                log_likelihood: h.number(),
+                parameters: h.index(),
+                aic: h.number(),
+                bic: h.number(),
+                icl: h.number(),
+            })
+            .collect();
+        plot::information_criteria(&counts, &criteria)
+    }),
+    ("jensen_chord", |h| plot::jensen_chord(h.number().abs(), h.number().abs(), h.number())),
+    ("kmeans_animation", |h| {
+        let fit = h.fit(Hostile::kmeans);
+        plot::kmeans_animation(&h.plane(), &fit)
+    }),
+    ("known_likelihood", |h| {
+        let experiments = h.experiments();
+        let labels = h.labels(experiments.len());
+        plot::known_likelihood(&experiments, &labels)
+    }),
+    ("ladder", |h| {
+        let (children, parents) = (h.size(), h.size());
+        let votes = Array3::from_shape_simple_fn((children, parents, h.two()), || h.number());
+        let traces: Vec<Vec<LadderStep>> = (0..h.size()).map(|_| h.ladder(children, parents)).collect();
+        let title = h.name();
+        let rungs: Vec<Rung> = traces.iter().map(|trace| Rung { title: &title, trace }).collect();
+        plot::ladder(&votes, &Array1::from(h.numbers(children)), &rungs)
+    }),
+    ("ladder_likelihood", |h| {
+        let traces: Vec<Vec<LadderStep>> = (0..h.size()).map(|_| h.ladder(1, 1)).collect();
+        let title = h.name();
+        let rungs: Vec<Rung> = traces.iter().map(|trace| Rung { title: &title, trace }).collect();
+        plot::ladder_likelihood(&rungs)
+    }),
+    ("likelihood_trace", |h| {
+        let fit = h.fit(Hostile::coins);
+        plot::likelihood_trace(&h.experiments(), &fit)
+    }),
+    ("maps", |h| {
+        let map = |h: &mut Hostile| {
+            let (columns, rows) = (h.size(), h.size());
+            Map { title: h.name(), columns, values: h.numbers(columns * rows), range: h.range() }
+        };
+        let rows: Vec<(String, Vec<Map>)> =
+            (0..h.size()).map(|_| (h.name(), (0..h.size()).map(|_| map(h)).collect())).collect();
+        plot::maps(&rows)
+    }),
+    ("minimiser_path", |h| {
+        let fit = h.fit(|h| h.coins().thetas);
+        let experiments = h.experiments();
+        let labels = h.labels(experiments.len());
+        plot::minimiser_path(&experiments, &labels, &fit)
+    }),
+    ("mistakes", |h| {
+        let (evaluation, images) = h.evaluation();
+        plot::mistakes(&evaluation, &images, h.size())
+    }),
+    ("mixture_animation", |h| {
+        let fit = h.fit(Hostile::mixture);
+        plot::mixture_animation(&h.plane(), &fit)
+    }),
+    ("mixture_contours", |h| {
+        let (x_range, y_range) = (h.range(), h.range());
+        plot::mixture_contours(&h.plane(), &h.mixture(), x_range, y_range)
+    }),
+    ("objective_trace", |h| {
+        let fits: Vec<Fit<()>> = (0..h.size()).map(|_| h.fit(|_| ())).collect();
+        let names: Vec<String> = (0..if h.odds(2) { 0 } else { fits.len() }).map(|_| h.name()).collect();
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        plot::objective_trace(&fits.iter().collect::<Vec<_>>(), &names, h.objective())
+    }),
+    ("pair_plot", |h| {
+        let data = match h.odds(2) {
+            true => h.plane(),
+            false => {
+                let columns = h.pick(&[0, 1, 3, 8, 9, 200]);
+                h.table(columns)
+            }
+        };
+        let names: Vec<String> = (0..data.ncols()).map(|_| h.name()).collect();
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        let labels = h.labels(data.nrows());
+        plot::pair_plot(&data, &names, &labels, &[])
+    }),
+    ("responsibilities", |h| {
+        let experiments = h.experiments();
+        let coins = h.two();
+        let expectation = |h: &mut Hostile| Expectation {
+            responsibilities: h.shuffled(experiments.len(), coins),
+            log_likelihood: h.number(),
+            lower_bound: h.number(),
+            expected_complete_log_likelihood: h.number(),
+            expected_conditional_log_likelihood: h.number(),
+        };
+        let expectations: Vec<Expectation> = (0..h.size()).map(|_| expectation(h)).collect();
+        plot::responsibilities(&experiments, &expectations)
+    }),
+    ("routing_animation", |h| {
+        let (input, routing) = h.routing();
+        plot::routing_animation(&input, &routing, h.index())
+    }),
+    ("routing_curves", |h| {
+        let (_, routing) = h.routing();
+        plot::routing_curves(&routing, h.index())
+    }),
+    ("spread_loss", |h| {
+        let count = h.size();
+        plot::spread_loss(&h.numbers(count))
+    }),
+    ("starts", |h| {
+        let fits: Vec<Fit<Coins>> = (0..h.size()).map(|_| h.fit(Hostile::coins)).collect();
+        plot::starts(&h.experiments(), &fits)
+    }),
+    ("stopped_gradients", |h| {
+        let draws = |h: &mut Hostile| -> Vec<StoppedGradient> {
+            (0..h.size()).map(|_| StoppedGradient { cosine: h.number(), relative_size: h.number() }).collect()
+        };
+        let series: Vec<(String, Vec<Vec<StoppedGradient>>)> =
+            (0..h.size()).map(|_| (h.name(), (0..h.size()).map(|_| draws(h)).collect())).collect();
+        let series: Vec<(&str, Vec<Vec<StoppedGradient>>)> =
+            series.iter().map(|(name, draws)| (name.as_str(), draws.clone())).collect();
+        plot::stopped_gradients(&series)
+    }),
+    ("surface", |h| {
+        let fits: Vec<Fit<Coins>> = (0..h.size()).map(|_| h.fit(Hostile::coins)).collect();
+        plot::surface(&h.experiments(), &fits.iter().collect::<Vec<_>>())
+    }),
+    ("viewpoint", |h| {
+        let parts = h.size();
+        let (poses, votes) = (h.shuffled(parts, 3), h.shuffled(parts, 3));
+        let stroke = |h: &mut Hostile| (0..h.size()).map(|_| (h.number(), h.number())).collect::<Vec<_>>();
+        let strokes: Vec<Vec<Vec<(f64, f64)>>> =
+            (0..parts).map(|_| (0..h.size()).map(|_| stroke(h)).collect()).collect();
+        let title = h.name();
+        let view = View { title: &title, poses: &poses, votes: &votes, strokes: &strokes };
+        let names: Vec<String> = (0..parts).map(|_| h.name()).collect();
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        plot::viewpoint(&vec![view; h.size()], &names)
+    }),
+    ("vote_agreement", |h| {
+        let (input, routing) = h.routing();
+        let name = h.name();
+        let parents: Vec<(&str, usize)> = (0..h.size()).map(|_| (name.as_str(), h.index())).collect();
+        plot::vote_agreement(&input, &routing, h.index(), &parents)
+    }),
+    ("vote_gradients", |h| {
+        let (input, routing) = h.routing();
+        let gradient = input.votes.mapv(|_| h.number());
+        let name = h.name();
+        plot::vote_gradients(&input, &routing, h.index(), &vec![(name.as_str(), &gradient); h.size()])
+    }),
+];
+
+fn borrowed(curves: &[(String, Vec<(f64, f64)>)]) -> Vec<(&str, &[(f64, f64)])> {
+    curves.iter().map(|(name, points)| (name.as_str(), points.as_slice())).collect()
+}
+
+/// The numbers that break what draws: nothing, next to nothing, hardly finite, not finite.
+const NUMBERS: [f64; 31] = [
+    0.0,
+    -0.0,
+    5e-324,
+    -5e-324,
+    1e-300,
+    -1e-300,
+    1e-130,
+    1e-17,
+    -1e-9,
+    0.1,
+    0.25,
+    0.5,
+    1.0,
+    -1.0,
+    2.0,
+    -3.0,
+    1e9,
+    -1e9,
+    1e16,
+    1e100,
+    1e130,
+    -1e130,
+    1e131,
+    8e307,
+    -8e307,
+    f64::MAX,
+    f64::MIN,
+    f64::INFINITY,
+    f64::NEG_INFINITY,
+    f64::NAN,
+    1e308,
+];
+
+/// Deals out hostile values; the same ones for the same seed.
+struct Hostile {
+    state: u64,
+    /// What the numbers of this case are dealt from, so that not each case has something that is refused at once.
+    palette: Vec<f64>,
+}
+
+impl Hostile {
+    fn new(seed: u64) -> Hostile {
+        let mut hostile =
+            Hostile { state: seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1, palette: Vec::new() };
+        hostile.palette = match hostile.below(10) {
+            0 => NUMBERS.to_vec(),
+            1 => NUMBERS.into_iter().filter(|value| value.is_finite()).collect(),
+            2 => NUMBERS.into_iter().filter(|value| value.abs() <= 1e130).collect(),
+            3 => NUMBERS.into_iter().filter(|value| (1e-140..=1e130).contains(value)).collect(),
+            4 => vec![hostile.pick(&NUMBERS)],
+            5 => vec![hostile.pick(&NUMBERS), hostile.pick(&NUMBERS)],
+            6 => vec![1e6, 1e6 + 1e-9, 1e6 + 1.0],
+            7 => vec![0.0, 0.25, 0.5, 1.0, 1e-300],
+            8 => vec![0.5],
+            _ => (0..40).map(|i| f64::from(i) / 40.0).collect(),
+        };
+        hostile
+    }
+
+    fn below(&mut self, count: usize) -> usize {
+        // xorshift: any numbers will do
+        self.state ^= self.state << 13;
+        self.state ^= self.state >> 7;
+        self.state ^= self.state << 17;
+        (self.state.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 33) as usize % count
+    }
+
+    fn pick<T: Copy>(&mut self, from: &[T]) -> T {
+        from[self.below(from.len())]
+    }
+
+    /// Almost always, in all but one of so many times.
+    fn odds(&mut self, count: usize) -> bool {
+        self.below(count) > 0
+    }
+
+    fn number(&mut self) -> f64 {
+        let palette = std::mem::take(&mut self.palette);
+        let number = self.pick(&palette);
+        self.palette = palette;
+        number
+    }
+
+    fn numbers(&mut self, count: usize) -> Vec<f64> {
+        (0..count).map(|_| self.number()).collect()
+    }
+
+    fn floats(&mut self) -> Vec<f32> {
+        (0..self.size()).map(|_| self.number() as f32).collect()
+    }
+
+    fn range(&mut self) -> (f64, f64) {
+        match self.odds(3) {
+            true => (self.number().min(0.0), self.number().max(0.0)),
+            false => (self.number(), self.number()),
+        }
+    }
+
+    fn size(&mut self) -> usize {
+        self.pick(&[0, 1, 1, 2, 2, 3, 3, 4, 5, 7, 13, 41])
+    }
+
+    fn two(&mut self) -> usize {
+        self.pick(&[2, 2, 2, 2, 2, 2, 2, 2, 0, 1, 3])
+    }
+
+    fn index(&mut self) -> usize {
+        self.pick(&[0, 0, 0, 0, 0, 1, 2, 7, usize::MAX])
+    }
+
+    fn name(&mut self) -> String {
+        let names = [
+            "",
+            "a",
+            "<&\"'>",
+            "x_&",
+            "_",
+            "__{",
+            "a\0\u{1b}b\nc\td",
+            "\u{ffff}\u{fffe}\u{85}",
+            "θ_{",
+            "]]>",
+            "&lt;_<",
+        ];
+        match self.below(14) {
+            0 => "<W_&".repeat(2500),
+            1 => "\u{1f600}".repeat(300),
+            _ => self.pick(&names).to_string(),
+        }
+    }
+
+    fn objective(&mut self) -> Objective {
+        self.pick(&[Objective::Inertia, Objective::LogLikelihood])
+    }
+
+    fn counts(&mut self) -> Vec<usize> {
+        let first = self.pick(&[0, 1, 2, 1000, usize::MAX - 100]);
+        (0..self.size()).map(|i| first + i * (1 + i)).filter(|&count| count >= first).collect()
+    }
+
+    fn curves(&mut self) -> Vec<(String, Vec<(f64, f64)>)> {
+        let rising = self.odds(3);
+        (0..self.size())
+            .map(|_| {
+                let mut points: Vec<(f64, f64)> =
+                    (0..self.size()).map(|_| (self.number(), self.number())).collect();
+                if rising {
+                    points.sort_by(|a, b| a.0.total_cmp(&b.0));
+                    points.dedup_by_key(|point| point.0);
+                }
+                (self.name(), points)
+            })
+            .collect()
+    }
+
+    /// An array whose memory may lie in another order.
+    fn shuffled(&mut self, rows: usize, columns: usize) -> Array2<f64> {
+        let numbers = self.numbers(rows * columns);
+        match self.below(3) {
+            0 => Array2::from_shape_vec((columns, rows), numbers).unwrap().reversed_axes(),
+            1 => {
+                let mut array = Array2::from_shape_vec((rows, columns), numbers).unwrap();
+                array.invert_axis(Axis(0));
+                array.invert_axis(Axis(1));
+                array
+            }
+            _ => Array2::from_shape_vec((rows, columns), numbers).unwrap(),
+        }
+    }
+
+    fn table(&mut self, columns: usize) -> Array2<f64> {
+        let rows = self.size();
+        self.shuffled(rows, columns)
+    }
+
+    fn plane(&mut self) -> Array2<f64> {
+        let columns = self.two();
+        self.table(columns)
+    }
+
+    fn labels(&mut self, count: usize) -> Vec<usize> {
+        let clusters = self.pick(&[1, 2, 3, 60]);
+        let mut labels: Vec<usize> = (0..count).map(|_| self.below(clusters)).collect();
+        if let Some(label) = labels.first_mut().filter(|_| !self.odds(5)) {
+            *label = self.pick(&[count, 9_999, usize::MAX]);
+        }
+        labels.truncate(if self.odds(9) { count } else { 1 });
+        labels
+    }
+
+    /// A fit of so many steps; the only place that knows how one is made.
+    fn fit<M>(&mut self, mut model: impl FnMut(&mut Hostile) -> M) -> Fit<M> {
+        let steps = self.size();
+        let objectives = (0..steps).map(|_| self.number()).collect();
+        // now and then a fit that has kept too few of its models, or none
+        let kept = if self.odds(9) { steps } else { self.pick(&[0, 1]) };
+        let models = (0..kept).map(|_| model(self)).collect();
+        Fit { model: model(self), objectives, models, converged: self.odds(2) }
+    }
+
+    fn coins(&mut self) -> Coins {
+        match self.odds(3) {
+            true => Coins { thetas: self.numbers(2), weights: vec![0.5, 0.5] },
+            false => {
+                let coins = self.two();
+                Coins { thetas: self.numbers(coins), weights: self.numbers(coins) }
+            }
+        }
+    }
+
+    fn kmeans(&mut self) -> KMeans {
+        let clusters = if self.odds(4) { 2 } else { self.size() };
+        KMeans { centroids: self.shuffled(clusters, 2) }
+    }
+
+    fn mixture(&mut self) -> Gmm {
+        let components = if self.odds(4) { 2 } else { self.size() };
+        let means = self.shuffled(components, 2);
+        let weights = match self.odds(3) {
+            true => Array1::from_elem(components, 1.0 / components as f64),
+            false => Array1::from(self.numbers(components)),
+        };
+        let covariances = match self.below(4) {
+            0 => Covariances::Tied(self.shuffled(2, 2)),
+            1 => Covariances::Diagonal(self.shuffled(components, 2)),
+            2 => Covariances::Full(Array3::from_shape_simple_fn((components, 2, 2), || self.number())),
+            _ => Covariances::Spherical(Array1::from(self.numbers(components)).mapv(f64::abs)),
+        };
+        Gmm { weights, means, covariances }
+    }
+
+    fn experiments(&mut self) -> Experiments {
+        let tosses = self.pick(&[1, 10, 10, 1_000_000, u64::MAX]);
+        let count = self.pick(&[1, 2, 5, 41, 500]);
+        let heads: Vec<u64> = (0..count).map(|_| self.pick(&[0, tosses, tosses / 2, tosses / 3])).collect();
+        Experiments::new(&heads, tosses).unwrap()
+    }
+
+    fn evaluation(&mut self) -> (Evaluation, Images) {
+        let (count, classes) = (self.size(), self.pick(&[0, 1, 2, 10, 16, 17, usize::MAX]));
+        let class = |h: &mut Hostile| h.below(classes.clamp(1, 20));
+        let labels: Vec<usize> = (0..count).map(|_| class(self)).collect();
+        let predictions: Vec<usize> = (0..count).map(|_| class(self)).collect();
+        let activations: Vec<f32> = (0..count * classes.min(20)).map(|_| self.number() as f32).collect();
+        let (height, width) = (self.pick(&[0, 1, 2, 28, 300, usize::MAX]), self.pick(&[0, 1, 2, 28, 300]));
+        let images = Images {
+            pixels: vec![9; count * height.saturating_mul(width).min(90_000)],
+            labels: labels.iter().map(|&label| label as u8).collect(),
+            height,
+            width,
+            classes,
+        };
+        (Evaluation { activations, predictions, labels, classes }, images)
+    }
+
+    /// A network of one or few of each.
+    fn net(&mut self) -> CapsNetConfig {
+        let deep_features = self.pick(&[0, 0, 1, 2]);
+        CapsNetConfig {
+            deep_features,
+            primary: 1,
+            first: 2,
+            second: 1,
+            classes: 2,
+            ..CapsNetConfig::default()
+        }
+    }
+
+    fn routing(&mut self) -> (RoutingInput, Routing) {
+        let shape = (1, self.size(), self.size(), self.two());
+        let (positions, children, parents, elements) = shape;
+        let bad = !self.odds(8);
+        let input = RoutingInput::new(
+            Array4::from_shape_simple_fn(shape, || self.number()),
+            self.shuffled(positions, children),
+            Array1::ones(parents),
+            Array1::ones(parents),
+        );
+        let step = |h: &mut Hostile| {
+            let parents = if bad { h.size() } else { parents };
+            RoutingStep {
+                responsibilities: Array3::from_shape_simple_fn((positions, children, parents), || h.number()),
+                masses: h.shuffled(positions, parents),
+                means: Array3::from_shape_simple_fn((positions, parents, elements), || h.number()),
+                variances: Array3::from_shape_simple_fn((positions, parents, elements), || h.number()),
+                costs: h.shuffled(positions, parents),
+                logits: h.shuffled(positions, parents),
+                activations: h.shuffled(positions, parents),
+                inverse_temperature: h.number(),
+            }
+        };
+        let trace = (0..self.size()).map(|_| step(self)).collect();
+        (input, Routing { trace })
+    }
+
+    fn ladder(&mut self, children: usize, parents: usize) -> Vec<LadderStep> {
+        let parents = if self.odds(9) { parents } else { self.size() };
+        let step = |h: &mut Hostile| LadderStep {
+            responsibilities: h.shuffled(children, parents),
+            shares: h.shuffled(children, parents),
+            parents: Parents {
+                means: h.shuffled(parents, 2),
+                variances: h.shuffled(parents, 2),
+                weights: Array1::from(h.numbers(parents)),
+            },
+            costs: h.odds(2).then(|| Array1::from(h.numbers(parents))),
+            inverse_temperature: h.odds(2).then(|| h.number()),
+            log_likelihood: h.number(),
+        };
+        (0..self.size()).map(|_| step(self)).collect()
+    }
+}
+
+/// Draws in a thread of its own, and no longer than the limit. A figure that is drawn must be whole.
+fn drawn_in_time(name: &str, draw: impl FnOnce() -> Drawn + Send + 'static) -> Drawn {
+    let (sender, receiver) = mpsc::channel();
+    let started = Instant::now();
+    let thread = std::thread::spawn(move || {
+        let drawn = draw();
+        let _ = sender.send(started.elapsed());
+        drawn
+    });
+    match receiver.recv_timeout(LIMIT) {
+        Err(mpsc::RecvTimeoutError::Timeout) => panic!("{name} has not returned after {LIMIT:?}"),
+        _ => {
+            let drawn = thread.join().unwrap_or_else(|_| panic!("{name} panicked"));
+            match &drawn {
+                Ok(figure) => {
+                    svg::assert_numbers(figure);
+                    let most = if figure.svg().contains("@keyframes") { 4_200_000 } else { 1_100_000 };
+                    assert!(figure.svg().len() <= most, "{name} has {} bytes", figure.svg().len());
+                    assert!(figure.alt().chars().count() <= 3_001 && figure.name().len() <= 100, "{name}");
+                }
+                Err(error) => assert!(error.to_string().len() < 100_000, "{name}"),
+            }
+            drawn
+        }
+    }
+}
+
+#[test]
+fn every_figure_of_hostile_input_is_bounded_or_an_error() {
+    let mut rest: Vec<_> = DRAWN.to_vec();
+    let halves = [rest.split_off(DRAWN.len() / 2), rest];
+    std::thread::scope(|scope| {
+        for half in halves {
+            scope.spawn(move || half.into_iter().for_each(hostile_input_is_bounded));
+        }
+    });
+}
+
+fn hostile_input_is_bounded((name, draw): (&str, fn(&mut Hostile) -> Drawn)) {
+    let mut figures = 0;
+    for seed in 1..=CASES {
+        let case = format!("{name}, seed {seed}");
+        figures += usize::from(drawn_in_time(&case, move || draw(&mut Hostile::new(seed))).is_ok());
+    }
+    assert!(figures > 0, "no input of {name} is ever drawn, so the test says nothing about its figures");
+}
+
+#[test]
+fn every_function_that_returns_a_figure_is_tested_here() {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut found = Vec::new();
+    for path in sources(&root.join("plot")).into_iter().chain(sources(&root.join("gallery"))) {
+        found.extend(functions_of_figures(&std::fs::read_to_string(path).unwrap()));
+    }
+    found.extend(functions_of_figures(&std::fs::read_to_string(root.join("gallery.rs")).unwrap()));
+    found.sort();
+    let tested: Vec<&str> = DRAWN.iter().map(|entry| entry.0).collect();
+    assert_eq!(found, tested, "left: in the sources; right: in this test");
+}
+
+/// The Rust files of a folder and of those in it.
+fn sources(folder: &std::path::Path) -> Vec<std::path::PathBuf> {
+    let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    entries
+        .flat_map(|path| if path.is_dir() { sources(&path) } else { vec![path] })
+        .filter(|path| path.extension().is_some_and(|extension| extension == "rs"))
+        .collect()
+}
+
+/// The names of the public functions (not methods) whose signatures return a figure.
+fn functions_of_figures(source: &str) -> Vec<String> {
+    let of = |signature: &str| {
+        let signature = signature.split('{').next().unwrap();
+        let returns = ["-> Result<Figure>", "-> Figure"].iter().any(|returned| signature.contains(returned));
+        let method = signature.contains("self)") || signature.contains("self,");
+        let name = signature.split(['(', '<']).next().unwrap();
+        (returns && !method).then(|| name.to_string())
+    };
+    source.split("pub fn ").skip(1).filter_map(of).collect()
+}
