@@ -149,10 +149,9 @@ fn a_multiply_add_rounds_once_where_the_instruction_set_says_so_and_else_twice()
         for seed in 0..2000 {
             let (a, b) = (lane(seed), lane(seed + 5000));
             let [found] = lanes(instructions, &a, &b, MultiplyAdd);
-            for i in 0..WIDTH {
-                let (a, b) = (a.0[i], b.0[i]);
+            for (found, (a, b)) in found.into_iter().zip(a.0.into_iter().zip(b.0)) {
                 let expected = if instructions.is_fused() { a.mul_add(b, a) } else { a * b + a };
-                assert!(same(f32::from_bits(found[i]), expected), "{instructions}: {a} {b}");
+                assert!(same(f32::from_bits(found), expected), "{instructions}: {a} {b}");
             }
         }
     }
