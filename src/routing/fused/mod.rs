@@ -194,7 +194,10 @@ impl Kernel {
             stop_gradient: options.stop_gradient_at_responsibilities,
             mask: in_lanes(&vec![1.0; parents]),
         };
-        plan.check()?;
+        if let Some((name, number)) = plan.first_infinite() {
+            let expected = "at most 3e38, since the fused kernel computes in f32";
+            return Err(Error::Setting { name, expected, value: f64::from(number) });
+        }
         let grid = ((height - tiles.0) / stride + 1, (width - tiles.1) / stride + 1);
         Ok(Kernel { shape, tiles, stride, grid, plan, threads, instructions: InstructionSet::detect() })
     }
