@@ -30,7 +30,7 @@ struct Layer {
 ///
 /// # Errors
 ///
-/// None but those of drawing.
+/// Returns an error if the drawing fails, for which a valid network gives no reason.
 pub fn architecture(net: &CapsNet) -> Result<Figure> {
     let layers = layers(net);
     const MIDDLE: f64 = 128.0;

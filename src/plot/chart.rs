@@ -39,7 +39,7 @@ const MOST_PIXELS: u32 = 6000;
 const MOST_LETTERS: usize = 200;
 
 /// Points of one line, after which only its turns are kept.
-const MOST_POINTS: usize = 4000;
+const MOST_POINTS: usize = 2000;
 
 /// A point in the axes' units.
 pub(crate) type Point = (f64, f64);

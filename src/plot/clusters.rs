@@ -209,7 +209,7 @@ pub struct Clustering<'a> {
 /// # Errors
 ///
 /// Returns an error if there are no samples, if they are not of two finite numbers within 1e130 of 0, if there are no
-/// clusterings or more than four, if labels are too few or too many or name more than 1000 clusters, and for a model of
+/// clusterings or more than four, if labels are too few or too many or name more than 200 clusters, and for a model of
 /// other dimensions, of more than 200 clusters, or that is none.
 pub fn clusterings(data: &Array2<f64>, clusterings: &[Clustering]) -> Result<Figure> {
     check_plane(data)?;

@@ -6,7 +6,7 @@ use crate::coin::{Coins, Experiments};
 use crate::error::{Error, Result};
 
 /// Fewer experiments are counted one by one.
-const FEW: usize = 300;
+const FEW: usize = 100;
 
 /// The most different numbers of heads: a heat map evaluates the log-likelihood 25,600 times.
 const MOST: usize = 2000;

@@ -171,7 +171,7 @@ pub fn criterion_curve(
 ///
 /// # Errors
 ///
-/// As [`criterion_curve`].
+/// Returns an error as [`criterion_curve`].
 pub fn elbow(counts: &[usize], inertias: &[f64], unit: &str) -> Result<Figure> {
     let title = format!("inertia ({unit})");
     Ok(criterion_curve(&title, counts, &[("inertia", inertias)], false)?.named("elbow"))
@@ -181,7 +181,7 @@ pub fn elbow(counts: &[usize], inertias: &[f64], unit: &str) -> Result<Figure> {
 ///
 /// # Errors
 ///
-/// As [`criterion_curve`].
+/// Returns an error as [`criterion_curve`].
 pub fn information_criteria(counts: &[usize], criteria: &[Criteria]) -> Result<Figure> {
     let of = |value: fn(&Criteria) -> f64| criteria.iter().map(value).collect::<Vec<f64>>();
     let (bic, aic, icl) = (of(|all| all.bic), of(|all| all.aic), of(|all| all.icl));

@@ -112,7 +112,7 @@ pub fn mistakes(evaluation: &Evaluation, images: &Images, most: usize) -> Result
     if images.pixels.len() != expected {
         return Err(Error::Length { name: "the pixels", expected, found: images.pixels.len() });
     }
-    if size == 0 && images.len() > 0 {
+    if size == 0 && !images.is_empty() {
         return Err(Error::Empty { what: "pixels of an image" });
     }
     let all = evaluation.mistakes();

@@ -22,7 +22,7 @@ const MOST_DISCS: usize = 9000;
 ///
 /// # Errors
 ///
-/// Returns an error if there are no samples, more than 8 columns or more than 1000 clusters, if a number is not finite or
+/// Returns an error if there are no samples, more than 8 columns or more than 200 clusters, if a number is not finite or
 /// beyond 1e130, if names or labels are too few or too many, and if the panels hold more than a figure can.
 pub fn pair_plot(data: &Array2<f64>, names: &[&str], labels: &[usize], clusters: &[&str]) -> Result<Figure> {
     check_samples(data)?;
@@ -166,7 +166,7 @@ fn density(values: &[f64], (low, high): (f64, f64), share: f64) -> Vec<Point> {
     let scale = share / (n * bandwidth * (2.0 * std::f64::consts::PI).sqrt());
     // Very many values count by bins, five to a place: narrower than a seventh of the bandwidth.
     const BINS: usize = 5 * PLACES;
-    let kernels: Vec<(f64, f64)> = if values.len() <= 4 * BINS {
+    let kernels: Vec<(f64, f64)> = if values.len() <= 2 * BINS {
         values.iter().map(|&value| (value, 1.0)).collect()
     } else {
         let mut counts = [0.0; BINS];
@@ -175,7 +175,12 @@ fn density(values: &[f64], (low, high): (f64, f64), share: f64) -> Vec<Point> {
             counts[(place as usize).min(BINS - 1)] += 1.0;
         }
         let middle = |bin: usize| low + (high - low) * (bin as f64 + 0.5) / BINS as f64;
-        counts.into_iter().enumerate().map(|(bin, count)| (middle(bin), count)).collect()
+        counts
+            .into_iter()
+            .enumerate()
+            .map(|(bin, count)| (middle(bin), count))
+            .filter(|bin| bin.1 > 0.0)
+            .collect()
     };
     (0..=PLACES)
         .map(|i| {

@@ -27,11 +27,8 @@ pub(crate) fn padded(values: impl IntoIterator<Item = f64>, share: f64) -> (f64,
     (low - pad, high + pad)
 }
 
-/// The most clusters or components that a figure of the plane shows.
-const MOST_CENTRES: usize = 200;
-
-/// The most clusters that labels may name.
-const MOST_LABELS: usize = 1000;
+/// The most clusters or components that a figure shows.
+const MOST_CLUSTERS: usize = 200;
 
 /// Is there something to draw, and are all numbers finite, with squares that are finite too?
 pub(crate) fn check_samples(data: &Array2<f64>) -> Result<()> {
@@ -74,7 +71,7 @@ pub(crate) fn check_centres<'a>(
         if count == 0 {
             return Err(Error::Empty { what: "centroids or components" });
         }
-        if count > MOST_CENTRES {
+        if count > MOST_CLUSTERS {
             let (name, expected) = ("the number of clusters or components", "at most 200 in a figure");
             return Err(Error::Setting { name, expected, value: count as f64 });
         }
@@ -107,9 +104,9 @@ pub(crate) fn check_labels(data: &Array2<f64>, labels: &[usize]) -> Result<usize
     let clusters = labels.iter().max().map_or(0, |label| label.saturating_add(1));
     match labels.iter().position(|&label| label >= data.nrows().max(64)) {
         Some(index) => Err(Error::Cluster { index, label: labels[index], clusters: data.nrows().max(64) }),
-        None if clusters > MOST_LABELS => {
+        None if clusters > MOST_CLUSTERS => {
             let (name, expected) =
-                ("the number of clusters, the largest label + 1,", "at most 1000 in a figure");
+                ("the number of clusters, the largest label + 1,", "at most 200 in a figure");
             Err(Error::Setting { name, expected, value: clusters as f64 })
         }
         None => Ok(clusters),
