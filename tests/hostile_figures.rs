@@ -723,8 +723,9 @@ fn cycle(count: usize, classes: usize) -> Vec<usize> {
 
 /// A fit of so many iterations whose objective rises ever more slowly.
 fn long_fit<M>(iterations: usize, model: impl Fn(usize) -> M) -> Fit<M> {
-    let step = |t: usize| Step { model: model(t), objective: -1.0 / (t as f64 + 1.0) };
-    Fit { trace: (0..=iterations).map(step).collect(), converged: false }
+    let objectives = (0..=iterations).map(|t| -1.0 / (t as f64 + 1.0)).collect();
+    let models = (0..=iterations).map(&model).collect();
+    Fit { model: model(iterations), objectives, models, converged: false }
 }
 
 fn spiral(t: usize, k: usize) -> Array2<f64> {
@@ -779,7 +780,7 @@ const LARGE: &[Named] = &[
     }),
     ("atlas of 90,000 optima", || {
         let fits: Vec<Fit<()>> = (0..90_000)
-            .map(|i| Fit { trace: vec![Step { model: (), objective: -(i as f64) }], converged: true })
+            .map(|i| Fit { model: (), objectives: vec![-(i as f64)], models: vec![], converged: true })
             .collect();
         let grid =
             StartGrid { x_title: "x", x_range: (0.0, 1.0), y_title: "y", y_range: (0.0, 1.0), columns: 300 };
@@ -795,7 +796,7 @@ const LARGE: &[Named] = &[
     ("bound_animation of 1,000,000 experiments and 10,000 iterations", || {
         let objective = -2.4e6;
         let mut fit = long_fit(10_000, moving_coins);
-        fit.trace.iter_mut().for_each(|step| step.objective = objective);
+        fit.objectives.fill(objective);
         plot::bound_animation(&many_experiments(1_000_000), &fit, 0, 10_000)
     }),
     ("surface of 1,000,000 experiments and 10,000 iterations", || {

@@ -39,7 +39,7 @@ pub fn kmeans_animation(data: &Array2<f64>, fit: &Fit<KMeans>) -> Result<Figure>
     check_plane(data)?;
     check_steps(fit)?;
     let models = fit.kept_models()?;
-    check_centres("the centroids", models.iter().map(|model| &model.centroids))?;
+    check_centres("the centroids", models.iter().chain([fit.model()]).map(|model| &model.centroids))?;
     let labels: Vec<Vec<usize>> = shown_iterations(fit.iterations(), MOST_ITERATIONS)
         .iter()
         .map(|&t| models[t].predict(data))

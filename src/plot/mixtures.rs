@@ -135,7 +135,7 @@ pub fn mixture_animation(data: &Array2<f64>, fit: &Fit<Gmm>) -> Result<Figure> {
     check_plane(data)?;
     check_steps(fit)?;
     let models = fit.kept_models()?;
-    check_centres("the means", models.iter().map(|model| &model.means))?;
+    check_centres("the means", models.iter().chain([fit.model()]).map(|model| &model.means))?;
     check_mixture(fit.model())?;
     const SECONDS: f64 = 0.8;
     let components = fit.model().weights.len();
