@@ -11,6 +11,24 @@
 //! | phi_j | probability that an experiment takes coin j | [`Coins::weights`] |
 //!
 //! All logarithms are natural, all likelihoods in nats.
+//!
+//! ```
+//! use em_routing::prelude::*;
+//!
+//! let experiments = Experiments::new(&[5, 9, 8, 4, 7], 10)?; // heads of ten tosses each
+//! let options = CoinOptions { start: Coins::even(&[0.6, 0.5])?, ..Default::default() };
+//! let fit = Coins::fit(&experiments, &options)?;
+//! assert!(fit.converged);
+//! println!("theta {:.2?}, {:.4} nats after {} iterations", fit.model().thetas, fit.objective(), fit.iterations());
+//!
+//! let coins = fit.into_model();
+//! let w = experiments.expectation(&coins)?.responsibilities; // how likely each experiment is from each coin (5 x 2)
+//!
+//! let new = Experiments::new(&[9], 10)?; // an experiment that the fit has not seen
+//! let its_w = new.expectation(&coins)?.responsibilities;
+//! assert!(its_w[[0, 0]] > 0.9 && its_w.row(0) == w.row(1)); // nine heads, as the second experiment has
+//! # Ok::<(), em_routing::error::Error>(())
+//! ```
 
 use ndarray::Array2;
 use rand::{Rng, SeedableRng};
@@ -64,15 +82,29 @@ pub enum Mixing {
     Estimated,
 }
 
-/// Options of [`Experiments::fit`].
-#[derive(Debug, Clone, Copy, Default)]
+/// Options of [`Coins::fit`].
+#[derive(Debug, Clone, PartialEq)]
 pub struct CoinOptions {
+    /// Where the model begins; it also gives the number of coins. By default the blog post's start: two coins with theta = 0.6 and
+    /// 0.5, taken equally often.
+    pub start: Coins,
     /// Whether the mixing weights are estimated.
     pub mixing: Mixing,
     /// When to stop; the tolerance is in nats.
     pub stop: Stop,
-    /// Whether the fit keeps every model that it goes through, as figures of its course need it.
+    /// Whether the fit keeps the model of each iteration, as figures of its course need it.
     pub keep_models: bool,
+}
+
+impl Default for CoinOptions {
+    fn default() -> Self {
+        CoinOptions {
+            start: Coins { thetas: vec![0.6, 0.5], weights: vec![0.5, 0.5] },
+            mixing: Mixing::Given,
+            stop: Stop::default(),
+            keep_models: false,
+        }
+    }
 }
 
 impl Experiments {
@@ -376,27 +408,6 @@ impl Experiments {
         Ok(next)
     }
 
-    /// Fits the coins to experiments whose labels are lost, by EM.
-    ///
-    /// ```
-    /// use em_routing::prelude::*;
-    /// let experiments = Experiments::blog_hidden();
-    /// let fit = experiments.fit(&Coins::even(&[0.6, 0.5])?, &CoinOptions::default())?;
-    /// assert!((fit.model().thetas[0] - 0.7968).abs() < 1e-3 && (fit.objective() + 9.796924).abs() < 1e-5);
-    /// # Ok::<(), em_routing::error::Error>(())
-    /// ```
-    ///
-    /// # Errors
-    ///
-    /// A start that is no model, or under which an experiment is impossible.
-    pub fn fit(&self, start: &Coins, options: &CoinOptions) -> Result<Fit<Coins>> {
-        em::maximise(start.normalised()?, options.stop, options.keep_models, |coins| {
-            let expectation = self.expectation(coins)?;
-            let next = self.maximisation(&expectation.responsibilities, coins, options.mixing)?;
-            Ok((expectation.log_likelihood, next))
-        })
-    }
-
     /// The E-step at each model of a fit, for its plots and tables.
     ///
     /// # Errors
@@ -427,6 +438,26 @@ impl Experiments {
 }
 
 impl Coins {
+    /// Fits the coins to experiments whose labels are lost, by EM.
+    ///
+    /// ```
+    /// use em_routing::prelude::*;
+    /// let fit = Coins::fit(&Experiments::blog_hidden(), &CoinOptions::default())?;
+    /// assert!((fit.model().thetas[0] - 0.7968).abs() < 1e-3 && (fit.objective() + 9.796924).abs() < 1e-5);
+    /// # Ok::<(), em_routing::error::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the start is not a valid model, or if an experiment is impossible under it.
+    pub fn fit(experiments: &Experiments, options: &CoinOptions) -> Result<Fit<Coins>> {
+        em::maximise(options.start.normalised()?, options.stop, options.keep_models, |coins| {
+            let expectation = experiments.expectation(coins)?;
+            let next = experiments.maximisation(&expectation.responsibilities, coins, options.mixing)?;
+            Ok((expectation.log_likelihood, next))
+        })
+    }
+
     /// Coins that are taken equally often.
     ///
     /// # Errors
@@ -447,7 +478,7 @@ impl Coins {
     }
 
     /// The same coins with weights that add up to 1: those that do but for the rounding of f32 are divided by their sum.
-    fn normalised(&self) -> Result<Coins> {
+    pub(crate) fn normalised(&self) -> Result<Coins> {
         check_thetas(&self.thetas)?;
         if self.weights.len() != self.thetas.len() {
             let (expected, found) = (self.thetas.len(), self.weights.len());

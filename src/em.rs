@@ -1,4 +1,4 @@
-//! The one loop: an E-step that lets the model speak, an M-step that improves it, and the objective of each model.
+//! The EM loop: alternates E-steps and M-steps, and records the objective of each model.
 //!
 //! # Formula
 //!
@@ -14,7 +14,7 @@
 
 use crate::error::{Error, Result};
 
-/// What a fit leaves: the last model, and the objective of each model that it went through.
+/// The result of a fit: the last model, and the objective of each iteration's model.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Fit<M> {
     /// The fitted model: the last one.
@@ -31,23 +31,31 @@ pub struct Fit<M> {
 
 impl<M> Fit<M> {
     /// The fitted model.
+    #[must_use]
     pub fn model(&self) -> &M {
         &self.model
     }
 
     /// The fitted model, taken out of the fit.
+    #[must_use]
     pub fn into_model(self) -> M {
         self.model
     }
 
     /// The objective of the fitted model.
+    ///
+    /// # Panics
+    ///
+    /// Panics if `objectives` has been emptied.
+    #[must_use]
     pub fn objective(&self) -> f64 {
         *self.objectives.last().expect("a fit holds at least the objective of its start")
     }
 
     /// The number of iterations that were made.
+    #[must_use]
     pub fn iterations(&self) -> usize {
-        self.objectives.len() - 1
+        self.objectives.len().saturating_sub(1)
     }
 
     /// The model of each objective, from the start to the last.
@@ -99,7 +107,7 @@ impl Default for Stop {
 ///
 /// # Errors
 ///
-/// What `step` returns, and a tolerance that is not a number.
+/// Returns an error if `step` does, or if the tolerance is not a number.
 pub fn maximise<M: Clone>(
     start: M,
     stop: Stop,

@@ -127,9 +127,9 @@ pub enum Error {
     /// A model whose covariances are of another kind than the options ask for.
     Kind {
         /// The kind of the options.
-        expected: crate::gmm::Covariance,
+        expected: crate::gmm::CovarianceKind,
         /// The kind of the model.
-        found: crate::gmm::Covariance,
+        found: crate::gmm::CovarianceKind,
     },
     /// More clusters or components than samples.
     TooFew {
@@ -208,6 +208,26 @@ pub enum Error {
         deviation: f64,
         /// A regularisation with which no component of these data can collapse.
         suggestion: f64,
+    },
+    /// A list of numbers within lists that are more or fewer than needed.
+    #[cfg(feature = "serde")]
+    Nesting {
+        /// The field.
+        name: &'static str,
+        /// In how many lists each number should lie.
+        expected: usize,
+        /// In how many it lies.
+        found: usize,
+    },
+    /// A file that does not hold the model that is needed.
+    #[cfg(feature = "serde")]
+    ModelFile {
+        /// The file.
+        path: PathBuf,
+        /// The model that is needed.
+        what: &'static str,
+        /// Why it is none.
+        message: String,
     },
     /// A data set that linfa has no use for.
     #[cfg(feature = "linfa")]
@@ -378,7 +398,7 @@ impl std::fmt::Display for Error {
             Error::Kind { expected, found } => {
                 write!(
                     f,
-                    "the start has covariances of the kind {found:?}, but the options ask for {expected:?}"
+                    "the start has covariances of the type {found:?}, but the options ask for {expected:?}"
                 )
             }
             Error::TooFew { what, wanted, samples } => {
@@ -426,6 +446,14 @@ impl std::fmt::Display for Error {
                  the regularisation {suggestion:e} keeps all components from collapsing. Fewer components or another \
                  start may help too"
             ),
+            #[cfg(feature = "serde")]
+            Error::Nesting { name, expected, found } => {
+                write!(f, "{name} is nested {found} deep, but should be nested {expected} deep")
+            }
+            #[cfg(feature = "serde")]
+            Error::ModelFile { path, what, message } => {
+                write!(f, "{} does not hold {what}: {message}", path.display())
+            }
             #[cfg(feature = "linfa")]
             Error::Dataset { message } => write!(f, "linfa: {message}"),
             Error::Npy { path, fault } => f.write_str(&crate::data::npy::in_words(path, fault)),

@@ -348,7 +348,7 @@ fn starts() -> Result<Figure> {
 
 /// The blog post's fit: hidden labels, from theta = (0.6, 0.5).
 fn blog_fit(experiments: &Experiments) -> Result<Fit<Coins>> {
-    experiments.fit(&Coins::even(&[0.6, 0.5])?, &keeping())
+    Coins::fit(experiments, &keeping())
 }
 
 /// Figures of a fit's course need all of its models.
@@ -385,7 +385,7 @@ pub fn one_coin_free(
 ///
 /// # Errors
 ///
-/// As [`Experiments::fit`].
+/// As [`Coins::fit`].
 pub fn fits_from_grid(
     experiments: &Experiments,
     per_axis: usize,
@@ -393,6 +393,9 @@ pub fn fits_from_grid(
 ) -> Result<Vec<Fit<Coins>>> {
     let middle = |i: usize| (i as f64 + 0.5) / per_axis as f64;
     (0..per_axis * per_axis)
-        .map(|i| experiments.fit(&Coins::even(&[middle(i % per_axis), middle(i / per_axis)])?, options))
+        .map(|i| {
+            let start = Coins::even(&[middle(i % per_axis), middle(i / per_axis)])?;
+            Coins::fit(experiments, &CoinOptions { start, ..options.clone() })
+        })
         .collect()
 }

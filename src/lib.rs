@@ -11,7 +11,8 @@
 //! | 7 | the same, differentiated through all iterations | softmax, undone | moments, cost and activation, undone | [`routing`], [`routing::fused`] |
 //!
 //! The network that is made of them: [`capsnet`].
-//! Tables of samples are arrays or files: [`data`]. With the feature `linfa` K-means and the mixture have linfa's traits.
+//! Tables of samples are arrays or files: [`data`]. With the feature `linfa` K-means and the mixture have linfa's traits,
+//! and with `serde` coins, K-means and mixtures are saved and loaded (`saved`).
 //!
 //! Figures of all of it are drawn by [`plot`], those of the notebooks listed in [`gallery`]; errors are in [`error`]; [`files`] writes files
 //! that are whole or not there.
@@ -28,9 +29,12 @@ pub mod gmm;
 pub mod kmeans;
 pub mod plot;
 pub mod routing;
+#[cfg(feature = "serde")]
+pub mod saved;
 #[cfg(feature = "linfa")]
 pub mod with_linfa;
 
+pub use compute::on_threads;
 /// The arrays of the whole interface. A notebook's type inference finds the names of their types here.
 pub use ndarray;
 
@@ -44,8 +48,9 @@ pub mod prelude {
     pub use crate::data::{self, Rows};
     pub use crate::em::{Fit, Stop, maximise};
     pub use crate::error::Error;
-    pub use crate::gmm::{self, Covariance, Covariances, Gmm, GmmOptions, GmmStart};
+    pub use crate::gmm::{self, CovarianceKind, Covariances, Gmm, GmmOptions, GmmStart};
     pub use crate::kmeans::{KMeans, KMeansOptions, KMeansStart};
+    pub use crate::on_threads;
     pub use crate::plot::{self, Figure, Table};
     pub use crate::routing::{
         self, CapsuleLayer, Capsules, Competition, CostScale, InverseTemperature, LadderOptions, Parents,

@@ -62,7 +62,7 @@ impl<D: Data<Elem = f64> + Sync, T> Fit<ArrayBase<D, Ix2>, T, Error> for GmmOpti
 
 impl<D: Data<Elem = f64> + Sync> PredictInplace<ArrayBase<D, Ix2>, Array1<usize>> for KMeans {
     fn predict_inplace(&self, data: &ArrayBase<D, Ix2>, labels: &mut Array1<usize>) {
-        *labels = KMeans::predict(self, data).unwrap_or_else(|error| panic!("{error}")).into();
+        *labels = KMeans::predict(self, data).unwrap_or_else(|error| panic!("{error}"));
     }
 
     fn default_target(&self, data: &ArrayBase<D, Ix2>) -> Array1<usize> {
@@ -72,7 +72,7 @@ impl<D: Data<Elem = f64> + Sync> PredictInplace<ArrayBase<D, Ix2>, Array1<usize>
 
 impl<D: Data<Elem = f64> + Sync> PredictInplace<ArrayBase<D, Ix2>, Array1<usize>> for Gmm {
     fn predict_inplace(&self, data: &ArrayBase<D, Ix2>, labels: &mut Array1<usize>) {
-        *labels = Gmm::predict(self, data).unwrap_or_else(|error| panic!("{error}")).into();
+        *labels = Gmm::predict(self, data).unwrap_or_else(|error| panic!("{error}"));
     }
 
     fn default_target(&self, data: &ArrayBase<D, Ix2>) -> Array1<usize> {
@@ -89,7 +89,7 @@ mod tests {
 
     fn data() -> Array2<f64> {
         let centres = ndarray::array![[0.0, 0.0], [8.0, 0.0], [0.0, 8.0]];
-        Gmm::standard(centres, crate::gmm::Covariance::Spherical).sample(300, 1).unwrap().0
+        Gmm::standard(centres, crate::gmm::CovarianceKind::Spherical).sample(300, 1).unwrap().0
     }
 
     #[test]
@@ -100,7 +100,7 @@ mod tests {
         let kmeans = Fit::fit(&options, &dataset).unwrap();
         assert_eq!(&kmeans, KMeans::fit(&data, &options).unwrap().model());
         let labels: Array1<usize> = Predict::predict(&kmeans, &data);
-        assert_eq!(labels.to_vec(), KMeans::predict(&kmeans, &data).unwrap());
+        assert_eq!(labels, KMeans::predict(&kmeans, &data).unwrap());
         let options = GmmOptions { components: 3, ..Default::default() };
         let mixture = Fit::fit(&options, &dataset).unwrap();
         assert_eq!(&mixture, Gmm::fit(&data, &options).unwrap().model());

@@ -30,6 +30,11 @@ fn all_of(iterations: usize) -> CoinOptions {
     CoinOptions { stop, keep_models: true, ..Default::default() }
 }
 
+/// The same options with this start.
+fn from(start: Coins, options: CoinOptions) -> CoinOptions {
+    CoinOptions { start, ..options }
+}
+
 #[test]
 fn the_reference_s_every_iteration() {
     let mut compared = 0;
@@ -43,7 +48,7 @@ fn the_reference_s_every_iteration() {
         // probabilities underflow to 0/0: those rows of it are empty.
         for (program, left_out) in [("v1", constant), ("v2", 0.0)] {
             let rows = case[program].as_array().unwrap();
-            let fit = experiments.fit(&start, &all_of(rows.len())).unwrap();
+            let fit = Coins::fit(&experiments, &from(start.clone(), all_of(rows.len()))).unwrap();
             let expectations = experiments.expectations(&fit).unwrap();
             for (t, row) in rows.iter().enumerate().filter(|(_, row)| row["ll"].is_number()) {
                 let what = format!("{name}, {program}, iteration {}", t + 1);
@@ -66,7 +71,7 @@ fn the_reference_s_every_iteration() {
 fn both_printed_traces_of_the_blog() {
     let case = golden()["coin_em"][0].clone();
     let experiments = Experiments::blog_hidden();
-    let fit = experiments.fit(&Coins::even(&[0.6, 0.5]).unwrap(), &all_of(9)).unwrap();
+    let fit = Coins::fit(&experiments, &all_of(9)).unwrap();
     let expectations = experiments.expectations(&fit).unwrap();
     for (program, left_out) in [("v1", experiments.log_binomial_constant()), ("v2", 0.0)] {
         let rows = case[program].as_array().unwrap();
@@ -84,12 +89,8 @@ fn both_printed_traces_of_the_blog() {
 fn where_the_blog_s_fit_ends() {
     let experiments = Experiments::blog_hidden();
     let stop = Stop { max_iterations: 1000, tolerance: 1e-13 };
-    let fit = experiments
-        .fit(
-            &Coins::even(&[0.6, 0.5]).unwrap(),
-            &CoinOptions { stop, keep_models: true, ..Default::default() },
-        )
-        .unwrap();
+    let options = CoinOptions { stop, keep_models: true, ..Default::default() };
+    let fit = Coins::fit(&experiments, &options).unwrap();
     assert!(fit.converged);
     close(fit.model().thetas[0], 0.7968, 5e-5, "theta_A");
     close(fit.model().thetas[1], 0.5196, 5e-5, "theta_B");
@@ -136,7 +137,7 @@ fn the_minimiser_finds_a_maximum_on_the_edge() {
 #[test]
 fn on_the_ridge_nothing_moves_off_it() {
     let experiments = Experiments::blog_hidden();
-    let fit = experiments.fit(&Coins::even(&[0.3, 0.3]).unwrap(), &all_of(50)).unwrap();
+    let fit = Coins::fit(&experiments, &from(Coins::even(&[0.3, 0.3]).unwrap(), all_of(50))).unwrap();
     for model in &fit.models {
         assert_eq!(model.thetas[0], model.thetas[1]);
     }
@@ -146,10 +147,9 @@ fn on_the_ridge_nothing_moves_off_it() {
 #[test]
 fn estimated_weights_do_better_than_given_ones() {
     let experiments = Experiments::blog_hidden();
-    let start = Coins::even(&[0.6, 0.5]).unwrap();
-    let given = experiments.fit(&start, &all_of(2000)).unwrap();
+    let given = Coins::fit(&experiments, &all_of(2000)).unwrap();
     let options = CoinOptions { mixing: Mixing::Estimated, ..all_of(2000) };
-    let estimated = experiments.fit(&start, &options).unwrap();
+    let estimated = Coins::fit(&experiments, &options).unwrap();
     assert!(estimated.objective() > given.objective() + 1e-3);
     close(estimated.model().weights.iter().sum(), 1.0, 1e-12, "weights");
 }
@@ -171,7 +171,7 @@ fn what_is_wrong_is_named_with_its_place() {
     let (known, labels) = Experiments::blog_known();
     let fit = |thetas: &[f64], weights: &[f64]| {
         let start = Coins { thetas: thetas.to_vec(), weights: weights.to_vec() };
-        experiments.fit(&start, &CoinOptions::default()).map(drop)
+        Coins::fit(&experiments, &from(start, CoinOptions::default())).map(drop)
     };
     let even = [0.5, 0.5];
     let responsibilities = array![[0.5, 0.5], [0.5, 0.5], [0.5, f64::NAN], [0.5, 0.5], [0.5, 0.5]];
@@ -221,13 +221,13 @@ fn what_is_wrong_is_named_with_its_place() {
 #[test]
 fn a_fit_keeps_model_and_objective_together() {
     let experiments = Experiments::blog_hidden();
-    let fit = experiments.fit(&Coins::even(&[0.9, 0.1]).unwrap(), &all_of(20)).unwrap();
+    let fit = Coins::fit(&experiments, &from(Coins::even(&[0.9, 0.1]).unwrap(), all_of(20))).unwrap();
     assert_eq!((fit.models.len(), fit.iterations(), fit.converged), (21, 20, false));
     for (&objective, model) in fit.objectives.iter().zip(&fit.models) {
         close(objective, experiments.expectation(model).unwrap().log_likelihood, 0.0, "objective");
     }
     assert_eq!((fit.models.last(), fit.objectives.len()), (Some(&fit.model), 21));
-    let none = experiments.fit(&Coins::even(&[0.9, 0.1]).unwrap(), &all_of(0)).unwrap();
+    let none = Coins::fit(&experiments, &from(Coins::even(&[0.9, 0.1]).unwrap(), all_of(0))).unwrap();
     assert_eq!((none.objectives.len(), none.model()), (1, &none.models[0]));
 }
 
@@ -235,8 +235,9 @@ fn a_fit_keeps_model_and_objective_together() {
 fn a_fit_holds_its_last_model_alone_unless_asked() {
     let experiments = Experiments::blog_hidden();
     let start = Coins::even(&[0.9, 0.1]).unwrap();
-    let kept = experiments.fit(&start, &all_of(20)).unwrap();
-    let alone = experiments.fit(&start, &CoinOptions { keep_models: false, ..all_of(20) }).unwrap();
+    let options = from(start, all_of(20));
+    let kept = Coins::fit(&experiments, &options).unwrap();
+    let alone = Coins::fit(&experiments, &CoinOptions { keep_models: false, ..options }).unwrap();
     assert!(alone.models.is_empty());
     assert_eq!((alone.model(), &alone.objectives), (kept.model(), &kept.objectives));
     let error = experiments.expectations(&alone).unwrap_err();
@@ -256,7 +257,7 @@ fn weights_that_f32_has_rounded_are_put_right() {
     let literal = Coins { thetas, weights: rounded };
     let found = experiments.expectation(&literal).unwrap();
     assert_eq!(found, experiments.expectation(&coins).unwrap());
-    let fit = experiments.fit(&literal, &all_of(3)).unwrap();
+    let fit = Coins::fit(&experiments, &from(literal, all_of(3))).unwrap();
     assert_eq!((&fit.models[0], fit.objectives[0]), (&coins, found.log_likelihood));
     // one coin whose weight is a rounding above 1
     assert_eq!(Coins::new(&[0.5], &[1.00000006]).unwrap().weights, [1.0]);
@@ -282,7 +283,7 @@ proptest! {
     #[test]
     fn the_likelihood_never_falls((experiments, start) in problems(), estimated in any::<bool>()) {
         let mixing = if estimated { Mixing::Estimated } else { Mixing::Given };
-        let fit = experiments.fit(&start, &CoinOptions { mixing, ..all_of(40) }).unwrap();
+        let fit = Coins::fit(&experiments, &CoinOptions { start, mixing, ..all_of(40) }).unwrap();
         for pair in fit.objectives.windows(2) {
             let fall = pair[0] - pair[1];
             prop_assert!(fall <= 1e-10 * pair[0].abs().max(1.0), "fell by {fall}");
@@ -335,8 +336,10 @@ proptest! {
             thetas: start.thetas.iter().rev().copied().collect(),
             weights: start.weights.iter().rev().copied().collect(),
         };
-        let options = CoinOptions { mixing: Mixing::Estimated, ..all_of(10) };
-        let (one, two) = (experiments.fit(&start, &options).unwrap(), mirrored.fit(&turned, &options).unwrap());
+        let run = |experiments: &Experiments, start: Coins| {
+            Coins::fit(experiments, &CoinOptions { start, mixing: Mixing::Estimated, ..all_of(10) }).unwrap()
+        };
+        let (one, two) = (run(&experiments, start), run(&mirrored, turned));
         for (a, b) in one.model().thetas.iter().zip(two.model().thetas.iter().rev()) {
             prop_assert!((a - b).abs() <= 1e-9, "{a} and {b}");
         }
@@ -352,7 +355,7 @@ proptest! {
     ) {
         if let Ok(experiments) = Experiments::new(&heads, tosses) {
             if let Ok(coins) = Coins::even(&thetas)
-                && let Ok(fit) = experiments.fit(&coins, &all_of(5))
+                && let Ok(fit) = Coins::fit(&experiments, &from(coins.clone(), all_of(5)))
             {
                 prop_assert!(fit.objective().is_finite());
                 prop_assert!(fit.model().thetas.iter().all(|theta| (0.0..=1.0).contains(theta)));

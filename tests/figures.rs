@@ -85,8 +85,8 @@ fn bad_input_is_an_error_that_names_it() {
     let (known, labels) = Experiments::blog_known();
     let hidden = Experiments::blog_hidden();
     let three = Coins::even(&[0.2, 0.5, 0.8]).unwrap();
-    let keeping = CoinOptions { keep_models: true, ..Default::default() };
-    let fit = hidden.fit(&three, &keeping).unwrap();
+    let options = CoinOptions { start: three, keep_models: true, ..Default::default() };
+    let fit = Coins::fit(&hidden, &options).unwrap();
     assert!(plot::jensen_chord(f64::NAN, 2.0, 0.5).unwrap_err().to_string().contains("a is NaN"));
     assert!(plot::jensen_chord(1.0, 0.0, 0.5).is_err() && plot::jensen_chord(1.0, 1.0, 0.5).is_err());
     assert!(matches!(plot::jensen_chord(1.0, 2.0, 1.5), Err(Error::Probability { .. })));
@@ -114,11 +114,12 @@ fn other_data_than_the_blogs_draws_too() {
     let experiments = Experiments::simulate(&labels, &[0.15, 0.5, 0.9], 20, 7).unwrap();
     let start = Coins::even(&[0.3, 0.4, 0.6]).unwrap();
     let options = CoinOptions {
+        start,
         stop: Stop { max_iterations: 60, tolerance: 1e-12 },
         mixing: Mixing::Estimated,
         keep_models: true,
     };
-    let fit = experiments.fit(&start, &options).unwrap();
+    let fit = Coins::fit(&experiments, &options).unwrap();
     assert_sound(&plot::known_likelihood(&experiments, &labels).unwrap());
     assert_sound(&plot::likelihood_trace(&experiments, &fit).unwrap());
     assert_sound(&plot::responsibilities(&experiments, &experiments.expectations(&fit).unwrap()).unwrap());
@@ -126,9 +127,9 @@ fn other_data_than_the_blogs_draws_too() {
     // The edges of what theta may be, and a fit that does not move.
     let certain = Experiments::new(&[0, 10], 10).unwrap();
     assert_sound(&plot::known_likelihood(&certain, &[0, 1]).unwrap());
-    let fit = certain
-        .fit(&Coins::even(&[0.0, 1.0]).unwrap(), &CoinOptions { keep_models: true, ..Default::default() })
-        .unwrap();
+    let start = Coins::even(&[0.0, 1.0]).unwrap();
+    let options = CoinOptions { start, keep_models: true, ..Default::default() };
+    let fit = Coins::fit(&certain, &options).unwrap();
     assert_sound(&plot::surface(&certain, &[&fit, &fit]).unwrap());
     assert_sound(&plot::starts(&certain, std::slice::from_ref(&fit)).unwrap());
     assert_sound(&plot::likelihood_trace(&certain, &fit).unwrap());
@@ -187,17 +188,29 @@ fn clusters_and_mixtures_of_bad_input_are_errors() {
     let space = array![[0.0, 1.0, 2.0], [2.0, 3.0, 4.0]];
     let holed = array![[0.0, 1.0], [f64::NAN, 3.0]];
     let names = ["a", "b"];
-    assert!(matches!(plot::pair_plot(&plane, &names, &[0, 1], &[]), Err(Error::Length { found: 2, .. })));
-    assert!(matches!(plot::pair_plot(&plane, &["a"], &[0, 1, 0], &[]), Err(Error::Length { found: 1, .. })));
-    assert!(matches!(plot::pair_plot(&plane, &names, &[0, 1, 0], &["x"]), Err(Error::Length { .. })));
     assert!(matches!(
-        plot::pair_plot(&plane, &names, &[0, usize::MAX, 0], &[]),
+        plot::pair_plot(&plane, &names, &array![0, 1], &[]),
+        Err(Error::Length { found: 2, .. })
+    ));
+    assert!(matches!(
+        plot::pair_plot(&plane, &["a"], &array![0, 1, 0], &[]),
+        Err(Error::Length { found: 1, .. })
+    ));
+    assert!(matches!(plot::pair_plot(&plane, &names, &array![0, 1, 0], &["x"]), Err(Error::Length { .. })));
+    assert!(matches!(
+        plot::pair_plot(&plane, &names, &array![0, usize::MAX, 0], &[]),
         Err(Error::Cluster { index: 1, .. })
     ));
-    assert!(matches!(plot::pair_plot(&holed, &names, &[0, 1], &[]), Err(Error::NonFinite { row: 1, .. })));
-    assert!(matches!(plot::pair_plot(&Array2::zeros((0, 2)), &names, &[], &[]), Err(Error::Empty { .. })));
+    assert!(matches!(
+        plot::pair_plot(&holed, &names, &array![0, 1], &[]),
+        Err(Error::NonFinite { row: 1, .. })
+    ));
+    assert!(matches!(
+        plot::pair_plot(&Array2::zeros((0, 2)), &names, &array![], &[]),
+        Err(Error::Empty { .. })
+    ));
     let wide = Array2::zeros((2, 9));
-    assert!(matches!(plot::pair_plot(&wide, &["a"; 9], &[0, 0], &[]), Err(Error::Setting { .. })));
+    assert!(matches!(plot::pair_plot(&wide, &["a"; 9], &array![0, 0], &[]), Err(Error::Setting { .. })));
 
     let kmeans = |data: &Array2<f64>| {
         KMeans::fit(data, &KMeansOptions { clusters: 2, keep_models: true, ..Default::default() })
@@ -207,16 +220,17 @@ fn clusters_and_mixtures_of_bad_input_are_errors() {
     assert!(matches!(plot::kmeans_animation(&space, &fit), Err(Error::Length { found: 3, .. })));
     assert!(plot::kmeans_animation(&plane, &kmeans(&space).unwrap()).is_err());
 
-    let round = Gmm::standard(array![[0.0, 0.0]], Covariance::Spherical);
-    let solid = Gmm::standard(array![[0.0, 0.0, 0.0]], Covariance::Full);
+    let round = Gmm::standard(array![[0.0, 0.0]], CovarianceKind::Spherical);
+    let solid = Gmm::standard(array![[0.0, 0.0, 0.0]], CovarianceKind::Full);
     assert!(plot::mixture_contours(&plane, &solid, (0.0, 1.0), (0.0, 1.0)).is_err());
     assert!(plot::mixture_contours(&plane, &round, (1.0, 0.0), (0.0, 1.0)).is_err());
     assert!(plot::mixture_contours(&plane, &round, (0.0, f64::NAN), (0.0, 1.0)).is_err());
 
-    let one = Clustering { title: "one", labels: &[0, 1, 1], kmeans: None, mixture: None };
+    let labels = array![0, 1, 1];
+    let one = Clustering { title: "one", labels: &labels, kmeans: None, mixture: None };
     assert!(matches!(plot::clusterings(&plane, &[]), Err(Error::Empty { .. })));
     assert!(matches!(plot::clusterings(&plane, &[one; 5]), Err(Error::Setting { .. })));
-    assert!(plot::clusterings(&plane, &[Clustering { labels: &[0], ..one }]).is_err());
+    assert!(plot::clusterings(&plane, &[Clustering { labels: &array![0], ..one }]).is_err());
     assert!(plot::clusterings(&plane, &[Clustering { mixture: Some(&solid), ..one }]).is_err());
 
     assert!(plot::elbow(&[], &[], "cm²").is_err());
@@ -234,7 +248,7 @@ fn a_figure_of_a_fits_course_says_which_option_keeps_its_models() {
     let kmeans = KMeans::fit(&plane, &KMeansOptions { clusters: 2, ..Default::default() }).unwrap();
     let mixture = Gmm::fit(&plane, &GmmOptions { components: 2, ..Default::default() }).unwrap();
     let hidden = Experiments::blog_hidden();
-    let coins = hidden.fit(&Coins::even(&[0.6, 0.5]).unwrap(), &CoinOptions::default()).unwrap();
+    let coins = Coins::fit(&hidden, &CoinOptions::default()).unwrap();
     for figure in [
         plot::kmeans_animation(&plane, &kmeans),
         plot::mixture_animation(&plane, &mixture),
@@ -296,7 +310,7 @@ fn clusters_and_mixtures_of_odd_data_draw_too() {
     let panel = Clustering { title: "drawn", labels: &labels, kmeans: None, mixture: Some(mixture.model()) };
     assert_sound(&plot::clusterings(&many, &[panel; 4]).unwrap());
     let wide = Array2::from_shape_fn((3000, 8), |(i, j)| many[(i + 13 * j, j % 2)]);
-    assert_sound(&plot::pair_plot(&wide, &["a"; 8], &labels[..3000], &[]).unwrap());
+    assert_sound(&plot::pair_plot(&wide, &["a"; 8], &labels.slice(s![..3000]).to_owned(), &[]).unwrap());
 }
 
 #[test]

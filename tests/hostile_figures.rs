@@ -86,7 +86,7 @@ const DRAWN: &[(&str, Draw)] = &[
     }),
     ("clusterings", |h| {
         let data = h.plane();
-        let labels = h.labels(data.nrows());
+        let labels = Array1::from(h.labels(data.nrows()));
         let (kmeans, mixture) = (h.kmeans(), h.mixture());
         let title = h.name();
         let one = Clustering {
@@ -236,7 +236,7 @@ const DRAWN: &[(&str, Draw)] = &[
         };
         let names: Vec<String> = (0..data.ncols()).map(|_| h.name()).collect();
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
-        let labels = h.labels(data.nrows());
+        let labels = Array1::from(h.labels(data.nrows()));
         plot::pair_plot(&data, &names, &labels, &[])
     }),
     ("responsibilities", |h| {
@@ -753,13 +753,13 @@ fn long_routing(children: usize, parents: usize, iterations: usize) -> (RoutingI
 /// What is very much, and drawn nevertheless.
 const LARGE: &[Named] = &[
     ("pair_plot of 8 columns and 200,000 samples", || {
-        plot::pair_plot(&samples(200_000, 8), &["a"; 8], &cycle(200_000, 3), &[])
+        plot::pair_plot(&samples(200_000, 8), &["a"; 8], &Array1::from(cycle(200_000, 3)), &[])
     }),
     ("pair_plot of 1,000,000 samples in 100 clusters", || {
-        plot::pair_plot(&samples(1_000_000, 2), &["a"; 2], &cycle(1_000_000, 100), &[])
+        plot::pair_plot(&samples(1_000_000, 2), &["a"; 2], &Array1::from(cycle(1_000_000, 100)), &[])
     }),
     ("clusterings of 1,000,000 samples", || {
-        let labels = cycle(1_000_000, 5);
+        let labels = Array1::from(cycle(1_000_000, 5));
         let one = Clustering { title: "t", labels: &labels, kmeans: None, mixture: None };
         plot::clusterings(&samples(1_000_000, 2), &[one; 4])
     }),
@@ -768,11 +768,11 @@ const LARGE: &[Named] = &[
         plot::kmeans_animation(&samples(1_000_000, 2), &fit)
     }),
     ("mixture_animation of 200,000 samples and 10,000 iterations", || {
-        let fit = long_fit(10_000, |t| Gmm::standard(spiral(t, 3), Covariance::Spherical));
+        let fit = long_fit(10_000, |t| Gmm::standard(spiral(t, 3), CovarianceKind::Spherical));
         plot::mixture_animation(&samples(200_000, 2), &fit)
     }),
     ("mixture_contours of 1,000,000 samples", || {
-        let mixture = Gmm::standard(spiral(0, 5), Covariance::Full);
+        let mixture = Gmm::standard(spiral(0, 5), CovarianceKind::Full);
         plot::mixture_contours(&samples(1_000_000, 2), &mixture, (-5.0, 5.0), (-5.0, 5.0))
     }),
     ("objective_trace of 1,000,000 iterations", || {
@@ -890,13 +890,15 @@ const LARGE: &[Named] = &[
 
 /// What is too much.
 const TOO_LARGE: &[Named] = &[
-    ("pair_plot of 200 columns", || plot::pair_plot(&samples(5, 200), &["a"; 200], &[0; 5], &[])),
+    ("pair_plot of 200 columns", || {
+        plot::pair_plot(&samples(5, 200), &["a"; 200], &Array1::from(vec![0; 5]), &[])
+    }),
     ("pair_plot of 10,000 clusters", || {
-        plot::pair_plot(&samples(10_000, 2), &["a"; 2], &cycle(10_000, 10_000), &[])
+        plot::pair_plot(&samples(10_000, 2), &["a"; 2], &Array1::from(cycle(10_000, 10_000)), &[])
     }),
     ("clusterings with 10,000 clusters", || {
         let model = KMeans { centroids: samples(10_000, 2) };
-        let labels = cycle(10_000, 10);
+        let labels = Array1::from(cycle(10_000, 10));
         let one = Clustering { title: "t", labels: &labels, kmeans: Some(&model), mixture: None };
         plot::clusterings(&samples(10_000, 2), &[one; 2])
     }),
@@ -905,7 +907,7 @@ const TOO_LARGE: &[Named] = &[
         plot::kmeans_animation(&samples(10_000, 2), &fit)
     }),
     ("mixture_animation of 10,000 components", || {
-        let fit = long_fit(2, |_| Gmm::standard(samples(10_000, 2), Covariance::Spherical));
+        let fit = long_fit(2, |_| Gmm::standard(samples(10_000, 2), CovarianceKind::Spherical));
         plot::mixture_animation(&samples(100, 2), &fit)
     }),
     ("known_likelihood of 10,000 coins", || {
@@ -955,7 +957,7 @@ fn too_much_is_an_error_that_says_how_much_may_be() {
 #[test]
 fn columns_at_the_ends_of_the_numbers_are_named() {
     let data = array![[8e307, 0.0], [-8e307, 1.0]];
-    let error = drawn_in_time("pair_plot", move || plot::pair_plot(&data, &["a", "b"], &[0, 0], &[]));
+    let error = drawn_in_time("pair_plot", move || plot::pair_plot(&data, &["a", "b"], &array![0, 0], &[]));
     assert!(matches!(error, Err(Error::Magnitude { row: 0, column: 0, .. })), "{error:?}");
     let error =
         drawn_in_time("elbow", || plot::elbow(&[1, 2], &[8e307, -8e307], "cm²")).unwrap_err().to_string();
@@ -964,6 +966,6 @@ fn columns_at_the_ends_of_the_numbers_are_named() {
     for scale in [1e130, 1e-120, 1.0] {
         svg::assert_sound(&plot::elbow(&[1, 2, 3], &[scale, 0.2 * scale, 0.1 * scale], "cm²").unwrap());
         let data = samples(50, 2) * (0.3 * scale);
-        svg::assert_sound(&plot::pair_plot(&data, &["a", "b"], &cycle(50, 2), &[]).unwrap());
+        svg::assert_sound(&plot::pair_plot(&data, &["a", "b"], &Array1::from(cycle(50, 2)), &[]).unwrap());
     }
 }

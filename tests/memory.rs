@@ -57,7 +57,7 @@ fn mixtures_and_kmeans_hold_as_much_after_many_iterations_as_after_few() {
         };
         assert_grows_by_models_only_if_kept(growth(fit), (8 * k * d) as isize);
     }
-    for (covariance, numbers) in [(Covariance::Full, d * d), (Covariance::Diagonal, d)] {
+    for (covariance, numbers) in [(CovarianceKind::Full, d * d), (CovarianceKind::Diagonal, d)] {
         let fit = |stop, keep_models| {
             let options = GmmOptions {
                 components: k,
@@ -80,7 +80,8 @@ fn coins_hold_as_much_after_many_iterations_as_after_few() {
     let experiments = Experiments::simulate(&[0, 1, 2, 0, 1], &[0.2, 0.5, 0.9], 30, 1).unwrap();
     let start = Coins::even(&[0.3, 0.5, 0.7]).unwrap();
     let fit = |stop, keep_models| {
-        experiments.fit(&start, &CoinOptions { stop, keep_models, ..Default::default() }).unwrap()
+        let options = CoinOptions { start: start.clone(), stop, keep_models, ..Default::default() };
+        Coins::fit(&experiments, &options).unwrap()
     };
     assert_grows_by_models_only_if_kept(growth(fit), 2 * 8 * 3);
 }
@@ -89,7 +90,7 @@ fn coins_hold_as_much_after_many_iterations_as_after_few() {
 fn a_fit_of_a_mixture_holds_few_models_at_a_time() {
     let (k, d) = (20, 24);
     let data = Array2::from_shape_fn((400, d), |(i, j)| ((i * (j + 3) * 7919) % 1013) as f64 / 500.0);
-    let start = Gmm::standard(data.slice(s![..k, ..]).to_owned(), Covariance::Full);
+    let start = Gmm::standard(data.slice(s![..k, ..]).to_owned(), CovarianceKind::Full);
     let options = GmmOptions {
         components: k,
         start: GmmStart::Given(start),

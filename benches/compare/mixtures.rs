@@ -6,7 +6,7 @@ use std::time::Instant;
 use em_routing::data::npy::{self, NpyFile, Precision};
 use em_routing::data::{RowBuffer, Rows};
 use em_routing::em::Stop;
-use em_routing::gmm::{Covariance, Gmm, GmmOptions, GmmStart};
+use em_routing::gmm::{CovarianceKind, Gmm, GmmOptions, GmmStart};
 use em_routing::kmeans::{KMeans, KMeansOptions, KMeansStart};
 use ndarray::{Array2, Axis};
 use serde_json::{Value, json};
@@ -106,7 +106,7 @@ impl Case {
         let corners = Array2::from_shape_fn((self.clusters, self.dimensions), |(k, j)| {
             ((k * 31 + j * 17 + k * j * 7) % 61) as f64 / 10.0 - 3.0
         });
-        let (data, _) = Gmm::standard(corners, Covariance::Spherical).sample(self.samples, 1)?;
+        let (data, _) = Gmm::standard(corners, CovarianceKind::Spherical).sample(self.samples, 1)?;
         let step = self.samples / self.clusters;
         let start = data.select(Axis(0), &(0..self.clusters).map(|k| k * step).collect::<Vec<_>>());
         Ok((data, start))
@@ -118,7 +118,7 @@ impl Case {
         let began = Instant::now();
         let made = match self.algorithm {
             Algorithm::Gmm => {
-                let start = GmmStart::Given(Gmm::standard(start.clone(), Covariance::Full));
+                let start = GmmStart::Given(Gmm::standard(start.clone(), CovarianceKind::Full));
                 let components = self.clusters;
                 Gmm::fit(data, &GmmOptions { components, start, stop, threads, ..Default::default() })?
                     .iterations()

@@ -43,11 +43,11 @@ pub(crate) fn sum_chunks<C: Send, T: Send, S: Send>(
     if chunks.is_empty() {
         return Ok(None);
     }
-    let threads = if chunks.len() > 1 { thread_count(threads) } else { 1 };
+    let threads = if chunks.len() > 1 { threads } else { 1 };
     let states = Mutex::new(Vec::new());
     let failed = AtomicUsize::new(usize::MAX);
     let tree = Tree { state: &state, work: &work, merge: &merge, states: &states, failed: &failed };
-    let sum = on_threads(threads, |parallel| tree.sum(&mut chunks, 0, parallel));
+    let sum = with_pool(threads, |parallel| tree.sum(&mut chunks, 0, parallel));
     // A skipped chunk comes after one that failed, whose error is therefore returned in its place.
     sum.map(Some).map_err(|error| error.expect("a chunk is skipped only where an earlier one failed"))
 }
@@ -69,15 +69,38 @@ pub(crate) fn for_each_chunk<C: Send, T: Send>(
 /// Runs `job` in the pool of so many threads (0: one for each core), so that the [`sum_chunks`] in it find its threads awake. A fit
 /// wraps its iterations in this: handing each iteration to the pool anew would cost as much as an iteration over some thousand samples.
 pub(crate) fn in_pool<R: Send>(threads: usize, job: impl FnOnce() -> R + Send) -> R {
-    on_threads(thread_count(threads), |_| job())
+    with_pool(threads, |_| job())
 }
 
-/// Calls `job` on a pool of so many threads, and tells it whether there is more than one. Within a pool, also one of the caller's own,
-/// it stays there: going over to another would leave the threads of the first idle.
-fn on_threads<R: Send>(threads: usize, job: impl FnOnce(bool) -> R + Send) -> R {
-    if threads > 1 && rayon_core::current_thread_index().is_some() {
+/// Runs `job` on so many threads (0: one for each core).
+///
+/// Everything in this crate that computes on all cores, like [`Gmm::predict`](crate::gmm::Gmm::predict), uses these threads instead
+/// when it is called in `job`; so does a fit whose options leave its `threads` at 0. Results do not depend on the number of threads.
+/// A thread of a rayon pool of the caller's own has the same effect: the work stays in that pool.
+///
+/// ```
+/// use em_routing::prelude::*;
+/// let data = array![[0.0, 0.0], [0.0, 1.0], [9.0, 9.0], [9.0, 8.0]];
+/// let model = KMeans { centroids: array![[0.0, 0.0], [9.0, 9.0]] };
+/// let labels = on_threads(1, || model.predict(&data))?;
+/// assert_eq!(labels, model.predict(&data)?);
+/// # Ok::<(), em_routing::error::Error>(())
+/// ```
+pub fn on_threads<R: Send>(threads: usize, job: impl FnOnce() -> R + Send) -> R {
+    match pool(thread_count(threads)) {
+        Some(pool) => pool.install(job),
+        None => job(),
+    }
+}
+
+/// Calls `job` on a pool of so many threads (0: one for each core), and tells it whether it may share its work among them. Within a
+/// pool, that of [`on_threads`] or one of the caller's own, it stays there: going over to another would leave the threads of the first
+/// idle.
+fn with_pool<R: Send>(threads: usize, job: impl FnOnce(bool) -> R + Send) -> R {
+    if threads != 1 && rayon_core::current_thread_index().is_some() {
         return job(true);
     }
+    let threads = thread_count(threads);
     match (threads > 1).then(|| pool(threads)).flatten() {
         Some(pool) => pool.install(|| job(true)),
         None => job(false),
@@ -223,6 +246,23 @@ mod tests {
         let nested = || sum_chunks(0..6, 3, || (), work, |all, more| *all += more).unwrap().unwrap();
         assert_eq!(nested(), 30);
         assert_eq!(in_pool(2, nested), 30);
+    }
+
+    #[test]
+    fn the_work_stays_on_the_threads_that_were_asked_for() {
+        let threads_of = || {
+            let seen = Mutex::new(std::collections::BTreeSet::new());
+            let work = |(): &mut (), _| {
+                lock(&seen).insert(rayon_core::current_num_threads());
+                Ok(())
+            };
+            for_each_chunk(0..20, 0, || (), work).unwrap();
+            seen.into_inner().unwrap().into_iter().collect::<Vec<_>>()
+        };
+        for threads in [1, 2, 3] {
+            assert_eq!(on_threads(threads, threads_of), [threads]);
+        }
+        assert_eq!(on_threads(3, || on_threads(1, threads_of)), [1]);
     }
 
     #[test]

@@ -3,4 +3,5 @@
 mod chunks;
 pub(crate) mod simd;
 
+pub use chunks::on_threads;
 pub(crate) use chunks::{for_each_chunk, in_pool, sum_chunks};

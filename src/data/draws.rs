@@ -20,14 +20,14 @@ pub fn two_gaussians_model() -> Gmm {
 ///
 /// As there, the first 0.6 n (rounded) are from the first Gaussian, all others from the second: of 1000, 600 and 400. The
 /// same seed gives the same samples.
-pub fn two_gaussians(samples: usize, seed: u64) -> (Array2<f64>, Vec<usize>) {
+pub fn two_gaussians(samples: usize, seed: u64) -> (Array2<f64>, Array1<usize>) {
     let first = (0.6 * samples as f64).round() as usize;
     stratified(&two_gaussians_model(), &[first, samples - first], seed)
 }
 
 /// Five round clusters on a ring and in its middle, equally large, that touch: `samples` draws (n x 2) with the cluster of
 /// each (n). From a bad start K-means ends in one of several optima.
-pub fn five_blobs(samples: usize, seed: u64) -> (Array2<f64>, Vec<usize>) {
+pub fn five_blobs(samples: usize, seed: u64) -> (Array2<f64>, Array1<usize>) {
     let means = array![[-4.0, -2.5], [4.0, -3.0], [3.6, 3.4], [-3.6, 3.2], [0.2, 0.3]];
     let model = Gmm {
         weights: Array1::from_elem(5, 0.2),
@@ -39,7 +39,7 @@ pub fn five_blobs(samples: usize, seed: u64) -> (Array2<f64>, Vec<usize>) {
 
 /// Three long clusters side by side, equally large: `samples` draws (n x 2) with the cluster of each (n). K-means, to
 /// which all clusters are round, cuts across them.
-pub fn three_stripes(samples: usize, seed: u64) -> (Array2<f64>, Vec<usize>) {
+pub fn three_stripes(samples: usize, seed: u64) -> (Array2<f64>, Array1<usize>) {
     let mut covariances = Array3::zeros((3, 2, 2));
     for mut covariance in covariances.outer_iter_mut() {
         covariance.assign(&array![[4.2, 3.7], [3.7, 3.6]]);
@@ -58,9 +58,9 @@ fn shares(samples: usize, components: usize) -> Vec<usize> {
 }
 
 /// So many draws from each component of a model in the plane, one component after another.
-fn stratified(model: &Gmm, counts: &[usize], seed: u64) -> (Array2<f64>, Vec<usize>) {
+fn stratified(model: &Gmm, counts: &[usize], seed: u64) -> (Array2<f64>, Array1<usize>) {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
-    let labels: Vec<usize> =
+    let labels: Array1<usize> =
         counts.iter().enumerate().flat_map(|(k, &count)| std::iter::repeat_n(k, count)).collect();
     let mut data = Array2::zeros((labels.len(), 2));
     for (mut row, &k) in data.rows_mut().into_iter().zip(&labels) {

@@ -5,7 +5,7 @@
 //! (<https://doi.org/10.24432/C56C76>). Two flowers differ there from Fisher's table (the 35th and the 38th); here they are
 //! as Fisher printed them, which is also how scikit-learn has them.
 
-use ndarray::Array2;
+use ndarray::{Array1, Array2};
 
 /// What was measured, in cm.
 pub const FEATURES: [&str; 4] = ["sepal length", "sepal width", "petal length", "petal width"];
@@ -24,7 +24,7 @@ pub fn measurements() -> Array2<f64> {
 }
 
 /// The species of each flower (150), an index into [`SPECIES`]: 50 of each, one species after another.
-pub fn species() -> Vec<usize> {
+pub fn species() -> Array1<usize> {
     (0..MILLIMETRES.len()).map(|row| row / 50).collect()
 }
 

@@ -9,6 +9,8 @@ mod rows;
 mod wholes;
 
 pub use draws::{five_blobs, three_stripes, two_gaussians, two_gaussians_model};
+#[cfg(feature = "serde")]
+pub(crate) use plain::{looks_like, open};
+pub(crate) use rows::{Checked, ColumnScan, Weighted, chunk_ranges, chunks_with_output, fits};
 pub use rows::{RowBuffer, Rows};
-pub(crate) use rows::{Survey, Weighted, chunk_count, chunk_range};
 pub use wholes::{Wholes, two_wholes};

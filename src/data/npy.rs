@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use self::archive::Archive;
 use self::header::{Header, Number};
 use crate::data::plain::{self, in_python, looks_like};
-use crate::data::{RowBuffer, Rows, chunk_count, chunk_range};
+use crate::data::{RowBuffer, Rows, chunk_ranges};
 use crate::error::{Error, Result};
 use crate::files;
 
@@ -563,8 +563,7 @@ pub fn write(path: &Path, data: &dyn Rows, precision: Precision) -> Result<()> {
     files::write_with(path, |file| {
         file.write_all(&bytes).map_err(Error::io(path))?;
         let mut buffer = RowBuffer::default();
-        for chunk in 0..chunk_count(data) {
-            let range = chunk_range(data, chunk);
+        for range in chunk_ranges(data) {
             let (first, expected) = (range.start, range.len() * data.dimensions());
             let values = data.read(range, &mut buffer)?;
             if values.len() != expected {

@@ -61,15 +61,62 @@ fn chunk_samples(dimensions: usize) -> usize {
     (NUMBERS / dimensions.max(1) / MULTIPLE * MULTIPLE).clamp(MULTIPLE, 2048)
 }
 
-/// The number of chunks of a table.
-pub(crate) fn chunk_count(data: &dyn Rows) -> usize {
-    data.samples().div_ceil(chunk_samples(data.dimensions()))
+/// The samples of each chunk of a table.
+pub(crate) fn chunk_ranges(data: &dyn Rows) -> impl Iterator<Item = Range<usize>> + use<> {
+    let (samples, of_chunk) = (data.samples(), chunk_samples(data.dimensions()));
+    (0..samples).step_by(of_chunk).map(move |first| first..(first + of_chunk).min(samples))
 }
 
-/// The samples of a chunk.
-pub(crate) fn chunk_range(data: &dyn Rows, chunk: usize) -> Range<usize> {
-    let samples = chunk_samples(data.dimensions());
-    chunk * samples..((chunk + 1) * samples).min(data.samples())
+/// The samples of each chunk, with the part of an output that belongs to them: `width` numbers a sample, at least one.
+pub(crate) fn chunks_with_output<'a, T>(
+    data: &dyn Rows,
+    output: &'a mut [T],
+    width: usize,
+) -> impl Iterator<Item = (Range<usize>, &'a mut [T])> + use<'a, T> {
+    chunk_ranges(data).zip(output.chunks_mut(chunk_samples(data.dimensions()) * width))
+}
+
+/// A table whose numbers are checked as they are read.
+pub(crate) struct Checked<'a>(&'a dyn Rows);
+
+impl<'a> Checked<'a> {
+    /// Returns an error if there are no samples or no columns.
+    pub(crate) fn new(data: &'a dyn Rows) -> Result<Checked<'a>> {
+        if data.samples() == 0 {
+            return Err(Error::Empty { what: "samples" });
+        }
+        if data.dimensions() == 0 {
+            return Err(Error::Empty { what: "columns" });
+        }
+        Ok(Checked(data))
+    }
+}
+
+impl Rows for Checked<'_> {
+    fn samples(&self) -> usize {
+        self.0.samples()
+    }
+
+    fn dimensions(&self) -> usize {
+        self.0.dimensions()
+    }
+
+    /// Returns an error that names the first number that is not finite or [too large](fits).
+    fn read<'a>(&'a self, range: Range<usize>, buffer: &'a mut RowBuffer) -> Result<&'a [f64]> {
+        let first = range.start;
+        let rows = self.0.read(range, buffer)?;
+        let Some(index) = rows.iter().position(|&value| !fits(value)) else { return Ok(rows) };
+        let (row, column) = (first + index / self.dimensions(), index % self.dimensions());
+        Err(match rows[index] {
+            value if value.is_finite() => Error::Magnitude { row, column, value },
+            value => Error::NonFinite { row, column, value },
+        })
+    }
+}
+
+/// Whether the squares of such numbers, and their sums, are finite.
+pub(crate) fn fits(value: f64) -> bool {
+    value.abs() <= 1e130
 }
 
 /// Some rows of a table, as a table.
@@ -165,20 +212,27 @@ impl<'a> Weighted<'a> {
         }
     }
 
-    /// Of something for each sample that was given, what the samples that count have.
-    pub(crate) fn of<'b, T: Clone>(&self, all: &'b [T]) -> Cow<'b, [T]> {
+    /// Selects, from one thing for each sample that was given, those of the samples that count.
+    pub(crate) fn select<'b, T: Clone>(&self, all: &'b [T]) -> Cow<'b, [T]> {
         match &self.chosen {
             None => Cow::Borrowed(all),
             Some(chosen) => chosen.rows.iter().map(|&row| all[row].clone()).collect(),
         }
     }
 
-    /// Looks at all numbers that were given, and finds the mean of the samples that count.
-    pub(crate) fn survey(&self, threads: usize) -> Result<Survey> {
-        if self.chosen.is_some() {
-            Survey::new(self.all, None, threads)?; // a fault is named by its row among all
+    /// Checks all numbers that were given, and finds the mean of the samples that count.
+    pub(crate) fn scan(&self, threads: usize) -> Result<ColumnScan> {
+        self.check_uncounted(threads)?;
+        ColumnScan::new(self.data(), self.weights(), threads)
+    }
+
+    /// Checks also the numbers of samples of weight 0, which nothing else reads: what is no number is a fault of the table,
+    /// whatever its weight, and is named by its row among all.
+    pub(crate) fn check_uncounted(&self, threads: usize) -> Result<()> {
+        match self.chosen {
+            Some(_) => ColumnScan::new(self.all, None, threads).map(drop),
+            None => Ok(()),
         }
-        Survey::new(self.data(), self.weights(), threads)
     }
 
     /// Checks that there are at least so many samples that count; `what` is what asks for them.
@@ -200,58 +254,40 @@ impl<'a> Weighted<'a> {
     }
 }
 
-/// What one look at all the numbers finds: that they can be computed with, and their mean.
+/// What a pass over all numbers finds before a fit: that they can be computed with, and their mean.
 #[derive(Debug, Clone)]
-pub(crate) struct Survey {
+pub(crate) struct ColumnScan {
     /// Of each column, with the accuracy of a running sum: it serves as an origin.
     pub(crate) mean: Vec<f64>,
 }
 
-impl Survey {
-    /// Whether the squares of such numbers, and their sums, are finite.
-    pub(crate) fn fits(value: f64) -> bool {
-        value.abs() <= 1e130
-    }
-
-    /// A look at samples that count as often as their weights say, or once.
+impl ColumnScan {
+    /// Scans samples that count as often as their weights say, or once.
     ///
     /// # Errors
     ///
-    /// No samples, no columns, or a number that is not finite or whose square would not be: the first of them.
-    pub(crate) fn new(data: &dyn Rows, weights: Option<&[f64]>, threads: usize) -> Result<Survey> {
-        let (samples, dimensions) = (data.samples(), data.dimensions());
-        if samples == 0 {
-            return Err(Error::Empty { what: "samples" });
-        }
-        if dimensions == 0 {
-            return Err(Error::Empty { what: "columns" });
-        }
+    /// Returns an error if there are no samples or no columns, or names the first number that is not finite or whose square would
+    /// not be.
+    pub(crate) fn new(data: &dyn Rows, weights: Option<&[f64]>, threads: usize) -> Result<ColumnScan> {
+        let data = Checked::new(data)?;
+        let dimensions = data.dimensions();
         let sums = sum_chunks(
-            0..chunk_count(data),
+            chunk_ranges(&data),
             threads,
             RowBuffer::default,
-            |buffer, chunk| {
-                let range = chunk_range(data, chunk);
+            |buffer, range: Range<usize>| {
                 let first = range.start;
-                let rows = data.read(range, buffer)?;
                 let mut sums = vec![0.0; dimensions];
-                for (sample, row) in rows.chunks_exact(dimensions).enumerate() {
+                for (sample, row) in data.read(range, buffer)?.chunks_exact(dimensions).enumerate() {
                     let weight = weights.map_or(1.0, |weights| weights[first + sample]);
                     sums.iter_mut().zip(row).for_each(|(sum, value)| *sum += weight * value);
-                }
-                if let Some(index) = rows.iter().position(|&value| !Survey::fits(value)) {
-                    let (row, column) = (first + index / dimensions, index % dimensions);
-                    return Err(match rows[index] {
-                        value if value.is_finite() => Error::Magnitude { row, column, value },
-                        value => Error::NonFinite { row, column, value },
-                    });
                 }
                 Ok(sums)
             },
             |total, sums| total.iter_mut().zip(sums).for_each(|(total, sum)| *total += sum),
         )?
         .unwrap_or_default();
-        let total = weights.map_or(samples as f64, |weights| weights.iter().sum());
-        Ok(Survey { mean: sums.into_iter().map(|sum| sum / total).collect() })
+        let total = weights.map_or(data.samples() as f64, |weights| weights.iter().sum());
+        Ok(ColumnScan { mean: sums.into_iter().map(|sum| sum / total).collect() })
     }
 }

@@ -1,11 +1,11 @@
 //! Chapters 3 and 4: K-means and Gaussian mixtures.
 
-use ndarray::{Array2, array};
+use ndarray::{Array1, Array2, array};
 
 use crate::data::{self, iris};
 use crate::em::{Fit, Stop};
 use crate::error::{Error, Result};
-use crate::gmm::{Covariance, Covariances, Gmm, GmmOptions, GmmStart};
+use crate::gmm::{CovarianceKind, Covariances, Gmm, GmmOptions, GmmStart};
 use crate::kmeans::{KMeans, KMeansOptions, KMeansStart};
 use crate::plot::{self, AtlasGround, Clustering, Figure, Objective, StartGrid};
 
@@ -26,7 +26,7 @@ pub(super) fn iris_pairs() -> Result<Figure> {
 }
 
 /// The labels renumbered: the cluster of the first sample is 0, the next one that appears is 1, and so on.
-pub fn in_order_of_appearance(labels: &[usize]) -> Vec<usize> {
+pub fn in_order_of_appearance(labels: &Array1<usize>) -> Array1<usize> {
     let mut seen: Vec<usize> = Vec::new();
     let mut renumbered = |label: usize| {
         seen.iter().position(|&other| other == label).unwrap_or_else(|| {
@@ -148,7 +148,7 @@ pub(super) fn kmeans_failure() -> Result<Figure> {
     let (samples, drawn) = data::three_stripes(450, 2);
     let kmeans = KMeans::fit(&samples, &KMeansOptions { clusters: 3, restarts: 5, ..one_thread() })?;
     let options =
-        GmmOptions { components: 3, restarts: 5, covariance: Covariance::Full, ..mixture_options() };
+        GmmOptions { components: 3, restarts: 5, covariance: CovarianceKind::Full, ..mixture_options() };
     let mixture = Gmm::fit(&samples, &options)?;
     let (hard, soft) = (kmeans.model().predict(&samples)?, mixture.model().predict(&samples)?);
     let truth = Clustering { title: "as drawn", labels: &drawn, kmeans: None, mixture: None };

@@ -2,9 +2,10 @@
 //! the weighted sums of products.
 
 use crate::compute::simd::{
-    BLOCK, Chunk, F64s, InstructionSet, Lanes, NOTHING, Plain, Simd, TILE, Vector, WithSimd, dot, exp_f64,
+    BLOCK, Chunk, F64s, InstructionSet, Lanes, Plain, Simd, TILE, Vector, WithSimd, ZERO_LANES, dot, exp_f64,
     load_tile, tiles_mut, transpose,
 };
+use crate::error::{Error, Result};
 
 /// A model made ready for the E-step.
 #[derive(Debug, Clone)]
@@ -27,6 +28,17 @@ pub(super) enum Whitening {
     Diagonal(Vec<f64>),
 }
 
+impl Whitening {
+    /// log det W_k = - log det L_k.
+    pub(super) fn log_determinant(&self, component: usize, dimensions: usize) -> f64 {
+        let d = dimensions;
+        match self {
+            Whitening::Full(all) => (0..d).map(|i| all[(component * d + i) * d + i].ln()).sum(),
+            Whitening::Diagonal(all) => all[component * d..][..d].iter().map(|w| w.ln()).sum(),
+        }
+    }
+}
+
 /// Space for one block, and what is found of it.
 pub(super) struct Workspace {
     /// The block, d lanes.
@@ -44,11 +56,11 @@ pub(super) struct Workspace {
 impl Workspace {
     pub(super) fn new(components: usize, dimensions: usize) -> Workspace {
         Workspace {
-            x: vec![NOTHING; dimensions],
+            x: vec![ZERO_LANES; dimensions],
             samples: 0,
-            shifted: vec![NOTHING; dimensions.next_multiple_of(ROWS)],
-            responsibilities: vec![NOTHING; components],
-            log_density: NOTHING,
+            shifted: vec![ZERO_LANES; dimensions.next_multiple_of(ROWS)],
+            responsibilities: vec![ZERO_LANES; components],
+            log_density: ZERO_LANES,
         }
     }
 
@@ -58,18 +70,23 @@ impl Workspace {
         transpose(Plain, rows, &mut self.x);
     }
 
+    /// The number of samples that it holds.
+    pub(super) fn samples(&self) -> usize {
+        self.samples
+    }
+
     /// log p(x) of each sample.
     pub(super) fn log_density(&self) -> &[f64] {
-        &self.log_density
+        &self.log_density[..self.samples]
     }
 
     /// r_k of each sample.
     pub(super) fn responsibilities(&self, component: usize) -> &[f64] {
-        &self.responsibilities[component]
+        &self.responsibilities[component][..self.samples]
     }
 
     pub(super) fn responsibilities_mut(&mut self, component: usize) -> &mut [f64] {
-        &mut self.responsibilities[component]
+        &mut self.responsibilities[component][..self.samples]
     }
 }
 
@@ -83,10 +100,28 @@ pub(super) struct Sums<'a> {
     pub(super) second: &'a mut [f64],
 }
 
+/// E-step of the loaded block, whose first sample has the index `first`.
+///
+/// # Errors
+///
+/// Returns an error if no component can have made a sample, so that its density is 0 even as a logarithm.
+pub(super) fn possible_expectation(
+    instructions: InstructionSet,
+    model: &Prepared,
+    first: usize,
+    space: &mut Workspace,
+) -> Result<()> {
+    expectation(instructions, model, space);
+    match space.log_density[..space.samples].iter().position(|log_density| !log_density.is_finite()) {
+        Some(sample) => Err(Error::Impossible { index: first + sample }),
+        None => Ok(()),
+    }
+}
+
 /// E-step of the loaded block: log-densities and responsibilities.
 ///
 /// A sample that no component can have made gets a log-density of minus infinity or NaN.
-pub(super) fn expectation(instructions: InstructionSet, model: &Prepared, space: &mut Workspace) {
+fn expectation(instructions: InstructionSet, model: &Prepared, space: &mut Workspace) {
     instructions.run(Expectation { model, space });
 }
 
@@ -268,7 +303,7 @@ fn accumulate_body<S: Simd>(
     let d = origin.len();
     let responsibilities = &space.responsibilities[component];
     *sums.count += dot(simd, sample_weights, responsibilities);
-    let mut root = NOTHING;
+    let mut root = ZERO_LANES;
     let weights = sample_weights.iter().zip(responsibilities);
     for (root, (weight, responsibility)) in root.iter_mut().zip(weights) {
         *root = (weight * responsibility).sqrt();
@@ -381,7 +416,7 @@ mod tests {
         expectation(instructions, model, &mut space);
         space.load(rows);
         expectation(instructions, model, &mut space);
-        let mut weights = NOTHING;
+        let mut weights = ZERO_LANES;
         weights[..samples].iter_mut().enumerate().for_each(|(s, w)| *w = 0.5 + s as f64);
         for component in 0..k {
             let mean = &model.means[component * d..][..d];

@@ -3,7 +3,7 @@
 //! It forgoes the speed, the chunks, the threads and the sample weights, and takes every kind of covariance through its
 //! matrix. Letters are those of [the module above](super).
 
-use ndarray::{Array1, Array2, Array3, ArrayView1, Axis};
+use ndarray::{Array1, Array2, Array3, ArrayView1};
 
 use super::cholesky::cholesky;
 use super::{Covariances, Gmm};
@@ -18,6 +18,11 @@ use crate::error::{Error, Result};
 ///
 /// With Sigma = L L^T the determinant is that of L squared, and L y = x - mu makes the last term y^T y. None where Sigma
 /// is not positive definite.
+///
+/// # Panics
+///
+/// Panics if the shapes do not agree.
+#[must_use]
 pub fn log_normal(x: ArrayView1<f64>, mean: ArrayView1<f64>, covariance: &Array2<f64>) -> Option<f64> {
     let d = x.len();
     let matrix: Vec<f64> = covariance.iter().copied().collect();
@@ -42,7 +47,11 @@ pub fn log_normal(x: ArrayView1<f64>, mean: ArrayView1<f64>, covariance: &Array2
 ///
 /// # Errors
 ///
-/// A component whose covariance is not positive definite.
+/// Returns an error if a component's covariance is not positive definite.
+///
+/// # Panics
+///
+/// Panics if the shapes of the data and the model do not agree.
 pub fn expectation(data: &Array2<f64>, model: &Gmm) -> Result<(Array2<f64>, f64)> {
     let (n, components) = (data.nrows(), model.weights.len());
     let covariances: Vec<Array2<f64>> = (0..components).map(|k| model.covariance(k)).collect();
@@ -75,6 +84,13 @@ pub fn expectation(data: &Array2<f64>, model: &Gmm) -> Result<(Array2<f64>, f64)
 /// N_k = sum_i r_ik,    pi_k = N_k / n,    mu_k = sum_i r_ik x_i / N_k
 /// Sigma_k = sum_i r_ik (x_i - mu_k) (x_i - mu_k)^T / N_k
 /// ```
+///
+/// [`Covariances::from_matrices`] makes the other types of them.
+///
+/// # Panics
+///
+/// Panics if the shapes of the data, the responsibilities and the model do not agree.
+#[must_use]
 pub fn maximisation(
     data: &Array2<f64>,
     responsibilities: &Array2<f64>,
@@ -102,25 +118,8 @@ pub fn maximisation(
             full[(k, a, a)] += regularisation;
         }
     }
-    let covariances = match before.covariances {
-        Covariances::Full(_) => Covariances::Full(full),
-        // one for all: sum_k pi_k Sigma_k
-        Covariances::Tied(_) => {
-            let mut tied = Array2::zeros((d, d));
-            for k in 0..components {
-                tied.scaled_add(weights[k], &full.index_axis(Axis(0), k));
-            }
-            Covariances::Tied(tied)
-        }
-        // the diagonal of each
-        Covariances::Diagonal(_) => {
-            Covariances::Diagonal(Array2::from_shape_fn((components, d), |(k, j)| full[(k, j, j)]))
-        }
-        // the mean of the diagonal of each
-        Covariances::Spherical(_) => Covariances::Spherical(Array1::from_shape_fn(components, |k| {
-            (0..d).map(|j| full[(k, j, j)]).sum::<f64>() / d as f64
-        })),
-    };
+    let covariances = Covariances::from_matrices(before.covariance_kind(), &weights, full)
+        .expect("a weight and a matrix for each component");
     Gmm { weights, means, covariances }
 }
 
@@ -128,7 +127,11 @@ pub fn maximisation(
 ///
 /// # Errors
 ///
-/// A component whose covariance is not positive definite.
+/// Returns an error if a component's covariance is not positive definite.
+///
+/// # Panics
+///
+/// Panics if the shapes of the data and the start do not agree.
 pub fn fit(data: &Array2<f64>, start: &Gmm, regularisation: f64, stop: Stop) -> Result<Fit<Gmm>> {
     em::maximise(start.clone(), stop, true, |model| {
         let (responsibilities, log_likelihood) = expectation(data, model)?;

@@ -18,21 +18,46 @@
 //!
 //! Samples with weights count as often as their weights say, in the means and in the inertia.
 //!
+//! ```
+//! use em_routing::prelude::*;
+//!
+//! let flowers = data::iris::measurements(); // 150 x 4, in cm
+//! let fit = KMeans::fit(&flowers, &KMeansOptions { clusters: 3, restarts: 5, ..Default::default() })?;
+//! assert!(fit.converged);
+//! println!("inertia {:.2} cm² after {} iterations", -fit.objective(), fit.iterations());
+//!
+//! let model = fit.into_model();
+//! let labels = model.predict(&flowers)?; // the cluster of each flower (150)
+//! let sizes = model.sizes(&flowers, None)?; // how many flowers each cluster has (3)
+//!
+//! let new = array![[5.9, 3.0, 4.2, 1.5]]; // a flower that the fit has not seen
+//! let cluster = model.predict(&new)?[0];
+//! let distance = model.distances(&new)?[[0, cluster]]; // in cm
+//! assert!(distance < 1.0 && sizes[cluster] == labels.iter().filter(|&&label| label == cluster).count() as f64);
+//! # Ok::<(), em_routing::error::Error>(())
+//! ```
+//!
 //! It is the limit of EM on a mixture of spherical Gaussians with equal weights as their common variance goes to 0.
 
 mod nearest;
+mod relocation;
 mod start;
+mod statistics;
+
+use std::ops::Range;
 
 use ndarray::{Array1, Array2};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use crate::compute::simd::{BLOCK, InstructionSet};
-use crate::compute::{in_pool, sum_chunks};
-use crate::data::{RowBuffer, Rows, Survey, Weighted, chunk_count, chunk_range};
+use crate::compute::{for_each_chunk, in_pool, sum_chunks};
+use crate::data::{Checked, ColumnScan, RowBuffer, Rows, Weighted, chunk_ranges, chunks_with_output, fits};
 use crate::em::{self, Fit, Stop};
 use crate::error::{Error, Result};
-use nearest::{Workspace, accumulate, accumulate_weighted, nearest};
+use nearest::{Workspace, nearest};
+pub use statistics::KMeansStatistics;
+use statistics::sum_of_four;
 
 /// The model: the centroid of each cluster.
 #[derive(Debug, Clone, PartialEq)]
@@ -51,8 +76,8 @@ pub enum KMeansStart {
     /// At samples far from each other: greedy k-means++ (Arthur and Vassilvitskii 2007), as scikit-learn has it.
     ///
     /// Each further centroid is the best of 2 + ln k samples that are drawn with a probability proportional to their squared
-    /// distance to the nearest centroid so far, times their weight; the best leaves the smallest sum of these products. Of a table of more than
-    /// 2^21 numbers it looks at about that many, of rows drawn at random.
+    /// distance to the nearest centroid so far, times their weight; the best leaves the smallest sum of these products. A table of
+    /// more than 2^21 numbers is subsampled: about that many are read, of rows drawn at random.
     #[default]
     PlusPlus,
 }
@@ -71,9 +96,10 @@ pub struct KMeansOptions {
     pub seed: u64,
     /// When to stop; the tolerance is in units of the inertia. At 0 a run ends when no sample changes its cluster.
     pub stop: Stop,
-    /// Whether the fit keeps every model that it goes through, as figures of its course need it.
+    /// Whether the fit keeps the model of each iteration, as figures of its course need it.
     pub keep_models: bool,
-    /// The number of threads, 0 for one on each core. The result does not depend on it.
+    /// The number of threads, 0 for those of [`on_threads`](crate::on_threads) or else one for each core. The result does not
+    /// depend on it.
     pub threads: usize,
 }
 
@@ -91,103 +117,12 @@ impl Default for KMeansOptions {
     }
 }
 
-/// What one look at the samples leaves for the M-step: sums, so that parts of the data can be looked at apart.
-#[derive(Debug, Clone, PartialEq)]
-pub struct KMeansStatistics {
-    /// The sum of the squared distances of the samples to their nearest centroids, each times its weight.
-    pub inertia: f64,
-    /// The number of samples of each cluster, without those of weight 0.
-    pub counts: Vec<u64>,
-    /// The sum of the weights of each cluster's samples: their number where each counts once.
-    pub weights: Vec<f64>,
-    /// For each cluster the sum of its samples minus `origin`, each times its weight, k x d.
-    pub sums: Array2<f64>,
-    /// A point amid the data, so that the sums keep their digits. It must be the same for all parts and iterations.
-    pub origin: Array1<f64>,
-}
-
-impl KMeansStatistics {
-    fn new(clusters: usize, origin: &[f64]) -> KMeansStatistics {
-        KMeansStatistics {
-            inertia: 0.0,
-            counts: vec![0; clusters],
-            weights: vec![0.0; clusters],
-            sums: Array2::zeros((clusters, origin.len())),
-            origin: origin.to_vec().into(),
-        }
-    }
-
-    /// Adds what was found of other samples, with the same centroids and origin.
-    ///
-    /// # Panics
-    ///
-    /// Where the origins or the shapes differ.
-    pub fn merge(&mut self, other: &KMeansStatistics) {
-        assert_eq!(self.origin, other.origin, "statistics about different origins");
-        assert_eq!(self.sums.dim(), other.sums.dim(), "statistics of different models");
-        self.inertia += other.inertia;
-        self.counts.iter_mut().zip(&other.counts).for_each(|(count, more)| *count += more);
-        self.weights.iter_mut().zip(&other.weights).for_each(|(weight, more)| *weight += more);
-        self.sums += &other.sums;
-    }
-
-    /// The M-step: the mean of each cluster. A cluster without a sample keeps the centroid of `before`.
-    ///
-    /// # Panics
-    ///
-    /// Where `before` is not of the shape of the model that the look was taken with.
-    pub fn maximisation(&self, before: &KMeans) -> KMeans {
-        assert_eq!(before.centroids.dim(), self.sums.dim(), "the M-step of another model");
-        let mut centroids = before.centroids.clone();
-        for (j, mut centroid) in centroids.rows_mut().into_iter().enumerate() {
-            if self.counts[j] > 0 {
-                centroid.assign(&(&self.origin + &(&self.sums.row(j) / self.weights[j])));
-            }
-        }
-        KMeans { centroids }
-    }
-}
-
-/// A point that lies far from its centroid, with all samples that lie at it: they move together, so that a sample of weight 2
-/// moves as two equal samples do.
-#[derive(Debug, Clone)]
-struct Far {
-    distance: f64,
-    /// The first of its samples.
-    row: usize,
-    label: usize,
-    point: Vec<f64>,
-    samples: u64,
-    weight: f64,
-}
-
-/// Takes equal points together and leaves the `most` farthest, the farthest first.
-fn shorten(far: &mut Vec<Far>, most: usize) {
-    // Equal points have equal distances and labels: sorted by distance and coordinates they stand side by side.
-    far.sort_by(|a, b| {
-        let coordinates = || a.point.iter().zip(&b.point).map(|(a, b)| a.total_cmp(b));
-        let by_point = || coordinates().find(|order| order.is_ne()).unwrap_or(std::cmp::Ordering::Equal);
-        b.distance.total_cmp(&a.distance).then_with(by_point)
-    });
-    far.dedup_by(|next, kept| {
-        let same = next.point == kept.point;
-        if same {
-            kept.row = kept.row.min(next.row);
-            kept.samples += next.samples;
-            kept.weight += next.weight;
-        }
-        same
-    });
-    far.sort_by(|a, b| b.distance.total_cmp(&a.distance).then(a.row.cmp(&b.row)));
-    far.truncate(most);
-}
-
 impl KMeans {
     /// Fits the centroids by Lloyd's iterations.
     ///
     /// A cluster that no sample is nearest to moves to the sample farthest from its centroid, which leaves its own cluster; as
     /// in scikit-learn. Where all samples lie on their centroids, as with fewer different samples than clusters, it stays
-    /// empty: [`KMeans::empty_clusters`] tells.
+    /// empty: [`KMeans::empty_clusters`] lists such clusters.
     ///
     /// ```
     /// use em_routing::prelude::*;
@@ -201,8 +136,8 @@ impl KMeans {
     ///
     /// # Errors
     ///
-    /// No clusters, more clusters than samples, a start of the wrong shape, numbers that are not finite or beyond 1e130, no
-    /// restarts, and what reading the data brings.
+    /// Returns an error if there are no clusters, no restarts or fewer samples than clusters, if the start has the wrong shape, if
+    /// a number is not finite or beyond 1e130, or if the data cannot be read.
     pub fn fit(data: &dyn Rows, options: &KMeansOptions) -> Result<Fit<KMeans>> {
         KMeans::fit_samples(&Weighted::new(data, None)?, options)
     }
@@ -214,8 +149,8 @@ impl KMeans {
     ///
     /// # Errors
     ///
-    /// As [`KMeans::fit`], where more clusters than samples means: than samples of weight above 0. Also weights that are
-    /// negative, beyond 1e30, more or fewer than the samples, or that add up to less than 1e-100.
+    /// Returns an error as [`KMeans::fit`] does, where only samples of weight above 0 count; also if a weight is negative or
+    /// beyond 1e30, if there are more or fewer weights than samples, or if they add up to less than 1e-100.
     pub fn fit_weighted(
         data: &dyn Rows,
         sample_weights: &[f64],
@@ -224,18 +159,27 @@ impl KMeans {
         KMeans::fit_samples(&Weighted::new(data, Some(sample_weights))?, options)
     }
 
-    pub(crate) fn fit_samples(samples: &Weighted, options: &KMeansOptions) -> Result<Fit<KMeans>> {
+    fn fit_samples(samples: &Weighted, options: &KMeansOptions) -> Result<Fit<KMeans>> {
         if options.clusters == 0 {
             return Err(Error::Empty { what: "clusters" });
         }
         if options.restarts == 0 {
             return Err(Error::Empty { what: "restarts" });
         }
-        let survey = samples.survey(options.threads)?;
+        let scan = samples.scan(options.threads)?;
         samples.check_enough("clusters", options.clusters)?;
+        KMeans::fit_scanned(samples, &scan, options)
+    }
+
+    /// A fit to samples that have been scanned and are enough for its clusters.
+    pub(crate) fn fit_scanned(
+        samples: &Weighted,
+        scan: &ColumnScan,
+        options: &KMeansOptions,
+    ) -> Result<Fit<KMeans>> {
         let step = |model: &KMeans| {
-            let mut statistics = model.look_at(samples, &survey.mean, options.threads)?;
-            if statistics.counts.contains(&0) {
+            let mut statistics = model.accumulate_statistics(samples, &scan.mean, options.threads)?;
+            if statistics.counts.iter().any(|&count| count == 0) {
                 model.relocate(samples, &mut statistics, options.threads)?;
             }
             Ok((-statistics.inertia, statistics.maximisation(model)))
@@ -244,29 +188,17 @@ impl KMeans {
             let start = KMeans { centroids: start };
             in_pool(options.threads, || em::maximise(start, options.stop, options.keep_models, step))
         };
-        let plus_plus = match &options.start {
-            KMeansStart::Given(centroids) => {
-                let (found, expected) = (samples.data().dimensions(), centroids.ncols());
-                if found != expected {
-                    return Err(Error::Columns { found, of: "the start", expected });
-                }
-                let expected = vec![options.clusters, expected];
-                if centroids.shape() != expected {
-                    let found = centroids.shape().to_vec();
-                    return Err(Error::Shape { name: "the start's centroids", expected, found });
-                }
-                return run(centroids.clone());
-            }
-            KMeansStart::RandomPoints => false,
-            KMeansStart::PlusPlus => true,
-        };
+        if let KMeansStart::Given(centroids) = &options.start {
+            check_start(centroids, options.clusters, samples.data())?;
+            return run(centroids.clone());
+        }
         let mut seeds = ChaCha8Rng::seed_from_u64(options.seed);
         let mut best: Option<Fit<KMeans>> = None;
         for _ in 0..options.restarts {
             let mut rng = ChaCha8Rng::seed_from_u64(seeds.r#gen());
-            let start = match plus_plus {
-                true => start::plus_plus(samples, options.clusters, &mut rng)?,
-                false => start::random_points(samples, options.clusters, &mut rng)?,
+            let start = match options.start {
+                KMeansStart::RandomPoints => start::random_points(samples, options.clusters, &mut rng)?,
+                _ => start::plus_plus(samples, options.clusters, &mut rng)?,
             };
             let fit = run(start)?;
             if best.as_ref().is_none_or(|best| fit.objective() > best.objective()) {
@@ -276,121 +208,135 @@ impl KMeans {
         Ok(best.expect("there is at least one run"))
     }
 
-    /// One look at the samples: the E-step and the sums for the M-step. `sample_weights` are those of
-    /// [`KMeans::fit_weighted`], and `origin` is a point amid the data (d). Whether the data are finite is not looked at
-    /// beforehand.
+    /// The E-step of all samples, and the sums for the M-step. `sample_weights` are those of [`KMeans::fit_weighted`], and
+    /// `origin` is a point amid the data (d). The data are not checked for numbers that are not finite.
     ///
     /// # Errors
     ///
-    /// Centroids or an origin of other dimensions than the data, centroids that are not finite, weights as for
-    /// [`KMeans::fit_weighted`], and what reading brings.
+    /// Returns an error if the centroids or the origin have other dimensions than the data, if a centroid is not finite, if the
+    /// weights are not as for [`KMeans::fit_weighted`], or if the data cannot be read.
     pub fn statistics(
         &self,
         data: &dyn Rows,
         sample_weights: Option<&[f64]>,
         origin: &[f64],
-        threads: usize,
     ) -> Result<KMeansStatistics> {
-        self.look_at(&Weighted::new(data, sample_weights)?, origin, threads)
+        self.accumulate_statistics(&Weighted::new(data, sample_weights)?, origin, 0)
     }
 
-    fn look_at(&self, samples: &Weighted, origin: &[f64], threads: usize) -> Result<KMeansStatistics> {
+    fn accumulate_statistics(
+        &self,
+        samples: &Weighted,
+        origin: &[f64],
+        threads: usize,
+    ) -> Result<KMeansStatistics> {
         let (clusters, dimensions) = self.centroids.dim();
         if origin.len() != dimensions {
             return Err(Error::Length { name: "origin", expected: dimensions, found: origin.len() });
         }
-        let instructions = InstructionSet::detect();
-        let each = |statistics: &mut KMeansStatistics, block: Block| {
-            let sums = statistics.sums.as_slice_mut().expect("sums are made in rows");
-            for &label in block.labels {
-                statistics.counts[label as usize] += 1;
-            }
-            if let Some(weights) = samples.weights() {
-                let weights = &weights[block.first..][..block.labels.len()];
-                accumulate_weighted(block.rows, block.labels, weights, origin, sums);
-                for ((&label, weight), distance) in block.labels.iter().zip(weights).zip(block.distances) {
-                    statistics.weights[label as usize] += weight;
-                    statistics.inertia += weight * distance;
-                }
-                return;
-            }
-            accumulate(instructions, block.rows, block.labels, origin, sums);
-            // Four sums side by side: one alone would wait for each addition to end.
-            let (fours, rest) = block.distances.as_chunks::<4>();
-            let mut inertia = [0.0; 4];
-            for four in fours {
-                for lane in 0..4 {
-                    inertia[lane] += four[lane];
-                }
-            }
-            statistics.inertia += inertia.iter().chain(rest).sum::<f64>();
+        let search = Search::new(self, samples.data())?;
+        let work = |space: &mut Space, range: Range<usize>| {
+            let mut statistics = KMeansStatistics::new(clusters, origin);
+            search.each_block(space, range, |block| {
+                statistics.add(search.instructions, &block, samples.weights());
+            })?;
+            Ok(statistics)
         };
-        let empty = || KMeansStatistics::new(clusters, origin);
         let merge = |all: &mut KMeansStatistics, more: KMeansStatistics| all.merge(&more);
-        let mut found = self.look(samples.data(), threads, empty, each, merge)?.unwrap_or_else(empty);
+        let sum = sum_chunks(chunk_ranges(samples.data()), threads, || search.space(), work, merge)?;
+        let mut found = sum.unwrap_or_else(|| KMeansStatistics::new(clusters, origin));
         if samples.weights().is_none() {
-            found.weights = found.counts.iter().map(|&count| count as f64).collect();
+            found.weights = found.counts.mapv(|count| count as f64);
         }
         Ok(found)
     }
 
-    /// The cluster of each sample.
+    /// The cluster of each sample (n).
     ///
     /// # Errors
     ///
-    /// Data of other dimensions than the centroids, or that are not finite.
-    pub fn predict(&self, data: &dyn Rows) -> Result<Vec<usize>> {
-        Survey::new(data, None, 0)?;
-        let each = |labels: &mut Vec<usize>, block: Block| {
-            labels.extend(block.labels.iter().map(|&label| label as usize));
-        };
-        Ok(self.look(data, 0, Vec::new, each, |all, more| all.extend(more))?.unwrap_or_default())
+    /// Returns an error if the data have other dimensions than the centroids, if a number is not finite or beyond 1e130, or if
+    /// the data cannot be read.
+    pub fn predict(&self, data: &dyn Rows) -> Result<Array1<usize>> {
+        self.each_sample(data, |block, labels| {
+            labels.iter_mut().zip(block.labels).for_each(|(label, &found)| *label = found as usize);
+        })
     }
 
-    /// The squared distance of each sample to its nearest centroid; they add up to the inertia.
+    /// The squared distance of each sample to its nearest centroid (n); they add up to the inertia.
     ///
     /// # Errors
     ///
-    /// As [`KMeans::predict`].
-    pub fn squared_distances(&self, data: &dyn Rows) -> Result<Vec<f64>> {
-        Survey::new(data, None, 0)?;
-        let each = |distances: &mut Vec<f64>, block: Block| distances.extend(block.distances);
-        Ok(self.look(data, 0, Vec::new, each, |all, more| all.extend(more))?.unwrap_or_default())
+    /// Returns an error as [`KMeans::predict`] does.
+    pub fn squared_distances(&self, data: &dyn Rows) -> Result<Array1<f64>> {
+        self.each_sample(data, |block, distances| distances.copy_from_slice(block.distances))
+    }
+
+    /// What `write` makes of the samples of each block, one for each sample.
+    fn each_sample<T: Clone + Default + Send>(
+        &self,
+        data: &dyn Rows,
+        write: impl Fn(Block, &mut [T]) + Sync,
+    ) -> Result<Array1<T>> {
+        let data = Checked::new(data)?;
+        let search = Search::new(self, &data)?;
+        let mut output = vec![T::default(); data.samples()];
+        let work = |space: &mut Space, (range, output): (Range<usize>, &mut [T])| {
+            let first = range.start;
+            search.each_block(space, range, |block| {
+                let output = &mut output[block.first - first..][..block.labels.len()];
+                write(block, output);
+            })
+        };
+        for_each_chunk(chunks_with_output(&data, &mut output, 1), 0, || search.space(), work)?;
+        Ok(output.into())
     }
 
     /// The distance of each sample to each centroid, n x k.
     ///
     /// # Errors
     ///
-    /// As [`KMeans::predict`].
+    /// Returns an error as [`KMeans::predict`] does.
     pub fn distances(&self, data: &dyn Rows) -> Result<Array2<f64>> {
-        let (clusters, _) = self.centroids.dim();
-        let mut distances = Array2::zeros((data.samples(), clusters));
-        for (j, mut column) in distances.columns_mut().into_iter().enumerate() {
-            let one = KMeans { centroids: self.centroids.select(ndarray::Axis(0), &[j]) };
-            column.assign(&Array1::from(one.squared_distances(data)?).mapv(f64::sqrt));
-        }
-        Ok(distances)
+        let data = Checked::new(data)?;
+        let search = Search::new(self, &data)?;
+        let (clusters, dimensions) = self.centroids.dim();
+        let mut output = vec![0.0; data.samples() * clusters];
+        let work = |(buffer, space): &mut Space, (range, output): (Range<usize>, &mut [f64])| {
+            let blocks = data.read(range, buffer)?.chunks(BLOCK * dimensions);
+            for (rows, output) in blocks.zip(output.chunks_mut(BLOCK * clusters)) {
+                nearest::distances(search.instructions, rows, dimensions, &search.centroids, space, output);
+            }
+            Ok(())
+        };
+        for_each_chunk(chunks_with_output(&data, &mut output, clusters), 0, || search.space(), work)?;
+        Ok(Array2::from_shape_vec((data.samples(), clusters), output).expect("k distances for each sample"))
     }
 
     /// The sum of the squared distances of the samples to their nearest centroids.
     ///
     /// # Errors
     ///
-    /// As [`KMeans::predict`].
+    /// Returns an error as [`KMeans::predict`] does.
     pub fn inertia(&self, data: &dyn Rows) -> Result<f64> {
-        let survey = Survey::new(data, None, 0)?;
-        self.check_columns(data)?;
-        Ok(self.statistics(data, None, &survey.mean, 0)?.inertia)
+        let data = Checked::new(data)?;
+        let search = Search::new(self, &data)?;
+        let work = |space: &mut Space, range: Range<usize>| {
+            let mut inertia = 0.0;
+            search.each_block(space, range, |block| inertia += sum_of_four(block.distances))?;
+            Ok(inertia)
+        };
+        let sum = sum_chunks(chunk_ranges(&data), 0, || search.space(), work, |all, more| *all += more)?;
+        Ok(sum.unwrap_or_default())
     }
 
-    /// The size of each cluster: how many samples are nearest to its centroid, or the sum of their weights.
+    /// The size of each cluster (k): how many samples are nearest to its centroid, or the sum of their weights.
     ///
     /// ```
     /// use em_routing::prelude::*;
     /// let data = array![[1.0], [1.0], [5.0]]; // two different samples
     /// let fit = KMeans::fit(&data, &KMeansOptions { clusters: 3, ..Default::default() })?;
-    /// let mut sizes = fit.model().sizes(&data, None)?;
+    /// let mut sizes = fit.model().sizes(&data, None)?.to_vec();
     /// sizes.sort_by(f64::total_cmp);
     /// assert_eq!(sizes, [0.0, 1.0, 2.0]);
     /// assert_eq!(fit.model().empty_clusters(&data, None)?.len(), 1);
@@ -399,12 +345,26 @@ impl KMeans {
     ///
     /// # Errors
     ///
-    /// As [`KMeans::predict`], and weights as for [`KMeans::fit_weighted`].
-    pub fn sizes(&self, data: &dyn Rows, sample_weights: Option<&[f64]>) -> Result<Vec<f64>> {
+    /// Returns an error as [`KMeans::predict`] does, or if the weights are not as for [`KMeans::fit_weighted`].
+    pub fn sizes(&self, data: &dyn Rows, sample_weights: Option<&[f64]>) -> Result<Array1<f64>> {
         let samples = Weighted::new(data, sample_weights)?;
-        let survey = samples.survey(0)?;
-        self.check_columns(data)?;
-        Ok(self.look_at(&samples, &survey.mean, 0)?.weights)
+        samples.check_uncounted(0)?;
+        let data = Checked::new(samples.data())?;
+        let search = Search::new(self, &data)?;
+        let clusters = self.centroids.nrows();
+        let work = |space: &mut Space, range: Range<usize>| {
+            let mut sizes = Array1::zeros(clusters);
+            search.each_block(space, range, |block| {
+                for (s, &label) in block.labels.iter().enumerate() {
+                    sizes[label as usize] +=
+                        samples.weights().map_or(1.0, |weights| weights[block.first + s]);
+                }
+            })?;
+            Ok(sizes)
+        };
+        let merge = |all: &mut Array1<f64>, more: Array1<f64>| *all += &more;
+        let sum = sum_chunks(chunk_ranges(&data), 0, || search.space(), work, merge)?;
+        Ok(sum.unwrap_or_else(|| Array1::zeros(clusters)))
     }
 
     /// The clusters that no sample (of weight above 0) is nearest to. A fit leaves some where there are fewer different samples
@@ -412,103 +372,51 @@ impl KMeans {
     ///
     /// # Errors
     ///
-    /// As [`KMeans::sizes`].
+    /// Returns an error as [`KMeans::sizes`] does.
     pub fn empty_clusters(&self, data: &dyn Rows, sample_weights: Option<&[f64]>) -> Result<Vec<usize>> {
         let sizes = self.sizes(data, sample_weights)?;
         Ok((0..sizes.len()).filter(|&cluster| sizes[cluster] == 0.0).collect())
     }
 
-    /// Gives each empty cluster the farthest point that can leave its own.
-    fn relocate(&self, samples: &Weighted, statistics: &mut KMeansStatistics, threads: usize) -> Result<()> {
-        let (data, weights) = (samples.data(), samples.weights());
-        let clusters = statistics.counts.len();
-        // Some of the farthest may be all there is in their cluster; empty and such clusters together are at most k.
-        let dimensions = data.dimensions();
-        let each = |far: &mut Vec<Far>, block: Block| {
-            let samples = block.rows.chunks_exact(dimensions).zip(block.labels).zip(block.distances);
-            far.extend(samples.enumerate().filter(|(_, (_, distance))| **distance > 0.0).map(
-                |(index, ((point, &label), &distance))| Far {
-                    distance,
-                    row: block.first + index,
-                    label: label as usize,
-                    point: point.iter().map(|x| x + 0.0).collect(), // -0 is 0
-                    samples: 1,
-                    weight: weights.map_or(1.0, |weights| weights[block.first + index]),
-                },
-            ));
-            shorten(far, clusters);
-        };
-        let merge = |far: &mut Vec<Far>, more: Vec<Far>| {
-            far.extend(more);
-            shorten(far, clusters);
-        };
-        let mut farthest = self.look(data, threads, Vec::new, each, merge)?.unwrap_or_default().into_iter();
-        for empty in 0..clusters {
-            if statistics.counts[empty] > 0 {
-                continue;
-            }
-            // What stays in the cluster must be more than the rounding of its weight.
-            let can_leave = |far: &Far| {
-                let (samples, weight) = (statistics.counts[far.label], statistics.weights[far.label]);
-                samples > far.samples && weight - far.weight > 1e-12 * weight
-            };
-            let Some(far) = farthest.find(can_leave) else { return Ok(()) };
-            let point = (Array1::from(far.point) - &statistics.origin) * far.weight;
-            statistics.counts[far.label] -= far.samples;
-            statistics.counts[empty] = far.samples;
-            statistics.weights[far.label] -= far.weight;
-            statistics.weights[empty] = far.weight;
-            let mut left = statistics.sums.row_mut(far.label);
-            left -= &point;
-            statistics.sums.row_mut(empty).assign(&point);
-        }
-        Ok(())
-    }
-
-    fn check_columns(&self, data: &dyn Rows) -> Result<()> {
-        match (data.dimensions(), self.centroids.ncols()) {
-            (found, expected) if found == expected => Ok(()),
-            (found, expected) => Err(Error::Columns { found, of: "the model", expected }),
-        }
-    }
-
-    /// Finds the nearest centroids of all samples, and hands the blocks to `each`, chunk by chunk.
-    fn look<S: Send>(
-        &self,
-        data: &dyn Rows,
-        threads: usize,
-        empty: impl Fn() -> S + Sync,
-        each: impl Fn(&mut S, Block) + Sync,
-        merge: impl Fn(&mut S, S) + Sync,
-    ) -> Result<Option<S>> {
-        let (clusters, dimensions) = self.centroids.dim();
-        if clusters == 0 {
+    /// Checks that there are centroids of finite numbers.
+    pub(crate) fn check(&self) -> Result<()> {
+        if self.centroids.nrows() == 0 {
             return Err(Error::Empty { what: "centroids" });
         }
-        self.check_columns(data)?;
-        let centroids: Vec<f64> = self.centroids.iter().copied().collect();
-        if let Some(index) = centroids.iter().position(|&value| !Survey::fits(value)) {
-            let value = centroids[index];
-            return Err(Error::Setting { name: "a centroid", expected: "within 1e130 of 0", value });
+        if self.centroids.ncols() == 0 {
+            return Err(Error::Empty { what: "columns" });
         }
-        let instructions = InstructionSet::detect();
-        let state = || (RowBuffer::default(), Workspace::new(dimensions));
-        let work = |(buffer, space): &mut (RowBuffer, Workspace), chunk: usize| {
-            let range = chunk_range(data, chunk);
-            let mut first = range.start;
-            let mut sum = empty();
-            for rows in data.read(range, buffer)?.chunks(BLOCK * dimensions) {
-                nearest(instructions, rows, dimensions, &centroids, space);
-                let samples = rows.len() / dimensions;
-                let (labels, distances) = (&space.labels()[..samples], &space.distances()[..samples]);
-                each(&mut sum, Block { first, rows, labels, distances });
-                first += samples;
-            }
-            Ok(sum)
-        };
-        sum_chunks(0..chunk_count(data), threads, state, work, merge)
+        match self.centroids.iter().find(|&&value| !fits(value)) {
+            Some(&value) => Err(Error::Setting { name: "a centroid", expected: "within 1e130 of 0", value }),
+            None => Ok(()),
+        }
     }
 }
+
+/// Checks that these centroids can be the start of a fit of so many clusters to these data.
+fn check_start(centroids: &Array2<f64>, clusters: usize, data: &dyn Rows) -> Result<()> {
+    let (found, expected) = (data.dimensions(), centroids.ncols());
+    if found != expected {
+        return Err(Error::Columns { found, of: "the start", expected });
+    }
+    let expected = vec![clusters, expected];
+    if centroids.shape() != expected {
+        let found = centroids.shape().to_vec();
+        return Err(Error::Shape { name: "the start's centroids", expected, found });
+    }
+    Ok(())
+}
+
+/// Finds the nearest centroid of each sample of a table, block by block.
+struct Search<'a> {
+    data: &'a dyn Rows,
+    /// Row by row, k x d.
+    centroids: Vec<f64>,
+    instructions: InstructionSet,
+}
+
+/// What a thread needs for a [`Search`].
+type Space = (RowBuffer, Workspace);
 
 /// Some samples and what was found of them.
 struct Block<'a> {
@@ -519,4 +427,43 @@ struct Block<'a> {
     labels: &'a [u32],
     /// Squared.
     distances: &'a [f64],
+}
+
+impl<'a> Search<'a> {
+    /// # Errors
+    ///
+    /// Returns an error if there are no centroids, if the data have other dimensions, or if a centroid is not finite or beyond
+    /// 1e130.
+    fn new(model: &KMeans, data: &'a dyn Rows) -> Result<Search<'a>> {
+        let (found, expected) = (data.dimensions(), model.centroids.ncols());
+        if found != expected {
+            return Err(Error::Columns { found, of: "the model", expected });
+        }
+        model.check()?;
+        let centroids = model.centroids.iter().copied().collect();
+        Ok(Search { data, centroids, instructions: InstructionSet::detect() })
+    }
+
+    fn space(&self) -> Space {
+        (RowBuffer::default(), Workspace::new(self.data.dimensions()))
+    }
+
+    /// Hands the samples of a chunk to `each`, block by block.
+    fn each_block(
+        &self,
+        (buffer, space): &mut Space,
+        range: Range<usize>,
+        mut each: impl FnMut(Block),
+    ) -> Result<()> {
+        let dimensions = self.data.dimensions();
+        let mut first = range.start;
+        for rows in self.data.read(range, buffer)?.chunks(BLOCK * dimensions) {
+            nearest(self.instructions, rows, dimensions, &self.centroids, space);
+            let samples = rows.len() / dimensions;
+            let (labels, distances) = (&space.labels()[..samples], &space.distances()[..samples]);
+            each(Block { first, rows, labels, distances });
+            first += samples;
+        }
+        Ok(())
+    }
 }

@@ -1,7 +1,7 @@
 //! Distances to the nearest centroid, a block of samples at a time.
 
 use crate::compute::simd::{
-    BLOCK, F64s, InstructionSet, Lanes, NOTHING, Simd, TILE, Vector, WithSimd, tiles, tiles_mut, transpose,
+    BLOCK, F64s, InstructionSet, Lanes, Simd, TILE, Vector, WithSimd, ZERO_LANES, tiles, tiles_mut, transpose,
 };
 
 /// Space for one block, and what is found of it.
@@ -15,7 +15,7 @@ pub(super) struct Workspace {
 
 impl Workspace {
     pub(super) fn new(dimensions: usize) -> Workspace {
-        Workspace { x: vec![NOTHING; dimensions], distances: NOTHING, labels: [0; BLOCK] }
+        Workspace { x: vec![ZERO_LANES; dimensions], distances: ZERO_LANES, labels: [0; BLOCK] }
     }
 
     /// The squared distance of each sample to its nearest centroid.
@@ -61,6 +61,49 @@ impl WithSimd for Nearest<'_> {
     }
 }
 
+/// The distances of up to `BLOCK` rows (m x d) to each of the centroids (k x d), m x k.
+pub(super) fn distances(
+    instructions: InstructionSet,
+    rows: &[f64],
+    dimensions: usize,
+    centroids: &[f64],
+    space: &mut Workspace,
+    output: &mut [f64],
+) {
+    instructions.run(Distances { rows, dimensions, centroids, space, output });
+}
+
+struct Distances<'a> {
+    rows: &'a [f64],
+    dimensions: usize,
+    centroids: &'a [f64],
+    space: &'a mut Workspace,
+    output: &'a mut [f64],
+}
+
+impl WithSimd for Distances<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with<S: Simd>(self, simd: S) {
+        let Distances { rows, dimensions, centroids, space, output } = self;
+        transpose(simd, rows, &mut space.x);
+        let clusters = centroids.len() / dimensions;
+        for (j, centroid) in centroids.chunks_exact(dimensions).enumerate() {
+            for (tile, squares) in tiles_mut::<S>(&mut space.distances).iter_mut().enumerate() {
+                let mut best = Best::none(simd);
+                best.compare(simd, &space.x, tile, [centroid], j);
+                for t in 0..TILE {
+                    best.distances[t].store(&mut squares[t]);
+                }
+            }
+            for (row, square) in output.chunks_exact_mut(clusters).zip(&space.distances) {
+                row[j] = square.sqrt();
+            }
+        }
+    }
+}
+
 /// ```text
 /// d_sj = sum_h (x_sh - c_jh)^2
 /// ```
@@ -81,8 +124,7 @@ fn nearest_body<S: Simd, const TOGETHER: usize>(
     let labels = space.labels.chunks_exact_mut(TILE * S::F64_WIDTH);
     let results = tiles_mut::<S>(&mut space.distances).iter_mut().zip(labels);
     for (tile, (distances, labels)) in results.enumerate() {
-        let mut best =
-            Best { distances: [simd.splat_f64(f64::INFINITY); TILE], labels: [simd.splat_f64(0.0); TILE] };
+        let mut best = Best::none(simd);
         let groups = centroids.chunks_exact(TOGETHER * dimensions);
         let (rest, alone) = (groups.remainder(), centroids.len() / dimensions / TOGETHER * TOGETHER);
         for (group, centroids) in groups.enumerate() {
@@ -118,6 +160,11 @@ struct Best<V> {
 }
 
 impl<V: Vector> Best<V> {
+    #[inline(always)]
+    fn none<S: Simd<F64 = V>>(simd: S) -> Best<V> {
+        Best { distances: [simd.splat_f64(f64::INFINITY); TILE], labels: [simd.splat_f64(0.0); TILE] }
+    }
+
     /// Looks at some more centroids, the first of which has this label.
     #[inline(always)]
     fn compare<S: Simd<F64 = V>, const TOGETHER: usize>(

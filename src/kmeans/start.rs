@@ -6,7 +6,7 @@ use rand::seq::index;
 
 use super::nearest::{Workspace, nearest};
 use crate::compute::simd::{BLOCK, InstructionSet};
-use crate::data::{RowBuffer, Rows, Weighted, chunk_count, chunk_range};
+use crate::data::{RowBuffer, Rows, Weighted, chunk_ranges};
 use crate::error::Result;
 
 /// The numbers that k-means++ looks at, if they make enough rows: 16 MiB.
@@ -49,7 +49,7 @@ pub(super) fn plus_plus(samples: &Weighted, clusters: usize, rng: &mut impl Rng)
     let instructions = InstructionSet::detect();
     let mut space = Workspace::new(dimensions);
     // The smaller of the distances so far and those to a new centroid.
-    let mut with = |before: &[f64], centroid: &[f64]| -> Vec<f64> {
+    let mut nearer_of = |before: &[f64], centroid: &[f64]| -> Vec<f64> {
         let mut after = Vec::with_capacity(before.len());
         for (block, before) in rows.chunks(BLOCK * dimensions).zip(before.chunks(BLOCK)) {
             nearest(instructions, block, dimensions, centroid, &mut space);
@@ -63,7 +63,7 @@ pub(super) fn plus_plus(samples: &Weighted, clusters: usize, rng: &mut impl Rng)
         Some(_) => draw(&cumulative((0..looked_at).map(weight)), rng).unwrap_or(0),
     };
     let mut centroids = row(first).to_vec();
-    let mut distances = with(&vec![f64::INFINITY; looked_at], &centroids);
+    let mut distances = nearer_of(&vec![f64::INFINITY; looked_at], &centroids);
     for _ in 1..clusters {
         let shares =
             cumulative(distances.iter().enumerate().map(|(index, distance)| weight(index) * distance));
@@ -71,7 +71,7 @@ pub(super) fn plus_plus(samples: &Weighted, clusters: usize, rng: &mut impl Rng)
         for _ in 0..trials {
             // Where all distances are 0, any sample is as good.
             let index = draw(&shares, rng).unwrap_or_else(|| rng.gen_range(0..looked_at));
-            let after = with(&distances, row(index));
+            let after = nearer_of(&distances, row(index));
             let sum: f64 = after.iter().enumerate().map(|(index, distance)| weight(index) * distance).sum();
             if best.as_ref().is_none_or(|(best, ..)| sum < *best) {
                 best = Some((sum, index, after));
@@ -117,8 +117,7 @@ fn gather(data: &dyn Rows, wanted: &[usize]) -> Result<Vec<f64>> {
     let mut rows = Vec::with_capacity(wanted.len() * dimensions);
     let mut wanted = wanted.iter().copied().peekable();
     let mut buffer = RowBuffer::default();
-    for chunk in 0..chunk_count(data) {
-        let range = chunk_range(data, chunk);
+    for range in chunk_ranges(data) {
         if wanted.peek().is_none_or(|&row| row >= range.end) {
             continue;
         }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use ndarray::Array2;
+use ndarray::{Array1, Array2};
 
 use super::chart::{CARD, Chart, GREY, INK, Ink, Pen, Point, Side, number};
 use super::mixtures::{check_mixture, ellipse};
@@ -40,7 +40,7 @@ pub fn kmeans_animation(data: &Array2<f64>, fit: &Fit<KMeans>) -> Result<Figure>
     check_steps(fit)?;
     let models = fit.kept_models()?;
     check_centres("the centroids", models.iter().chain([fit.model()]).map(|model| &model.centroids))?;
-    let labels: Vec<Vec<usize>> = shown_iterations(fit.iterations(), MOST_ITERATIONS)
+    let labels: Vec<Array1<usize>> = shown_iterations(fit.iterations(), MOST_ITERATIONS)
         .iter()
         .map(|&t| models[t].predict(data))
         .collect::<Result<_>>()?;
@@ -193,7 +193,7 @@ pub struct Clustering<'a> {
     /// What it is called, as short as a heading.
     pub title: &'a str,
     /// The cluster of each sample (n).
-    pub labels: &'a [usize],
+    pub labels: &'a Array1<usize>,
     /// K-means, whose centroids and borders are drawn.
     pub kmeans: Option<&'a KMeans>,
     /// The mixture, of which the ellipses of one and two standard deviations are drawn.
@@ -300,7 +300,7 @@ pub fn clusterings(data: &Array2<f64>, clusterings: &[Clustering]) -> Result<Fig
 
 /// For each cluster of `labels` the one of `first` that it shares most with, each taken once, largest shares first; and how
 /// many samples they share in all.
-fn matched(first: &[usize], labels: &[usize], clusters: usize) -> (Vec<usize>, usize) {
+fn matched(first: &Array1<usize>, labels: &Array1<usize>, clusters: usize) -> (Vec<usize>, usize) {
     // Only the pairs that share a sample are kept: there are far fewer than pairs.
     let mut shared: BTreeMap<(usize, usize), usize> = BTreeMap::new();
     for (&other, &own) in first.iter().zip(labels) {
@@ -349,6 +349,6 @@ mod tests {
 
     #[test]
     fn clusters_take_the_colour_they_share_most_with() {
-        assert_eq!(matched(&[0, 0, 1, 1, 1], &[1, 1, 0, 0, 1], 2), (vec![1, 0], 4));
+        assert_eq!(matched(&array![0, 0, 1, 1, 1], &array![1, 1, 0, 0, 1], 2), (vec![1, 0], 4));
     }
 }

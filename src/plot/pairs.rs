@@ -1,6 +1,6 @@
 //! Every pair of columns against each other, with each cluster's density on the diagonal.
 
-use ndarray::Array2;
+use ndarray::{Array1, Array2};
 
 use super::chart::{Axis, Chart, GREY, INK, Ink, Pen, Point, Side};
 use super::plane::{check_labels, check_samples, padded, stride};
@@ -24,7 +24,12 @@ const MOST_DISCS: usize = 9000;
 ///
 /// Returns an error if there are no samples, more than 8 columns or more than 200 clusters, if a number is not finite or
 /// beyond 1e130, if names or labels are too few or too many, and if the panels hold more than a figure can.
-pub fn pair_plot(data: &Array2<f64>, names: &[&str], labels: &[usize], clusters: &[&str]) -> Result<Figure> {
+pub fn pair_plot(
+    data: &Array2<f64>,
+    names: &[&str],
+    labels: &Array1<usize>,
+    clusters: &[&str],
+) -> Result<Figure> {
     check_samples(data)?;
     let d = data.ncols();
     if d > MOST_COLUMNS {

@@ -1,9 +1,9 @@
 //! What the plots of samples share: checks of their arguments, ranges, panels with equal units on both axes.
 
-use ndarray::Array2;
+use ndarray::{Array1, Array2};
 
 use super::chart::{Axis, CARD, Chart, Point};
-use crate::data::Survey;
+use crate::data::fits;
 use crate::em::Fit;
 use crate::error::{Error, Result};
 
@@ -38,7 +38,7 @@ pub(crate) fn check_samples(data: &Array2<f64>) -> Result<()> {
     if data.ncols() == 0 {
         return Err(Error::Empty { what: "columns" });
     }
-    match data.indexed_iter().find(|(_, value)| !Survey::fits(**value)) {
+    match data.indexed_iter().find(|(_, value)| !fits(**value)) {
         Some(((row, column), &value)) if value.is_finite() => Err(Error::Magnitude { row, column, value }),
         Some(((row, column), &value)) => Err(Error::NonFinite { row, column, value }),
         None => Ok(()),
@@ -79,7 +79,7 @@ pub(crate) fn check_centres<'a>(
         if count != expected {
             return Err(Error::Length { name, expected, found: count });
         }
-        if let Some(((k, h), &value)) = centres.indexed_iter().find(|(_, value)| !Survey::fits(**value)) {
+        if let Some(((k, h), &value)) = centres.indexed_iter().find(|(_, value)| !fits(**value)) {
             return Err(Error::Entry { name, place: vec![k, h], expected: "within 1e130 of 0", value });
         }
     }
@@ -96,7 +96,7 @@ pub(crate) fn check_plane(data: &Array2<f64>) -> Result<()> {
 }
 
 /// One label for each sample; how many clusters there are.
-pub(crate) fn check_labels(data: &Array2<f64>, labels: &[usize]) -> Result<usize> {
+pub(crate) fn check_labels(data: &Array2<f64>, labels: &Array1<usize>) -> Result<usize> {
     if labels.len() != data.nrows() {
         return Err(Error::Length { name: "labels", expected: data.nrows(), found: labels.len() });
     }

@@ -2,22 +2,21 @@
 
 use em_routing::em::Stop;
 use em_routing::error::Error;
-use em_routing::gmm::{Covariance, Covariances, Gmm, GmmOptions, GmmStart, plain};
+use em_routing::gmm::{CovarianceKind, Covariances, Gmm, GmmOptions, GmmStart, plain};
 use em_routing::kmeans::{KMeans, KMeansOptions, KMeansStart};
 use ndarray::{Array1, Array2, Array3, Axis};
 use proptest::prelude::*;
 
 use super::{blobs, close, close_each};
 
-const KINDS: [Covariance; 4] =
-    [Covariance::Full, Covariance::Tied, Covariance::Diagonal, Covariance::Spherical];
+const KINDS: [CovarianceKind; 4] = CovarianceKind::ALL;
 
-fn kinds() -> impl Strategy<Value = Covariance> {
+fn kinds() -> impl Strategy<Value = CovarianceKind> {
     prop::sample::select(KINDS.to_vec())
 }
 
 /// A start at some of the samples.
-fn start_at(data: &Array2<f64>, components: usize, kind: Covariance) -> Gmm {
+fn start_at(data: &Array2<f64>, components: usize, kind: CovarianceKind) -> Gmm {
     let step = data.nrows() / components;
     let rows: Vec<usize> = (0..components).map(|k| k * step).collect();
     Gmm::standard(data.select(Axis(0), &rows), kind)
@@ -118,11 +117,7 @@ proptest! {
         let move_along = |model: &Gmm| {
             let mut model = model.clone();
             model.means.mapv_inplace(|x| scale * (x + shift));
-            match &mut model.covariances {
-                Covariances::Full(all) => all.mapv_inplace(|x| scale * scale * x),
-                Covariances::Tied(all) | Covariances::Diagonal(all) => all.mapv_inplace(|x| scale * scale * x),
-                Covariances::Spherical(all) => all.mapv_inplace(|x| scale * scale * x),
-            }
+            model.covariances.values_mut().mapv_inplace(|x| scale * scale * x);
             model
         };
         let (Ok(expected), Ok(found)) = (
@@ -274,17 +269,12 @@ fn compare(found: &Gmm, expected: &Gmm) {
 }
 
 fn permuted(model: &Gmm, order: &[usize]) -> Gmm {
-    let covariances = match &model.covariances {
-        Covariances::Full(full) => Covariances::Full(full.select(Axis(0), order)),
-        Covariances::Tied(tied) => Covariances::Tied(tied.clone()),
-        Covariances::Diagonal(diagonal) => Covariances::Diagonal(diagonal.select(Axis(0), order)),
-        Covariances::Spherical(spherical) => Covariances::Spherical(spherical.select(Axis(0), order)),
-    };
-    Gmm {
-        weights: model.weights.select(Axis(0), order),
-        means: model.means.select(Axis(0), order),
-        covariances,
-    }
+    let weights = model.weights.select(Axis(0), order);
+    let matrices: Vec<Array2<f64>> = order.iter().map(|&component| model.covariance(component)).collect();
+    let matrices: Vec<_> = matrices.iter().map(|matrix| matrix.view()).collect();
+    let matrices = ndarray::stack(Axis(0), &matrices).unwrap();
+    let covariances = Covariances::from_matrices(model.covariance_kind(), &weights, matrices).unwrap();
+    Gmm { weights, means: model.means.select(Axis(0), order), covariances }
 }
 
 #[test]
@@ -312,18 +302,18 @@ fn the_number_of_threads_does_not_show() {
 fn parts_of_the_data_can_be_looked_at_apart() {
     let data = blobs(3000, 3, 4, 12);
     let (left, right) = data.view().split_at(Axis(0), 1234);
-    let model = start_at(&data, 4, Covariance::Full);
-    let whole = model.statistics(&data, None, 0).unwrap();
-    let mut parts = model.statistics(&left, None, 0).unwrap();
-    parts.merge(&model.statistics(&right, None, 0).unwrap());
+    let model = start_at(&data, 4, CovarianceKind::Full);
+    let whole = model.statistics(&data, None).unwrap();
+    let mut parts = model.statistics(&left, None).unwrap();
+    parts.merge(&model.statistics(&right, None).unwrap());
     assert!((parts.log_likelihood - whole.log_likelihood).abs() <= 1e-12 * whole.log_likelihood.abs());
     compare(&parts.maximisation(&model, 0.0), &whole.maximisation(&model, 0.0));
 
     let model = KMeans { centroids: model.means };
     let origin = [0.5, 0.5, 0.5];
-    let whole = model.statistics(&data, None, &origin, 0).unwrap();
-    let mut parts = model.statistics(&left, None, &origin, 0).unwrap();
-    parts.merge(&model.statistics(&right, None, &origin, 0).unwrap());
+    let whole = model.statistics(&data, None, &origin).unwrap();
+    let mut parts = model.statistics(&left, None, &origin).unwrap();
+    parts.merge(&model.statistics(&right, None, &origin).unwrap());
     assert_eq!(parts.counts, whole.counts);
     close("centroids", &parts.maximisation(&model).centroids, &whole.maximisation(&model).centroids, 1e-12);
 }
@@ -363,7 +353,7 @@ fn samples_have_the_moments_of_their_model() {
 #[test]
 fn bic_finds_the_number_of_components() {
     let centres = ndarray::array![[0.0, 0.0], [6.0, 0.0], [0.0, 6.0]];
-    let (data, _) = Gmm::standard(centres, Covariance::Spherical).sample(600, 1).unwrap();
+    let (data, _) = Gmm::standard(centres, CovarianceKind::Spherical).sample(600, 1).unwrap();
     for kind in KINDS {
         let criteria: Vec<_> = (1..=5)
             .map(|components| {
@@ -386,7 +376,9 @@ fn bic_finds_the_number_of_components() {
         };
         assert_eq!((best(|c| c.bic), best(|c| c.icl)), (3, 3), "{kind:?}");
     }
-    let parameters = KINDS.map(|kind| Gmm::standard(Array2::zeros((3, 4)), kind).parameters());
+    let kinds =
+        [CovarianceKind::Full, CovarianceKind::Tied, CovarianceKind::Diagonal, CovarianceKind::Spherical];
+    let parameters = kinds.map(|kind| Gmm::standard(Array2::zeros((3, 4)), kind).parameters());
     assert_eq!(parameters, [3 * 10 + 14, 10 + 14, 12 + 14, 3 + 14]);
 }
 
@@ -411,7 +403,7 @@ fn few_or_equal_samples_fit_where_a_fit_exists() {
         let singular =
             GmmOptions { components: 2, covariance: kind, regularisation: 0.0, ..Default::default() };
         let result = Gmm::fit(&data, &singular);
-        if kind == Covariance::Spherical {
+        if kind == CovarianceKind::Spherical {
             assert!(result.is_ok(), "the other columns give the ball its width");
         } else {
             assert!(matches!(result, Err(Error::Collapsed { .. })));
@@ -492,7 +484,7 @@ fn a_wrong_argument_is_named() {
     let gmm = |options: GmmOptions| Gmm::fit(&data, &options).unwrap_err();
     let given =
         |start: Gmm| gmm(GmmOptions { components: 2, start: GmmStart::Given(start), ..Default::default() });
-    let start = || Gmm::standard(Array2::from_shape_fn((2, 2), |(k, _)| k as f64), Covariance::Full);
+    let start = || Gmm::standard(Array2::from_shape_fn((2, 2), |(k, _)| k as f64), CovarianceKind::Full);
     let mut weights = start();
     weights.weights = Array1::from(vec![0.5, 0.6]);
     assert!(matches!(given(weights), Error::Sum { name: "weights", .. }));
@@ -516,19 +508,19 @@ fn a_wrong_argument_is_named() {
     // of 2 components in 2 dimensions these have the same shape
     let other_kind = GmmOptions {
         components: 2,
-        covariance: Covariance::Diagonal,
-        start: GmmStart::Given(Gmm::standard(Array2::zeros((2, 2)), Covariance::Tied)),
+        covariance: CovarianceKind::Diagonal,
+        start: GmmStart::Given(Gmm::standard(Array2::zeros((2, 2)), CovarianceKind::Tied)),
         ..Default::default()
     };
     assert!(matches!(gmm(other_kind), Error::Kind { .. }));
-    assert!(matches!(given(Gmm::standard(Array2::zeros((2, 2)), Covariance::Tied)), Error::Kind { .. }));
-    assert!(matches!(given(Gmm::standard(Array2::zeros((3, 2)), Covariance::Full)), Error::Shape { .. }));
+    assert!(matches!(given(Gmm::standard(Array2::zeros((2, 2)), CovarianceKind::Tied)), Error::Kind { .. }));
+    assert!(matches!(given(Gmm::standard(Array2::zeros((3, 2)), CovarianceKind::Full)), Error::Shape { .. }));
 
     for regularisation in [-1e-9, f64::NAN, f64::INFINITY] {
         assert!(matches!(gmm(GmmOptions { regularisation, ..Default::default() }), Error::Setting { .. }));
     }
     let labels =
-        |labels: Vec<usize>| gmm(GmmOptions { start: GmmStart::Labels(labels), ..Default::default() });
+        |labels: Vec<usize>| gmm(GmmOptions { start: GmmStart::Labels(labels.into()), ..Default::default() });
     assert!(matches!(labels(vec![0; 19]), Error::Length { expected: 20, found: 19, .. }));
     assert!(matches!(labels(vec![1; 20]), Error::Cluster { index: 0, label: 1, clusters: 1 }));
     let weighted = |weights: &[f64]| Gmm::fit_weighted(&data, weights, &GmmOptions::default()).unwrap_err();

@@ -9,7 +9,7 @@ pub(crate) const BLOCK: usize = 64;
 pub(crate) type Lanes = [f64; BLOCK];
 
 /// Lanes of 0.
-pub(crate) const NOTHING: Lanes = [0.0; BLOCK];
+pub(crate) const ZERO_LANES: Lanes = [0.0; BLOCK];
 
 /// The vectors of a block whose sums stay in registers side by side.
 pub(crate) const TILE: usize = 4;

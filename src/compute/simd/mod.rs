@@ -32,7 +32,7 @@ mod x86;
 
 use std::ops::{Add, Div, Mul, Sub};
 
-pub(crate) use blocks::{BLOCK, Lanes, NOTHING, TILE, dot, load_tile, tiles, tiles_mut, transpose};
+pub(crate) use blocks::{BLOCK, Lanes, TILE, ZERO_LANES, dot, load_tile, tiles, tiles_mut, transpose};
 pub(crate) use functions::{clamp, exp, exp_f64, ln, sigmoid};
 pub(crate) use plain::Plain;
 

@@ -298,7 +298,7 @@ impl WithSimd for DoubleOperations<'_> {
 
     #[inline(always)]
     fn with<S: Simd>(self, simd: S) -> Self::Output {
-        let mut found = [NOTHING; DOUBLE_OPERATIONS];
+        let mut found = [ZERO_LANES; DOUBLE_OPERATIONS];
         let mut sums = Vec::new();
         for tile in 0..BLOCK / (TILE * S::F64_WIDTH) {
             let [a, b, c] = [0, 1, 2].map(|i| load_tile(simd, &self.0[i], tile));
@@ -382,7 +382,7 @@ impl WithSimd for Transposition<'_> {
 
     #[inline(always)]
     fn with<S: Simd>(self, simd: S) -> Vec<Lanes> {
-        let mut transposed = vec![NOTHING; self.1];
+        let mut transposed = vec![ZERO_LANES; self.1];
         transpose(simd, self.0, &mut transposed);
         transposed
     }

@@ -1,0 +1,343 @@
+//! The types of covariance. Everything that depends on the type is here: to add one, add it to the two enums and to each `match`.
+
+use ndarray::{Array1, Array2, Array3, ArrayViewD, ArrayViewMutD, Axis};
+
+use super::GmmStatistics;
+use super::cholesky::{cholesky, invert};
+use super::density::Whitening;
+use crate::error::{Error, Result};
+
+/// A type of covariance; [`Covariances`] holds the numbers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "lowercase"))]
+pub enum CovarianceKind {
+    /// A matrix for each component: ellipsoids of any shape and direction.
+    #[default]
+    Full,
+    /// One matrix for all components: ellipsoids of the same shape and direction.
+    Tied,
+    /// A variance for each component and column: ellipsoids along the axes.
+    Diagonal,
+    /// A variance for each component: balls.
+    Spherical,
+}
+
+/// The covariances of a model.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Covariances {
+    /// A matrix for each component, K x d x d.
+    Full(Array3<f64>),
+    /// One matrix for all components, d x d.
+    Tied(Array2<f64>),
+    /// A variance for each component and column, K x d.
+    Diagonal(Array2<f64>),
+    /// A variance for each component, K.
+    Spherical(Array1<f64>),
+}
+
+impl CovarianceKind {
+    /// All of them.
+    pub const ALL: [CovarianceKind; 4] =
+        [CovarianceKind::Full, CovarianceKind::Tied, CovarianceKind::Diagonal, CovarianceKind::Spherical];
+
+    /// The shape of the covariances of K components in d dimensions.
+    #[must_use]
+    pub fn shape(self, components: usize, dimensions: usize) -> Vec<usize> {
+        let (k, d) = (components, dimensions);
+        match self {
+            CovarianceKind::Full => vec![k, d, d],
+            CovarianceKind::Tied => vec![d, d],
+            CovarianceKind::Diagonal => vec![k, d],
+            CovarianceKind::Spherical => vec![k],
+        }
+    }
+
+    /// The number of free parameters of the covariances of K components in d dimensions.
+    #[must_use]
+    pub fn parameters(self, components: usize, dimensions: usize) -> usize {
+        let (k, d) = (components, dimensions);
+        match self {
+            CovarianceKind::Full => k * d * (d + 1) / 2,
+            CovarianceKind::Tied => d * (d + 1) / 2,
+            CovarianceKind::Diagonal => k * d,
+            CovarianceKind::Spherical => k,
+        }
+    }
+
+    /// The number of second moments that the M-step needs of each component: those of all pairs of columns, d(d+1)/2, or of each
+    /// column with itself, d.
+    pub(super) fn second_moments(self, dimensions: usize) -> usize {
+        match self {
+            CovarianceKind::Full | CovarianceKind::Tied => dimensions * (dimensions + 1) / 2,
+            CovarianceKind::Diagonal | CovarianceKind::Spherical => dimensions,
+        }
+    }
+
+    /// Covariances of variance 1 without correlation.
+    pub(super) fn standard(self, components: usize, dimensions: usize) -> Covariances {
+        let (k, d) = (components, dimensions);
+        match self {
+            CovarianceKind::Full => {
+                Covariances::Full(Array3::from_shape_fn((k, d, d), |(_, i, j)| f64::from(u8::from(i == j))))
+            }
+            CovarianceKind::Tied => Covariances::Tied(Array2::eye(d)),
+            CovarianceKind::Diagonal => Covariances::Diagonal(Array2::ones((k, d))),
+            CovarianceKind::Spherical => Covariances::Spherical(Array1::ones(k)),
+        }
+    }
+
+    /// Covariances of this type with these numbers.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if they have more or fewer axes than covariances of this type.
+    #[cfg(feature = "serde")]
+    pub(crate) fn with_values(self, values: ndarray::ArrayD<f64>) -> Result<Covariances> {
+        let (expected, found) = (self.shape(1, 1).len(), values.ndim());
+        let covariances = match self {
+            CovarianceKind::Full => values.into_dimensionality().map(Covariances::Full),
+            CovarianceKind::Tied => values.into_dimensionality().map(Covariances::Tied),
+            CovarianceKind::Diagonal => values.into_dimensionality().map(Covariances::Diagonal),
+            CovarianceKind::Spherical => values.into_dimensionality().map(Covariances::Spherical),
+        };
+        covariances.map_err(|_| Error::Nesting { name: "covariances", expected, found })
+    }
+}
+
+impl Covariances {
+    /// Their type.
+    #[must_use]
+    pub fn kind(&self) -> CovarianceKind {
+        match self {
+            Covariances::Full(_) => CovarianceKind::Full,
+            Covariances::Tied(_) => CovarianceKind::Tied,
+            Covariances::Diagonal(_) => CovarianceKind::Diagonal,
+            Covariances::Spherical(_) => CovarianceKind::Spherical,
+        }
+    }
+
+    /// All their numbers, in the [shape](CovarianceKind::shape) of their type.
+    #[must_use]
+    pub fn values(&self) -> ArrayViewD<'_, f64> {
+        match self {
+            Covariances::Full(full) => full.view().into_dyn(),
+            Covariances::Tied(tied) => tied.view().into_dyn(),
+            Covariances::Diagonal(diagonal) => diagonal.view().into_dyn(),
+            Covariances::Spherical(spherical) => spherical.view().into_dyn(),
+        }
+    }
+
+    /// All their numbers, to be changed.
+    #[must_use]
+    pub fn values_mut(&mut self) -> ArrayViewMutD<'_, f64> {
+        match self {
+            Covariances::Full(full) => full.view_mut().into_dyn(),
+            Covariances::Tied(tied) => tied.view_mut().into_dyn(),
+            Covariances::Diagonal(diagonal) => diagonal.view_mut().into_dyn(),
+            Covariances::Spherical(spherical) => spherical.view_mut().into_dyn(),
+        }
+    }
+
+    /// The covariances of this type that come nearest to a matrix for each component (K x d x d), as the M-step has it. `weights`
+    /// are the mixing weights (K).
+    ///
+    /// # Formula
+    ///
+    /// ```text
+    /// full       Sigma_k
+    /// tied       Sigma = sum_k pi_k Sigma_k
+    /// diagonal   sigma_kj^2 = (Sigma_k)_jj
+    /// spherical  sigma_k^2  = mean over j of (Sigma_k)_jj
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the shapes of the weights and the matrices do not agree.
+    pub fn from_matrices(
+        kind: CovarianceKind,
+        weights: &Array1<f64>,
+        matrices: Array3<f64>,
+    ) -> Result<Covariances> {
+        let (components, d, _) = matrices.dim();
+        let expected = vec![weights.len(), d, d];
+        if matrices.shape() != expected {
+            let found = matrices.shape().to_vec();
+            return Err(Error::Shape { name: "the matrices", expected, found });
+        }
+        let variance = |k: usize, j: usize| matrices[(k, j, j)];
+        Ok(match kind {
+            CovarianceKind::Full => Covariances::Full(matrices),
+            CovarianceKind::Tied => {
+                let mut tied = Array2::zeros((d, d));
+                for k in 0..components {
+                    tied.scaled_add(weights[k], &matrices.index_axis(Axis(0), k));
+                }
+                Covariances::Tied(tied)
+            }
+            CovarianceKind::Diagonal => {
+                Covariances::Diagonal(Array2::from_shape_fn((components, d), |(k, j)| variance(k, j)))
+            }
+            CovarianceKind::Spherical => Covariances::Spherical(Array1::from_shape_fn(components, |k| {
+                (0..d).map(|j| variance(k, j)).sum::<f64>() / d as f64
+            })),
+        })
+    }
+
+    /// Sigma_k as a matrix, d x d.
+    pub(super) fn matrix(&self, component: usize, dimensions: usize) -> Array2<f64> {
+        match self {
+            Covariances::Full(full) => full.index_axis(Axis(0), component).to_owned(),
+            Covariances::Tied(tied) => tied.clone(),
+            Covariances::Diagonal(diagonal) => Array2::from_diag(&diagonal.row(component)),
+            Covariances::Spherical(spherical) => Array2::eye(dimensions) * spherical[component],
+        }
+    }
+
+    /// The same with matrices that are symmetric to the bit.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if a matrix differs from its transpose by more than the rounding of f32.
+    pub(super) fn symmetric(mut self) -> Result<Covariances> {
+        match &mut self {
+            Covariances::Full(full) => {
+                for (component, mut matrix) in full.outer_iter_mut().enumerate() {
+                    let symmetric = symmetric(&matrix.to_owned(), component)?;
+                    matrix.assign(&symmetric);
+                }
+            }
+            Covariances::Tied(tied) => *tied = symmetric(tied, 0)?,
+            Covariances::Diagonal(_) | Covariances::Spherical(_) => {}
+        }
+        Ok(self)
+    }
+
+    /// What turns x - mu_k into numbers of variance 1 without correlation, for K components in d dimensions.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if a covariance is not symmetric or not positive definite.
+    pub(super) fn whitening(&self, components: usize, dimensions: usize) -> Result<Whitening> {
+        let (k, d) = (components, dimensions);
+        Ok(match self {
+            Covariances::Full(full) => {
+                let mut all = Vec::with_capacity(k * d * d);
+                for (component, matrix) in full.outer_iter().enumerate() {
+                    all.extend(inverse_factor(&matrix.to_owned(), component)?);
+                }
+                Whitening::Full(all)
+            }
+            Covariances::Tied(tied) => Whitening::Full(inverse_factor(tied, 0)?.repeat(k)),
+            Covariances::Diagonal(diagonal) => {
+                let each = diagonal.indexed_iter();
+                let each = each.map(|((component, _), &variance)| inverse_deviation(variance, component));
+                Whitening::Diagonal(each.collect::<Result<_>>()?)
+            }
+            Covariances::Spherical(spherical) => {
+                let mut all = Vec::with_capacity(k * d);
+                for (component, &variance) in spherical.iter().enumerate() {
+                    all.extend(std::iter::repeat_n(inverse_deviation(variance, component)?, d));
+                }
+                Whitening::Diagonal(all)
+            }
+        })
+    }
+
+    /// The M-step; `self` are the covariances before it, which a component that has lost its samples keeps. `regularisation` is
+    /// added to each variance.
+    ///
+    /// # Formula
+    ///
+    /// ```text
+    /// full       Sigma_k = sum_i w z z^T / N_k - m_k m_k^T
+    /// tied       Sigma   = sum_k N_k Sigma_k / sum_k N_k
+    /// diagonal   sigma_kj^2 = (Sigma_k)_jj
+    /// spherical  sigma_k^2  = mean over j of (Sigma_k)_jj
+    /// ```
+    pub(super) fn maximisation(&self, statistics: &GmmStatistics, regularisation: f64) -> Covariances {
+        let (k, d) = statistics.origins.dim();
+        let with_samples = (0..k).filter(|&component| !statistics.has_vanished(component));
+        match self {
+            Covariances::Full(before) => {
+                let mut full = before.clone();
+                for component in with_samples {
+                    let mut matrix = full.index_axis_mut(Axis(0), component);
+                    matrix.assign(&statistics.scatter(component));
+                    matrix.diag_mut().mapv_inplace(|variance| variance + regularisation);
+                }
+                Covariances::Full(full)
+            }
+            Covariances::Tied(_) => {
+                let mut tied = Array2::zeros((d, d));
+                for component in with_samples {
+                    tied.scaled_add(statistics.share(component), &statistics.scatter(component));
+                }
+                tied.diag_mut().mapv_inplace(|variance| variance + regularisation);
+                Covariances::Tied(tied)
+            }
+            Covariances::Diagonal(before) => {
+                let mut diagonal = before.clone();
+                for component in with_samples {
+                    let variances = statistics.variances(component) + regularisation;
+                    diagonal.row_mut(component).assign(&variances);
+                }
+                Covariances::Diagonal(diagonal)
+            }
+            Covariances::Spherical(before) => {
+                let mut spherical = before.clone();
+                for component in with_samples {
+                    spherical[component] = statistics.variances(component).sum() / d as f64 + regularisation;
+                }
+                Covariances::Spherical(spherical)
+            }
+        }
+    }
+}
+
+/// 1 / sigma of a component's variance sigma^2.
+///
+/// # Errors
+///
+/// Returns an error if the variance is not positive, or too small or too large to compute with.
+fn inverse_deviation(variance: f64, component: usize) -> Result<f64> {
+    match 1.0 / variance.sqrt() {
+        inverse if variance > 0.0 && inverse.is_finite() && inverse > 0.0 => Ok(inverse),
+        _ => Err(Error::NotPositiveDefinite { component }),
+    }
+}
+
+/// L^-1 of a component's covariance L L^T, row by row.
+///
+/// # Errors
+///
+/// Returns an error if the covariance is not symmetric or not positive definite.
+fn inverse_factor(matrix: &Array2<f64>, component: usize) -> Result<Vec<f64>> {
+    let d = matrix.nrows();
+    let rows: Vec<f64> = symmetric(matrix, component)?.iter().copied().collect();
+    let inverse = cholesky(&rows, d).and_then(|factor| invert(&factor, d));
+    inverse.ok_or(Error::NotPositiveDefinite { component })
+}
+
+/// How far a covariance from outside may be from its transpose, relative to its variances: the rounding of f32.
+const ASYMMETRY: f64 = 1e-6;
+
+/// The mean of a component's covariance and its transpose, which is the same to the bit where it is symmetric.
+///
+/// # Errors
+///
+/// Returns an error if the covariance differs from its transpose by more than the rounding of f32.
+fn symmetric(matrix: &Array2<f64>, component: usize) -> Result<Array2<f64>> {
+    let mut symmetric = matrix.clone();
+    for ((row, column), &value) in matrix.indexed_iter().filter(|((row, column), _)| column > row) {
+        let transposed = matrix[(column, row)];
+        let scale = (matrix[(row, row)] * matrix[(column, column)]).sqrt();
+        if !((value - transposed).abs() <= ASYMMETRY * scale || value == transposed) {
+            return Err(Error::Asymmetric { component, row, column, value, transposed });
+        }
+        let mean = 0.5 * value + 0.5 * transposed;
+        let mean = if value == transposed { value } else { mean };
+        symmetric[(row, column)] = mean;
+        symmetric[(column, row)] = mean;
+    }
+    Ok(symmetric)
+}

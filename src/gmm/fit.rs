@@ -1,0 +1,201 @@
+//! Fits: starts, restarts, and what is said of a component that collapses.
+
+use ndarray::{Array2, ArrayView2};
+use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+use super::statistics::{GivenResponsibilities, Pass, Responsibilities};
+use super::{Gmm, GmmOptions, GmmStart};
+use crate::compute::in_pool;
+use crate::data::{ColumnScan, RowBuffer, Weighted, chunk_ranges};
+use crate::em::{self, Fit};
+use crate::error::{Error, Result};
+use crate::kmeans::{KMeans, KMeansOptions};
+
+pub(super) fn fit(samples: &Weighted, options: &GmmOptions) -> Result<Fit<Gmm>> {
+    if options.components == 0 {
+        return Err(Error::Empty { what: "components" });
+    }
+    if options.restarts == 0 {
+        return Err(Error::Empty { what: "restarts" });
+    }
+    let regularisation = options.regularisation;
+    if !(0.0..f64::INFINITY).contains(&regularisation) {
+        let (name, expected) = ("regularisation", "finite and not negative");
+        return Err(Error::Setting { name, expected, value: regularisation });
+    }
+    let scan = samples.scan(options.threads)?;
+    samples.check_enough("components", options.components)?;
+    let (covariance, threads) = (options.covariance, options.threads);
+    let pass = Pass { samples, covariance, regularisation, threads };
+    let problem = Problem { samples, options, scan, pass };
+    match &options.start {
+        GmmStart::Given(start) => {
+            start.check_start(options, samples.data())?;
+            problem.run(start.normalised()?).map_err(|error| problem.explain(error))
+        }
+        GmmStart::Labels(labels) => {
+            let start = problem.from_labels(&labels.to_vec());
+            start.and_then(|start| problem.run(start)).map_err(|error| problem.explain(error))
+        }
+        GmmStart::KMeans => problem.best_of(|seed| problem.from_kmeans(seed)),
+        GmmStart::RandomResponsibilities => {
+            problem.best_of(|seed| problem.from_random_responsibilities(seed))
+        }
+    }
+}
+
+/// A fit with its samples, which have been scanned and are enough.
+struct Problem<'a> {
+    samples: &'a Weighted<'a>,
+    options: &'a GmmOptions,
+    scan: ColumnScan,
+    pass: Pass<'a>,
+}
+
+impl Problem<'_> {
+    fn run(&self, start: Gmm) -> Result<Fit<Gmm>> {
+        let options = self.options;
+        let step = |model: &Gmm| {
+            let statistics = {
+                let prepared = model.prepare()?;
+                self.pass.precise_statistics(&model.means, &Responsibilities::Model(&prepared))?
+            };
+            Ok((statistics.log_likelihood, statistics.maximisation(model, options.regularisation)))
+        };
+        in_pool(options.threads, || em::maximise(start, options.stop, options.keep_models, step))
+    }
+
+    /// The best of the runs from random starts. A run in which a component collapses is given up.
+    fn best_of(&self, start: impl Fn(u64) -> Result<Gmm>) -> Result<Fit<Gmm>> {
+        let mut seeds = ChaCha8Rng::seed_from_u64(self.options.seed);
+        let mut best: Option<Fit<Gmm>> = None;
+        let mut collapse = None;
+        for _ in 0..self.options.restarts {
+            match self.run(start(seeds.r#gen())?) {
+                Ok(fit) if best.as_ref().is_none_or(|best| fit.objective() > best.objective()) => {
+                    best = Some(fit)
+                }
+                Ok(_) => {}
+                Err(error @ (Error::NotPositiveDefinite { .. } | Error::Impossible { .. })) => {
+                    collapse.get_or_insert(error);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        best.ok_or_else(|| self.explain(collapse.expect("a run either ends or collapses")))
+    }
+
+    /// In a run a covariance without an inverse comes from the data: the component has collapsed.
+    fn explain(&self, error: Error) -> Error {
+        match error {
+            Error::NotPositiveDefinite { component } => {
+                self.collapse(component).unwrap_or_else(|error| error)
+            }
+            error => self.samples.rename(error),
+        }
+    }
+
+    /// Why a component has collapsed: the scale of the data, and a regularisation that suits it.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the data cannot be read.
+    fn collapse(&self, component: usize) -> Result<Error> {
+        let (data, mean) = (self.samples.data(), &self.scan.mean);
+        let dimensions = mean.len();
+        let (mut squares, mut lowest) = (vec![0.0; dimensions], vec![f64::INFINITY; dimensions]);
+        let mut highest = vec![f64::NEG_INFINITY; dimensions];
+        let mut buffer = RowBuffer::default();
+        for range in chunk_ranges(data) {
+            let first = range.start;
+            for (at, row) in data.read(range, &mut buffer)?.chunks_exact(dimensions).enumerate() {
+                let weight = self.samples.weights().map_or(1.0, |weights| weights[first + at]);
+                for (j, &x) in row.iter().enumerate() {
+                    squares[j] += weight * (x - mean[j]).powi(2);
+                    (lowest[j], highest[j]) = (lowest[j].min(x), highest[j].max(x));
+                }
+            }
+        }
+        let total = self.samples.total();
+        let deviations: Vec<f64> = squares.iter().map(|square| (square / total).sqrt()).collect();
+        let widest = |a: &usize, b: &usize| deviations[*a].total_cmp(&deviations[*b]);
+        let column = (0..dimensions).max_by(widest).unwrap_or(0);
+        // No variance of any component exceeds (range / 2)^2, and the rounding of its moments is a part in 1e11 of it at most. So
+        // this share of it, as a regularisation, leaves every covariance an inverse that has digits. Where the numbers are large
+        // and all alike, their own rounding takes the place of the range.
+        const SHARE: f64 = 1e-8;
+        let half = |j: usize| {
+            (0.5 * highest[j] - 0.5 * lowest[j]).max(1e-10 * highest[j].abs().max(lowest[j].abs()))
+        };
+        let half = (0..dimensions).map(half).fold(0.0, f64::max);
+        let regularisation = self.options.regularisation;
+        let least = if deviations[column] > 0.0 { f64::MIN_POSITIVE } else { 1e-6 };
+        let needed = (SHARE * half * half).max(10.0 * regularisation).max(least);
+        // One digit, so that it is easily typed; half as much again, so that rounding to it does not fall below.
+        let suggestion = format!("{:.0e}", 1.5 * needed).parse().unwrap_or(needed);
+        let deviation = deviations[column];
+        Ok(Error::Collapsed { component, regularisation, column, deviation, suggestion })
+    }
+
+    /// The M-step of given responsibilities, with moments about these origins (K x d).
+    fn maximisation(&self, origins: Array2<f64>, responsibilities: &GivenResponsibilities) -> Result<Gmm> {
+        let statistics =
+            self.pass.precise_statistics(&origins, &Responsibilities::Given(responsibilities))?;
+        let before = Gmm::standard(origins, self.options.covariance);
+        Ok(statistics.maximisation(&before, self.options.regularisation))
+    }
+
+    /// The same mean for each component: that of the data.
+    fn centre(&self) -> Array2<f64> {
+        let shape = (self.options.components, self.scan.mean.len());
+        Array2::from_shape_fn(shape, |(_, column)| self.scan.mean[column])
+    }
+
+    fn from_labels(&self, labels: &[usize]) -> Result<Gmm> {
+        let clusters = self.options.components;
+        self.samples.check_length("the start's labels", labels.len())?;
+        if let Some(index) = labels.iter().position(|&label| label >= clusters) {
+            return Err(Error::Cluster { index, label: labels[index], clusters });
+        }
+        let labels = self.samples.select(labels);
+        self.maximisation(self.centre(), &|first, rows| {
+            let samples = rows.len() / self.scan.mean.len();
+            Ok(one_hot(&labels[first..first + samples], clusters))
+        })
+    }
+
+    fn from_kmeans(&self, seed: u64) -> Result<Gmm> {
+        let clusters = self.options.components;
+        let options = KMeansOptions { clusters, seed, threads: self.options.threads, ..Default::default() };
+        let model = KMeans::fit_scanned(self.samples, &self.scan, &options)?.into_model();
+        self.maximisation(model.centroids.clone(), &|_, rows| {
+            let dimensions = model.centroids.ncols();
+            let shape = (rows.len() / dimensions, dimensions);
+            let rows = ArrayView2::from_shape(shape, rows).expect("rows of d numbers");
+            Ok(one_hot(&model.predict(&rows)?.to_vec(), clusters))
+        })
+    }
+
+    fn from_random_responsibilities(&self, seed: u64) -> Result<Gmm> {
+        self.maximisation(self.centre(), &|first, rows| {
+            // Each chunk draws from a stream of its own, so that it does not matter who draws first.
+            let mut rng = ChaCha8Rng::seed_from_u64(seed);
+            rng.set_stream(first as u64);
+            let shape = (rows.len() / self.scan.mean.len(), self.options.components);
+            let mut responsibilities = Array2::from_shape_simple_fn(shape, || 1.0 - rng.r#gen::<f64>());
+            for mut row in responsibilities.rows_mut() {
+                row /= row.sum();
+            }
+            Ok(responsibilities)
+        })
+    }
+}
+
+fn one_hot(labels: &[usize], clusters: usize) -> Array2<f64> {
+    let mut responsibilities = Array2::zeros((labels.len(), clusters));
+    for (mut row, &label) in responsibilities.rows_mut().into_iter().zip(labels) {
+        row[label] = 1.0;
+    }
+    responsibilities
+}

@@ -1,0 +1,110 @@
+//! What becomes of empty clusters: each moves to a point that lies far from its own centroid.
+
+use std::ops::Range;
+
+use ndarray::Array1;
+
+use super::statistics::KMeansStatistics;
+use super::{Block, KMeans, Search, Space};
+use crate::compute::sum_chunks;
+use crate::data::{Weighted, chunk_ranges};
+use crate::error::Result;
+
+/// A point that lies far from its centroid, with all samples that lie at it: they move together, so that a sample of weight 2
+/// moves as two equal samples do.
+#[derive(Debug, Clone)]
+struct FarPoint {
+    distance: f64,
+    /// The first of its samples.
+    row: usize,
+    label: usize,
+    point: Vec<f64>,
+    samples: u64,
+    weight: f64,
+}
+
+/// Merges equal points and keeps the `most` farthest, the farthest first.
+fn keep_farthest(far: &mut Vec<FarPoint>, most: usize) {
+    // Equal points have equal distances and labels: sorted by distance and coordinates they stand side by side.
+    far.sort_by(|a, b| {
+        let coordinates = || a.point.iter().zip(&b.point).map(|(a, b)| a.total_cmp(b));
+        let by_point = || coordinates().find(|order| order.is_ne()).unwrap_or(std::cmp::Ordering::Equal);
+        b.distance.total_cmp(&a.distance).then_with(by_point)
+    });
+    far.dedup_by(|next, kept| {
+        let same = next.point == kept.point;
+        if same {
+            kept.row = kept.row.min(next.row);
+            kept.samples += next.samples;
+            kept.weight += next.weight;
+        }
+        same
+    });
+    far.sort_by(|a, b| b.distance.total_cmp(&a.distance).then(a.row.cmp(&b.row)));
+    far.truncate(most);
+}
+
+/// Adds the points of a block that do not lie on their centroid. `weights` are those of all samples.
+fn add_block(far: &mut Vec<FarPoint>, block: &Block, dimensions: usize, weights: Option<&[f64]>) {
+    let samples = block.rows.chunks_exact(dimensions).zip(block.labels).zip(block.distances);
+    for (s, ((point, &label), &distance)) in samples.enumerate() {
+        if distance > 0.0 {
+            far.push(FarPoint {
+                distance,
+                row: block.first + s,
+                label: label as usize,
+                point: point.iter().map(|x| x + 0.0).collect(), // -0 is 0
+                samples: 1,
+                weight: weights.map_or(1.0, |weights| weights[block.first + s]),
+            });
+        }
+    }
+}
+
+impl KMeans {
+    /// Gives each empty cluster the farthest point that can leave its own.
+    pub(super) fn relocate(
+        &self,
+        samples: &Weighted,
+        statistics: &mut KMeansStatistics,
+        threads: usize,
+    ) -> Result<()> {
+        let (data, clusters) = (samples.data(), statistics.counts.len());
+        // Some of the farthest may be all there is in their cluster; empty and such clusters together are at most k.
+        let search = Search::new(self, data)?;
+        let work = |space: &mut Space, range: Range<usize>| {
+            let mut far = Vec::new();
+            search.each_block(space, range, |block| {
+                add_block(&mut far, &block, data.dimensions(), samples.weights());
+                keep_farthest(&mut far, clusters);
+            })?;
+            Ok(far)
+        };
+        let merge = |far: &mut Vec<FarPoint>, more: Vec<FarPoint>| {
+            far.extend(more);
+            keep_farthest(far, clusters);
+        };
+        let farthest = sum_chunks(chunk_ranges(data), threads, || search.space(), work, merge)?;
+        let mut farthest = farthest.unwrap_or_default().into_iter();
+        for empty in 0..clusters {
+            if statistics.counts[empty] > 0 {
+                continue;
+            }
+            // What stays in the cluster must be more than the rounding of its weight.
+            let can_leave = |far: &FarPoint| {
+                let (samples, weight) = (statistics.counts[far.label], statistics.weights[far.label]);
+                samples > far.samples && weight - far.weight > 1e-12 * weight
+            };
+            let Some(far) = farthest.find(can_leave) else { return Ok(()) };
+            let point = (Array1::from(far.point) - &statistics.origin) * far.weight;
+            statistics.counts[far.label] -= far.samples;
+            statistics.counts[empty] = far.samples;
+            statistics.weights[far.label] -= far.weight;
+            statistics.weights[empty] = far.weight;
+            let mut left = statistics.sums.row_mut(far.label);
+            left -= &point;
+            statistics.sums.row_mut(empty).assign(&point);
+        }
+        Ok(())
+    }
+}
