@@ -120,7 +120,7 @@ impl Experiments {
     ///
     /// # Errors
     ///
-    /// No experiments, no tosses, or more heads than tosses.
+    /// Returns an error if there are no experiments, no tosses, or more heads than tosses.
     pub fn new(heads: &[u64], tosses: u64) -> Result<Experiments> {
         if heads.is_empty() {
             return Err(Error::Empty { what: "experiments" });
@@ -140,7 +140,7 @@ impl Experiments {
     ///
     /// # Errors
     ///
-    /// No labels, no coins, no tosses, a label that names no coin, or a theta outside [0, 1].
+    /// Returns an error if there are no labels, no coins or no tosses, if a label names no coin, or if a theta is outside [0, 1].
     pub fn simulate(labels: &[usize], thetas: &[f64], tosses: u64, seed: u64) -> Result<Experiments> {
         check_thetas(thetas)?;
         check_labels(labels, labels.len(), thetas.len())?;
@@ -209,7 +209,8 @@ impl Experiments {
     ///
     /// # Errors
     ///
-    /// A label that names no coin, fewer or more labels than experiments, no coins, or a theta outside [0, 1].
+    /// Returns an error if a label names no coin, if there are fewer or more labels than experiments, if there are no coins, or if a
+    /// theta is outside [0, 1].
     pub fn known_log_likelihood(&self, labels: &[usize], thetas: &[f64]) -> Result<f64> {
         check_thetas(thetas)?;
         check_labels(labels, self.len(), thetas.len())?;
@@ -227,7 +228,8 @@ impl Experiments {
     ///
     /// # Errors
     ///
-    /// A label that names no coin, fewer or more labels than experiments, no coins, or a coin without an experiment.
+    /// Returns an error if a label names no coin, if there are fewer or more labels than experiments, if there are no coins, or if a
+    /// coin has no experiment.
     pub fn known_maximum(&self, labels: &[usize], coins: usize) -> Result<Vec<f64>> {
         check_labels(labels, self.len(), coins)?;
         // u128, since any number of tosses is allowed and two of the largest don't fit in u64.
@@ -250,7 +252,7 @@ impl Experiments {
     ///
     /// # Errors
     ///
-    /// As [`Experiments::known_log_likelihood`], a coin without an experiment, and a minimiser that gives up.
+    /// Returns an error as [`Experiments::known_maximum`] does, if a theta is outside [0, 1], or if the minimiser gives up.
     pub fn minimise_known(&self, labels: &[usize], start: &[f64]) -> Result<Fit<Vec<f64>>> {
         check_thetas(start)?;
         self.known_maximum(labels, start.len())?; // is there a maximum?
@@ -304,8 +306,7 @@ impl Experiments {
     ///
     /// # Errors
     ///
-    /// Parameters that are no probabilities, weights that do not add up to 1, or an experiment that none of the coins
-    /// can have made.
+    /// Returns an error if the model is not valid (see [`Coins::new`]), or if none of the coins can have made an experiment.
     pub fn expectation(&self, coins: &Coins) -> Result<Expectation> {
         let coins = coins.normalised()?;
         let conditional = self.log_probabilities(&coins.thetas);
@@ -357,7 +358,7 @@ impl Experiments {
     ///
     /// # Errors
     ///
-    /// Parameters that are no probabilities, or a q of the wrong shape or with an entry outside [0, 1].
+    /// Returns an error if the model is not valid (see [`Coins::new`]), or if q has the wrong shape or an entry outside [0, 1].
     pub fn lower_bound(&self, q: &Array2<f64>, coins: &Coins) -> Result<f64> {
         let coins = coins.normalised()?;
         self.check_responsibilities(q, coins.thetas.len())?;
@@ -378,7 +379,7 @@ impl Experiments {
     ///
     /// # Errors
     ///
-    /// Responsibilities of the wrong shape or outside [0, 1], or `before` not a model.
+    /// Returns an error if the responsibilities have the wrong shape or lie outside [0, 1], or if `before` is not a valid model.
     pub fn maximisation(
         &self,
         responsibilities: &Array2<f64>,
@@ -412,7 +413,7 @@ impl Experiments {
     ///
     /// # Errors
     ///
-    /// As [`Experiments::expectation`], and a fit without [`CoinOptions::keep_models`].
+    /// Returns an error as [`Experiments::expectation`] does, or if the fit has not kept its models ([`CoinOptions::keep_models`]).
     pub fn expectations(&self, fit: &Fit<Coins>) -> Result<Vec<Expectation>> {
         fit.kept_models()?.iter().map(|coins| self.expectation(coins)).collect()
     }
@@ -462,7 +463,7 @@ impl Coins {
     ///
     /// # Errors
     ///
-    /// No coins, or a theta outside [0, 1].
+    /// Returns an error if there are no coins, or if a theta is outside [0, 1].
     pub fn even(thetas: &[f64]) -> Result<Coins> {
         check_thetas(thetas)?;
         Ok(Coins { thetas: thetas.to_vec(), weights: vec![1.0 / thetas.len() as f64; thetas.len()] })
@@ -472,7 +473,7 @@ impl Coins {
     ///
     /// # Errors
     ///
-    /// No coins, a probability outside [0, 1], or weights that do not add up to 1.
+    /// Returns an error if there are no coins, if a probability is outside [0, 1], or if the weights do not add up to 1.
     pub fn new(thetas: &[f64], weights: &[f64]) -> Result<Coins> {
         Coins { thetas: thetas.to_vec(), weights: weights.to_vec() }.normalised()
     }

@@ -21,7 +21,11 @@ pub trait Rows: Sync {
     ///
     /// # Errors
     ///
-    /// What reading them brings. A range beyond the samples may panic.
+    /// Returns an error if they cannot be read.
+    ///
+    /// # Panics
+    ///
+    /// May panic if the range reaches beyond the samples.
     fn read<'a>(&'a self, range: Range<usize>, buffer: &'a mut RowBuffer) -> Result<&'a [f64]>;
 }
 

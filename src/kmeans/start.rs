@@ -9,7 +9,7 @@ use crate::compute::simd::{BLOCK, InstructionSet};
 use crate::data::{RowBuffer, Rows, Weighted, chunk_ranges};
 use crate::error::Result;
 
-/// The numbers that k-means++ looks at, if they make enough rows: 16 MiB.
+/// The numbers that k-means++ reads, if they make enough rows: 16 MiB.
 const NUMBERS: usize = 1 << 21;
 
 /// k different samples, drawn one after another, each as likely as its weight says.
@@ -40,8 +40,8 @@ pub(super) fn random_points(samples: &Weighted, clusters: usize, rng: &mut impl 
 pub(super) fn plus_plus(samples: &Weighted, clusters: usize, rng: &mut impl Rng) -> Result<Array2<f64>> {
     let data = samples.data();
     let dimensions = data.dimensions();
-    let looked_at = (NUMBERS / dimensions).max(64 * clusters).min(data.samples());
-    let wanted = choose(data.samples(), looked_at, rng);
+    let considered = (NUMBERS / dimensions).max(64 * clusters).min(data.samples());
+    let wanted = choose(data.samples(), considered, rng);
     let rows = gather(data, &wanted)?;
     // Each weighs 1 where there are no weights.
     let weight = |index: usize| samples.weights().map_or(1.0, |weights| weights[wanted[index]]);
@@ -59,18 +59,18 @@ pub(super) fn plus_plus(samples: &Weighted, clusters: usize, rng: &mut impl Rng)
     };
     let trials = 2 + (clusters as f64).ln() as usize;
     let first = match samples.weights() {
-        None => rng.gen_range(0..looked_at),
-        Some(_) => draw(&cumulative((0..looked_at).map(weight)), rng).unwrap_or(0),
+        None => rng.gen_range(0..considered),
+        Some(_) => draw(&cumulative((0..considered).map(weight)), rng).unwrap_or(0),
     };
     let mut centroids = row(first).to_vec();
-    let mut distances = nearer_of(&vec![f64::INFINITY; looked_at], &centroids);
+    let mut distances = nearer_of(&vec![f64::INFINITY; considered], &centroids);
     for _ in 1..clusters {
         let shares =
             cumulative(distances.iter().enumerate().map(|(index, distance)| weight(index) * distance));
         let mut best: Option<(f64, usize, Vec<f64>)> = None;
         for _ in 0..trials {
             // Where all distances are 0, any sample is as good.
-            let index = draw(&shares, rng).unwrap_or_else(|| rng.gen_range(0..looked_at));
+            let index = draw(&shares, rng).unwrap_or_else(|| rng.gen_range(0..considered));
             let after = nearer_of(&distances, row(index));
             let sum: f64 = after.iter().enumerate().map(|(index, distance)| weight(index) * distance).sum();
             if best.as_ref().is_none_or(|(best, ..)| sum < *best) {
