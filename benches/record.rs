@@ -103,7 +103,7 @@ fn numbers(quick: bool) -> Outcome<()> {
             KMeans::fit(&data, &KMeansOptions { clusters: 7, start, restarts: 2, ..Default::default() })?;
         println!("k-means from {name} = {}", hash_f64(&fit.objectives));
     }
-    for covariance in CovarianceKind::ALL {
+    for &covariance in CovarianceKind::ALL {
         for (name, start) in
             [("k-means", GmmStart::KMeans), ("random responsibilities", GmmStart::RandomResponsibilities)]
         {

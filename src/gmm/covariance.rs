@@ -37,8 +37,8 @@ pub enum Covariances {
 
 impl CovarianceKind {
     /// All of them.
-    pub const ALL: [CovarianceKind; 4] =
-        [CovarianceKind::Full, CovarianceKind::Tied, CovarianceKind::Diagonal, CovarianceKind::Spherical];
+    pub const ALL: &[CovarianceKind] =
+        &[CovarianceKind::Full, CovarianceKind::Tied, CovarianceKind::Diagonal, CovarianceKind::Spherical];
 
     /// The shape of the covariances of K components in d dimensions.
     #[must_use]

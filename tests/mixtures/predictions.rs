@@ -156,7 +156,7 @@ fn a_model_without_clusters_or_columns_is_an_error() {
 #[test]
 fn the_log_likelihood_of_a_fit_is_its_objective_to_the_bit() {
     let data = blobs(SAMPLES, 3, 5, 7);
-    for covariance in CovarianceKind::ALL {
+    for &covariance in CovarianceKind::ALL {
         let options = em_routing::gmm::GmmOptions { components: 3, covariance, ..Default::default() };
         let fit = Gmm::fit(&data, &options).unwrap();
         assert_eq!(fit.model().log_likelihood(&data).unwrap(), fit.objective());

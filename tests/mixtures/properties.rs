@@ -9,7 +9,7 @@ use proptest::prelude::*;
 
 use super::{blobs, close, close_each};
 
-const KINDS: [CovarianceKind; 4] = CovarianceKind::ALL;
+const KINDS: &[CovarianceKind] = CovarianceKind::ALL;
 
 fn kinds() -> impl Strategy<Value = CovarianceKind> {
     prop::sample::select(KINDS.to_vec())
@@ -280,7 +280,7 @@ fn permuted(model: &Gmm, order: &[usize]) -> Gmm {
 #[test]
 fn the_number_of_threads_does_not_show() {
     let data = blobs(10_000, 5, 6, 11);
-    for kind in KINDS {
+    for &kind in KINDS {
         let fit = |threads: usize| {
             let start = GmmStart::RandomResponsibilities;
             let stop = Stop { max_iterations: 6, tolerance: 0.0 };
@@ -354,7 +354,7 @@ fn samples_have_the_moments_of_their_model() {
 fn bic_finds_the_number_of_components() {
     let centres = ndarray::array![[0.0, 0.0], [6.0, 0.0], [0.0, 6.0]];
     let (data, _) = Gmm::standard(centres, CovarianceKind::Spherical).sample(600, 1).unwrap();
-    for kind in KINDS {
+    for &kind in KINDS {
         let criteria: Vec<_> = (1..=5)
             .map(|components| {
                 let options = GmmOptions { components, covariance: kind, restarts: 3, ..Default::default() };
@@ -396,7 +396,7 @@ fn few_or_equal_samples_fit_where_a_fit_exists() {
     // a constant column
     let mut data = blobs(100, 3, 2, 1);
     data.column_mut(1).fill(0.1);
-    for kind in KINDS {
+    for &kind in KINDS {
         let fit =
             Gmm::fit(&data, &GmmOptions { components: 2, covariance: kind, ..Default::default() }).unwrap();
         assert!((fit.model().means[(0, 1)] - 0.1).abs() <= 1e-15 && fit.objective().is_finite());
@@ -414,7 +414,7 @@ fn few_or_equal_samples_fit_where_a_fit_exists() {
     let data = Array2::from_elem((50, 2), 0.1);
     let fit = KMeans::fit(&data, &KMeansOptions { clusters: 4, ..Default::default() }).unwrap();
     assert_eq!(fit.objective(), 0.0);
-    for kind in KINDS {
+    for &kind in KINDS {
         let options = GmmOptions { components: 3, covariance: kind, ..Default::default() };
         assert!(Gmm::fit(&data, &options).unwrap().objective().is_finite());
     }
@@ -432,7 +432,7 @@ fn a_component_on_a_line_or_a_point_has_collapsed() {
         let none = GmmOptions { regularisation: 0.0, ..Default::default() };
         let result = Gmm::fit(&line, &none);
         assert!(matches!(result, Err(Error::Collapsed { component: 0, .. })), "direction {direction}");
-        for kind in KINDS {
+        for &kind in KINDS {
             let result = Gmm::fit(&point, &GmmOptions { covariance: kind, ..none.clone() });
             assert!(matches!(result, Err(Error::Collapsed { component: 0, .. })), "{kind:?} {direction}");
         }
