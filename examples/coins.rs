@@ -3,7 +3,7 @@
 //! `cargo run --release --example coins` prints the course of the fit, and how likely each experiment is from coin A:
 //!
 //! ```text
-//! 13 iterations: theta_A = 0.80, theta_B = 0.52, -9.7969 nats
+//! 11 iterations: theta_A = 0.80, theta_B = 0.52, -9.7969 nats
 //! 5 heads of 10: coin A with 10 %
 //! …
 //! ```

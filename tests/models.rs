@@ -28,6 +28,8 @@ fn number() -> impl Strategy<Value = f64> {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))] // each case syncs three files
+
     #[test]
     fn a_model_is_read_to_the_bit(
         k in 1usize..5, d in 1usize..5, kind in prop::sample::select(CovarianceKind::ALL.to_vec()),
