@@ -1,351 +1,202 @@
-//! What can be wrong with an input, each with the value and its place.
+//! The errors of the library.
+//!
+//! Each message is one sentence that names what is wrong, where, and what mends it if the library knows. The message of an error
+//! that has a source contains the source's message: print the error alone. Walk the sources to find a cause by its type, or ask
+//! for it with [`Error::fault`].
 
+use std::fmt::Formatter;
 use std::path::{Path, PathBuf};
 
 /// A result whose error is [`Error`].
 pub type Result<T> = std::result::Result<T, Error>;
 
-/// What was wrong, and where. Rows, columns and indices count from 0.
-#[derive(Debug)]
+/// An error of any type, as what caused another one.
+pub type Cause = Box<dyn std::error::Error + Send + Sync>;
+
+/// What went wrong. Rows, columns, indices and steps count from 0.
+#[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "the message beside each variant says what its fields are")]
 #[non_exhaustive]
 pub enum Error {
     /// Nothing was given where at least one thing is needed.
-    Empty {
-        /// What there is none of.
-        what: &'static str,
-    },
+    #[error("there are no {what}; at least one is needed")]
+    Empty { what: &'static str },
     /// Two lengths that must agree do not.
-    Length {
-        /// The argument.
-        name: &'static str,
-        /// The length that the other arguments ask for.
-        expected: usize,
-        /// The length that it has.
-        found: usize,
-    },
+    #[error("{name} has length {found}, but {expected} is needed")]
+    Length { name: &'static str, expected: usize, found: usize },
     /// A probability outside [0, 1], or not a number.
-    Probability {
-        /// The argument.
-        name: &'static str,
-        /// Its place.
-        index: usize,
-        /// Its value.
-        value: f64,
-    },
+    #[error("{name}[{index}] is {value}, but a probability lies in [0, 1]")]
+    Probability { name: &'static str, index: usize, value: f64 },
     /// Probabilities that should add up to 1 do not.
-    Sum {
-        /// The argument.
-        name: &'static str,
-        /// What it adds up to.
-        sum: f64,
-    },
-    /// More heads than tosses.
-    Count {
-        /// The experiment.
-        index: usize,
-        /// Its number of heads.
-        heads: u64,
-        /// The number of tosses of each experiment.
-        tosses: u64,
-    },
+    #[error("{name} add up to {sum}, but should to 1")]
+    Sum { name: &'static str, sum: f64 },
+    /// An experiment of coins counts more heads than tosses.
+    #[error("experiment {index} counts {heads} heads in {tosses} tosses")]
+    Count { index: usize, heads: u64, tosses: u64 },
     /// A label that names no coin.
-    Label {
-        /// The experiment.
-        index: usize,
-        /// Its label.
-        label: usize,
-        /// The number of coins; labels run from 0 to one less.
-        coins: usize,
-    },
-    /// A coin that was never tossed: its maximum likelihood is not defined.
-    NeverTossed {
-        /// The coin.
-        coin: usize,
-    },
-    /// A sample that the model says cannot happen, so that its log-likelihood is minus infinity.
-    Impossible {
-        /// The sample.
-        index: usize,
-    },
-    /// A setting out of its range.
-    Setting {
-        /// The setting.
-        name: &'static str,
-        /// What it may be.
-        expected: &'static str,
-        /// What it is.
-        value: f64,
-    },
-    /// A numerical minimiser that ended without a minimum.
-    Minimiser {
-        /// The minimiser's own words.
-        status: String,
-    },
-    /// A figure that could not be drawn.
-    Drawing {
-        /// The figure.
-        figure: String,
-        /// The drawing library's own words.
-        message: String,
-    },
-    /// A file that could not be read or written.
-    Io {
-        /// The file.
+    #[error("experiment {index} has label {label}, but there are only {coins} coins (from 0)")]
+    Label { index: usize, label: usize, coins: usize },
+    /// No label names this coin.
+    #[error("coin {coin} was never tossed, so its maximum likelihood is not defined")]
+    NeverTossed { coin: usize },
+    /// The log-likelihood of this sample is minus infinity.
+    #[error("sample {index} has probability 0 under every component of the model")]
+    Impossible { index: usize },
+    /// A setting or an argument out of its range.
+    #[error("{name} is {}, but should be {expected}", Short(.value))]
+    Setting { name: &'static str, expected: &'static str, value: f64 },
+    /// The numerical minimiser of the coins' likelihood gave up; its status is its own word.
+    #[error("the minimiser stopped without a minimum: {status}")]
+    Minimiser { status: String },
+    /// A figure cannot be drawn; the source says why.
+    #[error("figure {figure} cannot be drawn: {source}")]
+    Drawing { figure: String, source: Cause },
+    /// The system cannot read or write a file or folder.
+    #[error("{}: {source}", .path.display())]
+    Io { path: PathBuf, source: std::io::Error },
+    /// A file was read, but its contents are not what is needed. [`Error::fault`] gives the fault by its type.
+    #[error("{}: {source}{}", .path.display(), after(.remedy))]
+    File {
         path: PathBuf,
-        /// The system's own words.
-        source: std::io::Error,
+        /// A fault of the module that read the file.
+        source: Cause,
+        /// What mends the file, where a line that can be typed does.
+        remedy: Option<String>,
     },
 
     // Tables of samples, clusters and mixtures
     /// A number of the data that is NaN or infinite.
-    NonFinite {
-        /// The sample.
-        row: usize,
-        /// The column.
-        column: usize,
-        /// Its value.
-        value: f64,
-    },
-    /// A number of the data that is too large: to compute with, if its square does not fit, or to be written as `f32`.
-    Magnitude {
-        /// The sample.
-        row: usize,
-        /// The column.
-        column: usize,
-        /// Its value.
-        value: f64,
-    },
-    /// An array whose shape does not fit the others.
-    Shape {
-        /// The argument.
-        name: &'static str,
-        /// The shape that the other arguments ask for.
-        expected: Vec<usize>,
-        /// The shape that it has.
-        found: Vec<usize>,
-    },
-    /// A model whose covariances are of another kind than the options ask for.
-    Kind {
-        /// The kind of the options.
-        expected: crate::gmm::CovarianceKind,
-        /// The kind of the model.
-        found: crate::gmm::CovarianceKind,
-    },
+    #[error("row {row}, column {column} of the data is {value}, but should be a finite number")]
+    NonFinite { row: usize, column: usize, value: f64 },
+    /// A number whose square does not fit in `f64` (in a fit), or which does not fit in `f32` (in a file of these).
+    #[error(
+        "row {row}, column {column} of the data is {value:e}, which is too large: fits compute with numbers up to 1e130, \
+         and f32 holds them up to 3.4e38"
+    )]
+    Magnitude { row: usize, column: usize, value: f64 },
+    /// The shape of an array does not fit the other arguments.
+    #[error("the shape of {name} is {found:?}, but the other arguments ask for {expected:?}")]
+    Shape { name: &'static str, expected: Vec<usize>, found: Vec<usize> },
+    /// The start of a mixture has another kind of covariances than its options.
+    #[error("the start has covariances of the kind {found}, but the options ask for {expected}")]
+    Kind { expected: String, found: String },
     /// More clusters or components than samples.
-    TooFew {
-        /// What there are too many of.
-        what: &'static str,
-        /// Their number, k.
-        wanted: usize,
-        /// The number of samples, n.
-        samples: usize,
-    },
-    /// More clusters or components than samples of weight above 0.
-    TooFewCounted {
-        /// What there are too many of.
-        what: &'static str,
-        /// Their number, k.
-        wanted: usize,
-        /// The number of samples of weight above 0.
-        counted: usize,
-        /// The number of all samples, n.
-        samples: usize,
-    },
-    /// Data of other columns than what they are given to.
-    Columns {
-        /// The number of columns of the data.
-        found: usize,
-        /// What they are given to: a model, or the start of a fit.
-        of: &'static str,
-        /// Its number of columns.
-        expected: usize,
-    },
-    /// A fit that has kept only its last model, where all are needed.
+    #[error("there are {wanted} {what}, but only {samples} samples")]
+    TooFew { what: &'static str, wanted: usize, samples: usize },
+    /// More clusters or components than samples that count, among enough that do not.
+    #[error("there are {wanted} {what}, but only {counted} of the {samples} samples have a weight above 0")]
+    TooFewCounted { what: &'static str, wanted: usize, counted: usize, samples: usize },
+    /// Fewer images than one batch of the training takes.
+    #[error("a batch has {batch} images, but there are only {images} to train on")]
+    BatchTooLarge { batch: usize, images: usize },
+    /// The data have other columns than the model or the start that they are given to.
+    #[error("the data have {found} column{}, but {of} {expected}", if *.found == 1 { "" } else { "s" })]
+    Columns { found: usize, of: &'static str, expected: usize },
+    /// A fit's models are asked for, but its options did not keep them.
+    #[error(
+        "the fit has kept only its last model, but the model of each iteration is needed: set `keep_models: true` in its \
+         options (CoinOptions, KMeansOptions or GmmOptions)"
+    )]
     ModelsNotKept,
     /// A sample's weight that is negative, too large, or not a number.
-    SampleWeight {
-        /// The sample.
-        index: usize,
-        /// Its weight.
-        value: f64,
-    },
-    /// A start that names a cluster which does not exist.
-    Cluster {
-        /// The sample.
-        index: usize,
-        /// Its label.
-        label: usize,
-        /// The number of clusters; labels run from 0 to one less.
-        clusters: usize,
-    },
-    /// A covariance that differs from its transpose by more than rounding.
-    Asymmetric {
-        /// The component; 0 where all have the same covariance.
-        component: usize,
-        /// The row of the covariance.
-        row: usize,
-        /// Its column.
-        column: usize,
-        /// The number there.
-        value: f64,
-        /// The number at the same place of the transpose.
-        transposed: f64,
-    },
-    /// A covariance without an inverse: in some direction its variance is not positive, but for rounding.
-    NotPositiveDefinite {
-        /// The component; 0 where all have the same covariance.
-        component: usize,
-    },
-    /// A component that collapsed in a fit, on a point, a line or another flat: its covariance lost its inverse.
-    Collapsed {
-        /// The component; 0 where all have the same covariance.
-        component: usize,
-        /// The regularisation of the fit.
-        regularisation: f64,
-        /// The column of the data with the largest standard deviation.
-        column: usize,
-        /// Its standard deviation.
-        deviation: f64,
-        /// A regularisation with which no component of these data can collapse.
-        suggestion: f64,
-    },
-    /// A list of numbers within lists that are more or fewer than needed.
+    #[error("the weight of sample {index} is {}, but should lie between 0 and 1e30", Short(.value))]
+    SampleWeight { index: usize, value: f64 },
+    /// A label that names no cluster.
+    #[error("sample {index} has label {label}, but there are only {clusters} clusters (from 0)")]
+    Cluster { index: usize, label: usize, clusters: usize },
+    /// A covariance differs from its transpose by more than rounding. Component 0 may stand for all, which have the same.
+    #[error(
+        "the covariance of component {component} is not symmetric: row {row}, column {column} is {}, but row {column}, \
+         column {row} is {}",
+        Short(.value),
+        Short(.transposed)
+    )]
+    Asymmetric { component: usize, row: usize, column: usize, value: f64, transposed: f64 },
+    /// A covariance has no inverse. Component 0 may stand for all, which have the same.
+    #[error(
+        "the covariance of component {component} is not positive definite: in some direction its variance is 0, negative, \
+         or too small to compute with"
+    )]
+    NotPositiveDefinite { component: usize },
+    /// A component collapsed in a fit, on a point, a line or another flat. Component 0 may stand for all, which have the same.
+    #[error(
+        "component {component} has collapsed: its covariance has no inverse with the regularisation {regularisation:e}; \
+         the largest standard deviation of the data is {deviation:.3e} (column {column}); the regularisation \
+         {suggestion:e} keeps all components from collapsing; fewer components or another start may help too"
+    )]
+    Collapsed { component: usize, regularisation: f64, column: usize, deviation: f64, suggestion: f64 },
+    /// The numbers of a model's file are nested in another way than its arrays.
     #[cfg(feature = "serde")]
-    Nesting {
-        /// The field.
-        name: &'static str,
-        /// In how many lists each number should lie.
-        expected: usize,
-        /// In how many it lies.
-        found: usize,
-    },
-    /// A file that does not hold the model that is needed.
+    #[error("{name} is nested {found} deep, but should be nested {expected} deep")]
+    Nesting { name: &'static str, expected: usize, found: usize },
+    /// A file does not hold the model that is needed.
     #[cfg(feature = "serde")]
-    ModelFile {
-        /// The file.
-        path: PathBuf,
-        /// The model that is needed.
-        what: &'static str,
-        /// Why it is none.
-        message: String,
-    },
-    /// A data set that linfa has no use for.
+    #[error("{} does not hold {what}: {message}", path.display())]
+    ModelFile { path: PathBuf, what: &'static str, message: String },
+    /// linfa has no use for a data set.
     #[cfg(feature = "linfa")]
-    Dataset {
-        /// linfa's own words.
-        message: String,
-    },
-    /// A `.npy` file that is not the table that is needed.
-    Npy {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong with it.
-        fault: crate::data::npy::Fault,
-    },
-    /// An IDX file that does not hold the images or labels that are needed.
-    Idx {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong with it.
-        fault: crate::data::idx::Fault,
-    },
+    #[error("linfa: {source}")]
+    Dataset { source: Cause },
 
     // Capsules and routing
-    /// A number of an array that is out of its range.
-    Entry {
-        /// The array.
-        name: &'static str,
-        /// Its place in the array.
-        place: Vec<usize>,
-        /// What it may be.
-        expected: &'static str,
-        /// What it is.
-        value: f64,
-    },
-    /// A neighbourhood that does not fit into the layer below.
-    Kernel {
-        /// Its side, K.
-        size: usize,
-        /// The height of the layer below.
-        height: usize,
-        /// Its width.
-        width: usize,
-    },
-    /// An option that the fused kernel leaves to the reference.
-    OnlyReference {
-        /// The option.
-        option: &'static str,
-    },
+    /// A number of an array is out of its range; its place is an index for each axis.
+    #[error("{name}{place:?} is {}, but should be {expected}", Short(.value))]
+    Entry { name: &'static str, place: Vec<usize>, expected: &'static str, value: f64 },
+    /// The neighbourhood of K x K capsules does not fit into the layer below.
+    #[error("a neighbourhood of {size} x {size} does not fit into {height} x {width} capsules")]
+    Kernel { size: usize, height: usize, width: usize },
+    /// The fused kernel lacks an option that the reference has.
+    #[error("the fused kernel has no {option}: only the reference in f64 has")]
+    OnlyReference { option: &'static str },
     /// A label that names no class.
-    Class {
-        /// The image.
-        index: usize,
-        /// Its label.
-        label: usize,
-        /// The number of classes; labels run from 0 to one less.
-        classes: usize,
-    },
+    #[error("image {index} has label {label}, but there are only {classes} classes (from 0)")]
+    Class { index: usize, label: usize, classes: usize },
 
     // The network
-    /// A name that nothing has.
-    Name {
-        /// What has names.
-        what: &'static str,
-        /// The name that was asked for.
-        found: String,
-        /// Those that there are.
-        known: Vec<String>,
-    },
-    /// A setting whose text cannot be read.
-    SettingText {
-        /// The setting.
-        name: &'static str,
-        /// What it may be.
-        expected: &'static str,
-        /// What it is.
-        found: String,
-    },
-    /// A checkpoint that is not what is needed.
-    Checkpoint {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong with it.
-        fault: crate::capsnet::checkpoint::Fault,
-    },
-    /// A file of results with a field that is not what it should be.
-    Record {
-        /// The file.
-        path: PathBuf,
-        /// The line, from 1.
-        line: usize,
-        /// The field.
-        field: &'static str,
-        /// What it may be.
-        expected: &'static str,
-        /// What it is.
-        found: String,
-    },
-    /// Training that has come to numbers that are not finite.
-    Diverged {
-        /// The step, from 0.
-        step: usize,
-        /// What is not finite.
-        what: String,
-    },
+    /// Nothing has this name; those that are known are listed.
+    #[error("there is no {what} named {found:?}; there are: {}", .known.join(", "))]
+    Name { what: &'static str, found: String, known: Vec<String> },
+    /// The text of a setting is not of its kind.
+    #[error("{name} is {found:?}, but should be {expected}")]
+    SettingText { name: &'static str, expected: &'static str, found: String },
+    /// Training made numbers that are not finite.
+    #[error("step {step} of the training made numbers that are not finite ({what}); {}", against_divergence(.step))]
+    Diverged { step: usize, what: String },
 }
 
 impl Error {
+    /// Returns the fault of a file's contents if it is of this type, or was caused by one of this type.
+    ///
+    /// ```
+    /// use em_routing::prelude::*;
+    /// let path = std::env::temp_dir().join("em-routing-example-fault.npy");
+    /// std::fs::write(&path, "1,2\n3,4\n").unwrap();
+    /// let error = NpyFile::open(&path).unwrap_err();
+    /// assert!(matches!(error.fault(), Some(npy::Fault::Text { delimiter: Some(','), .. })));
+    /// # std::fs::remove_file(&path).unwrap();
+    /// ```
+    pub fn fault<F: std::error::Error + 'static>(&self) -> Option<&F> {
+        let Error::File { source, .. } = self else { return None };
+        let first: &(dyn std::error::Error + 'static) = &**source;
+        std::iter::successors(Some(first), |error| error.source()).find_map(|error| error.downcast_ref())
+    }
+
     /// Wraps a system error with the path that it is about.
     pub(crate) fn io(path: &Path) -> impl FnOnce(std::io::Error) -> Error + '_ {
         move |source| Error::Io { path: path.to_path_buf(), source }
     }
+
+    /// A fault of a file's contents, which no line that can be typed mends.
+    pub(crate) fn file(path: &Path, fault: impl Into<Cause>) -> Error {
+        Error::File { path: path.to_path_buf(), source: fault.into(), remedy: None }
+    }
 }
 
 /// A number in a message: without hundreds of zeros where it is very large or very small.
-struct Short(f64);
+struct Short<'a>(&'a f64);
 
-impl std::fmt::Display for Short {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl std::fmt::Display for Short<'_> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> std::fmt::Result {
         match self.0.abs() {
             size if size == 0.0 || (1e-5..1e16).contains(&size) || !size.is_finite() => {
                 write!(f, "{}", self.0)
@@ -355,151 +206,243 @@ impl std::fmt::Display for Short {
     }
 }
 
-impl std::fmt::Display for Error {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Error::Empty { what } => write!(f, "there are no {what}; at least one is needed"),
-            Error::Length { name, expected, found } => {
-                write!(f, "{name} has length {found}, but {expected} is needed")
-            }
-            Error::Probability { name, index, value } => {
-                write!(f, "{name}[{index}] is {value}, but a probability lies in [0, 1]")
-            }
-            Error::Sum { name, sum } => write!(f, "{name} add up to {sum}, but should to 1"),
-            Error::Count { index, heads, tosses } => {
-                write!(f, "experiment {index} counts {heads} heads in {tosses} tosses")
-            }
-            Error::Label { index, label, coins } => {
-                write!(f, "experiment {index} has label {label}, but there are only {coins} coins (from 0)")
-            }
-            Error::NeverTossed { coin } => {
-                write!(f, "coin {coin} was never tossed, so its maximum likelihood is not defined")
-            }
-            Error::Impossible { index } => {
-                write!(f, "sample {index} has probability 0 under every component of the model")
-            }
-            Error::Setting { name, expected, value } => {
-                write!(f, "{name} is {}, but should be {expected}", Short(*value))
-            }
-            Error::Minimiser { status } => write!(f, "the minimiser stopped without a minimum: {status}"),
-            Error::Drawing { figure, message } => write!(f, "figure {figure} cannot be drawn: {message}"),
-            Error::Io { path, source } => write!(f, "{}: {source}", path.display()),
+/// A remedy as the end of a message.
+fn after(remedy: &Option<String>) -> String {
+    remedy.as_ref().map(|remedy| format!("; {remedy}")).unwrap_or_default()
+}
 
-            Error::NonFinite { row, column, value } => {
-                write!(f, "row {row}, column {column} of the data is {value}, but should be a finite number")
-            }
-            Error::Magnitude { row, column, value } => {
-                let limit = "fits compute with numbers up to 1e130, and f32 holds them up to 3.4e38";
-                write!(f, "row {row}, column {column} of the data is {value:e}, which is too large: {limit}")
-            }
-            Error::Shape { name, expected, found } => {
-                write!(f, "the shape of {name} is {found:?}, but the other arguments ask for {expected:?}")
-            }
-            Error::Kind { expected, found } => {
-                write!(
-                    f,
-                    "the start has covariances of the type {found:?}, but the options ask for {expected:?}"
-                )
-            }
-            Error::TooFew { what, wanted, samples } => {
-                write!(f, "there are {wanted} {what}, but only {samples} samples")
-            }
-            Error::TooFewCounted { what, wanted, counted, samples } => write!(
-                f,
-                "there are {wanted} {what}, but only {counted} of the {samples} samples have a weight above 0"
-            ),
-            Error::Columns { found, of, expected } => {
-                let plural = if *found == 1 { "" } else { "s" };
-                write!(f, "the data have {found} column{plural}, but {of} {expected}")
-            }
-            Error::ModelsNotKept => write!(
-                f,
-                "the fit has kept only its last model, but the model of each iteration is needed: set \
-                 `keep_models: true` in its options (CoinOptions, KMeansOptions or GmmOptions)"
-            ),
-            Error::SampleWeight { index, value } => {
-                write!(
-                    f,
-                    "the weight of sample {index} is {}, but should lie between 0 and 1e30",
-                    Short(*value)
-                )
-            }
-            Error::Cluster { index, label, clusters } => {
-                write!(f, "sample {index} has label {label}, but there are only {clusters} clusters (from 0)")
-            }
-            Error::Asymmetric { component, row, column, value, transposed } => write!(
-                f,
-                "the covariance of component {component} is not symmetric: row {row}, column {column} is {}, but \
-                 row {column}, column {row} is {}",
-                Short(*value),
-                Short(*transposed)
-            ),
-            Error::NotPositiveDefinite { component } => write!(
-                f,
-                "the covariance of component {component} is not positive definite: in some direction its variance \
-                 is 0, negative, or too small to compute with"
-            ),
-            Error::Collapsed { component, regularisation, column, deviation, suggestion } => write!(
-                f,
-                "component {component} has collapsed: its covariance has no inverse with the regularisation \
-                 {regularisation:e}. The largest standard deviation of the data is {deviation:.3e} (column {column}); \
-                 the regularisation {suggestion:e} keeps all components from collapsing. Fewer components or another \
-                 start may help too"
-            ),
-            #[cfg(feature = "serde")]
-            Error::Nesting { name, expected, found } => {
-                write!(f, "{name} is nested {found} deep, but should be nested {expected} deep")
-            }
-            #[cfg(feature = "serde")]
-            Error::ModelFile { path, what, message } => {
-                write!(f, "{} does not hold {what}: {message}", path.display())
-            }
-            #[cfg(feature = "linfa")]
-            Error::Dataset { message } => write!(f, "linfa: {message}"),
-            Error::Npy { path, fault } => f.write_str(&crate::data::npy::in_words(path, fault)),
-            Error::Idx { path, fault } => f.write_str(&crate::data::idx::in_words(path, fault)),
-
-            Error::Entry { name, place, expected, value } => {
-                write!(f, "{name}{place:?} is {}, but should be {expected}", Short(*value))
-            }
-            Error::Kernel { size, height, width } => {
-                write!(f, "a neighbourhood of {size} x {size} does not fit into {height} x {width} capsules")
-            }
-            Error::OnlyReference { option } => {
-                write!(f, "the fused kernel has no {option}: only the reference in f64 has")
-            }
-            Error::Class { index, label, classes } => {
-                write!(f, "image {index} has label {label}, but there are only {classes} classes (from 0)")
-            }
-
-            Error::Name { what, found, known } => {
-                write!(f, "there is no {what} named {found:?}; there are: {}", known.join(", "))
-            }
-            Error::SettingText { name, expected, found } => {
-                write!(f, "{name} is {found:?}, but should be {expected}")
-            }
-            Error::Checkpoint { path, fault } => write!(f, "{}: {fault}", path.display()),
-            Error::Record { path, line, field, expected, found } => {
-                write!(f, "{}, line {line}: {field} is {found:?}, but should be {expected}", path.display())
-            }
-            Error::Diverged { step: 0, what } => write!(
-                f,
-                "step 0 of the training made numbers that are not finite ({what}). No parameter has been changed yet, \
-                 so the start is to blame: smaller pose-gain, transform-deviation or betas may help"
-            ),
-            Error::Diverged { step, what } => write!(
-                f,
-                "step {step} of the training made numbers that are not finite ({what}); a lower learning rate may help"
-            ),
+/// What may keep a training from diverging.
+fn against_divergence(step: &usize) -> &'static str {
+    match step {
+        0 => {
+            "no parameter has been changed yet, so the start is to blame: smaller pose-gain, transform-deviation or betas may help"
         }
+        _ => "a lower learning rate may help",
     }
 }
 
-impl std::error::Error for Error {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match self {
-            Error::Io { source, .. } => Some(source),
-            _ => None,
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// An error of each variant, with its message.
+    fn table() -> Vec<(Error, &'static str)> {
+        let path = || PathBuf::from("data/a.npy");
+        let names = || vec!["a".to_owned(), "b".to_owned()];
+        vec![
+            (Error::Empty { what: "samples" }, "there are no samples; at least one is needed"),
+            (Error::Length { name: "labels", expected: 3, found: 2 }, "labels has length 2, but 3 is needed"),
+            (
+                Error::Probability { name: "weights", index: 1, value: 1.5 },
+                "weights[1] is 1.5, but a probability lies in [0, 1]",
+            ),
+            (Error::Sum { name: "weights", sum: 1.5 }, "weights add up to 1.5, but should to 1"),
+            (Error::Count { index: 2, heads: 11, tosses: 10 }, "experiment 2 counts 11 heads in 10 tosses"),
+            (
+                Error::Label { index: 2, label: 5, coins: 2 },
+                "experiment 2 has label 5, but there are only 2 coins (from 0)",
+            ),
+            (
+                Error::NeverTossed { coin: 1 },
+                "coin 1 was never tossed, so its maximum likelihood is not defined",
+            ),
+            (Error::Impossible { index: 4 }, "sample 4 has probability 0 under every component of the model"),
+            (
+                Error::Setting { name: "tolerance", expected: "at most 1", value: 1e300 },
+                "tolerance is 1e300, but should be at most 1",
+            ),
+            (
+                Error::Minimiser { status: "Diverged".to_owned() },
+                "the minimiser stopped without a minimum: Diverged",
+            ),
+            (
+                Error::Drawing { figure: "atlas".to_owned(), source: "no room".into() },
+                "figure atlas cannot be drawn: no room",
+            ),
+            (Error::io(&path())(std::io::Error::other("is a folder")), "data/a.npy: is a folder"),
+            (Error::file(&path(), "is cut off"), "data/a.npy: is cut off"),
+            (
+                Error::File { path: path(), source: "is empty".into(), remedy: Some("fill it".to_owned()) },
+                "data/a.npy: is empty; fill it",
+            ),
+            (
+                Error::NonFinite { row: 1, column: 2, value: f64::NAN },
+                "row 1, column 2 of the data is NaN, but should be a finite number",
+            ),
+            (
+                Error::Magnitude { row: 1, column: 2, value: 1e200 },
+                "row 1, column 2 of the data is 1e200, which is too large: fits compute with numbers up to 1e130, and f32 \
+                 holds them up to 3.4e38",
+            ),
+            (
+                Error::Shape { name: "votes", expected: vec![2, 16], found: vec![3] },
+                "the shape of votes is [3], but the other arguments ask for [2, 16]",
+            ),
+            (
+                Error::Kind { expected: "Full".to_owned(), found: "Tied".to_owned() },
+                "the start has covariances of the kind Tied, but the options ask for Full",
+            ),
+            (
+                Error::TooFew { what: "clusters", wanted: 4, samples: 3 },
+                "there are 4 clusters, but only 3 samples",
+            ),
+            (
+                Error::TooFewCounted { what: "clusters", wanted: 4, counted: 3, samples: 7 },
+                "there are 4 clusters, but only 3 of the 7 samples have a weight above 0",
+            ),
+            (
+                Error::BatchTooLarge { batch: 24, images: 10 },
+                "a batch has 24 images, but there are only 10 to train on",
+            ),
+            (
+                Error::Columns { found: 1, of: "the model", expected: 2 },
+                "the data have 1 column, but the model 2",
+            ),
+            (
+                Error::Columns { found: 3, of: "the model", expected: 2 },
+                "the data have 3 columns, but the model 2",
+            ),
+            (
+                Error::ModelsNotKept,
+                "the fit has kept only its last model, but the model of each iteration is needed: set `keep_models: true` \
+                 in its options (CoinOptions, KMeansOptions or GmmOptions)",
+            ),
+            (
+                Error::SampleWeight { index: 2, value: -1.0 },
+                "the weight of sample 2 is -1, but should lie between 0 and 1e30",
+            ),
+            (
+                Error::Cluster { index: 2, label: 5, clusters: 3 },
+                "sample 2 has label 5, but there are only 3 clusters (from 0)",
+            ),
+            (
+                Error::Asymmetric { component: 1, row: 0, column: 2, value: 0.5, transposed: 1e-9 },
+                "the covariance of component 1 is not symmetric: row 0, column 2 is 0.5, but row 2, column 0 is 1e-9",
+            ),
+            (
+                Error::NotPositiveDefinite { component: 1 },
+                "the covariance of component 1 is not positive definite: in some direction its variance is 0, negative, or \
+                 too small to compute with",
+            ),
+            (
+                Error::Collapsed {
+                    component: 1,
+                    regularisation: 1e-6,
+                    column: 0,
+                    deviation: 2.0,
+                    suggestion: 1e-3,
+                },
+                "component 1 has collapsed: its covariance has no inverse with the regularisation 1e-6; the largest \
+                 standard deviation of the data is 2.000e0 (column 0); the regularisation 1e-3 keeps all components \
+                 from collapsing; fewer components or another start may help too",
+            ),
+            #[cfg(feature = "serde")]
+            (
+                Error::Nesting { name: "means", expected: 2, found: 1 },
+                "means is nested 1 deep, but should be nested 2 deep",
+            ),
+            #[cfg(feature = "serde")]
+            (
+                Error::ModelFile {
+                    path: path(),
+                    what: "a mixture",
+                    message: "there are no weights".to_owned(),
+                },
+                "data/a.npy does not hold a mixture: there are no weights",
+            ),
+            #[cfg(feature = "linfa")]
+            (Error::Dataset { source: "no targets".into() }, "linfa: no targets"),
+            (
+                Error::Entry { name: "votes", place: vec![0, 3], expected: "finite", value: f64::INFINITY },
+                "votes[0, 3] is inf, but should be finite",
+            ),
+            (
+                Error::Kernel { size: 3, height: 2, width: 4 },
+                "a neighbourhood of 3 x 3 does not fit into 2 x 4 capsules",
+            ),
+            (
+                Error::OnlyReference { option: "Competition::AllPositions" },
+                "the fused kernel has no Competition::AllPositions: only the reference in f64 has",
+            ),
+            (
+                Error::Class { index: 2, label: 12, classes: 10 },
+                "image 2 has label 12, but there are only 10 classes (from 0)",
+            ),
+            (
+                Error::Name { what: "figure", found: "c".to_owned(), known: names() },
+                "there is no figure named \"c\"; there are: a, b",
+            ),
+            (
+                Error::SettingText { name: "batch", expected: "a number", found: "x".to_owned() },
+                "batch is \"x\", but should be a number",
+            ),
+            (
+                Error::Diverged { step: 0, what: "the loss is NaN".to_owned() },
+                "step 0 of the training made numbers that are not finite (the loss is NaN); no parameter has been changed \
+                 yet, so the start is to blame: smaller pose-gain, transform-deviation or betas may help",
+            ),
+            (
+                Error::Diverged { step: 7, what: "the loss is NaN".to_owned() },
+                "step 7 of the training made numbers that are not finite (the loss is NaN); a lower learning rate may help",
+            ),
+        ]
+    }
+
+    /// Does not compile without a new variant, which then belongs into the table.
+    fn number(error: &Error) -> usize {
+        match error {
+            Error::Empty { .. } => 0,
+            Error::Length { .. } => 1,
+            Error::Probability { .. } => 2,
+            Error::Sum { .. } => 3,
+            Error::Count { .. } => 4,
+            Error::Label { .. } => 5,
+            Error::NeverTossed { .. } => 6,
+            Error::Impossible { .. } => 7,
+            Error::Setting { .. } => 8,
+            Error::Minimiser { .. } => 9,
+            Error::Drawing { .. } => 10,
+            Error::Io { .. } => 11,
+            Error::File { .. } => 12,
+            Error::NonFinite { .. } => 13,
+            Error::Magnitude { .. } => 14,
+            Error::Shape { .. } => 15,
+            Error::Kind { .. } => 16,
+            Error::TooFew { .. } => 17,
+            Error::TooFewCounted { .. } => 18,
+            Error::BatchTooLarge { .. } => 19,
+            Error::Columns { .. } => 20,
+            Error::ModelsNotKept => 21,
+            Error::SampleWeight { .. } => 22,
+            Error::Cluster { .. } => 23,
+            Error::Asymmetric { .. } => 24,
+            Error::NotPositiveDefinite { .. } => 25,
+            Error::Collapsed { .. } => 26,
+            #[cfg(feature = "linfa")]
+            Error::Dataset { .. } => 34,
+            #[cfg(feature = "serde")]
+            Error::Nesting { .. } => 35,
+            #[cfg(feature = "serde")]
+            Error::ModelFile { .. } => 36,
+            Error::Entry { .. } => 27,
+            Error::Kernel { .. } => 28,
+            Error::OnlyReference { .. } => 29,
+            Error::Class { .. } => 30,
+            Error::Name { .. } => 31,
+            Error::SettingText { .. } => 32,
+            Error::Diverged { .. } => 33,
         }
+    }
+
+    #[test]
+    fn each_variant_prints_its_sentence() {
+        let table = table();
+        for (error, words) in &table {
+            assert_eq!(error.to_string(), *words);
+            assert!(!words.ends_with('.') && !words.contains('\n') && !words.contains(". "), "{words}");
+        }
+        let seen: std::collections::BTreeSet<usize> = table.iter().map(|(error, _)| number(error)).collect();
+        let with_features = usize::from(cfg!(feature = "linfa")) + 2 * usize::from(cfg!(feature = "serde"));
+        assert_eq!(seen.len(), 34 + with_features, "a variant is not in the table");
     }
 }

@@ -295,10 +295,11 @@ pub const FIGURES: &[Entry] = &[
 pub fn figure(name: &str) -> Result<Figure> {
     match FIGURES.iter().find(|entry| entry.name == name) {
         Some(entry) => (entry.draw)(),
-        None => {
-            let known = FIGURES.iter().map(|entry| entry.name.to_string()).collect();
-            Err(Error::Name { what: "figure", found: name.to_string(), known })
-        }
+        None => Err(Error::Name {
+            what: "figure",
+            found: name.to_owned(),
+            known: FIGURES.iter().map(|entry| entry.name.to_owned()).collect(),
+        }),
     }
 }
 

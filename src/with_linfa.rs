@@ -27,7 +27,7 @@ use crate::kmeans::{KMeans, KMeansOptions};
 
 impl From<linfa::Error> for Error {
     fn from(error: linfa::Error) -> Error {
-        Error::Dataset { message: error.to_string() }
+        Error::Dataset { source: error.into() }
     }
 }
 

@@ -127,3 +127,14 @@ fn bytes_that_do_not_fit_leave_the_older_file() {
     assert_eq!(std::fs::read(folder.file()).unwrap(), [1; 100]);
     assert_eq!(folder.names(), ["file"]);
 }
+
+#[test]
+fn errors_of_files_pass_between_threads() {
+    fn passes<E: std::error::Error + Send + Sync + 'static>() {}
+    passes::<Error>();
+    passes::<em_routing::data::npy::Fault>();
+    passes::<em_routing::data::npy::MemberFault>();
+    passes::<em_routing::data::idx::Fault>();
+    passes::<em_routing::capsnet::checkpoint::Fault>();
+    passes::<em_routing::capsnet::records::Fault>();
+}

@@ -9,9 +9,12 @@ use em_routing::prelude::*;
 use flate2::{Compression, write::GzEncoder};
 use rand::{Rng, SeedableRng};
 
+#[path = "support/chain.rs"]
+mod chain;
 #[path = "support/noting.rs"]
 mod noting;
 
+use chain::chain;
 use noting::LARGEST;
 
 /// A folder that goes when the test ends.
@@ -81,9 +84,15 @@ fn fault_at<T: std::fmt::Debug>(file: &Path, outcome: em_routing::error::Result<
     let text = error.to_string();
     assert!(text.starts_with(&format!("{}: ", file.display())), "{text}");
     match error {
-        Error::Idx { path, fault } if path == file => fault,
+        Error::File { path, source, .. } if path == file => *source.downcast().expect("a fault of IDX"),
         other => panic!("{other:?}"),
     }
+}
+
+/// Faults hold system errors, which cannot be compared; what they print for debugging can.
+#[track_caller]
+fn assert_same(found: impl std::fmt::Debug, expected: impl std::fmt::Debug) {
+    assert_eq!(format!("{found:?}"), format!("{expected:?}"));
 }
 
 #[test]
@@ -139,22 +148,22 @@ fn faults_of_a_file_are_named() {
     let full = good.len() as u64;
     let mut magic = good.clone();
     magic[0] = 7;
-    assert_eq!(image_fault(&folder, &magic), Fault::Magic { found: [7, 0, 8, 3] });
-    assert_eq!(image_fault(&folder, &file(0x0d, &[4, 3, 2], &[0; 96])), Fault::Kind { code: 0x0d });
-    assert_eq!(image_fault(&folder, &labels(&[0, 1, 2, 3])), Fault::Dimensions { expected: 3, found: 1 });
+    assert_same(image_fault(&folder, &magic), Fault::Magic { found: [7, 0, 8, 3] });
+    assert_same(image_fault(&folder, &file(0x0d, &[4, 3, 2], &[0; 96])), Fault::Kind { code: 0x0d });
+    assert_same(image_fault(&folder, &labels(&[0, 1, 2, 3])), Fault::Dimensions { expected: 3, found: 1 });
     for sizes in [[0, 3, 2], [4, 0, 2], [4, 3, 0], [u32::MAX; 3]] {
-        assert_eq!(image_fault(&folder, &file(8, &sizes, &[])), Fault::Sizes { sizes: sizes.to_vec() });
+        assert_same(image_fault(&folder, &file(8, &sizes, &[])), Fault::Sizes { sizes: sizes.to_vec() });
     }
     for (cut, expected) in [(0, 4), (3, 4), (4, 16), (15, 16), (16, full), (full - 1, full)] {
         let fault = Fault::Truncated { expected, found: cut };
-        assert_eq!(image_fault(&folder, &good[..cut as usize]), fault);
+        assert_same(image_fault(&folder, &good[..cut as usize]), &fault);
         if cut > 0 {
-            assert_eq!(image_fault(&folder, &packed(&good[..cut as usize])), fault, "packed");
+            assert_same(image_fault(&folder, &packed(&good[..cut as usize])), &fault);
         }
     }
     let longer = [good.as_slice(), &[0]].concat();
-    assert_eq!(image_fault(&folder, &longer), Fault::Trailing { expected: full });
-    assert_eq!(image_fault(&folder, &packed(&longer)), Fault::Trailing { expected: full });
+    assert_same(image_fault(&folder, &longer), Fault::Trailing { expected: full });
+    assert_same(image_fault(&folder, &packed(&longer)), Fault::Trailing { expected: full });
 }
 
 #[test]
@@ -178,18 +187,38 @@ fn faults_of_a_gzip_stream_are_named() {
 }
 
 #[test]
+fn the_sources_of_an_error_lead_to_its_root() {
+    let folder = Folder::new("sources");
+    let labels = folder.write("labels", &labels(&[0, 1, 2, 3]));
+    let read = |bytes: &[u8]| Images::read(&folder.write("images", bytes), &labels, 10).unwrap_err();
+    let whole = packed(&images(4));
+    for cut in [12, whole.len() - 1] {
+        let error = read(&whole[..cut]);
+        let [_, fault, root] = chain(&error)[..] else { panic!("{error:?}") };
+        assert!(matches!(fault.downcast_ref(), Some(Fault::Gzip { .. })), "{fault:?}");
+        let root = root.downcast_ref::<std::io::Error>().expect("what the system says");
+        assert_eq!(root.kind(), std::io::ErrorKind::UnexpectedEof);
+    }
+    let error = read(b"\x07\0\x08\x03");
+    let [_, root] = chain(&error)[..] else { panic!("{error:?}") };
+    assert!(matches!(root.downcast_ref(), Some(Fault::Magic { .. })), "{root:?}");
+    let error = Images::read(&folder.0.join("missing"), &labels, 10).unwrap_err();
+    assert!(chain(&error).last().is_some_and(|root| root.is::<std::io::Error>()), "{error:?}");
+}
+
+#[test]
 fn faults_between_files_are_named() {
     let folder = small_set("between");
     let load = || ImageSet::load(&folder.0, 1);
     let train_labels = folder.write("train-labels-idx1-ubyte", &labels(&[3, 1, 4, 1]));
     let other = folder.0.join("train-images-idx3-ubyte");
-    assert_eq!(fault_at(&train_labels, load()), Fault::Count { labels: 4, images: 5, other });
+    assert_same(fault_at(&train_labels, load()), Fault::Count { labels: 4, images: 5, other });
     folder.write("train-labels-idx1-ubyte", &labels(&[3, 1, 4, 10, 5]));
-    assert_eq!(fault_at(&train_labels, load()), Fault::Label { index: 3, label: 10, classes: 10 });
+    assert_same(fault_at(&train_labels, load()), Fault::Label { index: 3, label: 10, classes: 10 });
     assert_eq!(ImageSet::load_classes(&folder.0, 1, 11).unwrap().train.classes, 11);
     folder.write("train-labels-idx1-ubyte", &labels(&[3, 1, 4, 1, 5]));
     let test_images = folder.write("t10k-images-idx3-ubyte", &file(8, &[2, 2, 3], &[0; 12]));
-    assert_eq!(fault_at(&test_images, load()), Fault::Side { expected: (3, 2), found: (2, 3) });
+    assert_same(fault_at(&test_images, load()), Fault::Side { expected: (3, 2), found: (2, 3) });
     std::fs::remove_file(&test_images).unwrap();
     load().unwrap();
     std::fs::remove_file(folder.0.join("t10k-images-idx3-ubyte.gz")).unwrap();
@@ -311,7 +340,7 @@ fn labels_of_every_kind_of_number_are_read() {
         assert!(matches!(fault, Fault::LabelValue { index: 1, .. }), "{kind:#x}: {fault}");
     }
     let label = folder.write("labels", &file(0x0a, &[3], &[0, 1, 2]));
-    assert_eq!(fault_at(&label, Images::read(&image, &label, 100)), Fault::Kind { code: 0x0a });
+    assert_same(fault_at(&label, Images::read(&image, &label, 100)), Fault::Kind { code: 0x0a });
     // images of other numbers are refused with a line of Python, which was tried
     let image = folder.write("images", &file(0x0d, &[1, 2, 1], &[0; 8]));
     let text = Images::read(&image, &label, 10).unwrap_err().to_string();
@@ -398,7 +427,7 @@ fn a_promise_takes_no_memory() {
     for bytes in [short.clone(), packed(&short)] {
         LARGEST.set(0);
         let fault = image_fault(&folder, &bytes);
-        assert_eq!(fault, Fault::Truncated { expected: 16 + 6_000_000_000_000, found: 16 + 1000 });
+        assert_same(fault, Fault::Truncated { expected: 16 + 6_000_000_000_000, found: 16 + 1000 });
         assert!(LARGEST.get() <= 1 << 16, "{} bytes at once", LARGEST.get());
     }
 }
@@ -434,7 +463,10 @@ fn mutated_files_do_no_harm() {
                 assert_eq!(images.pixels.len(), images.len() * images.height * images.width, "case {case}");
                 assert!(images.labels.iter().all(|&label| label < 10), "case {case}");
             }
-            Err(Error::Idx { path, .. }) => {
+            Err(error @ Error::File { .. }) if error.fault::<Fault>().is_none() => {
+                panic!("case {case}: {error:?}")
+            }
+            Err(Error::File { path, .. }) => {
                 refused += 1;
                 assert!(paths.contains(&path), "case {case}");
             }

@@ -4,16 +4,19 @@
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
-use em_routing::data::npy::{self, Fault, Precision};
+use em_routing::data::npy::{self, Fault, MemberFault, Precision};
 use em_routing::data::{RowBuffer, Rows};
 use em_routing::prelude::*;
 use flate2::{Compression, Crc, write::DeflateEncoder};
 use ndarray::{Array2, array};
 use rand::{Rng, SeedableRng};
 
+#[path = "support/chain.rs"]
+mod chain;
 #[path = "support/noting.rs"]
 mod noting;
 
+use chain::chain;
 use noting::LARGEST;
 
 /// A folder that goes when the test ends.
@@ -252,6 +255,11 @@ fn arrays_of_an_archive_are_read_by_name() {
     }
 }
 
+/// Faults hold system errors, which cannot be compared: their fields in words can.
+fn in_words(fault: impl std::fmt::Debug) -> String {
+    format!("{fault:?}")
+}
+
 #[test]
 fn faults_of_an_archive_are_named() {
     let folder = Folder::new("archive-faults");
@@ -260,11 +268,11 @@ fn faults_of_an_archive_are_named() {
     let fault = |bytes: &[u8]| {
         let path = folder.write("a.npz", bytes);
         match NpyFile::open_member(&path, "x") {
-            Err(Error::Npy { path: found, fault }) if found == path => fault,
+            Err(Error::File { path: found, source, .. }) if found == path => in_words(source),
             other => panic!("{other:?}"),
         }
     };
-    let member = |fault| Fault::Member { name: "x".into(), fault: Box::new(fault) };
+    let member = |fault| in_words(MemberFault { name: "x".into(), fault });
     assert_eq!(fault(&zip(&[("x.npy", 0, &rows)], 1, false)), member(Fault::Encrypted));
     let compressed = zip(&[("x.npy", 14, &rows)], 0, false);
     assert_eq!(fault(&compressed), member(Fault::Compression { method: 14 }));
@@ -276,24 +284,57 @@ fn faults_of_an_archive_are_named() {
         let truncated = member(Fault::Truncated { expected, found });
         assert_eq!(fault(&zip(&[("x.npy", method, &short)], 0, false)), truncated);
     }
-    let none = Fault::Members { wanted: Some("x".into()), names: vec![] };
+    let none = in_words(Fault::Members { wanted: Some("x".into()), names: vec![] });
     assert_eq!(fault(&zip(&[("x.txt", 0, b"words")], 0, false)), none);
     assert_eq!(fault(&zip(&[], 0, false)), none);
-    assert_eq!(fault(&rows), Fault::NoMembers);
-    assert!(matches!(fault(b"a,b\n1,2\n"), Fault::Text { .. }));
+    assert_eq!(fault(&rows), in_words(Fault::NoMembers));
+    assert!(fault(b"a,b\n1,2\n").starts_with("Text {"));
     let whole = zip(&[("x.npy", 8, &rows)], 0, true);
     for length in 4..whole.len() {
-        assert!(matches!(fault(&whole[..length]), Fault::Archive { .. }), "cut off at {length}");
+        assert!(fault(&whole[..length]).starts_with("Archive {"), "cut off at {length}");
     }
-    // a packed byte that differs is found by the checksum
+    // a packed byte that differs is found by the unpacker, and a checksum that differs by comparing it
     let mut damaged = zip(&[("x.npy", 8, &rows)], 0, false);
     damaged[60] ^= 1;
-    assert!(matches!(fault(&damaged), Fault::Archive { .. }));
+    let found = fault(&damaged);
+    assert!(found.starts_with("MemberFault { name: \"x\", fault: Unpack {"), "{found}");
+    let mut damaged = zip(&[("x.npy", 8, &rows)], 0, false);
+    let entry = damaged.windows(4).position(|bytes| bytes == b"PK\x01\x02").unwrap();
+    damaged[entry + 16] ^= 1;
+    assert!(fault(&damaged).starts_with("Archive {"));
     // far more bytes than memory, of a few: refused before they are unpacked
     let mut large = zip(&[("x.npy", 8, &rows)], 0, false);
-    let entry = large.windows(4).position(|bytes| bytes == b"PK\x01\x02").unwrap();
     large[entry + 24..][..4].copy_from_slice(&(1u32 << 31).to_le_bytes());
     assert_eq!(fault(&large), member(Fault::Large { bytes: 1 << 31, most: 1 << 30 }));
+}
+
+#[test]
+fn the_sources_of_an_error_lead_to_its_root() {
+    let folder = Folder::new("sources");
+    let error = NpyFile::open(&folder.0.join("missing.npy")).unwrap_err();
+    let [_, root] = chain(&error)[..] else { panic!("{error:?}") };
+    let root = root.downcast_ref::<std::io::Error>().expect("what the system says");
+    assert_eq!(root.kind(), std::io::ErrorKind::NotFound);
+
+    let error = NpyFile::open(&folder.write("table.csv", b"1,2\n3,4\n")).unwrap_err();
+    let [_, root] = chain(&error)[..] else { panic!("{error:?}") };
+    assert!(matches!(root.downcast_ref(), Some(Fault::Text { .. })), "{root:?}");
+    assert!(matches!(error.fault(), Some(Fault::Text { .. })));
+    assert!(error.fault::<MemberFault>().is_none());
+
+    // a block of the kind 3, which deflate does not have
+    let rows = npy("<f8", false, "(1, 1)", &1f64.to_le_bytes());
+    let mut damaged = zip(&[("x.npy", 8, &rows)], 0, false);
+    let name = u16::from_le_bytes([damaged[26], damaged[27]]) as usize;
+    let extra = u16::from_le_bytes([damaged[28], damaged[29]]) as usize;
+    damaged[30 + name + extra] |= 0b110;
+    let error = NpyFile::open_member(&folder.write("a.npz", &damaged), "x").unwrap_err();
+    let [_, member, fault, root] = chain(&error)[..] else { panic!("{error:?}") };
+    assert!(matches!(member.downcast_ref(), Some(MemberFault { name, .. }) if name == "x"), "{member:?}");
+    assert!(matches!(fault.downcast_ref(), Some(Fault::Unpack { .. })), "{fault:?}");
+    assert!(root.is::<std::io::Error>(), "{root:?}");
+    assert!(matches!(error.fault(), Some(Fault::Unpack { .. })));
+    assert!(error.fault::<std::io::Error>().is_some());
 }
 
 /// Each refusal has a line of Python that mends it; that these lines do was tried with numpy 2.4.
@@ -467,7 +508,7 @@ fn mutated_files_do_no_harm() {
                         assert_eq!(table(&file).len(), bytes, "case {case}");
                     }
                 }
-                Err(error @ Error::Npy { .. }) => {
+                Err(error @ Error::File { .. }) => {
                     refused += 1;
                     assert!(error.to_string().starts_with(&path.display().to_string()), "case {case}");
                 }

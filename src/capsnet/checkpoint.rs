@@ -24,8 +24,8 @@ use std::fs::File;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
-use safetensors::SafeTensors;
 use safetensors::tensor::{Dtype, TensorView};
+use safetensors::{SafeTensorError, SafeTensors};
 
 use super::adam::Adam;
 use super::checksum::crc32c;
@@ -34,7 +34,7 @@ use super::network::{CapsNet, MOST_PARAMETERS};
 use super::parameters::Parameters;
 use super::training::Training;
 use crate::data::idx::Images;
-use crate::error::{Error, Result};
+use crate::error::{Cause, Error, Result};
 use crate::files;
 
 /// The version that is written and read.
@@ -54,154 +54,68 @@ const SECOND_MOMENT: &str = "second_moment.";
 const AVERAGE: &str = "average.";
 
 /// What keeps a file from being read as a network or a training, or a training from going on.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "the message beside each variant says what its fields are")]
 #[non_exhaustive]
 pub enum Fault {
-    /// Not safetensors, cut off or damaged.
-    Damaged {
-        /// What is wrong, in the format's words.
-        message: String,
-    },
+    /// Not safetensors, cut off or damaged; the source says it in the format's words.
+    #[error("not a checkpoint, cut off or damaged: {source}")]
+    Damaged { source: Cause },
     /// Larger than any network.
-    Large {
-        /// The most bytes that a file may have.
-        most: u64,
-    },
+    #[error("not a checkpoint: more than {most} bytes")]
+    Large { most: u64 },
     /// A safetensors file that another program has written.
+    #[error("a safetensors file, but not of em-routing: its metadata has no text {KEY:?}")]
     Foreign,
-    /// Another version of the format.
-    Version {
-        /// The version that is read.
-        expected: &'static str,
-        /// That of the file.
-        found: String,
-    },
+    /// Another version of the format than the one that is read.
+    #[error("has version {found} of the format, but version {expected} is needed")]
+    Version { expected: &'static str, found: String },
     /// A line of the metadata that is missing or cannot be read.
+    #[error("its metadata {}", line_in_words(.name, .found))]
     Line {
-        /// Its name.
         name: &'static str,
-        /// Its value, if it is there.
+        /// The value that cannot be read; none where the line is missing.
         found: Option<String>,
     },
-    /// Settings that no network can have.
-    Settings {
-        /// What is wrong with them.
-        source: Box<Error>,
-    },
+    /// Settings that no network can have; the source is the error of the setting.
+    #[error("its settings cannot be: {source}")]
+    Settings { source: Error },
     /// A tensor that is missing.
-    Missing {
-        /// Its name.
-        tensor: String,
-    },
-    /// More tensors than there should be.
-    Extra {
-        /// How many there should be.
-        expected: usize,
-        /// How many there are.
-        found: usize,
-    },
+    #[error("has no tensor {tensor}")]
+    Missing { tensor: String },
+    /// More tensors than the settings ask for.
+    #[error("has {found} tensors, but {expected} are needed")]
+    Extra { expected: usize, found: usize },
     /// A tensor of another shape than the settings ask for.
-    Shape {
-        /// Its name.
-        tensor: String,
-        /// The shape that the settings ask for.
-        expected: Vec<usize>,
-        /// Its shape.
-        found: Vec<usize>,
-    },
-    /// A tensor of other numbers than f32.
-    Kind {
-        /// Its name.
-        tensor: String,
-        /// Its kind.
-        found: String,
-    },
-    /// A number that is NaN or infinite.
-    NonFinite {
-        /// The tensor.
-        tensor: String,
-        /// Its place in the tensor, flat.
-        index: usize,
-        /// Its value.
-        value: f32,
-    },
+    #[error("{tensor} has the shape {found:?}, but its settings ask for {expected:?}")]
+    Shape { tensor: String, expected: Vec<usize>, found: Vec<usize> },
+    /// A tensor of other numbers than f32, by the format's word for them.
+    #[error("{tensor} holds {found}, but F32 is needed")]
+    Kind { tensor: String, found: String },
+    /// A number that is NaN or infinite. The index is its place in the flat tensor.
+    #[error("{tensor}[{index}] is {value}, but should be a finite number")]
+    NonFinite { tensor: String, index: usize, value: f32 },
     /// Contents that are not those that were written.
-    Checksum {
-        /// The checksum in the file.
-        expected: String,
-        /// That of its contents.
-        found: String,
-    },
+    #[error("is damaged: its checksum is {found}, but {expected} was written")]
+    Checksum { expected: String, found: String },
     /// A network alone, where a training is to go on.
+    #[error("holds a network but no training: Adam's moments and the step are not in it")]
     NoTraining,
     /// A training of other settings, or of another seed, than is asked for.
-    Setting {
-        /// The setting.
-        name: &'static str,
-        /// What is asked for.
-        expected: String,
-        /// What the file has.
-        found: String,
-    },
-    /// A training on another number of images.
-    Images {
-        /// How many there are now.
-        expected: usize,
-        /// How many the training began with.
-        found: usize,
-    },
+    #[error("was trained with {name} = {found}, but {expected} is asked for")]
+    Setting { name: &'static str, expected: String, found: String },
+    /// A training on another number of images than there are now.
+    #[error("was trained on {found} images, but there are {expected}")]
+    Images { expected: usize, found: usize },
     /// A training on as many images, but others.
-    OtherImages {
-        /// The checksum of those that there are now.
-        expected: String,
-        /// That of those that the training began with.
-        found: String,
-    },
+    #[error("was trained on other images than these: their checksum is {found}, not {expected}")]
+    OtherImages { expected: String, found: String },
 }
 
-impl std::fmt::Display for Fault {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Fault::Damaged { message } => write!(f, "not a checkpoint, cut off or damaged: {message}"),
-            Fault::Large { most } => write!(f, "not a checkpoint: more than {most} bytes"),
-            Fault::Foreign => {
-                write!(f, "a safetensors file, but not of em-routing: its metadata has no text {KEY:?}")
-            }
-            Fault::Version { expected, found } => {
-                write!(f, "has version {found} of the format, but version {expected} is needed")
-            }
-            Fault::Line { name, found: None } => write!(f, "its metadata does not tell {name}"),
-            Fault::Line { name, found: Some(found) } => {
-                write!(f, "its metadata says {name} = {found}, which cannot be")
-            }
-            Fault::Settings { source } => write!(f, "its settings cannot be: {source}"),
-            Fault::Missing { tensor } => write!(f, "has no tensor {tensor}"),
-            Fault::Extra { expected, found } => {
-                write!(f, "has {found} tensors, but {expected} are needed")
-            }
-            Fault::Shape { tensor, expected, found } => {
-                write!(f, "{tensor} has the shape {found:?}, but its settings ask for {expected:?}")
-            }
-            Fault::Kind { tensor, found } => write!(f, "{tensor} holds {found}, but F32 is needed"),
-            Fault::NonFinite { tensor, index, value } => {
-                write!(f, "{tensor}[{index}] is {value}, but should be a finite number")
-            }
-            Fault::Checksum { expected, found } => {
-                write!(f, "is damaged: its checksum is {found}, but {expected} was written")
-            }
-            Fault::NoTraining => {
-                write!(f, "holds a network but no training: Adam's moments and the step are not in it")
-            }
-            Fault::Setting { name, expected, found } => {
-                write!(f, "was trained with {name} = {found}, but {expected} is asked for")
-            }
-            Fault::Images { expected, found } => {
-                write!(f, "was trained on {found} images, but there are {expected}")
-            }
-            Fault::OtherImages { expected, found } => {
-                write!(f, "was trained on other images than these: their checksum is {found}, not {expected}")
-            }
-        }
+fn line_in_words(name: &str, found: &Option<String>) -> String {
+    match found {
+        Some(found) => format!("says {name} = {found}, which cannot be"),
+        None => format!("does not tell {name}"),
     }
 }
 
@@ -312,15 +226,15 @@ impl Training {
         settings.push(("seed", training.seed.to_string()));
         for ((name, expected), (_, found)) in expected.into_iter().zip(settings) {
             if expected != found {
-                return Err(fault(path, Fault::Setting { name, expected, found }));
+                return Err(Error::file(path, Fault::Setting { name, expected, found }));
             }
         }
         if images.len() != state.images {
-            return Err(fault(path, Fault::Images { expected: images.len(), found: state.images }));
+            return Err(Error::file(path, Fault::Images { expected: images.len(), found: state.images }));
         }
         let expected = checksum_of(images);
         if let Some(found) = state.images_checksum.filter(|found| *found != expected) {
-            return Err(fault(path, Fault::OtherImages { expected, found }));
+            return Err(Error::file(path, Fault::OtherImages { expected, found }));
         }
         Ok(training)
     }
@@ -328,7 +242,7 @@ impl Training {
 
 fn read_training(path: &Path, threads: usize) -> Result<(Training, State)> {
     let Stored { net, training } = read(path)?;
-    let (adam, average, state) = training.ok_or_else(|| fault(path, Fault::NoTraining))?;
+    let (adam, average, state) = training.ok_or_else(|| Error::file(path, Fault::NoTraining))?;
     let training = Training::resumed(net, adam, average, state.step as usize, state.seed, threads);
     Ok((training, state))
 }
@@ -343,10 +257,6 @@ fn checksum_of(images: &Images) -> String {
 /// The file of the network that is shipped, in the clone that this library was built in.
 pub fn mnist_weights() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("assets").join("capsnet").join("mnist.safetensors")
-}
-
-fn fault(path: &Path, fault: Fault) -> Error {
-    Error::Checkpoint { path: path.to_path_buf(), fault }
 }
 
 /// Writes vectors of the parameters' layout, the parts of each under names that begin alike.
@@ -371,19 +281,19 @@ fn write(
     let checksum = crc32c(lines.bytes().chain(bytes.iter().copied()));
     let text = format!("{lines}checksum = {checksum:08x}\n");
 
-    let in_words = |error| fault(path, Fault::Damaged { message: format!("{error}") });
+    let refused = |error: SafeTensorError| Error::file(path, Fault::Damaged { source: error.into() });
     let tensors: Vec<(String, TensorView)> = places
         .into_iter()
         .map(|(name, shape, range)| Ok((name, TensorView::new(Dtype::F32, shape.clone(), &bytes[range])?)))
         .collect::<std::result::Result<_, _>>()
-        .map_err(in_words)?;
+        .map_err(refused)?;
     let metadata = [(KEY.to_owned(), text)].into_iter().collect();
-    files::write(path, &safetensors::serialize(tensors, Some(metadata)).map_err(in_words)?)
+    files::write(path, &safetensors::serialize(tensors, Some(metadata)).map_err(refused)?)
 }
 
 /// Reads a file. Nothing is allocated for a size before as many bytes are there.
 fn read(path: &Path) -> Result<Stored> {
-    let fault = |kind| fault(path, kind);
+    let fault = |fault: Fault| Error::file(path, fault);
     let mut bytes = Vec::new();
     let file = File::open(path).map_err(Error::io(path))?;
     // what is no plain file tells no length: its bytes are counted
@@ -394,13 +304,13 @@ fn read(path: &Path) -> Result<Stored> {
     if length.max(bytes.len() as u64) > MOST_BYTES {
         return Err(fault(Fault::Large { most: MOST_BYTES }));
     }
-    let damaged = |message: String| fault(Fault::Damaged { message });
+    let damaged = |source: Cause| fault(Fault::Damaged { source });
     let header = bytes.first_chunk().map(|&length| u64::from_le_bytes(length));
     if let Some(header) = header.filter(|&header| header > MOST_HEADER) {
-        return Err(damaged(format!("its header would have {header} bytes")));
+        return Err(damaged(format!("its header would have {header} bytes").into()));
     }
-    let tensors = SafeTensors::deserialize(&bytes).map_err(|error| damaged(error.to_string()))?;
-    let (_, metadata) = SafeTensors::read_metadata(&bytes).map_err(|error| damaged(error.to_string()))?;
+    let tensors = SafeTensors::deserialize(&bytes).map_err(|error| damaged(error.into()))?;
+    let (_, metadata) = SafeTensors::read_metadata(&bytes).map_err(|error| damaged(error.into()))?;
     let text = metadata.metadata().as_ref().and_then(|texts| texts.get(KEY));
     let text = text.ok_or_else(|| fault(Fault::Foreign))?;
 
@@ -428,7 +338,7 @@ fn read(path: &Path) -> Result<Stored> {
         }),
     };
     let mut config = CapsNetConfig::blog();
-    let unsettled = |source| fault(Fault::Settings { source: Box::new(source) });
+    let unsettled = |source| fault(Fault::Settings { source });
     for (name, value) in pairs().filter(|(name, _)| !STATE.contains(name)) {
         config.set(name, value).map_err(unsettled)?;
     }
@@ -510,7 +420,7 @@ fn all_finite(path: &Path, tensor: &str, numbers: &[f32]) -> Result<()> {
         None => Ok(()),
         Some(index) => {
             let tensor = tensor.to_owned();
-            Err(fault(path, Fault::NonFinite { tensor, index, value: numbers[index] }))
+            Err(Error::file(path, Fault::NonFinite { tensor, index, value: numbers[index] }))
         }
     }
 }

@@ -17,6 +17,20 @@ use std::str::FromStr;
 
 use crate::error::{Error, Result};
 
+/// A field of a file of results that is not what it should be.
+#[derive(Debug, thiserror::Error)]
+#[error("line {line}: {field} is {found:?}, but should be {expected}")]
+pub struct Fault {
+    /// From 1, as editors count.
+    pub line: usize,
+    /// The name of its column, or what else is at fault: the line, the header or the file.
+    pub field: &'static str,
+    /// What it may be.
+    pub expected: &'static str,
+    /// What it is.
+    pub found: String,
+}
+
 /// A short training with one thing changed.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Trial {
@@ -150,8 +164,7 @@ struct Line<'a, const N: usize> {
 
 impl<const N: usize> Line<'_, N> {
     fn fault(&self, field: &'static str, expected: &'static str, found: &str) -> Error {
-        let (path, found) = (self.path.to_path_buf(), found.to_owned());
-        Error::Record { path, line: self.number, field, expected, found }
+        Error::file(self.path, Fault { line: self.number, field, expected, found: found.to_owned() })
     }
 
     fn word(&self, field: &'static str, text: &str) -> Result<String> {
@@ -236,6 +249,10 @@ mod tests {
             let error = read_trials(&path).unwrap_err().to_string();
             assert!(error.contains(words) && error.contains("trials.csv"), "{error}");
         }
+        std::fs::write(&path, format!("{header}default,one,5500,0.1\n")).unwrap();
+        let error = read_trials(&path).unwrap_err();
+        let root = std::error::Error::source(&error).and_then(|root| root.downcast_ref());
+        assert!(matches!(root, Some(Fault { line: 2, field: "seed", .. })), "{error:?}");
         std::fs::remove_file(&path).unwrap();
         assert!(matches!(read_trials(&path), Err(Error::Io { .. })));
     }

@@ -105,11 +105,8 @@ impl Training {
     /// Fewer images than a batch, or images of another size.
     pub fn check(&self, data: &Images) -> Result<()> {
         if self.steps_per_epoch(data.len()) == 0 {
-            return Err(Error::TooFew {
-                what: "images of a batch",
-                wanted: self.net.config().training.batch,
-                samples: data.len(),
-            });
+            let batch = self.net.config().training.batch;
+            return Err(Error::BatchTooLarge { batch, images: data.len() });
         }
         self.net.pixels(data, &[0]).map(drop)
     }

@@ -469,9 +469,9 @@ fn explain(error: Error, config: &CapsNetConfig, images: &Images) -> Failure {
                     .mend(format!("name larger images with --data: {height} x {width} are too few pixels"))
             }
         },
-        Error::TooFew { samples, .. } => Failure::from(error)
-            .mend(format!("name a --batch of at most {samples}"))
-            .next(command::again(&[], ["--batch", &samples.to_string()])),
+        Error::BatchTooLarge { images, .. } => Failure::from(error)
+            .mend(format!("name a --batch of at most {images}"))
+            .next(command::again(&[], ["--batch", &images.to_string()])),
         error => error.into(),
     }
 }

@@ -6,6 +6,7 @@
 
 mod stream;
 
+use std::fmt::Formatter;
 use std::io::{BufReader, Error as IoError, ErrorKind, Read};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -15,156 +16,86 @@ use crate::data::plain::{self, in_python, looks_like};
 use crate::error::{Error, Result};
 
 /// What keeps a file from being read as images or labels.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "the message beside each variant says what its fields are")]
 #[non_exhaustive]
 pub enum Fault {
     /// A gzip stream that is cut off or damaged.
-    Gzip {
-        /// The unpacker's own words.
-        message: String,
-    },
-    /// It does not begin as an IDX file does.
-    Magic {
-        /// Its first four bytes.
-        found: [u8; 4],
-    },
+    #[error("cannot be unpacked: {source}")]
+    Gzip { source: IoError },
+    /// It does not begin as an IDX file does; its first four bytes.
+    #[error("not an IDX file: it {}", begins(.found))]
+    Magic { found: [u8; 4] },
     /// Images of other numbers than bytes, or a kind of numbers that the format does not have.
-    Kind {
-        /// The format's code of the kind.
-        code: u8,
-    },
-    /// Another count of dimensions: 3 for images, 1 for labels.
-    Dimensions {
-        /// What is needed.
-        expected: usize,
-        /// What it has.
-        found: usize,
-    },
+    #[error("holds {}", kind_in_words(.code))]
+    Kind { code: u8 },
+    /// Another count of dimensions than the images' or the labels'.
+    #[error("has {found} dimensions, but {expected} are needed (images have 3, labels 1)")]
+    Dimensions { expected: usize, found: usize },
     /// A dimension of size 0, or more bytes than can be counted.
-    Sizes {
-        /// The sizes of the dimensions.
-        sizes: Vec<u32>,
-    },
-    /// Fewer bytes, unpacked, than its header promises.
-    Truncated {
-        /// The bytes that it should have.
-        expected: u64,
-        /// The bytes that it has.
-        found: u64,
-    },
+    #[error("has the sizes {sizes:?}: empty, or too large to be true")]
+    Sizes { sizes: Vec<u32> },
+    /// Fewer bytes, unpacked, than its header has or promises.
+    #[error(fmt = truncated_in_words)]
+    Truncated { expected: u64, found: u64 },
     /// More bytes, unpacked, than its header promises.
-    Trailing {
-        /// The bytes that it should have.
-        expected: u64,
-    },
-    /// Not one label for each image.
-    Count {
-        /// The labels of this file.
-        labels: usize,
-        /// The images of the other.
-        images: usize,
-        /// The file of the images.
-        other: PathBuf,
-    },
-    /// A label that names no class: the largest one.
-    Label {
-        /// The image.
-        index: usize,
-        /// Its label.
-        label: u8,
-        /// The number of classes; labels run from 0 to one less.
-        classes: usize,
-    },
-    /// Labels that do not begin at the first label.
-    Labels {
-        /// The smallest label.
-        least: u8,
-        /// The largest.
-        most: u8,
-        /// The label of the first class.
-        first: u8,
-        /// The number of classes.
-        classes: usize,
-    },
-    /// A label that is no whole number from 0 to 255.
-    LabelValue {
-        /// The image.
-        index: usize,
-        /// Its label, in words.
-        label: String,
-    },
-    /// Images of another size than those to train on.
-    Side {
-        /// Height and width of the images to train on.
-        expected: (usize, usize),
-        /// Height and width of these.
-        found: (usize, usize),
-    },
+    #[error("goes on after the {expected} bytes that its header promises")]
+    Trailing { expected: u64 },
+    /// Not one label for each image of the other file.
+    #[error("holds {labels} labels, but {} holds {images} images", .other.display())]
+    Count { labels: usize, images: usize, other: PathBuf },
+    /// The largest label of the file names no class.
+    #[error(
+        "image {index} has label {label}, but there are only {classes} classes (from 0); train with --set classes={}",
+        usize::from(*.label) + 1
+    )]
+    Label { index: usize, label: u8, classes: usize },
+    /// Labels that begin at another number than the label of the first class.
+    #[error(
+        "its labels are {least} to {most}, but should be {classes} classes from {first} on; \
+         train with --set first-label={least} --set classes={}",
+        (*.classes).max(usize::from(.most - .least + 1))
+    )]
+    Labels { least: u8, most: u8, first: u8, classes: usize },
+    /// A label that is no whole number, or does not fit in a byte.
+    #[error("image {index} has label {label}, but labels are whole numbers from 0 to 255")]
+    LabelValue { index: usize, label: String },
+    /// Images of another size (height, width) than those to train on.
+    #[error("its images are {} x {}, but those to train on are {} x {}", .found.0, .found.1, .expected.0, .expected.1)]
+    Side { expected: (usize, usize), found: (usize, usize) },
 }
 
-impl std::fmt::Display for Fault {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Fault::Gzip { message } => write!(f, "cannot be unpacked: {message}"),
-            Fault::Magic { found } => match looks_like(found) {
-                Some(looks_like) => write!(f, "not an IDX file: it looks like {looks_like}"),
-                None => write!(f, "not an IDX file: it begins with {found:02x?}, not with two zero bytes"),
-            },
-            Fault::Kind { code } => match Number::of(*code) {
-                Some(number) => write!(f, "holds {number:?} (kind {code:#04x}), but images are bytes (0x08)"),
-                None => {
-                    write!(f, "holds numbers of the kind {code:#04x}, which the IDX format does not have")
-                }
-            },
-            Fault::Dimensions { expected, found } => {
-                write!(f, "has {found} dimensions, but {expected} are needed (images have 3, labels 1)")
-            }
-            Fault::Sizes { sizes } => write!(f, "has the sizes {sizes:?}: empty, or too large to be true"),
-            Fault::Truncated { expected, found } if *expected <= 16 => {
-                let all = if *found == 0 { "is empty: " } else { "is cut off: " };
-                write!(f, "{all}{found} bytes, but its header alone has at least {expected}")
-            }
-            Fault::Truncated { expected, found } => {
-                write!(f, "is cut off: {found} bytes, but its header promises {expected}")
-            }
-            Fault::Trailing { expected } => {
-                write!(f, "goes on after the {expected} bytes that its header promises")
-            }
-            Fault::Count { labels, images, other } => {
-                write!(f, "holds {labels} labels, but {} holds {images} images", other.display())
-            }
-            Fault::Label { index, label, classes } => {
-                let enough = usize::from(*label) + 1;
-                write!(
-                    f,
-                    "image {index} has label {label}, but there are only {classes} classes (from 0); \
-                     train with --set classes={enough}"
-                )
-            }
-            Fault::Labels { least, most, first, classes } => {
-                let enough = most - least + 1;
-                let enough = (*classes).max(usize::from(enough));
-                write!(
-                    f,
-                    "its labels are {least} to {most}, but should be {classes} classes from {first} on; \
-                     train with --set first-label={least} --set classes={enough}"
-                )
-            }
-            Fault::LabelValue { index, label } => {
-                write!(f, "image {index} has label {label}, but labels are whole numbers from 0 to 255")
-            }
-            Fault::Side { expected: (rows, columns), found: (height, width) } => {
-                write!(f, "its images are {height} x {width}, but those to train on are {rows} x {columns}")
-            }
-        }
+/// The error of a file, with a line of Python that mends it if there is one.
+fn error(path: &Path, fault: Fault) -> Error {
+    let remedy = match fault {
+        Fault::Kind { code } => Number::of(code).map(|number| in_bytes(path, number)),
+        _ => None,
+    };
+    Error::File { path: path.to_path_buf(), source: fault.into(), remedy }
+}
+
+fn begins(found: &[u8; 4]) -> String {
+    match looks_like(found) {
+        Some(looks_like) => format!("looks like {looks_like}"),
+        None => format!("begins with {found:02x?}, not with two zero bytes"),
     }
 }
 
-/// A fault of a file in words, and a line of Python that mends it if there is one.
-pub(crate) fn in_words(path: &Path, fault: &Fault) -> String {
-    let words = format!("{}: {fault}", path.display());
-    let Fault::Kind { code } = fault else { return words };
-    let Some(number) = Number::of(*code) else { return words };
+fn kind_in_words(code: &u8) -> String {
+    match Number::of(*code) {
+        Some(number) => format!("{number:?} (kind {code:#04x}), but images are bytes (0x08)"),
+        None => format!("numbers of the kind {code:#04x}, which the IDX format does not have"),
+    }
+}
+
+fn truncated_in_words(expected: &u64, found: &u64, f: &mut Formatter<'_>) -> std::fmt::Result {
+    let how = if *found == 0 && *expected <= 16 { "is empty" } else { "is cut off" };
+    let header = if *expected <= 16 { "alone has at least" } else { "promises" };
+    write!(f, "{how}: {found} bytes, but its header {header} {expected}")
+}
+
+/// Python that makes an image file's numbers bytes, and keeps the file as it was beside it.
+fn in_bytes(path: &Path, number: Number) -> String {
     let mut kept = path.as_os_str().to_os_string();
     kept.push(".original");
     let (file, kept, kind) = (in_python(path), in_python(kept.as_ref()), number.numpy());
@@ -181,7 +112,7 @@ pub(crate) fn in_words(path: &Path, fault: &Fault) -> String {
         format!("x = (x{scale}).round().clip(0, 255).astype(\"u1\")"),
         format!(r#"{open}({file}, "wb").write(b[:2] + b"\x08" + b[3:n] + x.tobytes())"#),
     ];
-    format!("{words}; in Python: {}", lines.join("; "))
+    format!("in Python: {}", lines.join("; "))
 }
 
 /// How the files of a set are to be read.
@@ -294,9 +225,8 @@ impl Images {
         let (sizes, pixels) = read(images, 3, &[Number::U8])?;
         let labels_of = read_labels(labels, form)?;
         if labels_of.len() != sizes[0] {
-            let (path, other) = (labels.to_path_buf(), images.to_path_buf());
-            let fault = Fault::Count { labels: labels_of.len(), images: sizes[0], other };
-            return Err(Error::Idx { path, fault });
+            let other = images.to_path_buf();
+            return Err(error(labels, Fault::Count { labels: labels_of.len(), images: sizes[0], other }));
         }
         let (height, width) = (sizes[1], sizes[2]);
         let images = Images { pixels: pixels.bytes, labels: labels_of, height, width, classes: form.classes };
@@ -421,7 +351,7 @@ impl ImageSet {
         let (test, path) = part(folder, &TEST, form)?;
         let (expected, found) = ((train.height, train.width), (test.height, test.width));
         if expected != found {
-            return Err(Error::Idx { path, fault: Fault::Side { expected, found } });
+            return Err(error(&path, Fault::Side { expected, found }));
         }
         Ok(ImageSet { train, validation, test })
     }
@@ -529,7 +459,7 @@ pub fn mnist_folder() -> PathBuf {
 /// The labels of a file, counted from 0 on.
 fn read_labels(path: &Path, form: Form) -> Result<Vec<u8>> {
     const ALL: [Number; 6] = [Number::U8, Number::I8, Number::I16, Number::I32, Number::F32, Number::F64];
-    let fault = |fault| Err(Error::Idx { path: path.to_path_buf(), fault });
+    let fault = |fault| Err(error(path, fault));
     let (_, Numbers { number, bytes }) = read(path, 1, &ALL)?;
     let mut labels = bytes;
     if number != Number::U8 {
@@ -563,7 +493,7 @@ struct Numbers {
 
 /// The sizes of a file's dimensions, and its numbers. Nothing that the file promises is allocated before it is there.
 fn read(path: &Path, dimensions: usize, kinds: &[Number]) -> Result<(Vec<usize>, Numbers)> {
-    let fault = |fault| Error::Idx { path: path.to_path_buf(), fault };
+    let fault = |fault| error(path, fault);
     let mut stream = Unpacked::new(BufReader::new(plain::open(path)?)).map_err(Error::io(path))?;
     let packed = stream.is_packed();
     let mut take = |count: u64| {
@@ -571,11 +501,9 @@ fn read(path: &Path, dimensions: usize, kinds: &[Number]) -> Result<(Vec<usize>,
         (&mut stream).take(count).read_to_end(&mut bytes).map(|_| bytes).map_err(|source| {
             match source.kind() {
                 ErrorKind::UnexpectedEof if packed => {
-                    fault(Fault::Gzip { message: "the packed file is cut off".to_owned() })
+                    fault(Fault::Gzip { source: IoError::new(source.kind(), "the packed file is cut off") })
                 }
-                ErrorKind::InvalidInput | ErrorKind::InvalidData if packed => {
-                    fault(Fault::Gzip { message: source.to_string() })
-                }
+                ErrorKind::InvalidInput | ErrorKind::InvalidData if packed => fault(Fault::Gzip { source }),
                 _ => Error::io(path)(source),
             }
         })

@@ -7,6 +7,7 @@
 mod archive;
 mod header;
 
+use std::fmt::Formatter;
 use std::fs::File;
 use std::io::{Error as IoError, ErrorKind, Write};
 use std::ops::Range;
@@ -41,158 +42,132 @@ impl Precision {
     }
 }
 
-/// What keeps a file from being read as a table.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// What keeps a file, or an array of a `.npz` file, from being read as a table.
+#[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "the message beside each variant says what its fields are")]
 #[non_exhaustive]
 pub enum Fault {
-    /// It does not begin as a `.npy` file does.
+    /// Nothing is known about it, except that it does not begin as a `.npy` file does.
+    #[error("not a .npy file: it does not begin with the bytes \\x93NUMPY")]
     Magic,
-    /// A file of another format.
-    Foreign {
-        /// What it looks like.
-        looks_like: &'static str,
-    },
+    /// A file of another format, which is known by its first bytes.
+    #[error("not a .npy file: it looks like {looks_like}")]
+    Foreign { looks_like: &'static str },
     /// A table as text.
+    #[error("not a .npy file: it looks like text{}", between(.delimiter))]
     Text {
         /// What stands between two numbers; none where there is one in each line.
         delimiter: Option<char>,
         /// Whether its first line names the columns.
         header: bool,
     },
-    /// A version of the format other than 1, 2 and 3.
-    Version {
-        /// Its number.
-        major: u8,
-    },
-    /// A header that cannot be made out.
-    Header {
-        /// The header.
-        text: String,
-    },
-    /// Numbers of a kind that is not read, or no numbers at all.
-    Kind {
-        /// The header's word for them.
-        descriptor: String,
-    },
+    /// Another version of the format than those of numpy.
+    #[error("version {major} of the .npy format is unknown; versions 1 to 3 are read")]
+    Version { major: u8 },
+    /// A header that cannot be made out; of a long one, the beginning is kept.
+    #[error("the header cannot be made out: {text}")]
+    Header { text: String },
+    /// Numbers of a kind that is not read, or no numbers at all. The descriptor is numpy's word for the kind.
+    #[error("holds {} ({descriptor}), but real numbers of at most 64 bits are needed", kind_in_words(.descriptor))]
+    Kind { descriptor: String },
     /// An array that is not a table of rows and columns, or a larger one than any file holds.
+    #[error(fmt = dimensions_in_words)]
     Dimensions {
-        /// Its shape. A size of `usize::MAX` stands for larger ones, too.
+        /// A size of `usize::MAX` stands for larger ones, too.
         shape: Vec<usize>,
     },
     /// Fewer bytes than its header promises.
-    Truncated {
-        /// The bytes that it should have.
-        expected: u64,
-        /// The bytes that it has.
-        found: u64,
-    },
+    #[error("is cut off: {found} bytes, but its header promises {expected}")]
+    Truncated { expected: u64, found: u64 },
     /// A `.npz` file that is cut off or damaged.
-    Archive {
-        /// What is wrong with it.
-        message: &'static str,
-    },
+    #[error("a damaged zip archive: {message}")]
+    Archive { message: &'static str },
     /// A `.npz` file without the array that was asked for, or with several where none was named.
-    Members {
-        /// The name that was asked for.
-        wanted: Option<String>,
-        /// The arrays in it.
-        names: Vec<String>,
-    },
-    /// A file of one array where one of several was asked for by name.
+    #[error(fmt = members_in_words)]
+    Members { wanted: Option<String>, names: Vec<String> },
+    /// An array was asked for by name, but a `.npy` file holds one without a name.
+    #[error("a .npy file, which holds one array without a name: open it as such")]
     NoMembers,
-    /// An array of a `.npz` file that cannot be read.
-    Member {
-        /// Its name.
-        name: String,
-        /// What is wrong with it.
-        fault: Box<Fault>,
-    },
     /// An array that only a password opens.
+    #[error("is encrypted; unpack the file with its password (unzip, 7z)")]
     Encrypted,
-    /// An array that is packed in another way than stored or deflated.
-    Compression {
-        /// The zip format's number of the way.
-        method: u16,
-    },
+    /// A packed array of which the unpacker makes nothing.
+    #[error("is damaged: it cannot be unpacked: {source}")]
+    Unpack { source: IoError },
+    /// An array that is packed in another way than stored or deflated; the zip format has a number for each way.
+    #[error(
+        "is compressed in the way {method} of the zip format, but only 0 (stored) and 8 (deflated) are read"
+    )]
+    Compression { method: u16 },
     /// A deflated array that is too large to be unpacked to memory.
-    Large {
-        /// Its bytes.
-        bytes: u64,
-        /// The most that are unpacked.
-        most: u64,
-    },
+    #[error(
+        "has {bytes} bytes unpacked, but at most {most} are unpacked to memory; stored ones may be larger"
+    )]
+    Large { bytes: u64, most: u64 },
 }
 
-impl std::fmt::Display for Fault {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Fault::Magic => write!(f, "not a .npy file: it does not begin with the bytes \\x93NUMPY"),
-            Fault::Foreign { looks_like } => {
-                write!(f, "not a .npy file: it looks like {looks_like}")
-            }
-            Fault::Text { delimiter, .. } => {
-                let between = match delimiter {
-                    Some(',') => " with commas (CSV)",
-                    Some(';') => " with semicolons (CSV)",
-                    Some('\t') => " with tabs (TSV)",
-                    _ => "",
-                };
-                write!(f, "not a .npy file: it looks like text{between}")
-            }
-            Fault::Version { major } => {
-                write!(f, "version {major} of the .npy format is unknown; versions 1 to 3 are read")
-            }
-            Fault::Header { text } => write!(f, "the header cannot be made out: {text}"),
-            Fault::Kind { descriptor } => {
-                let kind = kind_in_words(descriptor);
-                write!(f, "holds {kind} ({descriptor}), but real numbers of at most 64 bits are needed")
-            }
-            Fault::Dimensions { shape } if shape.len() == 2 => {
-                write!(
-                    f,
-                    "has the shape {shape:?}, which are more numbers than any file holds: the header is damaged"
-                )
-            }
-            Fault::Dimensions { shape } => {
-                let (count, s) = (shape.len(), if shape.len() == 1 { "" } else { "s" });
-                write!(f, "has {count} dimension{s} (shape {shape:?}), but a table of rows and columns has 2")
-            }
-            Fault::Truncated { expected, found } => {
-                write!(f, "is cut off: {found} bytes, but its header promises {expected}")
-            }
-            Fault::Archive { message } => write!(f, "a damaged zip archive: {message}"),
-            Fault::Members { wanted, names } if names.is_empty() => {
-                let wanted = wanted.as_ref().map(|name| format!(" {name:?}")).unwrap_or_default();
-                write!(f, "a zip archive without arrays of numpy, so it has no array{wanted}")
-            }
-            Fault::Members { wanted, names } => {
-                let shown: Vec<String> = names.iter().take(20).map(|name| format!("{name:?}")).collect();
-                let more = if names.len() > shown.len() { ", …" } else { "" };
-                match wanted {
-                    Some(wanted) => write!(f, "has no array {wanted:?}; there are: ")?,
-                    None => write!(f, "holds {} arrays; name one of them (open_member): ", names.len())?,
-                }
-                write!(f, "{}{more}", shown.join(", "))
-            }
-            Fault::NoMembers => {
-                write!(f, "a .npy file, which holds one array without a name: open it as such")
-            }
-            Fault::Member { name, fault } => write!(f, "its array {name:?}: {fault}"),
-            Fault::Encrypted => write!(f, "is encrypted; unpack the file with its password (unzip, 7z)"),
-            Fault::Compression { method } => {
-                write!(
-                    f,
-                    "is compressed in the way {method} of the zip format, but only 0 (stored) and 8 (deflated) are read"
-                )
-            }
-            Fault::Large { bytes, most } => {
-                write!(
-                    f,
-                    "has {bytes} bytes unpacked, but at most {most} are unpacked to memory; stored ones may be larger"
-                )
-            }
+/// The fault of one array of a `.npz` file.
+#[derive(Debug, thiserror::Error)]
+#[error("its array {name:?}: {fault}")]
+pub struct MemberFault {
+    /// The name of the array.
+    pub name: String,
+    /// What keeps it from being read.
+    #[source]
+    pub fault: Fault,
+}
+
+/// The error of a file; `member` is the array that has the fault, where it is one of several.
+fn error(path: &Path, member: Option<&str>, fault: Fault) -> Error {
+    let loaded = |more: &str| {
+        let member = member.map(|name| format!("[{}]", in_python(name.as_ref()))).unwrap_or_default();
+        format!("numpy.load({}{more}){member}", in_python(path))
+    };
+    let remedy = python(path, &fault, &loaded).map(|python| format!("in Python: {python}"));
+    let source = match member {
+        Some(name) => MemberFault { name: name.to_owned(), fault }.into(),
+        None => fault.into(),
+    };
+    Error::File { path: path.to_path_buf(), source, remedy }
+}
+
+/// What stands between the numbers of a table as text.
+fn between(delimiter: &Option<char>) -> &'static str {
+    match delimiter {
+        Some(',') => " with commas (CSV)",
+        Some(';') => " with semicolons (CSV)",
+        Some('\t') => " with tabs (TSV)",
+        _ => "",
+    }
+}
+
+fn dimensions_in_words(shape: &Vec<usize>, f: &mut Formatter<'_>) -> std::fmt::Result {
+    match shape.len() {
+        2 => {
+            write!(
+                f,
+                "has the shape {shape:?}, which are more numbers than any file holds: the header is damaged"
+            )
+        }
+        count => {
+            let s = if count == 1 { "" } else { "s" };
+            write!(f, "has {count} dimension{s} (shape {shape:?}), but a table of rows and columns has 2")
         }
     }
+}
+
+fn members_in_words(wanted: &Option<String>, names: &Vec<String>, f: &mut Formatter<'_>) -> std::fmt::Result {
+    if names.is_empty() {
+        let wanted = wanted.as_ref().map(|name| format!(" {name:?}")).unwrap_or_default();
+        return write!(f, "a zip archive without arrays of numpy, so it has no array{wanted}");
+    }
+    match wanted {
+        Some(wanted) => write!(f, "has no array {wanted:?}; there are: ")?,
+        None => write!(f, "holds {} arrays; name one of them (open_member): ", names.len())?,
+    }
+    let shown: Vec<String> = names.iter().take(20).map(|name| format!("{name:?}")).collect();
+    let more = if names.len() > shown.len() { ", …" } else { "" };
+    write!(f, "{}{more}", shown.join(", "))
 }
 
 /// What numpy's word for a kind of numbers means.
@@ -208,24 +183,7 @@ fn kind_in_words(descriptor: &str) -> &'static str {
     }
 }
 
-/// A fault of a file in words, and a line of Python that mends it if there is one.
-pub(crate) fn in_words(path: &Path, fault: &Fault) -> String {
-    let words = format!("{}: {fault}", path.display());
-    let loaded = |more: &str| format!("numpy.load({}{more})", in_python(path));
-    let python = match fault {
-        Fault::Member { name, fault } => {
-            let of_member = |more: &str| format!("{}[{}]", loaded(more), in_python(name.as_ref()));
-            python(path, fault, &of_member)
-        }
-        fault => python(path, fault, &loaded),
-    };
-    match python {
-        Some(python) => format!("{words}; in Python: {python}"),
-        None => words,
-    }
-}
-
-/// The line of Python; `loaded` is the array, loaded with more arguments.
+/// The line of Python that mends a fault, if there is one; `loaded` is the array, loaded with more arguments.
 fn python(path: &Path, fault: &Fault, loaded: &dyn Fn(&str) -> String) -> Option<String> {
     let beside = |end: &str| {
         let mut name = path.file_stem().unwrap_or_default().to_os_string();
@@ -391,7 +349,7 @@ impl NpyFile {
     }
 
     fn open_either(path: &Path, wanted: Option<&str>) -> Result<NpyFile> {
-        let fault = |fault| Error::Npy { path: path.to_path_buf(), fault };
+        let fault = |fault| error(path, None, fault);
         let file = plain::open(path)?;
         let length = file.metadata().map_err(Error::io(path))?.len();
         let source = Source::File { file, start: 0, length };
@@ -412,8 +370,8 @@ impl NpyFile {
                 };
                 let missing = || fault(Fault::Members { wanted: wanted.map(str::to_owned), names: names() });
                 let member = member.ok_or_else(missing)?;
-                let of_member = |fault| Fault::Member { name: member.name.clone(), fault: Box::new(fault) };
-                NpyFile::read_header(path, archive.open(member)?, &|kind| fault(of_member(kind)))
+                let of_member = |fault| error(path, Some(&member.name), fault);
+                NpyFile::read_header(path, archive.open(member)?, &of_member)
             }
             (b"\x93NUM", Some(_)) => Err(fault(Fault::NoMembers)),
             (_, Some(_)) => Err(fault(foreign(&begin))),

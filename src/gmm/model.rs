@@ -296,7 +296,9 @@ impl Gmm {
         self.check_shape("the start's means", options.components, expected)?;
         match (options.covariance, self.covariance_kind()) {
             (expected, found) if expected == found => Ok(()),
-            (expected, found) => Err(Error::Kind { expected, found }),
+            (expected, found) => {
+                Err(Error::Kind { expected: format!("{expected:?}"), found: format!("{found:?}") })
+            }
         }
     }
 

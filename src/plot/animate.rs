@@ -30,8 +30,8 @@ pub fn animate(name: &str, frames: &[Figure], seconds_per_frame: f64) -> Result<
     }
     let lines: Vec<Vec<&str>> = frames.iter().map(|frame| frame.svg().lines().collect()).collect();
     if lines.iter().any(|frame| frame[0] != lines[0][0]) {
-        let message = "its frames differ in their size".to_string();
-        return Err(Error::Drawing { figure: name.to_string(), message });
+        let source = "its frames differ in their size".into();
+        return Err(Error::Drawing { figure: name.to_string(), source });
     }
     if frames.len() == 1 {
         return Ok(last.clone().named(name));
@@ -76,7 +76,7 @@ pub fn animate(name: &str, frames: &[Figure], seconds_per_frame: f64) -> Result<
     if bytes > MOST_BYTES {
         let message =
             format!("its {} frames take {} kB, and at most 4000 kB are drawn", frames.len(), bytes / 1000);
-        return Err(Error::Drawing { figure: name.to_string(), message });
+        return Err(Error::Drawing { figure: name.to_string(), source: message.into() });
     }
     for (t, frame) in lines.iter().enumerate() {
         let hidden = if t + 1 < frames.len() { " visibility=\"hidden\"" } else { "" };

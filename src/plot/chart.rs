@@ -8,7 +8,7 @@ use super::Figure;
 use super::compact::{HALO, PLAIN, SCALE, compact, placeholder};
 use super::figure::printable;
 use super::image::Rgb;
-use crate::error::{Error, Result};
+use crate::error::{Cause, Error, Result};
 
 /// Colours that the colour-blind can tell apart (Okabe and Ito 2008), in the order in which components take them.
 pub(crate) const COLOURS: [Rgb; 7] = [BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY, INK];
@@ -441,27 +441,31 @@ impl Chart {
 
     /// As [`Chart::finish`], with more panels of the same figure, which are drawn after this one.
     pub fn finish_with(self, panels: &[Chart]) -> Result<Figure> {
-        let failed = |message: String| Error::Drawing { figure: self.name.clone(), message };
+        let failed = |source: Cause| Error::Drawing { figure: self.name.clone(), source };
         let charts = || std::iter::once(&self).chain(panels);
         let (width, height) = self.size;
         if !((1..=MOST_PIXELS).contains(&width) && (1..=MOST_PIXELS).contains(&height)) {
-            return Err(failed(format!(
-                "it would be {width} x {height} pixels; at most {MOST_PIXELS} a side are drawn"
-            )));
+            return Err(failed(
+                format!("it would be {width} x {height} pixels; at most {MOST_PIXELS} a side are drawn")
+                    .into(),
+            ));
         }
         if let Some(fault) = charts().flat_map(|chart| [&chart.x, &chart.y]).find_map(Axis::fault) {
-            return Err(failed(fault));
+            return Err(failed(fault.into()));
         }
         if let Some((x, y)) = charts().flat_map(|chart| &chart.items).find_map(Item::nowhere) {
-            return Err(failed(format!("a point would stand at ({x}, {y}), which is not finite")));
+            return Err(failed(format!("a point would stand at ({x}, {y}), which is not finite").into()));
         }
         let bytes = charts().map(Chart::bytes).fold(0, usize::saturating_add);
         if bytes > MOST_BYTES {
-            return Err(failed(format!(
-                "it would take about {} kB, and at most {} kB are drawn; show less of it",
-                bytes / 1000,
-                MOST_BYTES / 1000
-            )));
+            return Err(failed(
+                format!(
+                    "it would take about {} kB, and at most {} kB are drawn; show less of it",
+                    bytes / 1000,
+                    MOST_BYTES / 1000
+                )
+                .into(),
+            ));
         }
         let mut raw = String::new();
         let mut images = Vec::new();
@@ -470,7 +474,7 @@ impl Chart {
             let root = SVGBackend::with_string(&mut raw, canvas).into_drawing_area();
             charts()
                 .try_for_each(|chart| chart.draw(&root, &mut images))
-                .and_then(|()| root.present().map_err(|error| error.to_string()))
+                .and_then(|()| Ok(root.present()?))
                 .map_err(failed)?;
         }
         Ok(Figure::new(&self.name, &self.alt, compact(&raw, self.size, &images)))
@@ -512,13 +516,13 @@ impl Chart {
         &self,
         root: &DrawingArea<SVGBackend, plotters::coord::Shift>,
         images: &mut Vec<String>,
-    ) -> std::result::Result<(), String> {
+    ) -> std::result::Result<(), Cause> {
         let place = |point: Point| {
             let (x, y) = self.pixel(point);
             (px(x), px(y))
         };
         let put = |result: std::result::Result<(), DrawingAreaErrorKind<std::io::Error>>| {
-            result.map_err(|error| error.to_string())
+            result.map_err(Cause::from)
         };
         let path = |points: Vec<(i32, i32)>, pen: Pen| match pen.dash {
             None => put(root.draw(&PathElement::new(points, pen.style()))),

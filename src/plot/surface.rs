@@ -88,13 +88,13 @@ impl Surface {
     /// Returns an error for values and levels that are too far apart to be told from each other, and what the crate `contour` says.
     pub fn isolines(&self, levels: &[f64]) -> Result<Vec<Vec<Point>>> {
         let failed =
-            |error: contour::Error| Error::Drawing { figure: "isolines".into(), message: error.to_string() };
+            |error: contour::Error| Error::Drawing { figure: "isolines".into(), source: error.into() };
         let step = 1.0 / (self.n - 1) as f64;
         // Minus infinity cannot be interpolated; far below every level will do.
         let floor = levels.iter().copied().fold(self.highest, f64::min) - 1e3;
         if !(self.highest - floor).is_finite() {
             let message = format!("the function reaches {:e} and its levels lie at {levels:?}", self.highest);
-            return Err(Error::Drawing { figure: "isolines".into(), message });
+            return Err(Error::Drawing { figure: "isolines".into(), source: message.into() });
         }
         let values: Vec<f64> = self.values.iter().map(|&value| value.max(floor)).collect();
         // The crate puts the first value at half a step.

@@ -129,15 +129,21 @@ fn npy(version: u8, header: &str, body: usize) -> Vec<u8> {
     bytes
 }
 
+/// Faults hold system errors, which cannot be compared; what they print for debugging can.
+#[track_caller]
+fn assert_same(found: impl std::fmt::Debug, expected: impl std::fmt::Debug) {
+    assert_eq!(format!("{found:?}"), format!("{expected:?}"));
+}
+
 #[test]
 fn a_file_that_is_no_table_is_named_with_its_fault() {
     let file = Temporary::new("fault");
     let open = |bytes: &[u8]| {
         std::fs::write(&file.0, bytes).unwrap();
         match NpyFile::open(&file.0) {
-            Err(Error::Npy { path, fault }) => {
+            Err(Error::File { path, source, .. }) => {
                 assert_eq!(path, file.0);
-                fault
+                *source.downcast::<Fault>().unwrap()
             }
             other => panic!("{other:?}"),
         }
@@ -146,9 +152,9 @@ fn a_file_that_is_no_table_is_named_with_its_fault() {
         format!("{{'descr': {kind}, 'fortran_order': {fortran}, 'shape': {shape}, }}\n")
     };
     let good = npy(1, &header("'<f8'", "False", "(2, 3)"), 48);
-    assert_eq!(open(b""), Fault::Magic);
-    assert_eq!(open(b"1.0,2.0\n3.0,4.0\n"), Fault::Text { delimiter: Some(','), header: false });
-    assert_eq!(open(&npy(4, "", 0)), Fault::Version { major: 4 });
+    assert_same(open(b""), Fault::Magic);
+    assert_same(open(b"1.0,2.0\n3.0,4.0\n"), Fault::Text { delimiter: Some(','), header: false });
+    assert_same(open(&npy(4, "", 0)), Fault::Version { major: 4 });
     for length in 8..good.len() {
         let fault = open(&good[..length]);
         let Fault::Truncated { expected, found } = fault else { panic!("{length} bytes: {fault}") };
@@ -168,8 +174,8 @@ fn a_file_that_is_no_table_is_named_with_its_fault() {
         ),
     ];
     for (header, fault) in faults {
-        assert_eq!(open(&npy(1, &header, 48)), fault);
-        assert_eq!(open(&npy(2, &header, 48)), fault);
+        assert_same(open(&npy(1, &header, 48)), &fault);
+        assert_same(open(&npy(2, &header, 48)), &fault);
     }
     for header in ["", "{}", "{'descr': '<f8', 'fortran_order': Maybe, 'shape': (2, 3)}", "(2, x)"] {
         assert!(matches!(open(&npy(1, header, 48)), Fault::Header { .. }), "{header}");
@@ -180,7 +186,9 @@ fn a_file_that_is_no_table_is_named_with_its_fault() {
         std::fs::write(&file.0, npy(version, &header("'<f8'", "False", "(2, 3)"), 48)).unwrap();
         assert_eq!(NpyFile::open(&file.0).unwrap().samples(), 2);
     }
-    assert!(Error::Npy { path: "a.npy".into(), fault: Fault::Magic }.to_string().starts_with("a.npy: "));
+    std::fs::write(&file.0, b"").unwrap();
+    let words = NpyFile::open(&file.0).unwrap_err().to_string();
+    assert!(words.starts_with(&format!("{}: not a .npy file", file.0.display())), "{words}");
 }
 
 #[test]

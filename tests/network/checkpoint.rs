@@ -8,10 +8,11 @@ use em_routing::data::idx::Images;
 use em_routing::error::Error;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use safetensors::SafeTensors;
 use safetensors::tensor::{Dtype, TensorView};
+use safetensors::{SafeTensorError, SafeTensors};
 
 use super::Folder;
+use super::chain::chain;
 use super::noting::LARGEST;
 
 const IMAGES: usize = 10;
@@ -54,9 +55,9 @@ fn bits(training: &Training) -> Vec<u32> {
 
 fn fault<T: std::fmt::Debug>(outcome: em_routing::error::Result<T>, file: &Path) -> Fault {
     match outcome {
-        Err(Error::Checkpoint { path, fault }) => {
+        Err(Error::File { path, source, .. }) => {
             assert_eq!(path, file);
-            fault
+            *source.downcast().unwrap()
         }
         other => panic!("{other:?}"),
     }
@@ -412,6 +413,34 @@ fn each_fault_has_its_name() {
     assert!(matches!(text("\"F32\"", "\"I32\""), Fault::Kind { found, .. } if found == "I32"));
 }
 
+#[test]
+fn the_sources_of_an_error_lead_to_its_root() {
+    let folder = Folder::new("sources");
+    let file = folder.0.join("training");
+    trained(2, 1).save(&file, &images()).unwrap();
+    let sound = std::fs::read(&file).unwrap();
+    let load = |bytes: &[u8]| {
+        std::fs::write(&file, bytes).unwrap();
+        Training::load(&file, 1).unwrap_err()
+    };
+    // a setting out of its range, and one of another name
+    let error = load(&replaced(&sound, "batch = 3", "batch = 0"));
+    let [_, fault, root] = chain(&error)[..] else { panic!("{error:?}") };
+    assert!(matches!(fault.downcast_ref(), Some(Fault::Settings { .. })), "{fault:?}");
+    assert!(matches!(root.downcast_ref(), Some(Error::Empty { .. })), "{root:?}");
+    let error = load(&replaced(&sound, "batch = 3", "botch = 3"));
+    let root = chain(&error).pop().and_then(|root| root.downcast_ref());
+    assert!(matches!(root, Some(Error::Name { found, .. }) if found == "botch"), "{error:?}");
+
+    let error = load(&sound[..sound.len() - 1]);
+    let [_, fault, root] = chain(&error)[..] else { panic!("{error:?}") };
+    assert!(matches!(fault.downcast_ref(), Some(Fault::Damaged { .. })), "{fault:?}");
+    assert!(root.is::<SafeTensorError>(), "{root:?}");
+    std::fs::remove_file(&file).unwrap();
+    let error = Training::load(&file, 1).unwrap_err();
+    assert!(chain(&error).last().is_some_and(|root| root.is::<std::io::Error>()), "{error:?}");
+}
+
 /// What cannot be read again is not written over what can.
 #[test]
 fn numbers_that_are_not_finite_are_not_written() {
@@ -475,7 +504,10 @@ fn mutated_files_do_no_harm() {
                 read += 1;
                 assert_eq!((images, bits(&found)), (IMAGES, bits(&training)), "case {case}");
             }
-            Err(Error::Checkpoint { path, .. }) => {
+            Err(error @ Error::File { .. }) if error.fault::<Fault>().is_none() => {
+                panic!("case {case}: {error:?}")
+            }
+            Err(Error::File { path, .. }) => {
                 refused += 1;
                 assert_eq!(path, file, "case {case}");
             }

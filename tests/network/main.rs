@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+#[path = "../support/chain.rs"]
+mod chain;
 mod checkpoint;
 mod golden;
 #[path = "../support/noting.rs"]

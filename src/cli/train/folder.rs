@@ -7,7 +7,6 @@ use std::time::Duration;
 use em_routing::capsnet::Training;
 use em_routing::capsnet::checkpoint::Fault;
 use em_routing::data::idx::Images;
-use em_routing::error::Error;
 
 use super::super::command;
 use super::super::failure::{AtPath, Failure, Outcome};
@@ -92,8 +91,7 @@ impl Folder {
         while let Some((_, path)) = checkpoints.pop() {
             match Training::load(&path, 0) {
                 Ok((training, images)) => return Ok(Newest { path, training, images, damaged }),
-                Err(Error::Checkpoint { path, fault }) if !matches!(fault, Fault::Version { .. }) => {
-                    let error = Error::Checkpoint { path: path.clone(), fault };
+                Err(error) if error.fault().is_some_and(|fault| !matches!(fault, Fault::Version { .. })) => {
                     if !checkpoints.is_empty() {
                         board.say(&format!("{error}; the checkpoint before it is tried"));
                     }

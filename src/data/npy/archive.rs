@@ -7,7 +7,7 @@ use std::path::Path;
 use flate2::Crc;
 use flate2::bufread::DeflateDecoder;
 
-use super::{Fault, Source, read_exact_at};
+use super::{Fault, Source, error, read_exact_at};
 use crate::error::{Error, Result};
 
 /// Bytes of a directory at most: some 100,000 members.
@@ -56,7 +56,7 @@ impl Archive<'_> {
 
     /// The bytes of a member: stored ones stay in the file, deflated ones are unpacked to memory.
     pub(super) fn open(&self, member: &Member) -> Result<Source> {
-        let fault = |fault| self.fault(Fault::Member { name: member.name.clone(), fault: Box::new(fault) });
+        let fault = |fault| error(self.path, Some(&member.name), fault);
         if member.encrypted {
             return Err(fault(Fault::Encrypted));
         }
@@ -90,7 +90,7 @@ impl Archive<'_> {
         DeflateDecoder::new(BufReader::new(part)).take(member.size + 1).read_to_end(&mut bytes).map_err(
             |source| match source.kind() {
                 ErrorKind::InvalidInput | ErrorKind::InvalidData | ErrorKind::UnexpectedEof => {
-                    self.damaged("a member cannot be unpacked")
+                    error(self.path, Some(&member.name), Fault::Unpack { source })
                 }
                 _ => Error::io(self.path)(source),
             },
@@ -140,12 +140,8 @@ impl Archive<'_> {
         Ok(bytes)
     }
 
-    fn fault(&self, fault: Fault) -> Error {
-        Error::Npy { path: self.path.to_path_buf(), fault }
-    }
-
     fn damaged(&self, message: &'static str) -> Error {
-        self.fault(Fault::Archive { message })
+        error(self.path, None, Fault::Archive { message })
     }
 }
 
