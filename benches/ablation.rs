@@ -1,14 +1,15 @@
 //! The capsule network's default recipe with one thing changed at a time: what each is worth, in mistaken validation images.
 
 use std::io::{IsTerminal as _, Write as _};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use em_routing::capsnet::records::{Trial, read_trials};
 use em_routing::capsnet::{CapsNetConfig, Training};
-use em_routing::data::idx::{ImageSet, Images, mnist_folder};
+use em_routing::data::idx::{ImageSet, Images};
 use em_routing::error::Error;
 use em_routing::files;
+use em_routing::gallery::records::{Trial, read_trials};
+use em_routing::shipped::{ablation_file, mnist_folder};
 
 type Outcome<T> = Result<T, Box<dyn std::error::Error>>;
 
@@ -113,8 +114,8 @@ struct Options {
 
 impl Options {
     fn parse(arguments: &[String]) -> Outcome<Options> {
-        let out = Path::new(env!("CARGO_MANIFEST_DIR")).join("assets/capsnet/ablation.csv");
-        let mut options = Options { images: 5500, validation: 3000, seeds: 3, only: Vec::new(), out };
+        let mut options =
+            Options { images: 5500, validation: 3000, seeds: 3, only: Vec::new(), out: ablation_file() };
         let mut arguments = arguments.iter();
         while let Some(argument) = arguments.next() {
             let value = |value: Option<&String>| value.cloned().ok_or(format!("{argument} needs a value"));

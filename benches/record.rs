@@ -3,12 +3,11 @@
 use std::collections::BTreeMap;
 use std::process::{Command, ExitCode};
 
-use em_routing::capsnet::checkpoint::mnist_weights;
 use em_routing::capsnet::{CapsNet, CapsNetConfig, Training};
-use em_routing::data::idx::mnist_folder;
 use em_routing::gallery::FIGURES;
 use em_routing::prelude::*;
 use em_routing::routing::kernel::Path as Instructions;
+use em_routing::shipped::{mnist_folder, mnist_weights};
 
 const HELP: &str = "\
 Computes a record and compares it with benches/record.txt: for each instruction set that this processor has, hashes of the parameters after

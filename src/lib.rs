@@ -14,7 +14,7 @@
 //! Tables of samples are arrays or files: [`data`]. With the feature `linfa` K-means and the mixture have linfa's traits.
 //!
 //! Figures of all of it are drawn by [`plot`], those of the notebooks listed in [`gallery`]; errors are in [`error`]; [`files`] writes files
-//! that are whole or not there.
+//! that are whole or not there; [`shipped`] has the paths of what a clone brings along: MNIST, trained weights, results.
 
 pub mod capsnet;
 pub mod coin;
@@ -30,6 +30,7 @@ mod lanes;
 mod parallel;
 pub mod plot;
 pub mod routing;
+pub mod shipped;
 #[cfg(feature = "linfa")]
 pub mod with_linfa;
 
@@ -53,5 +54,6 @@ pub mod prelude {
         self, CapsuleLayer, Capsules, Competition, CostScale, InverseTemperature, LadderOptions, Parents,
         Reach, Routing, RoutingInput, RoutingOptions, RoutingStart, ladder,
     };
+    pub use crate::shipped;
     pub use ndarray::{Array1, Array2, Array3, Array4, Axis, array, s};
 }

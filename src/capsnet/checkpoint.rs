@@ -22,13 +22,13 @@
 
 use std::fs::File;
 use std::io::Read as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
+use crc32c::{crc32c, crc32c_append};
 use safetensors::SafeTensors;
 use safetensors::tensor::{Dtype, TensorView};
 
 use super::adam::Adam;
-use super::checksum::crc32c;
 use super::config::CapsNetConfig;
 use super::network::{CapsNet, MOST_PARAMETERS};
 use super::parameters::Parameters;
@@ -336,13 +336,8 @@ fn read_training(path: &Path, threads: usize) -> Result<(Training, State)> {
 /// What tells images from others: CRC-32C of height and width (`u64`, little-endian), labels and pixels.
 fn checksum_of(images: &Images) -> String {
     let sizes = [images.height, images.width].map(|size| (size as u64).to_le_bytes());
-    let contents = sizes.as_flattened().iter().chain(&images.labels).chain(&images.pixels);
-    format!("{:08x}", crc32c(contents.copied()))
-}
-
-/// The file of the network that is shipped, in the clone that this library was built in.
-pub fn mnist_weights() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("assets").join("capsnet").join("mnist.safetensors")
+    let contents = [sizes.as_flattened(), &images.labels, &images.pixels];
+    format!("{:08x}", contents.into_iter().fold(0, crc32c_append))
 }
 
 fn fault(path: &Path, fault: Fault) -> Error {
@@ -368,7 +363,7 @@ fn write(
         }
     }
     let lines = format!("format = {FORMAT}\n{state}{}", config.lines());
-    let checksum = crc32c(lines.bytes().chain(bytes.iter().copied()));
+    let checksum = crc32c_append(crc32c(lines.as_bytes()), &bytes);
     let text = format!("{lines}checksum = {checksum:08x}\n");
 
     let in_words = |error| fault(path, Fault::Damaged { message: format!("{error}") });
@@ -473,8 +468,8 @@ fn read(path: &Path) -> Result<Stored> {
         Ok(vector)
     });
     let vectors: Vec<Vec<f32>> = vectors.by_ref().collect::<Result<_>>()?;
-    let contents = views.iter().flat_map(|(_, view)| view.data()).copied();
-    let found = format!("{:08x}", crc32c(lines.bytes().chain(contents)));
+    let found = views.iter().fold(crc32c(lines.as_bytes()), |sum, (_, view)| crc32c_append(sum, view.data()));
+    let found = format!("{found:08x}");
     if checksum != Some(&found) {
         let expected = checksum.unwrap_or("none").to_owned();
         return Err(fault(Fault::Checksum { expected, found }));

@@ -2,17 +2,14 @@
 
 pub mod adam;
 pub mod checkpoint;
-mod checksum;
 pub mod config;
 pub mod convolution;
 mod evaluation;
-pub mod events;
 pub mod features;
 pub mod loss;
 mod network;
 pub mod parameters;
 pub mod pooling;
-pub mod records;
 pub mod training;
 
 pub use config::{CapsNetConfig, Clipping, Initialiser, Margin, Pooling, Recipe, Schedule};

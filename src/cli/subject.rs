@@ -2,9 +2,10 @@
 
 use std::path::PathBuf;
 
-use em_routing::capsnet::{CapsNet, checkpoint::mnist_weights};
-use em_routing::data::idx::{ImageSet, Images, mnist_folder};
+use em_routing::capsnet::CapsNet;
+use em_routing::data::idx::{ImageSet, Images};
 use em_routing::error::Error;
+use em_routing::shipped::{mnist_folder, mnist_weights};
 
 use super::failure::{Failure, Outcome};
 use super::train::VALIDATION;

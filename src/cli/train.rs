@@ -1,5 +1,6 @@
 //! `em-routing train`: the capsule network, on images that a folder holds.
 
+mod events;
 mod folder;
 mod meter;
 
@@ -9,11 +10,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use em_routing::capsnet::events::EventLog;
 use em_routing::capsnet::{CapsNetConfig, Training};
-use em_routing::data::idx::{ImageSet, Images, mnist_folder};
+use em_routing::data::idx::{ImageSet, Images};
 use em_routing::error::Error;
+use em_routing::shipped::mnist_folder;
 
+use self::events::EventLog;
 use self::folder::{EpochRow, Folder};
 use self::meter::Meter;
 use super::failure::{AtPath, Failure, Outcome};

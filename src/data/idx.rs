@@ -224,7 +224,7 @@ impl ImageSet {
     ///
     /// ```
     /// use em_routing::prelude::*;
-    /// let digits = ImageSet::load(idx::mnist_folder(), 5_000)?;
+    /// let digits = ImageSet::load(shipped::mnist_folder(), 5_000)?;
     /// assert_eq!([digits.train.len(), digits.validation.len(), digits.test.len()], [55_000, 5_000, 10_000]);
     /// assert_eq!(digits.train.labels[..5], [5, 0, 4, 1, 9]);
     /// # Ok::<(), em_routing::error::Error>(())
@@ -291,11 +291,6 @@ fn part(folder: &Path, name: &str, classes: usize) -> Result<(Images, PathBuf)> 
     let images = find(folder, &format!("{name}-images-idx3-ubyte"))?;
     let labels = find(folder, &format!("{name}-labels-idx1-ubyte"))?;
     Ok((Images::read(&images, &labels, classes)?, images))
-}
-
-/// The folder of MNIST in the clone that this library was built in.
-pub fn mnist_folder() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("assets").join("mnist")
 }
 
 /// The file of this name, or else the one with `.gz` at its end.

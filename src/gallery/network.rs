@@ -1,11 +1,11 @@
 //! Chapter 8: digits on their way through the network that is shipped.
 
-use crate::capsnet::checkpoint::mnist_weights;
 use crate::capsnet::{CapsNet, CapsNetConfig, Pass};
-use crate::data::idx::{ImageSet, Images, mnist_folder};
+use crate::data::idx::{ImageSet, Images};
 use crate::error::{Error, Result};
 use crate::plot::{self, Figure, Map, extent};
 use crate::routing::Routing;
+use crate::shipped::{mnist_folder, mnist_weights};
 
 /// The digits that chapter 8 follows, by their numbers among MNIST's test images: a 4, another 4 and a 9.
 pub const DIGITS: [usize; 3] = [4, 6, 7];
