@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::process::{Command, ExitCode};
 
-use em_routing::capsnet::{CapsNet, CapsNetConfig, Training};
+use em_routing::capsnet::{CapsNet, Settings, Training};
 use em_routing::gallery::FIGURES;
 use em_routing::prelude::*;
 use em_routing::routing::kernel::Path as Instructions;
@@ -115,8 +115,8 @@ fn numbers(quick: bool) -> Outcome<()> {
         return Ok(());
     }
     let (images, _) = ImageSet::load_training(mnist_folder(), 5000, 10)?;
-    for (name, config) in [("default", CapsNetConfig::default()), ("blog", CapsNetConfig::blog())] {
-        let mut training = Training::new(config, 1, 0)?;
+    for (name, settings) in [("default", Settings::default()), ("blog", Settings::blog())] {
+        let mut training = Training::new(settings, 1, 0)?;
         for _ in 0..200 {
             training.step(&images)?;
         }

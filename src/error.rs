@@ -231,11 +231,27 @@ pub enum Error {
     /// A setting whose text cannot be read.
     SettingText {
         /// The setting.
-        name: &'static str,
+        name: String,
         /// What it may be.
-        expected: &'static str,
+        expected: String,
         /// What it is.
         found: String,
+    },
+    /// A pass of a network of another architecture.
+    OtherArchitecture {
+        /// The first setting that differs.
+        name: String,
+        /// The network's value.
+        expected: String,
+        /// The value of the network that made the pass.
+        found: String,
+    },
+    /// A batch of more images than there are.
+    Batch {
+        /// The number of images of a batch.
+        batch: usize,
+        /// The number of images to train on.
+        images: usize,
     },
     /// A checkpoint that is not what is needed.
     Checkpoint {
@@ -353,6 +369,12 @@ impl std::fmt::Display for Error {
             }
             Error::SettingText { name, expected, found } => {
                 write!(f, "{name} is {found:?}, but should be {expected}")
+            }
+            Error::OtherArchitecture { name, expected, found } => {
+                write!(f, "the pass was made by a network with {name} = {found}, but this one has {expected}")
+            }
+            Error::Batch { batch, images } => {
+                write!(f, "a batch has {batch} images, but there are only {images} to train on")
             }
             Error::Checkpoint { path, fault } => write!(f, "{}: {fault}", path.display()),
             Error::Record { path, line, field, expected, found } => {

@@ -33,6 +33,7 @@ pub mod routing;
 pub mod shipped;
 #[cfg(feature = "linfa")]
 pub mod with_linfa;
+mod words;
 
 /// The arrays of the whole interface. A notebook's type inference finds the names of their types here.
 pub use ndarray;
@@ -41,6 +42,7 @@ pub use ndarray;
 ///
 /// `error::Result` is not among it: a notebook's cells are wrapped in code that means the standard library's.
 pub mod prelude {
+    pub use crate::capsnet::{Architecture, CapsNet, Evaluation, Pass, Recipe, Settings, Training};
     pub use crate::coin::{CoinOptions, Coins, Expectation, Experiments, Mixing};
     pub use crate::data::idx::{self, ImageSet, Images};
     pub use crate::data::npy::{self, NpyFile};

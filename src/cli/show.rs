@@ -33,7 +33,7 @@ pub fn show(arguments: &Arguments) -> Outcome<()> {
             .mend(format!("name one from 0 to {last} with --image")));
     }
     let pass = net.forward(&net.pixels(&images, &[*image])?, subject.threads())?;
-    let run = net.layer_routing(&pass, 2, 0)?;
+    let run = net.layer_routing(&pass, "class", 0)?;
     let label = usize::from(images.labels[*image]);
     let figure = plot::digit_routing(images.image(*image), images.width, Some(label), &run)?;
     let path = out.clone().unwrap_or_else(|| PathBuf::from(format!("target/show/{split}-{image}.svg")));

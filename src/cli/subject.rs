@@ -57,7 +57,7 @@ impl Subject {
             error => error.into(),
         })?;
         let data = self.data.clone().unwrap_or_else(mnist_folder);
-        let classes = net.config().classes;
+        let classes = net.architecture().classes;
         let images = match self.split {
             Split::Test => ImageSet::load_test(&data, classes)?,
             Split::Validation => ImageSet::load_training(&data, self.validation, classes)?.1,

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use em_routing::capsnet::{CapsNetConfig, Training};
+use em_routing::capsnet::{Settings, Training};
 use em_routing::data::idx::{ImageSet, Images};
 use em_routing::error::Error;
 use em_routing::shipped::mnist_folder;
@@ -87,10 +87,10 @@ pub fn train(arguments: &Arguments) -> Outcome<ExitCode> {
         return Err(Failure::new(format!("{} is from an earlier training", checkpoint.display()))
             .mend("add --resume to go on with it, or name another folder with --out"));
     }
-    let config = config(arguments, newest.as_ref().map(|newest| newest.training.net.config()))?;
+    let config = config(arguments, newest.as_ref().map(|newest| newest.training.settings()))?;
     let data = arguments.data.clone().unwrap_or_else(mnist_folder);
     let validation = if arguments.all_images { 0 } else { arguments.validation };
-    let (images, validation) = ImageSet::load_training(&data, validation, config.classes)?;
+    let (images, validation) = ImageSet::load_training(&data, validation, config.architecture.classes)?;
     let threads = usize::from(arguments.threads);
     let training = match &newest {
         Some(newest) => {
@@ -128,17 +128,17 @@ fn way_on(arguments: &Arguments, folder: &Folder) -> String {
 }
 
 /// What is asked for: on top of `stored` where nothing else is named.
-fn config(arguments: &Arguments, stored: Option<&CapsNetConfig>) -> Outcome<CapsNetConfig> {
+fn config(arguments: &Arguments, stored: Option<Settings>) -> Outcome<Settings> {
     let mut config = match (arguments.config.as_deref(), stored) {
-        (None, Some(stored)) => stored.clone(),
-        (None | Some("default"), _) => CapsNetConfig::default(),
-        (Some("blog"), _) => CapsNetConfig::blog(),
+        (None, Some(stored)) => stored,
+        (None | Some("default"), _) => Settings::default(),
+        (Some("blog"), _) => Settings::blog(),
         (Some(file), _) => {
             let path = Path::new(file);
             let text = std::fs::read_to_string(path).at(path).map_err(|failure| {
                 failure.mend("--config takes default, blog, or a file of `name = value` lines")
             })?;
-            let mut config = CapsNetConfig::default();
+            let mut config = Settings::default();
             let named = |error| Failure::new(format!("{}: {error}", path.display()));
             config.set_lines(&text).map_err(named)?;
             config
@@ -236,7 +236,7 @@ impl Run {
         }
         drop(task);
         let network = self.folder.path().join("network.safetensors");
-        self.training.result().save(&network)?;
+        self.training.save_result(&network)?;
         let out = self.folder.path().display();
         say!("\n{steps} steps trained, those of this start in {}.", seconds(started.elapsed()));
         say!("  {}     the network: its settings and its parameters", network.display());
@@ -298,8 +298,8 @@ fn explain(error: Error, images: &Images) -> Failure {
     match error {
         Error::Shape { .. } => Failure::from(error)
             .mend(format!("add --set height={height} --set width={width}, as these images have")),
-        Error::TooFew { samples, .. } => {
-            Failure::from(error).mend(format!("name a --batch of at most {samples}"))
+        Error::Batch { images, .. } => {
+            Failure::from(error).mend(format!("name a --batch of at most {images}"))
         }
         error => error.into(),
     }
