@@ -4,11 +4,12 @@ use std::io::{IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use em_routing::capsnet::records::{Trial, read_trials};
-use em_routing::capsnet::{CapsNetConfig, Training};
-use em_routing::data::idx::{ImageSet, Images, mnist_folder};
+use em_routing::capsnet::{Settings, Training};
+use em_routing::data::idx::{ImageSet, Images};
 use em_routing::error::Error;
 use em_routing::files;
+use em_routing::gallery::records::{Trial, read_trials};
+use em_routing::shipped::{ablation_file, mnist_folder};
 
 type Outcome<T> = Result<T, Box<dyn std::error::Error>>;
 
@@ -80,16 +81,16 @@ const SWITCHES: &[&str] = &[
 ];
 
 /// The default recipe with this changed, for one epoch.
-fn config(switch: &str) -> Outcome<CapsNetConfig> {
-    let (mut config, blog) = (CapsNetConfig::default(), CapsNetConfig::blog());
+fn settings(switch: &str) -> Outcome<Settings> {
+    let (mut settings, blog) = (Settings::default(), Settings::blog());
     for word in switch.split_whitespace() {
         match (word, word.split_once('=')) {
             ("default", _) => {}
-            ("blog", _) => config = blog.clone(),
-            ("blog-start", _) => config.start = blog.start,
-            ("blog-routing", _) => config.routing = blog.routing.clone(),
-            ("blog-training", _) => config.training = blog.training,
-            (_, Some((name, value))) => config.set(name, value)?,
+            ("blog", _) => settings = blog.clone(),
+            ("blog-start", _) => settings.architecture.start = blog.architecture.start,
+            ("blog-routing", _) => settings.architecture.routing = blog.architecture.routing.clone(),
+            ("blog-training", _) => settings.recipe = blog.recipe,
+            (_, Some((name, value))) => settings.set(name, value)?,
             _ => {
                 return Err(format!(
                     "{word} is no NAME=VALUE, and no group of that name is known. See --help."
@@ -98,9 +99,9 @@ fn config(switch: &str) -> Outcome<CapsNetConfig> {
             }
         }
     }
-    config.training.epochs = 1;
-    config.check()?;
-    Ok(config)
+    settings.recipe.epochs = 1;
+    settings.check()?;
+    Ok(settings)
 }
 
 struct Options {
@@ -113,8 +114,8 @@ struct Options {
 
 impl Options {
     fn parse(arguments: &[String]) -> Outcome<Options> {
-        let out = Path::new(env!("CARGO_MANIFEST_DIR")).join("assets/capsnet/ablation.csv");
-        let mut options = Options { images: 5500, validation: 3000, seeds: 3, only: Vec::new(), out };
+        let mut options =
+            Options { images: 5500, validation: 3000, seeds: 3, only: Vec::new(), out: ablation_file() };
         let mut arguments = arguments.iter();
         while let Some(argument) = arguments.next() {
             let value = |value: Option<&String>| value.cloned().ok_or(format!("{argument} needs a value"));
@@ -204,13 +205,13 @@ fn clock(seconds: f64) -> String {
 
 /// Trains and counts; none where the training diverged. `seen` is told how many images were trained on, and looked at.
 fn run(
-    config: CapsNetConfig,
+    settings: Settings,
     seed: u64,
     images: &Images,
     validation: &Images,
     mut seen: impl FnMut(usize, usize),
 ) -> Outcome<Option<f64>> {
-    let mut training = Training::new(config, seed, 0)?;
+    let mut training = Training::new(settings, seed, 0)?;
     let trained = (|| {
         while training.step < training.steps(images.len()) {
             let report = training.step(images)?;
@@ -248,14 +249,14 @@ fn ablate(options: &Options) -> Outcome<()> {
         rows.iter().any(|row| (row.setting.as_str(), row.seed, row.images) == (setting, seed, options.images))
     };
     // all settings are read before the first minute is spent
-    let default = config("default")?;
+    let default = settings("default")?;
     let mut runs = Vec::new();
     for (switch, seed) in options.runs() {
-        let config = config(&switch)?;
-        if config == default && switch != "default" {
+        let settings = settings(&switch)?;
+        if settings == default && switch != "default" {
             eprintln!("{switch} is what the default has: left out");
         } else {
-            runs.push((switch, seed, config));
+            runs.push((switch, seed, settings));
         }
     }
     let asked = runs.len();
@@ -265,11 +266,11 @@ fn ablate(options: &Options) -> Outcome<()> {
     let began = Instant::now();
     let mut progress = Progress { began, all: whole * runs.len() as f64, said: began };
     let count = runs.len();
-    for (at, (setting, seed, config)) in runs.into_iter().enumerate() {
+    for (at, (setting, seed, settings)) in runs.into_iter().enumerate() {
         let name = format!("{setting}, seed {seed} ({} of {count})", at + 1);
         let before = whole * at as f64;
         let started = Instant::now();
-        let error = run(config, seed, &images, &validation, |trained, looked_at| {
+        let error = run(settings, seed, &images, &validation, |trained, looked_at| {
             progress.at(&name, before + trained as f64 + looked_at as f64 / 3.0);
         })?;
         let words = error.map_or("diverged".into(), |error| format!("error {:.2} %", 100.0 * error));

@@ -3,12 +3,11 @@
 use std::collections::BTreeMap;
 use std::process::{Command, ExitCode};
 
-use em_routing::capsnet::checkpoint::mnist_weights;
-use em_routing::capsnet::{CapsNet, CapsNetConfig, Training};
-use em_routing::data::idx::mnist_folder;
+use em_routing::capsnet::{CapsNet, Settings, Training};
 use em_routing::gallery::FIGURES;
 use em_routing::prelude::*;
 use em_routing::routing::fused::InstructionSet;
+use em_routing::shipped::{mnist_folder, mnist_weights};
 
 const HELP: &str = "\
 Computes a record and compares it with benches/record.txt: for each instruction set that this processor has, hashes of the parameters after
@@ -116,8 +115,8 @@ fn numbers(quick: bool) -> Outcome<()> {
         return Ok(());
     }
     let (images, _) = ImageSet::load_training(mnist_folder(), 5000, 10)?;
-    for (name, config) in [("default", CapsNetConfig::default()), ("blog", CapsNetConfig::blog())] {
-        let mut training = Training::new(config, 1, 0)?;
+    for (name, settings) in [("default", Settings::default()), ("blog", Settings::blog())] {
+        let mut training = Training::new(settings, 1, 0)?;
         for _ in 0..200 {
             training.step(&images)?;
         }

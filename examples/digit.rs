@@ -4,8 +4,8 @@
 //! each class's capsule is.
 
 use em_routing::capsnet::CapsNet;
-use em_routing::capsnet::checkpoint::mnist_weights;
-use em_routing::data::idx::{ImageSet, mnist_folder};
+use em_routing::data::idx::ImageSet;
+use em_routing::shipped::{mnist_folder, mnist_weights};
 
 pub(crate) fn main() -> Result<(), Box<dyn std::error::Error>> {
     let number: usize = std::env::args().nth(1).map_or(Ok(0), |number| number.parse())?;

@@ -158,7 +158,10 @@ pub enum Error {
     Name { what: &'static str, found: String, known: Vec<String> },
     /// The text of a setting is not of its kind.
     #[error("{name} is {found:?}, but should be {expected}")]
-    SettingText { name: &'static str, expected: &'static str, found: String },
+    SettingText { name: String, expected: String, found: String },
+    /// A pass was made by a network of another architecture; the first setting that differs is named.
+    #[error("the pass was made by a network with {name} = {found}, but this one has {expected}")]
+    OtherArchitecture { name: String, expected: String, found: String },
     /// Training made numbers that are not finite.
     #[error("step {step} of the training made numbers that are not finite ({what}); {}", against_divergence(.step))]
     Diverged { step: usize, what: String },
@@ -373,8 +376,16 @@ mod tests {
                 "there is no figure named \"c\"; there are: a, b",
             ),
             (
-                Error::SettingText { name: "batch", expected: "a number", found: "x".to_owned() },
+                Error::SettingText {
+                    name: "batch".into(),
+                    expected: "a number".into(),
+                    found: "x".to_owned(),
+                },
                 "batch is \"x\", but should be a number",
+            ),
+            (
+                Error::OtherArchitecture { name: "first".into(), expected: "32".into(), found: "8".into() },
+                "the pass was made by a network with first = 8, but this one has 32",
             ),
             (
                 Error::Diverged { step: 0, what: "the loss is NaN".to_owned() },
@@ -431,6 +442,7 @@ mod tests {
             Error::Name { .. } => 31,
             Error::SettingText { .. } => 32,
             Error::Diverged { .. } => 33,
+            Error::OtherArchitecture { .. } => 37,
         }
     }
 
@@ -443,6 +455,6 @@ mod tests {
         }
         let seen: std::collections::BTreeSet<usize> = table.iter().map(|(error, _)| number(error)).collect();
         let with_features = usize::from(cfg!(feature = "linfa")) + 2 * usize::from(cfg!(feature = "serde"));
-        assert_eq!(seen.len(), 34 + with_features, "a variant is not in the table");
+        assert_eq!(seen.len(), 35 + with_features, "a variant is not in the table");
     }
 }

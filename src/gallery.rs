@@ -8,6 +8,7 @@ mod capsules;
 mod clusters;
 mod gradients;
 mod network;
+pub mod records;
 mod training;
 
 pub use capsules::{

@@ -15,7 +15,7 @@
 //! and with `serde` coins, K-means and mixtures are saved and loaded (`saved`).
 //!
 //! Figures of all of it are drawn by [`plot`], those of the notebooks listed in [`gallery`]; errors are in [`error`]; [`files`] writes files
-//! that are whole or not there.
+//! that are whole or not there; [`shipped`] has the paths of what a clone brings along: MNIST, trained weights, results.
 
 pub mod capsnet;
 pub mod coin;
@@ -31,8 +31,10 @@ pub mod plot;
 pub mod routing;
 #[cfg(feature = "serde")]
 pub mod saved;
+pub mod shipped;
 #[cfg(feature = "linfa")]
 pub mod with_linfa;
+mod words;
 
 pub use compute::on_threads;
 /// The arrays of the whole interface. A notebook's type inference finds the names of their types here.
@@ -42,6 +44,7 @@ pub use ndarray;
 ///
 /// `error::Result` is not among it: a notebook's cells are wrapped in code that means the standard library's.
 pub mod prelude {
+    pub use crate::capsnet::{Architecture, CapsNet, Evaluation, Pass, Recipe, Settings, Training};
     pub use crate::coin::{CoinOptions, Coins, Expectation, Experiments, Mixing};
     pub use crate::data::idx::{self, ImageSet, Images};
     pub use crate::data::npy::{self, NpyFile};
@@ -56,5 +59,6 @@ pub mod prelude {
         self, CapsuleLayer, Capsules, Competition, CostScale, InverseTemperature, LadderOptions, Parents,
         Reach, Routing, RoutingInput, RoutingOptions, RoutingStart, ladder,
     };
+    pub use crate::shipped;
     pub use ndarray::{Array1, Array2, Array3, Array4, Axis, array, s};
 }

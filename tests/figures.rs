@@ -580,7 +580,7 @@ fn histograms_of_activations_count_what_is_saturated() {
 
 #[test]
 fn trials_are_ordered_by_their_error_and_trainings_named_by_their_length() {
-    use em_routing::capsnet::records::{Count, EpochRecord, Trial};
+    use em_routing::gallery::records::{Count, EpochRecord, Trial};
     let trial = |setting: &str, error| Trial { setting: setting.into(), seed: 1, images: 100, error };
     let rows = gallery::by_setting(&[
         trial("gone", None),

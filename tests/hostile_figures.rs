@@ -3,7 +3,7 @@
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
-use em_routing::capsnet::{CapsNet, CapsNetConfig, Evaluation};
+use em_routing::capsnet::{Architecture, CapsNet, Evaluation};
 use em_routing::gallery;
 use em_routing::gmm::Criteria;
 use em_routing::plot::{AtlasGround, Clustering, Map, Objective, Rung, StartGrid, StoppedGradient, View};
@@ -58,7 +58,7 @@ const DRAWN: &[(&str, Draw)] = &[
     ("architecture", |h| {
         let sizes = [13, 14, 17, 28, 33, 0, 200];
         let (height, width) = (h.pick(&sizes), h.pick(&sizes));
-        let config = CapsNetConfig { height, width, channels: h.size(), features: h.size(), ..h.net() };
+        let config = Architecture { height, width, channels: h.size(), features: h.size(), ..h.net() };
         plot::architecture(&CapsNet::zeros(config)?)
     }),
     ("assignments", |h| {
@@ -570,16 +570,9 @@ impl Hostile {
     }
 
     /// A network of one or few of each.
-    fn net(&mut self) -> CapsNetConfig {
+    fn net(&mut self) -> Architecture {
         let deep_features = self.pick(&[0, 0, 1, 2]);
-        CapsNetConfig {
-            deep_features,
-            primary: 1,
-            first: 2,
-            second: 1,
-            classes: 2,
-            ..CapsNetConfig::default()
-        }
+        Architecture { deep_features, primary: 1, first: 2, second: 1, classes: 2, ..Architecture::default() }
     }
 
     fn routing(&mut self) -> (RoutingInput, Routing) {
@@ -882,7 +875,7 @@ const LARGE: &[Named] = &[
         plot::maps(&[("row".to_string(), vec![map; 10])])
     }),
     ("architecture of images of 1000 x 1000", || {
-        let config = CapsNetConfig { height: 1000, width: 1000, ..CapsNetConfig::default() };
+        let config = Architecture { height: 1000, width: 1000, ..Architecture::default() };
         plot::architecture(&CapsNet::zeros(config)?)
     }),
     ("bars with names of 10 kB", || plot::bars("title", &[("w".repeat(10_000).as_str(), 1.0); 12])),

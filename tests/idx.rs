@@ -97,7 +97,7 @@ fn assert_same(found: impl std::fmt::Debug, expected: impl std::fmt::Debug) {
 
 #[test]
 fn mnist_is_whole() {
-    let digits = ImageSet::load(idx::mnist_folder(), 5_000).unwrap();
+    let digits = ImageSet::load(shipped::mnist_folder(), 5_000).unwrap();
     for (part, count) in [(&digits.train, 55_000), (&digits.validation, 5_000), (&digits.test, 10_000)] {
         assert_eq!((part.len(), part.height, part.width, part.classes), (count, 28, 28, 10));
         assert_eq!(part.pixels.len(), count * 28 * 28);

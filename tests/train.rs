@@ -232,7 +232,7 @@ fn a_set_of_another_form_is_trained_on_and_evaluated() {
     );
     let weights = folder.out("out").join("network.safetensors");
     let net = em_routing::capsnet::CapsNet::load(&weights).unwrap();
-    assert!(net.config().transposed && net.config().first_label == 1);
+    assert!(net.architecture().transposed && net.architecture().first_label == 1);
     for split in ["test", "validation", "train"] {
         let mut command = em_routing(&["eval", "--split", split, "--validation", "16", "--weights"]);
         command.arg(&weights).arg("--data").arg(&data).arg("--out").arg(folder.out("figures"));

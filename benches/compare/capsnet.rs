@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Instant;
 
-use em_routing::capsnet::{CapsNetConfig, Training};
+use em_routing::capsnet::{Settings, Training};
 use em_routing::data::idx::Images;
 use serde_json::json;
 
@@ -79,9 +79,9 @@ fn seconds(mut call: impl FnMut() -> em_routing::error::Result<()>) -> Outcome<f
 
 /// All sides in turns; the first is ours.
 pub fn run(options: &Options) -> Outcome<()> {
-    let mut config = CapsNetConfig::blog();
-    config.training.batch = options.batch;
-    let mut training = Training::new(config, 1, options.threads)?;
+    let mut settings = Settings::blog();
+    settings.recipe.batch = options.batch;
+    let mut training = Training::new(settings, 1, options.threads)?;
     let data = images(options.batch);
     let mut sides = vec![Side::new("em-routing".into())];
     let mut peers = Vec::new();

@@ -1,7 +1,7 @@
-//! Adam, with decoupled weight decay and what keeps a gradient from being too long.
+//! Adam with decoupled weight decay and gradient clipping.
 
-use super::config::{Clipping, Recipe};
-use super::parameters::Parameters;
+use super::parameters::{Parameters, length};
+use super::recipe::{Clipping, Recipe};
 
 const FIRST_DECAY: f64 = 0.9;
 const SECOND_DECAY: f64 = 0.999;
@@ -14,8 +14,8 @@ const EPSILON: f64 = 1e-8;
 /// w = w - rate sqrt(1 - 0.999^t) / (1 - 0.9^t) m / (sqrt(v) + 1e-8)
 /// ```
 ///
-/// Kingma and Ba 2015, in the order of operations at the end of their section 2, which TensorFlow has. Decay is Loshchilov and
-/// Hutter's (2019): `w -= rate decay w`, for weights and transforms only.
+/// Kingma and Ba 2015, in the order of operations at the end of their section 2, as in TensorFlow. Weight decay is Loshchilov and
+/// Hutter's (2019), `w -= rate decay w`, for those parameters that are [decayed](super::Part::decayed).
 #[derive(Debug, Clone, PartialEq)]
 pub struct Adam {
     /// m, one for each parameter.
@@ -32,13 +32,20 @@ impl Adam {
         Adam { first: vec![0.0; parameters], second: vec![0.0; parameters], updates: 0 }
     }
 
-    /// One step down the gradient, with this learning rate; clipping and decay are the recipe's.
+    /// One step down the gradient, with this learning rate, and with the recipe's clipping and weight decay.
+    ///
+    /// # Panics
+    ///
+    /// If there are not as many moments and numbers of the gradient as parameters.
     pub fn update(&mut self, parameters: &mut Parameters, gradient: &Parameters, rate: f64, recipe: &Recipe) {
+        for length in [self.first.len(), self.second.len(), gradient.len()] {
+            assert_eq!(length, parameters.len(), "a moment and a gradient for each parameter");
+        }
         self.updates += 1;
         let t = self.updates as i32;
         let correction = (1.0 - SECOND_DECAY.powi(t)).sqrt() / (1.0 - FIRST_DECAY.powi(t));
         let step = (rate * correction) as f32;
-        let whole = length(gradient.numbers());
+        let whole = gradient.length();
         for part in parameters.parts().to_vec() {
             let range = part.range;
             let scale = match recipe.clipping {
@@ -46,8 +53,7 @@ impl Adam {
                 Clipping::Parts(most) => shorten(length(&gradient.numbers()[range.clone()]), most),
                 Clipping::Whole(most) => shorten(whole, most),
             };
-            let decays = part.name.ends_with("weights") || part.name.ends_with("transforms");
-            let keep = if decays { (1.0 - rate * recipe.weight_decay) as f32 } else { 1.0 };
+            let keep = if part.decayed { (1.0 - rate * recipe.weight_decay) as f32 } else { 1.0 };
             let numbers = parameters.numbers_mut()[range.clone()].iter_mut();
             let moments = self.first[range.clone()].iter_mut().zip(&mut self.second[range.clone()]);
             for ((w, (m, v)), g) in numbers.zip(moments).zip(&gradient.numbers()[range]) {
@@ -60,12 +66,7 @@ impl Adam {
     }
 }
 
-/// The Euclidean length.
-pub fn length(numbers: &[f32]) -> f64 {
-    numbers.iter().map(|&x| f64::from(x) * f64::from(x)).sum::<f64>().sqrt()
-}
-
-/// What makes a length no longer than `most`.
+/// The factor that scales a vector of this length down to at most `most`.
 fn shorten(length: f64, most: f64) -> f32 {
     if length > most { (most / length) as f32 } else { 1.0 }
 }

@@ -1,37 +1,39 @@
-//! Networks and trainings as files that other programs read too (safetensors).
+//! Networks and trainings as files, which other programs can read too (safetensors).
 //!
-//! Each part of the parameters is a tensor under its own name (`first.transforms`). A training has three more of each: Adam's
-//! moments as `first_moment.first.transforms` and `second_moment.…`, and the running average as `average.…` where the recipe
-//! averages. All are little-endian f32. The file's metadata holds one text, `em-routing`, with a `name = value` a line:
+//! Each part of the parameters is a tensor under its own name (`first.transforms`). A training has up to three more of each: Adam's
+//! moments as `first_moment.first.transforms` and `second_moment.…`, and the running average as `average.…` if the recipe averages.
+//! All are little-endian f32. The metadata holds one text, `em-routing`, with one `name = value` a line:
 //!
 //! ```text
-//! format = 1              of these lines and names
-//! step = 1200             steps so far; these five are a training's only
-//! updates = 1200          Adam's
-//! seed = 1                of the first draw and of the images' order
-//! images = 55000          how many it is trained on
+//! format = 1              the version of these lines and names
+//! step = 1200             steps so far; only a training has this line and the next four
+//! updates = 1200          Adam's updates so far
+//! seed = 1                the seed of the initial draw and of the images' order
+//! images = 55000          the number of images that it is trained on
 //! images-checksum = 5a…   CRC-32C of their sizes, labels and pixels
-//! height = 28             then every setting, as CapsNetConfig::settings has it
+//! height = 28             every setting, as in Settings::settings; a network alone may leave out those of the recipe
 //! …
-//! checksum = 9b0f3c1e     CRC-32C of the lines above and of all tensors' bytes
+//! checksum = 9b0f3c1e     CRC-32C of the lines above and of the bytes of all tensors
 //! ```
 //!
-//! Nothing else is needed to go on to the bit: the order of an epoch's images follows from the seed and the number of the epoch,
-//! and step and number of images say where in it the training stands. A setting that is newer than the file has the blog's value,
-//! with which all additions are off; where the images' checksum is newer than the file, only their number is compared.
+//! This is enough to resume bit for bit: the order of the images in an epoch follows from the seed and the number of the epoch, and
+//! the step and the number of images give the position in it. A setting that the file lacks, because it is newer, takes the blog's
+//! value, which turns additions off. If the images' checksum is missing, only the number of images is compared.
 
 use std::fs::File;
 use std::io::Read as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
+use crc32c::{crc32c, crc32c_append};
 use safetensors::tensor::{Dtype, TensorView};
 use safetensors::{SafeTensorError, SafeTensors};
 
 use super::adam::Adam;
-use super::checksum::crc32c;
-use super::config::CapsNetConfig;
-use super::network::{CapsNet, MOST_PARAMETERS};
-use super::parameters::Parameters;
+use super::architecture::MOST_PARAMETERS;
+use super::network::CapsNet;
+use super::parameters::{ParameterSpec, Parameters};
+use super::recipe::Recipe;
+use super::settings::{Settings, lines};
 use super::training::Training;
 use crate::data::idx::Images;
 use crate::error::{Cause, Error, Result};
@@ -41,14 +43,14 @@ use crate::files;
 const FORMAT: &str = "1";
 /// The metadata's one key. With several, the library would write them in an order that changes from run to run.
 const KEY: &str = "em-routing";
-/// The lines that are no settings.
+/// The lines that are not settings.
 const STATE: [&str; 6] = ["format", "step", "updates", "seed", "images", IMAGES_CHECKSUM];
 const IMAGES_CHECKSUM: &str = "images-checksum";
-/// Bytes of a header at most; a training's has about 12,000.
+/// The most bytes of a header; that of a training has about 12,000.
 const MOST_HEADER: u64 = 1 << 16;
-/// Bytes of a file at most: the largest network with its moments and its average.
+/// The most bytes of a file: the largest network with its moments and its average.
 const MOST_BYTES: u64 = 16 * MOST_PARAMETERS as u64 + MOST_HEADER + 8;
-/// What the names of a training's other tensors begin with.
+/// The prefixes of a training's other tensors.
 const FIRST_MOMENT: &str = "first_moment.";
 const SECOND_MOMENT: &str = "second_moment.";
 const AVERAGE: &str = "average.";
@@ -103,7 +105,7 @@ pub enum Fault {
     NoTraining,
     /// A training of other settings, or of another seed, than is asked for.
     #[error("was trained with {name} = {found}, but {expected} is asked for")]
-    Setting { name: &'static str, expected: String, found: String },
+    Setting { name: String, expected: String, found: String },
     /// A training on another number of images than there are now.
     #[error("was trained on {found} images, but there are {expected}")]
     Images { expected: usize, found: usize },
@@ -119,11 +121,18 @@ fn line_in_words(name: &str, found: &Option<String>) -> String {
     }
 }
 
-/// A training as it stands in a file.
+/// The contents of a file.
 struct Stored {
     net: CapsNet,
-    /// Only a training has them: first and second moment, the average, and the lines.
-    training: Option<(Adam, Option<Parameters>, State)>,
+    training: Option<StoredTraining>,
+}
+
+/// What only a training has.
+struct StoredTraining {
+    recipe: Recipe,
+    adam: Adam,
+    average: Option<Parameters>,
+    state: State,
 }
 
 /// The lines that only a training has.
@@ -136,20 +145,21 @@ struct State {
 }
 
 impl CapsNet {
-    /// Writes parameters and settings to a file, which is there as a whole or not at all ([`files`]).
+    /// Writes parameters and architecture to a file, which is written as a whole or not at all ([`files`]).
     ///
     /// # Errors
     ///
-    /// Numbers that are not finite, and what the file system says, with the path.
+    /// Returns an error if a number is not finite or if the file cannot be written, with the path.
     pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
-        write(path.as_ref(), self.config(), "", &[("", self.parameters(), self.parameters().numbers())])
+        let (lines, parameters) = (lines(self.architecture().settings()), self.parameters());
+        write(path.as_ref(), &lines, &[("", parameters, parameters.numbers())])
     }
 
-    /// Reads what [`CapsNet::save`] has written; of a training's file, the network that [`Training::result`] gives.
+    /// Reads what [`CapsNet::save`] has written. From the file of a training it reads the network that [`Training::result`] returns.
     ///
     /// ```
-    /// use em_routing::capsnet::{CapsNet, CapsNetConfig};
-    /// let small = CapsNetConfig { features: 2, deep_features: 2, primary: 2, first: 2, second: 2, ..CapsNetConfig::default() };
+    /// use em_routing::prelude::*;
+    /// let small = Architecture { features: 2, deep_features: 2, primary: 2, first: 2, second: 2, ..Architecture::default() };
     /// let net = CapsNet::new(small, 1)?;
     /// let path = std::env::temp_dir().join("em-routing-example.safetensors");
     /// net.save(&path)?;
@@ -160,10 +170,10 @@ impl CapsNet {
     ///
     /// # Errors
     ///
-    /// A file that cannot be read or is not what it should be ([`Fault`]), with its path.
+    /// Returns an error if the file cannot be read or is not a network ([`Fault`]), with the path.
     pub fn load(path: impl AsRef<Path>) -> Result<CapsNet> {
         let Stored { mut net, training } = read(path.as_ref())?;
-        if let Some((_, Some(average), _)) = training {
+        if let Some(StoredTraining { average: Some(average), .. }) = training {
             net.parameters_mut().numbers_mut().copy_from_slice(average.numbers());
         }
         Ok(net)
@@ -171,12 +181,12 @@ impl CapsNet {
 }
 
 impl Training {
-    /// Writes all that the next step depends on to a file, which is there as a whole or not at all ([`files`]). Of the images that
-    /// it is trained on, their number and their checksum.
+    /// Writes all that the next step depends on to a file, which is written as a whole or not at all ([`files`]). Of the images, it
+    /// holds the number and a checksum.
     ///
     /// # Errors
     ///
-    /// Numbers that are not finite, and what the file system says, with the path.
+    /// Returns an error if a number is not finite or if the file cannot be written, with the path.
     pub fn save(&self, path: impl AsRef<Path>, images: &Images) -> Result<()> {
         let parameters = self.net.parameters();
         let mut vectors = vec![
@@ -192,39 +202,50 @@ impl Training {
         let state = format!(
             "step = {step}\nupdates = {updates}\nseed = {seed}\nimages = {count}\n{IMAGES_CHECKSUM} = {checksum}\n"
         );
-        write(path.as_ref(), self.net.config(), &state, &vectors)
+        write(path.as_ref(), &(state + &self.settings().lines()), &vectors)
     }
 
-    /// Reads what [`Training::save`] has written, and the number of images that it was trained on. With the same images the next
-    /// steps are, to the bit, those of a training that never stopped.
+    /// Writes the network of [`Training::result`] as [`CapsNet::save`] does, and with it the recipe that trained it.
     ///
     /// # Errors
     ///
-    /// A file that cannot be read or is not what it should be ([`Fault`]), with its path.
+    /// As [`CapsNet::save`].
+    pub fn save_result(&self, path: impl AsRef<Path>) -> Result<()> {
+        let layout = self.net.parameters();
+        let numbers = self.average.as_ref().unwrap_or(layout).numbers();
+        write(path.as_ref(), &self.settings().lines(), &[("", layout, numbers)])
+    }
+
+    /// Reads what [`Training::save`] has written, and the number of images of the training. With the same images the next steps are
+    /// bit for bit those of a training that never stopped.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the file cannot be read or is not a training ([`Fault`]), with the path.
     pub fn load(path: impl AsRef<Path>, threads: usize) -> Result<(Training, usize)> {
         let (training, state) = read_training(path.as_ref(), threads)?;
         Ok((training, state.images))
     }
 
-    /// [`Training::load`], where the training has to be that of these settings and this seed on these images.
+    /// [`Training::load`] of a training that must have these settings, this seed and these images.
     ///
     /// # Errors
     ///
-    /// As [`Training::load`], and the first setting that differs, the seed or the images.
+    /// As [`Training::load`], and if a setting, the seed or the images differ.
     pub fn resume(
         path: impl AsRef<Path>,
-        config: &CapsNetConfig,
+        settings: &Settings,
         seed: u64,
         images: &Images,
         threads: usize,
     ) -> Result<Training> {
         let path = path.as_ref();
         let (training, state) = read_training(path, threads)?;
-        let mut expected = config.settings();
-        let mut settings = training.net.config().settings();
-        expected.push(("seed", seed.to_string()));
-        settings.push(("seed", training.seed.to_string()));
-        for ((name, expected), (_, found)) in expected.into_iter().zip(settings) {
+        let mut expected = settings.settings();
+        let mut stored = training.settings().settings();
+        expected.push(("seed".to_owned(), seed.to_string()));
+        stored.push(("seed".to_owned(), training.seed.to_string()));
+        for ((name, expected), (_, found)) in expected.into_iter().zip(stored) {
             if expected != found {
                 return Err(Error::file(path, Fault::Setting { name, expected, found }));
             }
@@ -242,30 +263,21 @@ impl Training {
 
 fn read_training(path: &Path, threads: usize) -> Result<(Training, State)> {
     let Stored { net, training } = read(path)?;
-    let (adam, average, state) = training.ok_or_else(|| Error::file(path, Fault::NoTraining))?;
-    let training = Training::resumed(net, adam, average, state.step as usize, state.seed, threads);
+    let StoredTraining { recipe, adam, average, state } =
+        training.ok_or_else(|| Error::file(path, Fault::NoTraining))?;
+    let training = Training::resumed(net, recipe, adam, average, state.step as usize, state.seed, threads);
     Ok((training, state))
 }
 
-/// What tells images from others: CRC-32C of height and width (`u64`, little-endian), labels and pixels.
+/// The checksum of images: CRC-32C of height and width (`u64`, little-endian), labels and pixels.
 fn checksum_of(images: &Images) -> String {
     let sizes = [images.height, images.width].map(|size| (size as u64).to_le_bytes());
-    let contents = sizes.as_flattened().iter().chain(&images.labels).chain(&images.pixels);
-    format!("{:08x}", crc32c(contents.copied()))
+    let contents = [sizes.as_flattened(), &images.labels, &images.pixels];
+    format!("{:08x}", contents.into_iter().fold(0, crc32c_append))
 }
 
-/// The file of the network that is shipped, in the clone that this library was built in.
-pub fn mnist_weights() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("assets").join("capsnet").join("mnist.safetensors")
-}
-
-/// Writes vectors of the parameters' layout, the parts of each under names that begin alike.
-fn write(
-    path: &Path,
-    config: &CapsNetConfig,
-    state: &str,
-    vectors: &[(&str, &Parameters, &[f32])],
-) -> Result<()> {
+/// Writes vectors of the parameters' layout, the parts of each under names with the same prefix.
+fn write(path: &Path, lines: &str, vectors: &[(&str, &Parameters, &[f32])]) -> Result<()> {
     let mut bytes = Vec::new();
     let mut places = Vec::new();
     for (prefix, layout, numbers) in vectors {
@@ -277,55 +289,112 @@ fn write(
             bytes.extend(numbers.iter().flat_map(|number| number.to_le_bytes()));
         }
     }
-    let lines = format!("format = {FORMAT}\n{state}{}", config.lines());
-    let checksum = crc32c(lines.bytes().chain(bytes.iter().copied()));
+    let lines = format!("format = {FORMAT}\n{lines}");
+    let checksum = crc32c_append(crc32c(lines.as_bytes()), &bytes);
     let text = format!("{lines}checksum = {checksum:08x}\n");
 
-    let refused = |error: SafeTensorError| Error::file(path, Fault::Damaged { source: error.into() });
+    let in_words = |error: SafeTensorError| Error::file(path, Fault::Damaged { source: error.into() });
     let tensors: Vec<(String, TensorView)> = places
         .into_iter()
         .map(|(name, shape, range)| Ok((name, TensorView::new(Dtype::F32, shape.clone(), &bytes[range])?)))
         .collect::<std::result::Result<_, _>>()
-        .map_err(refused)?;
+        .map_err(in_words)?;
     let metadata = [(KEY.to_owned(), text)].into_iter().collect();
-    files::write(path, &safetensors::serialize(tensors, Some(metadata)).map_err(refused)?)
+    files::write(path, &safetensors::serialize(tensors, Some(metadata)).map_err(in_words)?)
 }
 
-/// Reads a file. Nothing is allocated for a size before as many bytes are there.
+/// Reads a file. Allocates nothing of a size that the file only claims.
 fn read(path: &Path) -> Result<Stored> {
-    let fault = |fault: Fault| Error::file(path, fault);
+    let bytes = read_bytes(path)?;
+    let damaged = |error: SafeTensorError| Error::file(path, Fault::Damaged { source: error.into() });
+    let tensors = SafeTensors::deserialize(&bytes).map_err(damaged)?;
+    let (_, metadata) = SafeTensors::read_metadata(&bytes).map_err(damaged)?;
+    let text = metadata.metadata().as_ref().and_then(|texts| texts.get(KEY));
+    let text = text.ok_or_else(|| Error::file(path, Fault::Foreign))?;
+    let (lines, checksum) = split_checksum(text);
+    let (state, Settings { architecture, recipe }) = read_lines(path, lines)?;
+    let unsettled = |source| Error::file(path, Fault::Settings { source });
+    let layout = architecture.parameters().map_err(unsettled)?;
+
+    let mut prefixes = vec![""];
+    if state.is_some() {
+        prefixes.extend([FIRST_MOMENT, SECOND_MOMENT]);
+        prefixes.extend((recipe.averaging > 0.0).then_some(AVERAGE));
+    }
+    let views = find_tensors(path, &tensors, &prefixes, &layout)?;
+    // The sizes are those of bytes that are there, so from here on they may be allocated.
+    let mut net = CapsNet::zeros(architecture).map_err(unsettled)?;
+    let vectors: Vec<Vec<f32>> = views
+        .chunks(layout.len())
+        .map(|views| {
+            let mut vector = Vec::with_capacity(net.parameters().len());
+            for (tensor, view) in views {
+                let start = vector.len();
+                vector.extend(view.data().as_chunks().0.iter().map(|&bytes| f32::from_le_bytes(bytes)));
+                all_finite(path, tensor, &vector[start..])?;
+            }
+            Ok(vector)
+        })
+        .collect::<Result<_>>()?;
+    let found = views.iter().fold(crc32c(lines.as_bytes()), |sum, (_, view)| crc32c_append(sum, view.data()));
+    let found = format!("{found:08x}");
+    if checksum != Some(&found) {
+        let expected = checksum.unwrap_or("none").to_owned();
+        return Err(Error::file(path, Fault::Checksum { expected, found }));
+    }
+
+    let mut vectors = vectors.into_iter();
+    let mut next = || vectors.next();
+    net.parameters_mut().numbers_mut().copy_from_slice(&next().expect("one vector for each prefix"));
+    let training = match (state, next(), next()) {
+        (Some(state), Some(first), Some(second)) => {
+            let adam = Adam { first, second, updates: state.updates as usize };
+            let average = next().map(|numbers| {
+                let mut average = net.parameters().zeros_like();
+                average.numbers_mut().copy_from_slice(&numbers);
+                average
+            });
+            Some(StoredTraining { recipe, adam, average, state })
+        }
+        _ => None,
+    };
+    Ok(Stored { net, training })
+}
+
+/// The bytes of a file that may be a checkpoint.
+fn read_bytes(path: &Path) -> Result<Vec<u8>> {
     let mut bytes = Vec::new();
     let file = File::open(path).map_err(Error::io(path))?;
-    // what is no plain file tells no length: its bytes are counted
+    // A file that is no regular file reports no length, so its bytes are counted.
     let length = file.metadata().map_err(Error::io(path))?.len();
     if length <= MOST_BYTES {
         file.take(MOST_BYTES + 1).read_to_end(&mut bytes).map_err(Error::io(path))?;
     }
     if length.max(bytes.len() as u64) > MOST_BYTES {
-        return Err(fault(Fault::Large { most: MOST_BYTES }));
+        return Err(Error::file(path, Fault::Large { most: MOST_BYTES }));
     }
-    let damaged = |source: Cause| fault(Fault::Damaged { source });
     let header = bytes.first_chunk().map(|&length| u64::from_le_bytes(length));
     if let Some(header) = header.filter(|&header| header > MOST_HEADER) {
-        return Err(damaged(format!("its header would have {header} bytes").into()));
+        let source = format!("its header would have {header} bytes").into();
+        return Err(Error::file(path, Fault::Damaged { source }));
     }
-    let tensors = SafeTensors::deserialize(&bytes).map_err(|error| damaged(error.into()))?;
-    let (_, metadata) = SafeTensors::read_metadata(&bytes).map_err(|error| damaged(error.into()))?;
-    let text = metadata.metadata().as_ref().and_then(|texts| texts.get(KEY));
-    let text = text.ok_or_else(|| fault(Fault::Foreign))?;
+    Ok(bytes)
+}
 
-    let (lines, checksum) = split_checksum(text);
+/// The state of a training, if the lines hold one, and the settings.
+fn read_lines(path: &Path, lines: &str) -> Result<(Option<State>, Settings)> {
     let pairs = || lines.lines().map(|line| line.split_once(" = ").unwrap_or((line, "")));
     let value = |name: &str| pairs().find(|pair| pair.0 == name).map(|(_, value)| value.to_owned());
-    let format = value("format").ok_or_else(|| fault(Fault::Line { name: "format", found: None }))?;
+    let format =
+        value("format").ok_or_else(|| Error::file(path, Fault::Line { name: "format", found: None }))?;
     if format != FORMAT {
-        return Err(fault(Fault::Version { expected: FORMAT, found: format }));
+        return Err(Error::file(path, Fault::Version { expected: FORMAT, found: format }));
     }
     let number = |name: &'static str, most: u64| {
         let found = value(name);
         let number =
             found.as_ref().and_then(|value| value.parse().ok()).filter(|&number: &u64| number <= most);
-        number.ok_or_else(|| fault(Fault::Line { name, found }))
+        number.ok_or_else(|| Error::file(path, Fault::Line { name, found }))
     };
     let state = match value("step") {
         None => None,
@@ -337,72 +406,43 @@ fn read(path: &Path) -> Result<Stored> {
             images_checksum: value(IMAGES_CHECKSUM),
         }),
     };
-    let mut config = CapsNetConfig::blog();
-    let unsettled = |source| fault(Fault::Settings { source });
+    let unsettled = |source| Error::file(path, Fault::Settings { source });
+    let mut settings = Settings::blog();
     for (name, value) in pairs().filter(|(name, _)| !STATE.contains(name)) {
-        config.set(name, value).map_err(unsettled)?;
+        settings.set(name, value).map_err(unsettled)?;
     }
-    let layout = CapsNet::layout(&config).map_err(unsettled)?;
+    settings.check().map_err(unsettled)?;
+    Ok((state, settings))
+}
 
-    let averages = state.is_some() && config.training.averaging > 0.0;
-    let mut prefixes = vec![""];
-    if state.is_some() {
-        prefixes.extend([FIRST_MOMENT, SECOND_MOMENT]);
-    }
-    if averages {
-        prefixes.push(AVERAGE);
-    }
+/// The tensors of the layout under each prefix, which have to be all that there are.
+fn find_tensors<'a>(
+    path: &Path,
+    tensors: &SafeTensors<'a>,
+    prefixes: &[&str],
+    layout: &[ParameterSpec],
+) -> Result<Vec<(String, TensorView<'a>)>> {
     let mut views = Vec::new();
-    for prefix in &prefixes {
-        for (name, shape) in &layout {
+    for prefix in prefixes {
+        for ParameterSpec { name, shape, .. } in layout {
             let tensor = format!("{prefix}{name}");
-            let view =
-                tensors.tensor(&tensor).map_err(|_| fault(Fault::Missing { tensor: tensor.clone() }))?;
+            let Ok(view) = tensors.tensor(&tensor) else {
+                return Err(Error::file(path, Fault::Missing { tensor }));
+            };
             if view.dtype() != Dtype::F32 {
-                return Err(fault(Fault::Kind { tensor, found: format!("{:?}", view.dtype()) }));
+                return Err(Error::file(path, Fault::Kind { tensor, found: format!("{:?}", view.dtype()) }));
             }
             if view.shape() != shape {
                 let (expected, found) = (shape.clone(), view.shape().to_vec());
-                return Err(fault(Fault::Shape { tensor, expected, found }));
+                return Err(Error::file(path, Fault::Shape { tensor, expected, found }));
             }
             views.push((tensor, view));
         }
     }
     if tensors.len() != views.len() {
-        return Err(fault(Fault::Extra { expected: views.len(), found: tensors.len() }));
+        return Err(Error::file(path, Fault::Extra { expected: views.len(), found: tensors.len() }));
     }
-    // All sizes are those of bytes that are there: from here on it may be allocated.
-    let mut net = CapsNet::zeros(config).map_err(unsettled)?;
-    let mut vectors = views.chunks(layout.len()).map(|views| {
-        let mut vector = Vec::with_capacity(net.parameters().len());
-        for (tensor, view) in views {
-            let start = vector.len();
-            vector.extend(view.data().as_chunks().0.iter().map(|&bytes| f32::from_le_bytes(bytes)));
-            all_finite(path, tensor, &vector[start..])?;
-        }
-        Ok(vector)
-    });
-    let vectors: Vec<Vec<f32>> = vectors.by_ref().collect::<Result<_>>()?;
-    let contents = views.iter().flat_map(|(_, view)| view.data()).copied();
-    let found = format!("{:08x}", crc32c(lines.bytes().chain(contents)));
-    if checksum != Some(&found) {
-        let expected = checksum.unwrap_or("none").to_owned();
-        return Err(fault(Fault::Checksum { expected, found }));
-    }
-
-    let mut vectors = vectors.into_iter();
-    let mut next = || vectors.next().expect("one for each prefix");
-    net.parameters_mut().numbers_mut().copy_from_slice(&next());
-    let training = state.map(|state| {
-        let adam = Adam { first: next(), second: next(), updates: state.updates as usize };
-        let average = averages.then(|| {
-            let mut average = net.parameters().zeros_like();
-            average.numbers_mut().copy_from_slice(&next());
-            average
-        });
-        (adam, average, state)
-    });
-    Ok(Stored { net, training })
+    Ok(views)
 }
 
 /// The lines that the checksum is of, and the checksum.

@@ -1,14 +1,14 @@
-//! How well a network tells images apart.
+//! How well a network classifies images.
 
 use super::network::CapsNet;
 use super::training::most_active;
 use crate::data::idx::Images;
 use crate::error::{Error, Result};
 
-/// Images that go through the network at once.
+/// Images of a batch.
 const BATCH: usize = 50;
 
-/// What a network made of labelled images.
+/// What a network classifies labelled images as.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Evaluation {
     /// The activation of each class, images x classes.
@@ -22,14 +22,18 @@ pub struct Evaluation {
 }
 
 impl CapsNet {
-    /// Pixels as the network takes them, (x - 128) / 128 as in the blog, of the images with these numbers.
+    /// The pixels of the images with these numbers, as the network takes them: (x - 128) / 128 as in the blog.
     ///
     /// # Errors
     ///
-    /// Images of another size than the network's.
+    /// Returns an error if the images are of another size than the network's.
+    ///
+    /// # Panics
+    ///
+    /// If there is no image of one of the numbers.
     pub fn pixels(&self, data: &Images, numbers: &[usize]) -> Result<Vec<f32>> {
-        let config = self.config();
-        let expected = vec![config.height, config.width, config.channels];
+        let architecture = self.architecture();
+        let expected = vec![architecture.height, architecture.width, architecture.channels];
         let found = vec![data.height, data.width, 1];
         if expected != found {
             return Err(Error::Shape { name: "an image", expected, found });
@@ -38,13 +42,13 @@ impl CapsNet {
         Ok(pixels.map(|&x| (f32::from(x) - 128.0) / 128.0).collect())
     }
 
-    /// Lets the network see all images; `seen` is told after each batch how many it has seen.
+    /// Classifies all images. Calls `seen` after each batch with the number of images so far.
     ///
     /// # Errors
     ///
-    /// No images, or of another size; labels that name no class.
+    /// Returns an error if there are no images, if they are of another size than the network's, or if a label names no class.
     pub fn evaluate(&self, data: &Images, threads: usize, mut seen: impl FnMut(usize)) -> Result<Evaluation> {
-        let classes = self.config().classes;
+        let classes = self.architecture().classes;
         let labels: Vec<usize> = data.labels.iter().map(|&label| usize::from(label)).collect();
         if let Some(index) = labels.iter().position(|&label| label >= classes) {
             return Err(Error::Class { index, label: labels[index], classes });
@@ -56,7 +60,7 @@ impl CapsNet {
         let numbers: Vec<usize> = (0..labels.len()).collect();
         for batch in numbers.chunks(BATCH) {
             let pass = self.forward(&self.pixels(data, batch)?, threads)?;
-            activations.extend(pass.class.activations);
+            activations.extend(&pass.classes().activations);
             seen(activations.len() / classes);
         }
         let predictions = activations.chunks_exact(classes).map(most_active).collect();
@@ -65,17 +69,17 @@ impl CapsNet {
 }
 
 impl Evaluation {
-    /// How many images are taken for another class than theirs.
+    /// The number of misclassified images.
     pub fn errors(&self) -> usize {
         self.predictions.iter().zip(&self.labels).filter(|(found, label)| found != label).count()
     }
 
-    /// The share of the images that are.
+    /// The share of misclassified images.
     pub fn error_rate(&self) -> f64 {
         self.errors() as f64 / self.labels.len() as f64
     }
 
-    /// How often class i (row) was taken for class j (column).
+    /// How often class i (row) was classified as class j (column).
     pub fn confusion(&self) -> Vec<Vec<usize>> {
         let mut counts = vec![vec![0; self.classes]; self.classes];
         for (&found, &label) in self.predictions.iter().zip(&self.labels) {
@@ -84,7 +88,7 @@ impl Evaluation {
         counts
     }
 
-    /// The images that are taken for another class, those first whose own class is least active beside the one they are taken for.
+    /// The misclassified images, first those whose true class is least active in comparison with the predicted one.
     pub fn mistakes(&self) -> Vec<usize> {
         let margin = |&image: &usize| {
             let activations = &self.activations[image * self.classes..][..self.classes];

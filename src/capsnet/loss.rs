@@ -1,4 +1,4 @@
-//! The spread loss: the true class has to be more active than each other class, by a margin that grows as training goes on.
+//! The spread loss: the true class has to be more active than each other class by a margin, which may grow during training.
 
 use ndarray::Array2;
 
@@ -25,7 +25,7 @@ use crate::error::{Error, Result};
 ///
 /// # Errors
 ///
-/// More or fewer labels than images, or a label that names no class.
+/// Returns an error if there are more or fewer labels than images, or if a label names no class.
 pub fn spread_loss(activations: &Array2<f64>, labels: &[usize], margin: f64) -> Result<(f64, Array2<f64>)> {
     let (images, classes) = activations.dim();
     if labels.len() != images {
@@ -50,8 +50,7 @@ pub fn spread_loss(activations: &Array2<f64>, labels: &[usize], margin: f64) -> 
     Ok((loss, d_activations))
 }
 
-/// The margin after so many steps of training: 0.2 up to and including the first epoch's last, then 0.1 more each epoch, up to
-/// 0.9.
+/// The margin of a step in the blog: 0.2 in the first epoch, then 0.1 more in each epoch, up to 0.9.
 ///
 /// ```
 /// use em_routing::capsnet::loss::margin_at;

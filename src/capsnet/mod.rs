@@ -1,23 +1,40 @@
 //! The matrix-capsule network: layers, loss, training and evaluation.
+//!
+//! [`Architecture`] says what a network is made of, [`Recipe`] how it is trained, and [`Settings`] are both. [`CapsNet`] is a network,
+//! [`Training`] trains one, and [`Evaluation`] says how well it classifies images.
+//!
+//! ```
+//! use em_routing::prelude::*;
+//! let mut settings = Settings::default();
+//! settings.set_lines("height = 17\nwidth = 17\nfeatures = 2\ndeep-features = 2\nprimary = 2\nfirst = 2\nsecond = 2\nbatch = 4")?;
+//! let pixels = (0..8 * 17 * 17).map(|i| (i * 37 % 256) as u8).collect();
+//! let images = Images { pixels, labels: vec![0, 1, 2, 3, 4, 5, 6, 7], height: 17, width: 17, classes: 10 };
+//! let mut training = Training::new(settings, 1, 0)?; // seed 1, all cores
+//! while training.step < training.steps(images.len()) {
+//!     training.step(&images)?;
+//! }
+//! let evaluation = training.result().evaluate(&images, 0, |_| {})?;
+//! assert_eq!(evaluation.predictions.len(), 8);
+//! # Ok::<(), em_routing::error::Error>(())
+//! ```
 
-pub mod adam;
+mod adam;
+mod architecture;
 pub mod checkpoint;
-mod checksum;
-pub mod config;
-pub mod convolution;
 mod evaluation;
-pub mod events;
-pub mod features;
+mod layers;
 pub mod loss;
 mod network;
-pub mod parameters;
-pub mod pooling;
-pub mod records;
+mod parameters;
+mod recipe;
+mod settings;
 pub mod training;
 
-pub use config::{CapsNetConfig, Clipping, Initialiser, Margin, Pooling, Recipe, Schedule};
+pub use adam::Adam;
+pub use architecture::{Architecture, Initialiser, Pooling};
 pub use evaluation::Evaluation;
-pub use network::{CapsNet, Pass};
-pub(crate) use network::{DEEP_WINDOW, WINDOW};
-pub use parameters::Parameters;
+pub use network::{CapsNet, Gradient, LayerSummary, Pass};
+pub use parameters::{Draw, ParameterSpec, Parameters, Part};
+pub use recipe::{Clipping, Margin, Recipe, Schedule};
+pub use settings::Settings;
 pub use training::{StepReport, Training};

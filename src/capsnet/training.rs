@@ -1,42 +1,39 @@
-//! Training: a batch, forward, the loss, backward, update; again.
+//! Training: batch, forward pass, loss, backward pass, update; repeated.
 
 use rand::seq::SliceRandom;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-use super::adam::{Adam, length};
-use super::config::{CapsNetConfig, Margin, Recipe, Schedule};
-use super::loss::{margin_at, spread_loss};
+use super::adam::Adam;
+use super::loss::spread_loss;
 use super::network::CapsNet;
 use super::parameters::Parameters;
+use super::recipe::Recipe;
+use super::settings::Settings;
 use crate::data::idx::Images;
 use crate::error::{Error, Result};
 use ndarray::Array2;
 
-/// The share of a training in which [`Schedule::Cosine`] rises, and how many steps it takes at least where there are four times as
-/// many. After one pass over 11,000 digits seeds 1 and 2 mistake 13.6 and 9.0 % with the share alone (27 steps), 2.5 and 2.0 % so.
-const WARM_UP: f64 = 0.02;
-const WARM_UP_STEPS: f64 = 200.0;
+/// The generator's stream for the shifts of the first step. The streams before it draw the parameters and the order of each epoch.
+const SHIFTS: u64 = 1 << 63;
 
-/// The generator's stream for the first step's moves of images. Those before it draw the parameters and each epoch's order.
-const MOVES: u64 = 1 << 63;
-
-/// A network that is being trained: with the network's parameters all that the next step depends on, but for the images.
+/// A network in training: everything that the next step depends on, except for the images.
 ///
-/// The images of an epoch come in an order that follows from the seed and the number of the epoch alone, and are moved as the
-/// seed and the number of the step say, so step and seed say where the loader stands. What an epoch's last batch would lack is
-/// left out.
+/// The order of the images in an epoch follows from the seed and the number of the epoch, and their shifts from the seed and the
+/// number of the step. So step and seed are the whole state of the data loader. An incomplete last batch of an epoch is left out.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Training {
     /// The network, as the last step left it.
     pub net: CapsNet,
+    /// How it is trained.
+    pub recipe: Recipe,
     /// Adam's moments.
     pub adam: Adam,
-    /// The running average of the parameters, where the recipe asks for it.
+    /// The running average of the parameters, if the recipe asks for one.
     pub average: Option<Parameters>,
     /// Steps so far.
     pub step: usize,
-    /// Of the parameters' first draw and of the images' order.
+    /// The seed of the initial draw of the parameters, and of the order and the shifts of the images.
     pub seed: u64,
     /// 0: one for each core. The result does not depend on it.
     pub threads: usize,
@@ -44,16 +41,16 @@ pub struct Training {
     order: Option<(usize, Vec<usize>)>,
 }
 
-/// What a step of training saw. Loss and errors are those of the parameters before it.
+/// What a step of training reports. Loss and errors are those of the parameters before the step.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct StepReport {
     /// Its number, from 0.
     pub step: usize,
-    /// The spread loss, a mean over the batch.
+    /// The spread loss, averaged over the batch.
     pub loss: f64,
     /// Images of the batch.
     pub images: usize,
-    /// Those of them whose most active class is theirs.
+    /// Images that are classified correctly.
     pub correct: usize,
     /// The margin of the loss.
     pub margin: f64,
@@ -64,49 +61,56 @@ pub struct StepReport {
 }
 
 impl Training {
-    /// Before the first step.
+    /// A training before its first step, on so many threads (0: one for each core).
     ///
     /// # Errors
     ///
-    /// As [`CapsNet::new`].
-    pub fn new(config: CapsNetConfig, seed: u64, threads: usize) -> Result<Training> {
-        let net = CapsNet::new(config, seed)?;
-        let average = (net.config().training.averaging > 0.0).then(|| net.parameters().clone());
+    /// As [`Settings::check`] and [`CapsNet::new`].
+    pub fn new(settings: Settings, seed: u64, threads: usize) -> Result<Training> {
+        settings.check()?;
+        let Settings { architecture, recipe } = settings;
+        let net = CapsNet::new(architecture, seed)?;
+        let average = (recipe.averaging > 0.0).then(|| net.parameters().clone());
         let adam = Adam::new(net.parameters().len());
-        Ok(Training::resumed(net, adam, average, 0, seed, threads))
+        Ok(Training { net, recipe, adam, average, step: 0, seed, threads, order: None })
     }
 
-    /// After so many steps, as a file tells.
+    /// A training after so many steps, as read from a file.
     pub(super) fn resumed(
         net: CapsNet,
+        recipe: Recipe,
         adam: Adam,
         average: Option<Parameters>,
         step: usize,
         seed: u64,
         threads: usize,
     ) -> Training {
-        Training { net, adam, average, step, seed, threads, order: None }
+        Training { net, recipe, adam, average, step, seed, threads, order: None }
     }
 
-    /// Steps of an epoch of so many images.
+    /// What is trained, and how.
+    pub fn settings(&self) -> Settings {
+        Settings { architecture: self.net.architecture().clone(), recipe: self.recipe }
+    }
+
+    /// The number of steps in an epoch of so many images.
     pub fn steps_per_epoch(&self, images: usize) -> usize {
-        images / self.net.config().training.batch
+        images / self.recipe.batch
     }
 
-    /// Steps of the whole training on so many images.
+    /// The number of steps in the whole training on so many images.
     pub fn steps(&self, images: usize) -> usize {
-        self.steps_per_epoch(images) * self.net.config().training.epochs
+        self.steps_per_epoch(images) * self.recipe.epochs
     }
 
-    /// Whether it can be trained on these images.
+    /// Checks that it can be trained on these images.
     ///
     /// # Errors
     ///
-    /// Fewer images than a batch, or images of another size.
+    /// Returns an error if there are fewer images than in a batch, or if they are of another size than the network's.
     pub fn check(&self, data: &Images) -> Result<()> {
         if self.steps_per_epoch(data.len()) == 0 {
-            let batch = self.net.config().training.batch;
-            return Err(Error::BatchTooLarge { batch, images: data.len() });
+            return Err(Error::BatchTooLarge { batch: self.recipe.batch, images: data.len() });
         }
         self.net.pixels(data, &[0]).map(drop)
     }
@@ -115,10 +119,10 @@ impl Training {
     ///
     /// # Errors
     ///
-    /// As [`Training::check`], a label that names no class, and numbers that are no longer finite.
+    /// As [`Training::check`], and if a label names no class or if numbers are no longer finite.
     pub fn step(&mut self, data: &Images) -> Result<StepReport> {
         self.check(data)?;
-        let recipe = self.net.config().training;
+        let recipe = self.recipe;
         let steps_per_epoch = self.steps_per_epoch(data.len());
         let batch = self.batch(data.len(), steps_per_epoch);
         let labels: Vec<usize> = batch.iter().map(|&image| usize::from(data.labels[image])).collect();
@@ -129,7 +133,7 @@ impl Training {
             0 => self.net.pixels(data, &batch)?,
             most => {
                 let rng = &mut ChaCha8Rng::seed_from_u64(self.seed);
-                rng.set_stream(MOVES + self.step as u64);
+                rng.set_stream(SHIFTS + self.step as u64);
                 let mut pixels = || rng.gen_range(-most..=most);
                 let moves: Vec<[isize; 2]> = batch.iter().map(|_| [pixels(), pixels()]).collect();
                 self.net.pixels(&data.moved(&batch, &moves), &(0..batch.len()).collect::<Vec<_>>())?
@@ -142,9 +146,10 @@ impl Training {
             error => error,
         };
         let pass = self.net.forward_keeping(&pixels, self.threads).map_err(diverged)?;
-        let (loss, d_activations) = batch_loss(&pass.class.activations, &labels, margin, recipe.mean_loss)?;
+        let (loss, d_activations) =
+            batch_loss(&pass.classes().activations, &labels, margin, recipe.mean_loss)?;
         let gradient = self.net.backward(&pass, &d_activations, self.threads).map_err(diverged)?;
-        let gradient_length = length(gradient.numbers());
+        let gradient_length = gradient.length();
         if !(loss.is_finite() && gradient_length.is_finite()) {
             let what = if loss.is_finite() { not_finite(&gradient) } else { format!("the loss is {loss}") };
             return Err(Error::Diverged { step: self.step, what });
@@ -159,8 +164,8 @@ impl Training {
                 *average = decay * *average + (1.0 - decay) * now;
             }
         }
-        let classes = self.net.config().classes;
-        let chosen = pass.class.activations.chunks_exact(classes).map(most_active);
+        let classes = self.net.architecture().classes;
+        let chosen = pass.classes().activations.chunks_exact(classes).map(most_active);
         let correct = chosen.zip(&labels).filter(|(chosen, label)| chosen == *label).count();
         let report = StepReport {
             step: self.step,
@@ -175,7 +180,7 @@ impl Training {
         Ok(report)
     }
 
-    /// The network to be evaluated and kept: that of the averaged parameters, where the recipe averages.
+    /// The network to be evaluated and saved: with the averaged parameters, if the recipe averages.
     pub fn result(&self) -> CapsNet {
         let mut net = self.net.clone();
         if let Some(average) = &self.average {
@@ -187,7 +192,7 @@ impl Training {
     /// The images of the next step.
     fn batch(&mut self, images: usize, steps_per_epoch: usize) -> Vec<usize> {
         let (epoch, at) = (self.step / steps_per_epoch, self.step % steps_per_epoch);
-        let batch = self.net.config().training.batch;
+        let batch = self.recipe.batch;
         if !matches!(&self.order, Some((of, order)) if *of == epoch && order.len() == images) {
             let mut rng = ChaCha8Rng::seed_from_u64(self.seed);
             rng.set_stream(epoch as u64 + 1); // stream 0 drew the parameters
@@ -200,12 +205,12 @@ impl Training {
     }
 }
 
-/// The spread loss of a batch's class activations (images x classes, flat) as a mean over its images, and its gradient: of the
-/// mean, or of the sum.
+/// The spread loss of the class activations of a batch (images x classes, flat), averaged over the images, and the gradient of that
+/// mean, or of the sum if `mean` is false.
 ///
 /// # Errors
 ///
-/// No labels, activations that are not as many for each of them, and labels that name no class.
+/// Returns an error if there are no labels, if the activations are not as many for each label, or if a label names no class.
 pub fn batch_loss(activations: &[f32], labels: &[usize], margin: f64, mean: bool) -> Result<(f64, Vec<f32>)> {
     let images = labels.len();
     if images == 0 {
@@ -231,7 +236,7 @@ fn not_finite(gradient: &Parameters) -> String {
     }
 }
 
-/// The class that is most active; the first of them where several are.
+/// The most active class; the first one of several.
 pub fn most_active(activations: &[f32]) -> usize {
     let mut best = 0;
     for (class, activation) in activations.iter().enumerate() {
@@ -242,73 +247,24 @@ pub fn most_active(activations: &[f32]) -> usize {
     best
 }
 
-impl Recipe {
-    /// The margin of a step.
-    pub fn margin(&self, step: usize, steps_per_epoch: usize) -> f64 {
-        match self.margin {
-            Margin::Epochs => margin_at(step, steps_per_epoch),
-            Margin::Ramp(share) => {
-                let done = step as f64 / (steps_per_epoch * self.epochs) as f64;
-                0.2 + 0.7 * (done / share).min(1.0)
-            }
-            Margin::Constant(margin) => margin,
-        }
-    }
-
-    /// The learning rate of a step.
-    pub fn learning_rate(&self, step: usize, steps_per_epoch: usize) -> f64 {
-        match self.schedule {
-            Schedule::Constant => self.learning_rate,
-            Schedule::Cosine => {
-                let steps = (steps_per_epoch * self.epochs) as f64;
-                let warm_up = (WARM_UP * steps).max(WARM_UP_STEPS.min(steps / 4.0));
-                let (done, rise) = ((step as f64 + 0.5) / steps, (step as f64 + 1.0) / warm_up);
-                let fall = 0.5 + 0.5 * (std::f64::consts::PI * done.min(1.0)).cos();
-                self.learning_rate * rise.min(1.0) * fall
-            }
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::capsnet::CapsNetConfig;
-
-    #[test]
-    fn the_learning_rate_rises_in_equal_steps_and_falls_to_nothing() {
-        let recipe = Recipe {
-            epochs: 2,
-            learning_rate: 0.5,
-            schedule: Schedule::Cosine,
-            ..CapsNetConfig::default().training
-        };
-        // steps of the training, and those in which it rises: a quarter, 200, 2 %
-        for (steps, rise) in [(4, 1), (400, 100), (800, 200), (9_000, 200), (100_000, 2_000)] {
-            let rate = |step| recipe.learning_rate(step, steps / 2);
-            let fall =
-                |step: usize| 0.5 + 0.5 * (std::f64::consts::PI * (step as f64 + 0.5) / steps as f64).cos();
-            for step in 0..steps {
-                let wanted = 0.5 * ((step + 1) as f64 / rise as f64).min(1.0) * fall(step);
-                assert!((rate(step) - wanted).abs() <= 1e-12, "step {step} of {steps}");
-            }
-            assert!(rate(steps - 1) <= 0.5 * rate(steps / 2));
-        }
-    }
+    use crate::capsnet::Settings;
 
     #[test]
     fn what_is_not_finite_at_step_0_is_blamed_on_the_start() {
         let pixels = (0..4 * 17 * 17).map(|i| (i * 37 % 256) as u8).collect();
         let images = Images { pixels, labels: vec![0, 1, 2, 0], height: 17, width: 17, classes: 3 };
-        let mut config = CapsNetConfig::default();
-        config
+        let mut settings = Settings::default();
+        settings
             .set_lines("height = 17\nwidth = 17\nfeatures = 2\ndeep-features = 2\nprimary = 2\nfirst = 2\nsecond = 2")
             .unwrap();
-        config.set_lines("classes = 3\nbatch = 4").unwrap();
+        settings.set_lines("classes = 3\nbatch = 4").unwrap();
         for setting in ["pose-gain = 1e30", "transform-deviation = 1e30", "feature-gain = 1e30"] {
-            let mut config = config.clone();
-            config.set_lines(setting).unwrap();
-            let mut training = Training::new(config, 1, 1).unwrap();
+            let mut settings = settings.clone();
+            settings.set_lines(setting).unwrap();
+            let mut training = Training::new(settings, 1, 1).unwrap();
             let text = training.step(&images).unwrap_err().to_string();
             assert!(
                 text.starts_with("step 0 ") && text.contains("the start is to blame"),

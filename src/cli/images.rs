@@ -2,9 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
-use em_routing::capsnet::CapsNetConfig;
-use em_routing::data::idx::{Form, ImageSet, Images, mnist_folder};
+use em_routing::capsnet::Settings;
+use em_routing::data::idx::{Form, ImageSet, Images};
 use em_routing::error::Error;
+use em_routing::shipped::mnist_folder;
 
 use super::command;
 use super::failure::{Failure, Outcome};
@@ -65,12 +66,13 @@ impl Source {
 }
 
 /// The settings, of those that are printed, with which a network of `config` takes these images; none if nothing makes it fit.
-pub fn fitting_settings(config: &CapsNetConfig, images: &Images) -> Option<Vec<String>> {
+pub fn fitting_settings(config: &Settings, images: &Images) -> Option<Vec<String>> {
     let mut fitting = config.clone();
-    (fitting.height, fitting.width, fitting.channels) = (images.height, images.width, 1);
-    fitting.training.shift = fitting.training.shift.min(images.height.min(images.width) - 1);
+    let architecture = &mut fitting.architecture;
+    (architecture.height, architecture.width, architecture.channels) = (images.height, images.width, 1);
+    fitting.recipe.shift = fitting.recipe.shift.min(images.height.min(images.width) - 1);
     if fitting.check().is_err() {
-        fitting.deep_features = 0; // they need larger images
+        fitting.architecture.deep_features = 0; // they need larger images
         fitting.check().ok()?;
     }
     let settings = config.settings().into_iter().zip(fitting.settings());

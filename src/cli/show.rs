@@ -32,7 +32,7 @@ pub fn show(arguments: &Arguments) -> Outcome<()> {
             .next(command::again(&[], ["--image", &last.to_string()])));
     }
     let pass = net.forward(&net.pixels(&images, &[*image])?, subject.threads())?;
-    let run = net.layer_routing(&pass, 2, 0)?;
+    let run = net.layer_routing(&pass, "class", 0)?;
     let label = usize::from(images.labels[*image]);
     let figure = plot::digit_routing(images.image(*image), images.width, Some(label), &run)?;
     say!("{}", figure.alt());

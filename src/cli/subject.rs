@@ -3,9 +3,10 @@
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use em_routing::capsnet::{CapsNet, checkpoint::mnist_weights};
+use em_routing::capsnet::CapsNet;
 use em_routing::data::idx::Images;
 use em_routing::error::Error;
+use em_routing::shipped::mnist_weights;
 
 use super::command;
 use super::failure::{Failure, Outcome};
@@ -54,7 +55,7 @@ impl Subject {
     pub fn read(&self) -> Outcome<(CapsNet, Images)> {
         let weights = self.weights.clone().unwrap_or_else(mnist_weights);
         let net = CapsNet::load(&weights).map_err(|error| self.explain_weights(&weights, error))?;
-        let source = Source::new(self.data.as_deref(), net.config().form());
+        let source = Source::new(self.data.as_deref(), net.architecture().form());
         let images = match self.split {
             Split::Test => source.test()?,
             Split::Validation => source.training(self.validation, [1, 1])?.1,
@@ -65,7 +66,7 @@ impl Subject {
                 .mend("keep one or more for validation")
                 .next(command::again(&[], ["--validation", "1"])));
         }
-        let config = net.config();
+        let config = net.architecture();
         let (expected, found) = ((config.height, config.width), (images.height, images.width));
         if expected != found {
             let Images { height, width, .. } = images;

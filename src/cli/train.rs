@@ -1,5 +1,6 @@
 //! `em-routing train`: the capsule network, on images that a folder holds.
 
+mod events;
 pub mod folder;
 mod meter;
 
@@ -10,11 +11,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use em_routing::capsnet::events::EventLog;
-use em_routing::capsnet::{CapsNetConfig, Training};
+use em_routing::capsnet::{Settings, Training};
 use em_routing::data::idx::Images;
 use em_routing::error::Error;
 
+use self::events::EventLog;
 use self::folder::{EpochRow, Folder, Newest};
 use self::meter::Meter;
 use super::command;
@@ -86,7 +87,7 @@ pub fn train(arguments: &Arguments) -> Outcome<ExitCode> {
     // what is there is read by the one who may write there
     let mut lock = if folder.path().is_dir() { Some(folder.lock(arguments.resume)?) } else { None };
     let newest = if arguments.resume { Some(newest(arguments, &folder, &board)?) } else { None };
-    let config = config(arguments, newest.as_ref().map(|newest| newest.training.net.config()))?;
+    let config = config(arguments, newest.as_ref().map(|newest| newest.training.settings()))?;
     config.check().map_err(|error| explain_config(arguments, &config, error))?;
     let (images, validation) = read_images(arguments, &config, newest.as_ref(), &folder)?;
     let threads = usize::from(arguments.threads);
@@ -99,7 +100,7 @@ pub fn train(arguments: &Arguments) -> Outcome<ExitCode> {
         None => Training::new(config, seed, threads)?,
     };
     // before anything is written or moved
-    training.check(&images).map_err(|error| explain(error, training.net.config(), &images))?;
+    training.check(&images).map_err(|error| explain(error, &training.settings(), &images))?;
     if lock.is_none() {
         std::fs::create_dir_all(folder.path()).at(folder.path())?;
         lock = Some(folder.lock(false)?);
@@ -134,13 +135,13 @@ fn newest(arguments: &Arguments, folder: &Folder, board: &Board) -> Outcome<Newe
 /// The images, and what mends a set that does not fit.
 fn read_images(
     arguments: &Arguments,
-    config: &CapsNetConfig,
+    config: &Settings,
     newest: Option<&Newest>,
     folder: &Folder,
 ) -> Outcome<(Images, Images)> {
-    let source = Source::new(arguments.data.as_deref(), config.form());
+    let source = Source::new(arguments.data.as_deref(), config.architecture.form());
     let validation = if arguments.all_images { 0 } else { arguments.validation };
-    let images = source.training(validation, [config.training.batch, 0]);
+    let images = source.training(validation, [config.recipe.batch, 0]);
     if let Some(newest) = newest {
         return images.map_err(|failure| {
             // as many were kept as the training has not seen
@@ -157,7 +158,7 @@ fn read_images(
         return images;
     }
     // labels beyond the classes, which other classes mend
-    match source.classes_of_labels().filter(|&classes| classes > config.classes) {
+    match source.classes_of_labels().filter(|&classes| classes > config.architecture.classes) {
         Some(classes) => images.map_err(|failure| {
             let setting = format!("classes={classes}");
             failure
@@ -172,7 +173,7 @@ fn read_images(
 fn refuse_earlier(folder: &Folder, training: &Training, images: &Images) -> Outcome<()> {
     let checkpoints = folder.checkpoints()?;
     let Some((_, newest)) = checkpoints.last() else { return Ok(()) };
-    let resumed = Training::resume(newest, training.net.config(), training.seed, images, training.threads);
+    let resumed = Training::resume(newest, &training.settings(), training.seed, images, training.threads);
     let other = free_beside(folder.path());
     let next = match resumed {
         Ok(_) => command::again(&[], ["--resume"]),
@@ -230,8 +231,8 @@ fn explain_resume(
     error: Error,
 ) -> Failure {
     let failure = Failure::from(error);
-    let (config, seed) = (newest.training.net.config(), newest.training.seed);
-    let goes_on = |images: &Images| Training::resume(&newest.path, config, seed, images, 1).is_ok();
+    let (config, seed) = (newest.training.settings(), newest.training.seed);
+    let goes_on = |images: &Images| Training::resume(&newest.path, &config, seed, images, 1).is_ok();
     if goes_on(images) {
         return failure
             .mend("go on with the settings that it began with, or start without --resume in another --out")
@@ -239,7 +240,7 @@ fn explain_resume(
     }
     // the same images, of which others were kept from it
     let kept = (images.len() + validation.len()).checked_sub(newest.images);
-    let source = Source::new(arguments.data.as_deref(), config.form());
+    let source = Source::new(arguments.data.as_deref(), config.architecture.form());
     if let Some(kept) = kept
         && source.training(kept, [1, 0]).is_ok_and(|(images, _)| goes_on(&images))
     {
@@ -264,14 +265,14 @@ fn way_on(arguments: &Arguments, folder: &Folder, validation: usize) -> String {
 
 /// What evaluates the network: on the test set, or where there is none for it on what there is.
 fn to_eval(arguments: &Arguments, folder: &Folder, training: &Training, validation: usize) -> String {
-    let config = training.net.config();
+    let architecture = training.net.architecture();
     let mut words =
         vec!["eval".into(), "--weights".into(), command::path(&folder.path().join("network.safetensors"))];
     if let Some(data) = &arguments.data {
         words.extend(["--data".into(), command::path(data)]);
     }
-    let test = Source::new(arguments.data.as_deref(), config.form()).test();
-    let fits = test.is_ok_and(|test| (test.height, test.width) == (config.height, config.width));
+    let test = Source::new(arguments.data.as_deref(), architecture.form()).test();
+    let fits = test.is_ok_and(|test| (test.height, test.width) == (architecture.height, architecture.width));
     if !fits {
         let split = if validation > 0 { "validation" } else { "train" };
         let validation = validation.to_string();
@@ -281,17 +282,17 @@ fn to_eval(arguments: &Arguments, folder: &Folder, training: &Training, validati
 }
 
 /// What is asked for: on top of `stored` where nothing else is named.
-fn config(arguments: &Arguments, stored: Option<&CapsNetConfig>) -> Outcome<CapsNetConfig> {
+fn config(arguments: &Arguments, stored: Option<Settings>) -> Outcome<Settings> {
     let mut config = match (arguments.config.as_deref(), stored) {
-        (None, Some(stored)) => stored.clone(),
-        (None | Some("default"), _) => CapsNetConfig::default(),
-        (Some("blog"), _) => CapsNetConfig::blog(),
+        (None, Some(stored)) => stored,
+        (None | Some("default"), _) => Settings::default(),
+        (Some("blog"), _) => Settings::blog(),
         (Some(file), _) => {
             let path = Path::new(file);
             let text = std::fs::read_to_string(path).at(path).map_err(|failure| {
                 failure.mend("--config takes default, blog, or a file of `name = value` lines")
             })?;
-            let mut config = CapsNetConfig::default();
+            let mut config = Settings::default();
             let named = |error| Failure::new(format!("{}: {error}", path.display()));
             config.set_lines(&text).map_err(named)?;
             config
@@ -312,8 +313,8 @@ fn config(arguments: &Arguments, stored: Option<&CapsNetConfig>) -> Outcome<Caps
 }
 
 /// Settings that cannot be, some of which the images mend.
-fn explain_config(arguments: &Arguments, config: &CapsNetConfig, error: Error) -> Failure {
-    let images = Source::new(arguments.data.as_deref(), config.form()).training(0, [1, 0]);
+fn explain_config(arguments: &Arguments, config: &Settings, error: Error) -> Failure {
+    let images = Source::new(arguments.data.as_deref(), config.architecture.form()).training(0, [1, 0]);
     let settings = images.ok().and_then(|(images, _)| fitting_settings(config, &images));
     match settings.filter(|settings| !settings.is_empty() && !arguments.resume) {
         Some(settings) => Failure::from(error)
@@ -401,7 +402,7 @@ impl Run {
         }
         drop(task);
         let network = self.folder.path().join("network.safetensors");
-        self.training.result().save(&network)?;
+        self.training.save_result(&network)?;
         let out = self.folder.path().display();
         say!("\n{steps} steps trained, those of this start in {}.", seconds(started.elapsed()));
         say!("  {}     the network: its settings and its parameters", network.display());
@@ -457,7 +458,7 @@ impl Run {
 }
 
 /// What mends images that do not fit the settings.
-fn explain(error: Error, config: &CapsNetConfig, images: &Images) -> Failure {
+fn explain(error: Error, config: &Settings, images: &Images) -> Failure {
     match error {
         Error::Shape { .. } => match fitting_settings(config, images) {
             Some(settings) => Failure::from(error)

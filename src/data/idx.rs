@@ -322,7 +322,7 @@ impl ImageSet {
     ///
     /// ```
     /// use em_routing::prelude::*;
-    /// let digits = ImageSet::load(idx::mnist_folder(), 5_000)?;
+    /// let digits = ImageSet::load(shipped::mnist_folder(), 5_000)?;
     /// assert_eq!([digits.train.len(), digits.validation.len(), digits.test.len()], [55_000, 5_000, 10_000]);
     /// assert_eq!(digits.train.labels[..5], [5, 0, 4, 1, 9]);
     /// # Ok::<(), em_routing::error::Error>(())
@@ -449,11 +449,6 @@ fn prefix(folder: &Path) -> Result<Option<String>> {
         return Err(Error::io(folder)(IoError::new(ErrorKind::InvalidInput, words)));
     }
     Ok(prefixes.pop_first())
-}
-
-/// The folder of MNIST in the clone that this library was built in.
-pub fn mnist_folder() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("assets").join("mnist")
 }
 
 /// The labels of a file, counted from 0 on.

@@ -1,11 +1,11 @@
 //! Chapter 8: digits on their way through the network that is shipped.
 
-use crate::capsnet::checkpoint::mnist_weights;
-use crate::capsnet::{CapsNet, CapsNetConfig, Pass};
-use crate::data::idx::{ImageSet, Images, mnist_folder};
+use crate::capsnet::{Architecture, CapsNet, Pass};
+use crate::data::idx::{ImageSet, Images};
 use crate::error::{Error, Result};
 use crate::plot::{self, Figure, Map, extent};
 use crate::routing::Routing;
+use crate::shipped::{mnist_folder, mnist_weights};
 
 /// The digits that chapter 8 follows, by their numbers among MNIST's test images: a 4, another 4 and a 9.
 pub const DIGITS: [usize; 3] = [4, 6, 7];
@@ -13,7 +13,7 @@ pub const DIGITS: [usize; 3] = [4, 6, 7];
 /// The shipped network, MNIST's test images, and what the network makes of [`DIGITS`].
 fn shipped() -> Result<(CapsNet, Images, Pass)> {
     let net = CapsNet::load(mnist_weights())?;
-    let images = ImageSet::load_test(mnist_folder(), net.config().form())?;
+    let images = ImageSet::load_test(mnist_folder(), net.architecture().form())?;
     let pass = net.forward(&net.pixels(&images, &DIGITS)?, 0)?;
     Ok((net, images, pass))
 }
@@ -89,47 +89,39 @@ pub fn surest(routing: &Routing) -> (usize, usize, usize) {
 }
 
 pub(super) fn architecture() -> Result<Figure> {
-    plot::architecture(&CapsNet::zeros(CapsNetConfig::default())?)
+    plot::architecture(&CapsNet::zeros(Architecture::default())?)
 }
 
 pub(super) fn digit_features() -> Result<Figure> {
-    let (net, images, pass) = shipped()?;
-    let shape = (images.width.div_ceil(2), net.config().features);
-    first_digit("digit-features", &images, &pass.features, shape)
+    first_digit("digit-features", "features")
 }
 
 pub(super) fn deep_features() -> Result<Figure> {
-    let (net, images, pass) = shipped()?;
-    let shape = (net.layer_shapes(1)[0].width, net.config().deep_features);
-    first_digit("deep-features", &images, &pass.deep_features, shape)
+    first_digit("deep-features", "deep")
 }
 
 pub(super) fn primary_activations() -> Result<Figure> {
-    let (net, images, pass) = shipped()?;
-    let shape = net.layer_shapes(1)[0];
-    first_digit("primary-activations", &images, &pass.primary.activations, (shape.width, shape.capsules))
+    first_digit("primary-activations", "primary")
 }
 
-/// The liveliest of a layer's numbers for all digits, of the first digit.
-fn first_digit(
-    name: &'static str,
-    images: &Images,
-    numbers: &[f32],
-    shape: (usize, usize),
-) -> Result<Figure> {
+/// The liveliest kinds of a layer for the first digit.
+fn first_digit(figure: &'static str, layer: &str) -> Result<Figure> {
+    let (net, images, pass) = shipped()?;
+    let (numbers, shape) = (&pass.layer(layer)?.activations, net.layer(layer)?);
     let own = &numbers[..numbers.len() / DIGITS.len()];
-    Ok(plot::maps(&liveliest_maps(images, &DIGITS[..1], own, shape, 9)?)?.named(name))
+    let maps = liveliest_maps(&images, &DIGITS[..1], own, (shape.columns, shape.kinds), 9)?;
+    Ok(plot::maps(&maps)?.named(figure))
 }
 
 pub(super) fn position_assignments() -> Result<Figure> {
     let (net, _, pass) = shipped()?;
-    let run = net.layer_routing(&pass, 0, 0)?;
+    let run = net.layer_routing(&pass, "first", 0)?;
     Ok(plot::assignments(&run.routing, surest(&run.routing).0)?.named("position-assignments"))
 }
 
 pub(super) fn vote_agreement() -> Result<Figure> {
     let (net, _, pass) = shipped()?;
-    let run = net.layer_routing(&pass, 0, 0)?;
+    let run = net.layer_routing(&pass, "first", 0)?;
     let (position, most, least) = surest(&run.routing);
     let parents = [("the most active parent", most), ("the least active", least)];
     plot::vote_agreement(&run.input, &run.routing, position, &parents)
@@ -137,14 +129,14 @@ pub(super) fn vote_agreement() -> Result<Figure> {
 
 pub(super) fn second_activations() -> Result<Figure> {
     let (net, images, pass) = shipped()?;
-    let shape = net.layer_shapes(1)[2];
-    let rows = liveliest_maps(&images, &DIGITS, &pass.second.activations, (shape.width, shape.capsules), 9)?;
+    let (numbers, shape) = (&pass.layer("second")?.activations, net.layer("second")?);
+    let rows = liveliest_maps(&images, &DIGITS, numbers, (shape.columns, shape.kinds), 9)?;
     Ok(plot::maps(&rows)?.named("second-activations"))
 }
 
 pub(super) fn digit_routing() -> Result<Figure> {
     let (net, images, pass) = shipped()?;
-    let run = net.layer_routing(&pass, 2, 0)?;
+    let run = net.layer_routing(&pass, "class", 0)?;
     let label = usize::from(images.labels[DIGITS[0]]);
     plot::digit_routing(images.image(DIGITS[0]), images.width, Some(label), &run)
 }

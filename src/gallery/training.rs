@@ -1,8 +1,9 @@
 //! Chapter 9: what the recipe's switches do, and how the full trainings went, from the results that are shipped.
 
-use crate::capsnet::records::{self, EpochRecord, Trial};
+use super::records::{EpochRecord, Trial, read_epochs, read_trials};
 use crate::error::Result;
 use crate::plot::{self, Figure};
+use crate::shipped;
 
 /// Trials by setting, the runs of each beside each other: `default` first, then from the least mean error to the greatest, and
 /// last what diverged.
@@ -44,11 +45,11 @@ pub fn validation_curves(epochs: &[EpochRecord]) -> Vec<(String, Vec<(f64, f64)>
 }
 
 pub(super) fn recipe_ablation() -> Result<Figure> {
-    let rows = by_setting(&records::read_trials(records::ablation_file())?);
+    let rows = by_setting(&read_trials(shipped::ablation_file())?);
     Ok(plot::ablation(&rows)?.named("recipe-ablation"))
 }
 
 pub(super) fn epoch_errors() -> Result<Figure> {
-    let curves = validation_curves(&records::read_epochs(records::runs_file())?);
+    let curves = validation_curves(&read_epochs(shipped::runs_file())?);
     Ok(plot::error_curves("epochs", &curves)?.named("epoch-errors"))
 }

@@ -43,8 +43,10 @@ mod layer;
 mod reference;
 
 use ndarray::{Array1, Array2, Array3, Array4};
+use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
+use crate::words::words;
 pub use ladder::{LadderOptions, LadderStep};
 pub use layer::{CapsuleLayer, CapsuleLayerGradient, CapsuleLayerRun, Capsules, Patches, Reach};
 pub use layer::{ELEMENTS, SIDE, add_coordinates, votes, votes_gradient};
@@ -73,13 +75,15 @@ pub struct RoutingInput {
 /// | the paper | Hinton, Sabour and Frosst, Matrix capsules with EM routing, ICLR 2018, procedure 1 |
 /// | Google's | google-research/google-research, `capsule_em/em_layers.py` |
 /// | IBM's | IBM/matrix-capsules-with-em-routing, `em_routing.py` (Gritzman 2019) |
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub struct RoutingOptions {
     /// The number of M-steps; an E-step stands between each two. All use 3, and often 2 train better.
     pub iterations: usize,
     /// lambda of each iteration.
     pub inverse_temperature: InverseTemperature,
     /// Where R comes from before the first M-step, and with it the order of the two steps.
+    #[serde(rename = "routing-start")]
     pub start: RoutingStart,
     /// Which parents share out a child.
     pub competition: Competition,
@@ -113,11 +117,13 @@ pub struct RoutingOptions {
     pub mean_damping: f64,
     /// Whether the gradient takes R as a constant, so that only the M-steps are differentiated. In all of the programs it goes
     /// through every iteration.
+    #[serde(rename = "stop-gradient")]
     pub stop_gradient_at_responsibilities: bool,
 }
 
 /// lambda, the inverse temperature of the activations, iteration by iteration.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub enum InverseTemperature {
     /// From 1 to min(T, 3) in equal steps over the T iterations: the blog.
     Linear,
@@ -131,7 +137,8 @@ pub enum InverseTemperature {
 }
 
 /// Where the responsibilities of the first M-step come from.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub enum RoutingStart {
     /// One over the number of parents that compete for the child: the paper and all programs. M-step first.
     Uniform,
@@ -143,7 +150,8 @@ pub enum RoutingStart {
 }
 
 /// Which parents share out a child's responsibilities, which then add up to 1.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub enum Competition {
     /// Those of one position: the blog. A capsule below that is in several patches counts once in each.
     Position,
@@ -152,7 +160,8 @@ pub enum Competition {
 }
 
 /// What the costs are multiplied by.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub enum CostScale {
     /// 1: the blog, the paper, Google.
     One,
@@ -216,6 +225,13 @@ pub struct RoutingGradient {
     /// One for each parent.
     pub d_beta_a: Array1<f64>,
 }
+
+words!(InverseTemperature, "linear, saturating:LIMIT or constant:LAMBDA":
+    "linear" => Linear; "saturating" => Saturating { limit }, "constant" => Constant);
+words!(RoutingStart, "uniform or one": "uniform" => Uniform, "one" => One; ; else "parents");
+words!(Competition, "position or all-positions": "position" => Position, "all-positions" => AllPositions;);
+words!(CostScale, "one, per-child or per-child-of-parent:FACTOR":
+    "one" => One, "per-child" => PerChild; "per-child-of-parent" => PerChildOfParent { factor });
 
 impl RoutingOptions {
     /// The blog's program, as printed.

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use em_routing::capsnet::checkpoint::Fault;
-use em_routing::capsnet::{CapsNet, CapsNetConfig, Training};
+use em_routing::capsnet::{Architecture, CapsNet, Recipe, Settings, Training};
 use em_routing::data::idx::Images;
 use em_routing::error::Error;
 use rand::{Rng, SeedableRng};
@@ -17,18 +17,19 @@ use super::noting::LARGEST;
 
 const IMAGES: usize = 10;
 
-fn config() -> CapsNetConfig {
-    let mut config = CapsNetConfig {
+fn settings() -> Settings {
+    let architecture = Architecture {
         height: 17,
         width: 17,
         features: 2,
         deep_features: 3,
         primary: 1,
-        ..CapsNetConfig::default()
+        first: 2,
+        second: 1,
+        classes: 3,
+        ..Architecture::default()
     };
-    (config.first, config.second, config.classes) = (2, 1, 3);
-    (config.training.batch, config.training.epochs) = (3, 4);
-    config
+    Settings { architecture, recipe: Recipe { batch: 3, epochs: 4, ..Recipe::default() } }
 }
 
 fn images() -> Images {
@@ -39,7 +40,7 @@ fn images() -> Images {
 }
 
 fn trained(steps: usize, threads: usize) -> Training {
-    let mut training = Training::new(config(), 7, threads).unwrap();
+    let mut training = Training::new(settings(), 7, threads).unwrap();
     for _ in 0..steps {
         training.step(&images()).unwrap();
     }
@@ -104,12 +105,15 @@ fn settings_come_back_to_the_bit() {
     let file = folder.0.join("network");
     let mut generator = ChaCha8Rng::seed_from_u64(2);
     for _ in 0..200 {
-        let mut config = config();
-        config.training.learning_rate = f64::from(f32::from_bits(generator.gen_range(1..0x7f00_0000)));
-        config.training.weight_decay = f64::from_bits(generator.gen_range(1..0x7f00_0000_0000_0000));
-        config.start.pose_identity = f64::from(generator.gen_range(-1e3f32..1e3));
-        CapsNet::zeros(config.clone()).unwrap().save(&file).unwrap();
-        assert_eq!(CapsNet::load(&file).unwrap().config(), &config);
+        let mut settings = settings();
+        settings.recipe.learning_rate = f64::from(f32::from_bits(generator.gen_range(1..0x7f00_0000)));
+        settings.recipe.weight_decay = f64::from_bits(generator.gen_range(1..0x7f00_0000_0000_0000));
+        settings.architecture.start.pose_identity = f64::from(generator.gen_range(-1e3f32..1e3));
+        let training = Training::new(settings.clone(), 1, 1).unwrap();
+        training.save(&file, &images()).unwrap();
+        assert_eq!(Training::load(&file, 1).unwrap().0.settings(), settings);
+        training.net.save(&file).unwrap();
+        assert_eq!(CapsNet::load(&file).unwrap().architecture(), &settings.architecture);
     }
 }
 
@@ -118,19 +122,21 @@ fn another_training_than_is_asked_for_is_told_by_its_setting() {
     let folder = Folder::new("other");
     let file = folder.0.join("training");
     trained(2, 1).save(&file, &images()).unwrap();
-    let resume = |config: &CapsNetConfig, seed, images: &Images| {
-        Training::resume(&file, config, seed, images, 1).map(|training| training.step)
+    let resume = |settings: &Settings, seed, images: &Images| {
+        Training::resume(&file, settings, seed, images, 1).map(|training| training.step)
     };
-    assert_eq!(resume(&config(), 7, &images()).unwrap(), 2);
-    let mut other = config();
+    assert_eq!(resume(&settings(), 7, &images()).unwrap(), 2);
+    let mut other = settings();
     other.set("batch", "4").unwrap();
     match fault(resume(&other, 7, &images()), &file) {
-        Fault::Setting { name: "batch", expected, found } => assert_eq!((&*expected, &*found), ("4", "3")),
+        Fault::Setting { name, expected, found } => {
+            assert_eq!((&*name, &*expected, &*found), ("batch", "4", "3"));
+        }
         other => panic!("{other:?}"),
     }
-    let seed = fault(resume(&config(), 8, &images()), &file);
-    assert!(matches!(seed, Fault::Setting { name: "seed", .. }), "{seed:?}");
-    let fewer = fault(resume(&config(), 7, &images().slice(0..9)), &file);
+    let seed = fault(resume(&settings(), 8, &images()), &file);
+    assert!(matches!(&seed, Fault::Setting { name, .. } if name == "seed"), "{seed:?}");
+    let fewer = fault(resume(&settings(), 7, &images().slice(0..9)), &file);
     assert!(matches!(fewer, Fault::Images { expected: 9, found: IMAGES }), "{fewer:?}");
     // as many, but one pixel or one label is another, or the pixels lie in other rows
     let changes: [fn(&mut Images); 3] = [
@@ -141,7 +147,7 @@ fn another_training_than_is_asked_for_is_told_by_its_setting() {
     for change in changes {
         let mut others = images();
         change(&mut others);
-        match fault(resume(&config(), 7, &others), &file) {
+        match fault(resume(&settings(), 7, &others), &file) {
             Fault::OtherImages { expected, found } => assert_ne!(expected, found),
             other => panic!("{other:?}"),
         }
@@ -158,7 +164,7 @@ fn a_file_without_the_checksum_of_its_images_goes_on() {
     let lines: Vec<&str> = parts.text.lines().filter(|line| !line.starts_with("images-checksum")).collect();
     assert_eq!(lines.len() + 1, parts.text.lines().count());
     Parts { text: lines.join("\n") + "\n", ..parts }.write(&file);
-    let training = Training::resume(&file, &config(), 7, &images(), 1).unwrap();
+    let training = Training::resume(&file, &settings(), 7, &images(), 1).unwrap();
     assert_eq!(bits(&training), bits(&trained(2, 1)));
 }
 
@@ -178,10 +184,10 @@ impl Parts {
         let text = metadata.metadata().as_ref().unwrap()["em-routing"].clone();
         let text = text[..text.rfind("checksum = ").unwrap()].to_owned();
         let views = SafeTensors::deserialize(&bytes).unwrap();
-        let layout = CapsNet::layout(&config()).unwrap();
+        let layout = settings().architecture.parameters().unwrap();
         let names = ["", "first_moment.", "second_moment.", "average."]
             .into_iter()
-            .flat_map(|prefix| layout.iter().map(move |(name, _)| format!("{prefix}{name}")));
+            .flat_map(|prefix| layout.iter().map(move |part| format!("{prefix}{}", part.name)));
         let tensors = names.map(|name| {
             let view = views.tensor(&name).unwrap();
             (name, view.dtype(), view.shape().to_vec(), view.data().to_vec())
@@ -237,7 +243,7 @@ fn other_programs_read_what_is_written() {
             assert_eq!(*data, numbers, "{name}");
         }
     }
-    assert!(parts.text.contains("\nstep = 3\n") && parts.text.ends_with(&config().lines()));
+    assert!(parts.text.contains("\nstep = 3\n") && parts.text.ends_with(&settings().lines()));
     parts.write(&file);
     assert_eq!(bits(&Training::load(&file, 1).unwrap().0), bits(&training));
 }

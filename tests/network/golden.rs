@@ -1,9 +1,8 @@
 //! Whole networks of the independent float64 reference: each layer's output, the loss, and the gradient of every parameter.
 
-use em_routing::capsnet::convolution::Convolution;
 use em_routing::capsnet::loss::spread_loss;
 use em_routing::capsnet::training::batch_loss;
-use em_routing::capsnet::{CapsNet, CapsNetConfig, Pass, Pooling};
+use em_routing::capsnet::{Architecture, CapsNet, Pass, Pooling};
 use em_routing::error::Error;
 use em_routing::routing::RoutingOptions;
 use ndarray::Array2;
@@ -53,7 +52,7 @@ fn error(found: &[f32], expected: &[f64], floor: f64) -> f64 {
 }
 
 fn loss(pass: &Pass, classes: usize, labels: &[usize], margin: f64) -> (f64, Vec<f32>) {
-    let activations: Vec<f64> = pass.class.activations.iter().map(|&a| f64::from(a)).collect();
+    let activations: Vec<f64> = pass.classes().activations.iter().map(|&a| f64::from(a)).collect();
     let activations = Array2::from_shape_vec((labels.len(), classes), activations).unwrap();
     let (loss, d_activations) = spread_loss(&activations, labels, margin).unwrap();
     (loss, d_activations.iter().map(|&d| d as f32).collect())
@@ -72,7 +71,7 @@ fn small_networks_agree_with_the_reference() {
         let size = |letter: &str| case["dims"][letter].as_u64().unwrap() as usize;
         let side = case["size"].as_u64().unwrap() as usize;
         let iterations = case["iters"].as_u64().unwrap() as usize;
-        let config = CapsNetConfig {
+        let architecture = Architecture {
             height: side,
             width: side,
             features: size("A"),
@@ -81,10 +80,10 @@ fn small_networks_agree_with_the_reference() {
             second: size("D"),
             classes: size("E"),
             routing: RoutingOptions { iterations, ..RoutingOptions::blog() },
-            ..CapsNetConfig::blog()
+            ..Architecture::blog()
         };
-        let classes = config.classes;
-        let mut net = CapsNet::zeros(config).unwrap();
+        let classes = architecture.classes;
+        let mut net = CapsNet::zeros(architecture).unwrap();
         for (ours, theirs) in NAMES {
             let theirs = numbers(&file, &format!("in.{theirs}"));
             let part = net.parameters_mut().part_mut(ours).unwrap();
@@ -100,15 +99,15 @@ fn small_networks_agree_with_the_reference() {
             general.max(10.0 * plain)
         };
         for (what, found) in [
-            ("conv1", &pass.features),
-            ("prim_poses", &pass.primary.poses),
-            ("prim_act", &pass.primary.activations),
-            ("cc1_poses", &pass.first.poses),
-            ("cc1_act", &pass.first.activations),
-            ("cc2_poses", &pass.second.poses),
-            ("cc2_act", &pass.second.activations),
-            ("poses", &pass.class.poses),
-            ("act", &pass.class.activations),
+            ("conv1", &pass["features"].activations),
+            ("prim_poses", &pass["primary"].poses),
+            ("prim_act", &pass["primary"].activations),
+            ("cc1_poses", &pass["first"].poses),
+            ("cc1_act", &pass["first"].activations),
+            ("cc2_poses", &pass["second"].poses),
+            ("cc2_act", &pass["second"].activations),
+            ("poses", &pass["class"].poses),
+            ("act", &pass["class"].activations),
         ] {
             let error = error(found, &numbers(&file, &format!("out.{what}")), 0.0);
             assert!(error <= fair(what, 2e-4), "{name} {what}: off by {error:e}");
@@ -151,10 +150,11 @@ fn split_mix(seed: u64, count: usize, scale: f64) -> Vec<f32> {
 
 #[test]
 fn each_layer_is_routed_for_a_look_as_in_the_pass() {
-    let sizes = CapsNetConfig { height: 18, width: 21, features: 3, primary: 4, ..CapsNetConfig::default() };
-    let net = CapsNet::new(CapsNetConfig { first: 5, second: 3, ..sizes }, 7).unwrap();
+    let sizes = Architecture { height: 18, width: 21, features: 3, primary: 4, ..Architecture::default() };
+    let net = CapsNet::new(Architecture { first: 5, second: 3, ..sizes }, 7).unwrap();
     let pass = net.forward(&split_mix(3, 2 * 18 * 21, 1.0), 1).unwrap();
-    for (layer, above) in [&pass.first, &pass.second, &pass.class].into_iter().enumerate() {
+    for layer in ["first", "second", "class"] {
+        let above = &pass[layer];
         for image in 0..2 {
             let run = net.layer_routing(&pass, layer, image).unwrap();
             let all: [(&[f32], Vec<f64>); 2] = [
@@ -168,74 +168,117 @@ fn each_layer_is_routed_for_a_look_as_in_the_pass() {
             }
         }
     }
-    for (layer, image) in [(3, 0), (0, 2)] {
-        assert!(matches!(net.layer_routing(&pass, layer, image), Err(Error::Setting { .. })));
+    assert!(matches!(net.layer_routing(&pass, "first", 2), Err(Error::Setting { .. })));
+    for layer in ["third", "features"] {
+        let error = net.layer_routing(&pass, layer, 0).unwrap_err();
+        assert!(
+            matches!(&error, Error::Name { known, .. } if known == &["first", "second", "class"]),
+            "{error}"
+        );
     }
 }
 
-/// Both layers of features are the formula's, and the loss's slope in a direction is the gradient's in it; with the greatest of 2 x 2
-/// and without.
+/// The loss's slope in a direction, and the gradient's.
+struct Slope {
+    found: f64,
+    wanted: f64,
+    /// The length of the gradient.
+    length: f64,
+}
+
+/// Moves a point along the gradient `d` and some of every other direction, and compares the loss there.
+fn slope(d: &[f32], loss: impl Fn(&[f32], f64) -> f64) -> Slope {
+    let dot = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| f64::from(a * b)).sum::<f64>();
+    // a direction that leans to the gradient, and has a share of every number that it could have missed
+    let mut direction = split_mix(11, d.len(), 0.5 * dot(d, d).sqrt());
+    direction.iter_mut().zip(d).for_each(|(u, g)| *u += g);
+    let length = dot(&direction, &direction).sqrt();
+    let found = (loss(&direction, 2e-3 / length) - loss(&direction, -2e-3 / length)) / 4e-3;
+    Slope { found, wanted: dot(&direction, d) / length, length: dot(d, d).sqrt() }
+}
+
+/// With max pooling and without, with deep features and without: the loss's slope is the gradient's, for the parameters of both layers
+/// of features and for the pixels. (The other parameters' gradients are compared with the reference's.)
 #[test]
-fn features_are_halved_by_either_way_and_the_gradient_knows() {
+fn the_gradient_is_that_of_differences_for_features_and_pixels() {
     let ways = [Pooling::None, Pooling::Max];
     for (pooling, deep_features) in ways.into_iter().flat_map(|pooling| [(pooling, 0), (pooling, 5)]) {
         let sizes =
-            CapsNetConfig { height: 18, width: 21, features: 3, primary: 4, ..CapsNetConfig::default() };
-        let config = CapsNetConfig { first: 5, second: 3, classes: 3, pooling, deep_features, ..sizes };
-        let net = CapsNet::new(config, 7).unwrap();
+            Architecture { height: 18, width: 21, features: 3, primary: 4, ..Architecture::default() };
+        let architecture = Architecture { first: 5, second: 3, classes: 3, pooling, deep_features, ..sizes };
+        let net = CapsNet::new(architecture, 7).unwrap();
         let pixels = split_mix(3, 2 * 18 * 21, 1.0);
         let pass = net.forward(&pixels, 1).unwrap();
-
-        let check = |name: &str, size, x: &[f32], found: &[f32], (height, width), channels, features| {
-            let part = |letter: &str| net.parameters().part(&format!("{name}.{letter}")).unwrap();
-            let stride = if pooling == Pooling::Max { 1 } else { 2 };
-            let convolution =
-                Convolution { images: 2, height, width, channels, features, size, stride, threads: 1 };
-            let y = convolution.forward(x, part("weights"), part("bias"));
-            let (rows, columns) = (height.div_ceil(2), width.div_ceil(2));
-            assert_eq!(found.len(), 2 * rows * columns * features);
-            for (at, &found) in found.iter().enumerate() {
-                let (k, c) = (at % features, at / features % columns);
-                let (r, image) = (at / features / columns % rows, at / features / columns / rows);
-                let wanted = match pooling {
-                    Pooling::None => y[at],
-                    Pooling::Max => (0..4)
-                        .map(|n| (2 * r + n / 2, 2 * c + n % 2))
-                        .filter(|&(row, column)| row < height && column < width)
-                        .map(|(row, column)| y[((image * height + row) * width + column) * features + k])
-                        .fold(f32::NEG_INFINITY, f32::max),
-                };
-                assert_eq!(found, wanted.max(0.0), "{name}");
-            }
-        };
-        check("features", 5, &pixels, &pass.features, (18, 21), 1, 3);
-        match deep_features {
-            0 => assert!(pass.deep_features.is_empty()),
-            _ => check("deep", 3, &pass.features, &pass.deep_features, (9, 11), 3, deep_features),
-        }
+        assert_eq!(pass.layer("deep").is_ok(), deep_features > 0);
 
         let labels = [0, 2];
-        let gradient = net.backward(&pass, &loss(&pass, 3, &labels, 0.9).1, 1).unwrap();
-        let parts = ["features.weights", "features.bias", "deep.weights", "deep.bias"];
-        for part in &parts[..if deep_features > 0 { 4 } else { 2 }] {
-            let gradient = gradient.part(part).unwrap();
-            let dot = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| f64::from(a * b)).sum::<f64>();
-            // a direction that leans to the gradient, and has a share of every number that it could have missed
-            let mut direction = split_mix(11, gradient.len(), 0.5 * dot(gradient, gradient).sqrt());
-            direction.iter_mut().zip(gradient).for_each(|(u, g)| *u += g);
-            let length = dot(&direction, &direction).sqrt();
-            let moved = |by: f64| {
+        let d_activations = loss(&pass, 3, &labels, 0.9).1;
+        let gradient = net.backward_to_pixels(&pass, &d_activations, 1).unwrap();
+        assert_eq!(gradient.parameters, net.backward(&pass, &d_activations, 1).unwrap());
+        assert_eq!(gradient.pixels.len(), pixels.len());
+        let check = |name: &str, Slope { found, wanted, length }: Slope| {
+            let off = (found - wanted).abs() / length;
+            assert!(off <= 0.01, "{name}, pooling {pooling}, {deep_features} deep: {found} for {wanted}");
+        };
+        let is_feature = |name: &str| name.starts_with("features.") || name.starts_with("deep.");
+        let parts = net.parameters().parts().iter().filter(|part| is_feature(&part.name));
+        for part in parts {
+            let moved = |direction: &[f32], by: f64| {
                 let mut moved = net.clone();
-                let numbers = moved.parameters_mut().part_mut(part).unwrap();
-                numbers.iter_mut().zip(&direction).for_each(|(w, u)| *w += (by / length) as f32 * u);
+                let numbers = &mut moved.parameters_mut().numbers_mut()[part.range.clone()];
+                numbers.iter_mut().zip(direction).for_each(|(w, u)| *w += by as f32 * u);
                 loss(&moved.forward(&pixels, 1).unwrap(), 3, &labels, 0.9).0
             };
-            let slope = (moved(2e-3) - moved(-2e-3)) / 4e-3;
-            let wanted = dot(&direction, gradient) / length;
-            let off = (slope - wanted).abs() / dot(gradient, gradient).sqrt();
-            assert!(off <= 0.01, "{part} with pooling {pooling}, {deep_features} deep: {slope} for {wanted}");
+            check(&part.name, slope(&gradient.parameters.numbers()[part.range.clone()], moved));
         }
+        let moved = |direction: &[f32], by: f64| {
+            let moved: Vec<f32> = pixels.iter().zip(direction).map(|(x, u)| x + by as f32 * u).collect();
+            loss(&net.forward(&moved, 1).unwrap(), 3, &labels, 0.9).0
+        };
+        check("the pixels", slope(&gradient.pixels, moved));
     }
+}
+
+#[test]
+fn a_pass_of_another_architecture_is_refused() {
+    let small = |first| Architecture {
+        height: 18,
+        width: 21,
+        features: 3,
+        primary: 4,
+        first,
+        second: 3,
+        ..Architecture::default()
+    };
+    let pixels = split_mix(3, 18 * 21, 1.0);
+    let pass = CapsNet::new(small(5), 7).unwrap().forward(&pixels, 1).unwrap();
+    let other = CapsNet::new(small(6), 7).unwrap();
+    for error in [
+        other.backward(&pass, &[0.1; 10], 1).unwrap_err(),
+        other.layer_routing(&pass, "class", 0).unwrap_err(),
+    ] {
+        assert_eq!(error.to_string(), "the pass was made by a network with first = 5, but this one has 6");
+    }
+    let error = CapsNet::new(small(5), 7).unwrap().backward(&pass, &[0.1; 9], 1).unwrap_err();
+    assert!(error.to_string().contains("d_activations"), "{error}");
+}
+
+#[test]
+fn what_is_decayed_and_drawn_are_attributes_of_a_parameter() {
+    let specs = Architecture::default().parameters().unwrap();
+    for spec in &specs {
+        let by_name = spec.name.ends_with("weights") || spec.name.ends_with("transforms");
+        assert_eq!(spec.decayed, by_name, "{}", spec.name);
+    }
+    let net = CapsNet::new(Architecture::default(), 1).unwrap();
+    let layers = net.layers();
+    assert_eq!(layers.iter().map(|layer| layer.parameters).sum::<usize>(), net.parameters().len());
+    let names: Vec<&str> = layers.iter().map(|layer| layer.name).collect();
+    assert_eq!(names, ["features", "deep", "primary", "first", "second", "class"]);
+    assert!(net.parameters().part("features.bias").unwrap().iter().all(|&b| b == 0.0));
+    let pose = &net.parameters().part("poses.bias").unwrap()[..16];
+    assert!((0..16).all(|h| pose[h] == if h % 5 == 0 { 1.0 } else { 0.0 }));
+    assert!(net.parameters().part("first.beta_v").unwrap().iter().all(|&b| b == 1.2));
 }
 
 #[test]
@@ -255,8 +298,8 @@ fn a_batch_s_loss_is_a_mean_and_its_gradient_that_of_the_mean_or_the_sum() {
 
 #[test]
 fn pixels_that_are_not_numbers_are_told() {
-    let sizes = CapsNetConfig { height: 18, width: 21, features: 3, primary: 4, ..CapsNetConfig::default() };
-    let net = CapsNet::new(CapsNetConfig { first: 5, second: 3, ..sizes }, 7).unwrap();
+    let sizes = Architecture { height: 18, width: 21, features: 3, primary: 4, ..Architecture::default() };
+    let net = CapsNet::new(Architecture { first: 5, second: 3, ..sizes }, 7).unwrap();
     for bad in [f32::NAN, f32::INFINITY] {
         let mut pixels = split_mix(3, 18 * 21, 1.0);
         pixels[200] = bad;
@@ -267,8 +310,8 @@ fn pixels_that_are_not_numbers_are_told() {
 /// An image within no margin has a gradient of 0: the batch's is then that of a batch of the others, to the bit.
 #[test]
 fn images_that_the_loss_is_content_with_add_nothing() {
-    let sizes = CapsNetConfig { height: 18, width: 21, features: 3, primary: 4, ..CapsNetConfig::default() };
-    let net = CapsNet::new(CapsNetConfig { first: 9, second: 3, classes: 3, ..sizes }, 7).unwrap();
+    let sizes = Architecture { height: 18, width: 21, features: 3, primary: 4, ..Architecture::default() };
+    let net = CapsNet::new(Architecture { first: 9, second: 3, classes: 3, ..sizes }, 7).unwrap();
     let image = 18 * 21;
     let pixels = split_mix(3, 5 * image, 1.0);
     for others in [vec![], vec![3], vec![0, 4], vec![1, 2, 3], vec![0, 1, 2, 3, 4]] {
@@ -308,7 +351,7 @@ fn the_full_network_agrees_with_the_reference() {
     let labels: Vec<usize> = list(&golden["labels"]).into_iter().map(|label| label as usize).collect();
     for (key, iterations) in [("iters3", 3), ("iters1", 1)] {
         let routing = RoutingOptions { iterations, ..RoutingOptions::blog() };
-        let mut net = CapsNet::zeros(CapsNetConfig { routing, ..CapsNetConfig::blog() }).unwrap();
+        let mut net = CapsNet::zeros(Architecture { routing, ..Architecture::blog() }).unwrap();
         for ((ours, theirs), part) in NAMES.iter().zip(golden["params"].as_array().unwrap()) {
             assert_eq!(part["name"], *theirs);
             let own = net.parameters_mut().part_mut(ours).unwrap();
@@ -328,8 +371,8 @@ fn the_full_network_agrees_with_the_reference() {
             let error = error(found, &expected, 0.0);
             assert!(error <= 2e-4, "{key} {name}: off by {error:e}");
         };
-        rows("act", &pass.class.activations);
-        rows("poses", &pass.class.poses);
+        rows("act", &pass.classes().activations);
+        rows("poses", &pass.classes().poses);
         for margin in ["0.2", "0.9"] {
             let golden = &golden[&format!("margin{margin}")];
             let (loss, d_activations) = loss(&pass, 10, &labels, margin.parse().unwrap());

@@ -1,6 +1,6 @@
 //! Figures of what a network makes of images: counts, titles and alternative texts, all sizes, and bad input.
 
-use em_routing::capsnet::{CapsNet, CapsNetConfig, Evaluation, Pooling};
+use em_routing::capsnet::Pooling;
 use em_routing::gallery;
 use em_routing::plot::Map;
 use em_routing::prelude::*;
@@ -305,22 +305,22 @@ fn the_spread_loss_is_drawn_for_margins_from_0_to_1() {
 
 #[test]
 fn networks_of_other_sizes_are_drawn_too() {
-    let blog = plot::architecture(&CapsNet::zeros(CapsNetConfig::blog()).unwrap()).unwrap();
+    let blog = plot::architecture(&CapsNet::zeros(Architecture::blog()).unwrap()).unwrap();
     assert!(blog.svg().contains("318,964 parameters") && blog.svg().contains("147,520 parameters"));
-    let ours = plot::architecture(&CapsNet::zeros(CapsNetConfig::default()).unwrap()).unwrap();
+    let ours = plot::architecture(&CapsNet::zeros(Architecture::default()).unwrap()).unwrap();
     for words in
         ["354,868 parameters", "18,496 parameters", "deep features", "7 × 7 places", "28 × 28 places"]
     {
         assert!(ours.svg().contains(words), "{words}");
     }
-    let strided = CapsNetConfig { pooling: Pooling::None, deep_features: 2, ..CapsNetConfig::default() };
+    let strided = Architecture { pooling: Pooling::None, deep_features: 2, ..Architecture::default() };
     assert_sound(&plot::architecture(&CapsNet::zeros(strided).unwrap()).unwrap());
     for (height, width, channels, kinds, deep_features) in
         [(13, 13, 1, 1, 0), (17, 17, 1, 1, 1), (20, 33, 3, 2, 2), (64, 17, 1, 100, 0)]
     {
-        let sizes = CapsNetConfig { height, width, channels, features: kinds, ..CapsNetConfig::default() };
-        let sizes = CapsNetConfig { deep_features, ..sizes };
-        let config = CapsNetConfig { primary: kinds, first: kinds, second: 2, classes: kinds, ..sizes };
-        assert_sound(&plot::architecture(&CapsNet::zeros(config).unwrap()).unwrap());
+        let sizes = Architecture { height, width, channels, features: kinds, ..Architecture::default() };
+        let sizes = Architecture { deep_features, ..sizes };
+        let architecture = Architecture { primary: kinds, first: kinds, second: 2, classes: kinds, ..sizes };
+        assert_sound(&plot::architecture(&CapsNet::zeros(architecture).unwrap()).unwrap());
     }
 }

@@ -425,7 +425,7 @@ fn a_negative_inverse_temperature_is_refused_everywhere() {
         {
             let options = RoutingOptions { inverse_temperature, ..Default::default() };
             let rung = LadderOptions { inverse_temperature, ..Default::default() };
-            let mut config = em_routing::capsnet::CapsNetConfig::default();
+            let mut config = em_routing::capsnet::Settings::default();
             config.set("inverse-temperature", &inverse_temperature.to_string()).unwrap();
             let errors = [
                 input.route(&options).unwrap_err(),

@@ -142,7 +142,7 @@ impl Folder {
                 std::fs::remove_file(&path).at(&path)?;
             }
         }
-        let lines = training.net.config().lines();
+        let lines = training.settings().lines();
         let text = format!("# seed {}; `train --config` takes this file\n{lines}", training.seed);
         Ok(em_routing::files::write(&self.path.join("settings.txt"), text.as_bytes())?)
     }

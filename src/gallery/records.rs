@@ -12,7 +12,7 @@
 //! default,1,10,10,30,5000,55,10000             the test images are only seen after the last epoch
 //! ```
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::str::FromStr;
 
 use crate::error::{Error, Result};
@@ -75,20 +75,6 @@ impl Count {
     pub fn error_rate(self) -> f64 {
         self.errors as f64 / self.images as f64
     }
-}
-
-/// The shipped results of the trials, in the clone that this library was built in.
-pub fn ablation_file() -> PathBuf {
-    folder().join("ablation.csv")
-}
-
-/// Those of the full trainings.
-pub fn runs_file() -> PathBuf {
-    folder().join("runs.csv")
-}
-
-fn folder() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("assets").join("capsnet")
 }
 
 /// Reads trials.
@@ -219,6 +205,8 @@ fn read<const N: usize, T>(
 
 #[cfg(test)]
 mod tests {
+    use std::path::PathBuf;
+
     use super::*;
 
     fn written(name: &str, text: &str) -> PathBuf {

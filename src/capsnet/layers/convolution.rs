@@ -13,7 +13,7 @@ use crate::compute::{for_each_chunk, sum_chunks};
 /// x is images x height x width x channels, w is size x size x channels x features, and x is 0 outside. The padding p is
 /// TensorFlow's `SAME`: there are ceil(height / s) rows of y, and where the padding is odd it has one row less before than after.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Convolution {
+pub(crate) struct Convolution {
     /// Images of a batch.
     pub images: usize,
     /// Rows of x.
@@ -32,10 +32,10 @@ pub struct Convolution {
     pub threads: usize,
 }
 
-/// The gradient of a loss with respect to what a [`Convolution`] is given.
+/// The gradient of a loss with respect to the arguments of a [`Convolution`].
 #[derive(Debug, Clone, PartialEq)]
-pub struct ConvolutionGradient {
-    /// Of x, where it was asked for.
+pub(crate) struct ConvolutionGradient {
+    /// Of x; empty unless it was asked for.
     pub d_x: Vec<f32>,
     /// Of w.
     pub d_weights: Vec<f32>,
@@ -67,8 +67,8 @@ impl Convolution {
         y
     }
 
-    /// The gradient, from that with respect to y. That of x is left empty unless it is asked for: the first layer needs none.
-    /// An image whose gradient is 0 is left out.
+    /// The gradient, from that with respect to y. That of x is left empty unless `with_d_x` asks for it. Images whose gradient is 0 are
+    /// skipped.
     pub fn backward(&self, x: &[f32], weights: &[f32], d_y: &[f32], with_d_x: bool) -> ConvolutionGradient {
         let (positions, window) = (self.positions(), self.window());
         let w = ArrayView2::from_shape((window, self.features), weights).expect("weights fit the shape");
@@ -119,7 +119,7 @@ impl Convolution {
         self.size * self.size * self.channels
     }
 
-    /// For each row of a window that lies in the image: where it begins in the patches, where in the image, and its length.
+    /// For each row of a window that lies in the image: its first index in the patches, its first index in the image, and its length.
     fn runs(&self) -> impl Iterator<Item = (usize, usize, usize)> {
         let Convolution { height, width, channels, size, stride, .. } = *self;
         let (rows, columns) = self.grid();
@@ -145,7 +145,7 @@ impl Convolution {
         }
     }
 
-    /// Each pixel gathers from the windows that it is in.
+    /// Adds each number of the patches to the pixel that it is from.
     fn scatter(&self, d_patches: &[f32], d_x: &mut [f32]) {
         for (patch, pixel, count) in self.runs() {
             let (to, from) = (&mut d_x[pixel..][..count], &d_patches[patch..][..count]);

@@ -1,8 +1,9 @@
-//! A log of scalars that TensorBoard reads: records of the TFRecord form, each an `Event` of TensorFlow's protocol buffers.
+//! A log of scalars that TensorBoard reads.
 //!
-//! A record is the length of its contents (`u64`), that length's checksum (`u32`), the contents, and their checksum (`u32`), all
-//! little-endian. A field of a protocol buffer is a key, 8 x its number + the kind of its value (0: varint, 1: eight bytes, 2: a
-//! length and as many bytes, 5: four bytes), and the value:
+//! The file holds records in the TFRecord format, each with an `Event` of TensorFlow's protocol buffers. A record is the length of
+//! its contents (`u64`), the checksum of that length (`u32`), the contents, and their checksum (`u32`), all little-endian. A field
+//! of a protocol buffer is a key and a value. The key is 8 x the field's number + the type of its value (0: varint, 1: eight bytes,
+//! 2: a length and as many bytes, 5: four bytes):
 //!
 //! ```text
 //! Event      { 1: wall_time f64, 2: step varint, 3: file_version string, 5: Summary, 7: SessionLog }
@@ -10,49 +11,37 @@
 //! SessionLog { 1: status varint (1 is START) }
 //! ```
 //!
-//! The tests compare records with TensorBoard's own, to the byte. Its reader (`EventAccumulator` of TensorBoard 2.21) and its
-//! server were also given a file cut off within a record and the one of a training resumed before that: they show one curve, with
-//! no gap and no step twice.
+//! The tests compare records with TensorBoard's own, byte by byte. Its reader (`EventAccumulator` of TensorBoard 2.21) and its
+//! server were also given a file that ends within a record beside the file of the resumed training: they show one curve, without
+//! a gap and without a repeated step.
 
 use std::fs::File;
 use std::io::{BufWriter, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use super::checksum::crc32c;
-use crate::error::{Error, Result};
+use crc32c::crc32c;
+
+use super::super::failure::{AtPath, Outcome};
 
 /// A file of scalars over steps, in a folder that `tensorboard --logdir` shows.
 ///
-/// A record is appended and never moved: after a kill the file ends in a part of a record at worst, which TensorBoard skips.
-///
-/// ```no_run
-/// use em_routing::capsnet::events::EventLog;
-/// let mut log = EventLog::create("target/run".as_ref(), 0)?;
-/// log.scalar("train/loss", 0.25, 10)?;
-/// log.flush()?;
-/// # Ok::<(), em_routing::error::Error>(())
-/// ```
-#[derive(Debug)]
+/// Records are only appended: if the program is killed, the file ends in an incomplete record at worst, which TensorBoard skips.
 pub struct EventLog {
     path: PathBuf,
     file: BufWriter<File>,
 }
 
 impl EventLog {
-    /// Begins a file in the folder, which is made if there is none. What files already there hold from `first_step` on is
-    /// forgotten by TensorBoard: a training resumed at that step makes a new file, and its curves go on without a fold.
-    ///
-    /// # Errors
-    ///
-    /// What the file system says, with the path.
-    pub fn create(folder: &Path, first_step: u64) -> Result<EventLog> {
-        std::fs::create_dir_all(folder).map_err(Error::io(folder))?;
+    /// Creates a file in the folder, and the folder if needed. TensorBoard then ignores the points of older files in the folder from
+    /// `first_step` on, so the curves of a resumed training continue without overlap.
+    pub fn create(folder: &Path, first_step: u64) -> Outcome<EventLog> {
+        std::fs::create_dir_all(folder).at(folder)?;
         // TensorBoard reads the files of a folder in the order of their names.
         let now = since_epoch();
         let name = format!("events.out.tfevents.{:010}.{:09}", now.as_secs(), now.subsec_nanos());
         let path = folder.join(name);
-        let file = BufWriter::new(File::create_new(&path).map_err(Error::io(&path))?);
+        let file = BufWriter::new(File::create_new(&path).at(&path)?);
         let mut log = EventLog { path, file };
         log.event(0, 3, b"brain.Event:2")?;
         log.event(first_step, 7, &[0x08, 1])?;
@@ -60,17 +49,8 @@ impl EventLog {
         Ok(log)
     }
 
-    /// The file.
-    pub fn path(&self) -> &Path {
-        &self.path
-    }
-
-    /// Adds a point of the curve `tag`.
-    ///
-    /// # Errors
-    ///
-    /// What the file system says, with the path.
-    pub fn scalar(&mut self, tag: &str, value: f32, step: u64) -> Result<()> {
+    /// Adds a point to the curve `tag`.
+    pub fn scalar(&mut self, tag: &str, value: f32, step: u64) -> Outcome<()> {
         let mut point = Vec::new();
         bytes_field(&mut point, 1, tag.as_bytes());
         point.push(2 << 3 | 5);
@@ -80,17 +60,13 @@ impl EventLog {
         self.event(step, 5, &summary)
     }
 
-    /// Hands on to the system what has been logged, so that a TensorBoard that is open shows it.
-    ///
-    /// # Errors
-    ///
-    /// What the file system says, with the path.
-    pub fn flush(&mut self) -> Result<()> {
-        self.file.flush().map_err(Error::io(&self.path))
+    /// Writes what is buffered, so that an open TensorBoard shows it.
+    pub fn flush(&mut self) -> Outcome<()> {
+        self.file.flush().at(&self.path)
     }
 
-    /// Appends an event of this moment whose field `number` holds `contents`.
-    fn event(&mut self, step: u64, number: u8, contents: &[u8]) -> Result<()> {
+    /// Appends an event with the current time whose field `number` holds `contents`.
+    fn event(&mut self, step: u64, number: u8, contents: &[u8]) -> Outcome<()> {
         let mut event = vec![1 << 3 | 1];
         event.extend(since_epoch().as_secs_f64().to_le_bytes());
         if step > 0 {
@@ -98,7 +74,7 @@ impl EventLog {
             varint(&mut event, step);
         }
         bytes_field(&mut event, number, contents);
-        self.file.write_all(&record(&event)).map_err(Error::io(&self.path))
+        self.file.write_all(&record(&event)).at(&self.path)
     }
 }
 
@@ -130,9 +106,9 @@ fn varint(out: &mut Vec<u8>, mut value: u64) {
     out.push(value as u8);
 }
 
-/// CRC-32C, turned and shifted as TFRecord has it, so that a record of records still has a checksum of its own.
+/// The CRC-32C, rotated and shifted as TFRecord asks, because records may hold records with checksums of their own.
 fn masked_checksum(bytes: &[u8]) -> u32 {
-    crc32c(bytes.iter().copied()).rotate_right(15).wrapping_add(0xa282_ead8)
+    crc32c(bytes).rotate_right(15).wrapping_add(0xa282_ead8)
 }
 
 #[cfg(test)]
@@ -153,7 +129,7 @@ mod tests {
         let mut log = EventLog::create(&folder, 300).unwrap();
         log.scalar("train/loss", 0.25, 300).unwrap();
         log.flush().unwrap();
-        let mut rest = &std::fs::read(log.path()).unwrap()[..];
+        let mut rest = &std::fs::read(&log.path).unwrap()[..];
         std::fs::remove_dir_all(&folder).unwrap();
         for expected in TENSORBOARDS {
             let (length, after) = rest.split_first_chunk().unwrap();
@@ -178,8 +154,8 @@ mod tests {
     fn a_folder_that_cannot_be_made_is_named() {
         let file = std::env::temp_dir().join(format!("em-routing-events-{}-file", std::process::id()));
         std::fs::write(&file, "").unwrap();
-        let error = EventLog::create(&file.join("run"), 0).unwrap_err();
+        let error = EventLog::create(&file.join("run"), 0).err().unwrap().to_string();
         std::fs::remove_file(&file).unwrap();
-        assert!(matches!(&error, Error::Io { path, .. } if *path == file.join("run")), "{error}");
+        assert!(error.contains(&file.join("run").display().to_string()), "{error}");
     }
 }

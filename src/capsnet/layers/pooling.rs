@@ -1,15 +1,15 @@
-//! The greatest of each 2 x 2 places, forward and backward.
+//! Max pooling, forward and backward.
 
-/// Halves a grid and keeps the greatest number of each 2 x 2 places, channel by channel.
+/// Max pooling: keeps the largest number of each 2 x 2 places, channel by channel.
 ///
 /// ```text
 /// y[r, c, k] = max over i, j in 0..2 of x[2 r + i, 2 c + j, k]
 /// ```
 ///
-/// x is images x height x width x channels. Where a side is odd, the last row or column of y has only the places that there are,
-/// so y has ceil(height / 2) rows, as many as a convolution of stride 2. A NaN is greater than all else: it must show.
+/// x is images x height x width x channels. If a side is odd, the last row or column of y has fewer places to choose from, so y has
+/// ceil(height / 2) rows, as many as a convolution of stride 2. A NaN counts as the largest, so that it shows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct MaxPooling {
+pub(crate) struct MaxPooling {
     /// Rows of x.
     pub height: usize,
     /// Columns of x.
@@ -18,12 +18,12 @@ pub struct MaxPooling {
     pub channels: usize,
 }
 
-/// What a [`MaxPooling`] makes.
+/// The result of a [`MaxPooling`].
 #[derive(Debug, Clone, PartialEq)]
-pub struct Pooled {
+pub(crate) struct Pooled {
     /// Images x rows x columns x channels.
     pub y: Vec<f32>,
-    /// For each number of y, 2 i + j of the place it is from; the first of them where several are as great.
+    /// For each number of y, 2 i + j of the place it is from; the first place if several are as large.
     pub winners: Vec<u8>,
 }
 
@@ -33,7 +33,7 @@ impl MaxPooling {
         (self.height.div_ceil(2), self.width.div_ceil(2))
     }
 
-    /// y, and where each of its numbers is from.
+    /// y, and the place that each of its numbers is from.
     pub fn forward(&self, x: &[f32]) -> Pooled {
         let places = x.len() / (self.height * self.width);
         let ((rows, columns), channels) = (self.grid(), self.channels);
@@ -50,7 +50,7 @@ impl MaxPooling {
         Pooled { y, winners }
     }
 
-    /// The gradient with respect to x, from that with respect to y: only what won gains.
+    /// The gradient with respect to x, from that with respect to y: 0 except at the winners.
     pub fn backward(&self, winners: &[u8], d_y: &[f32]) -> Vec<f32> {
         let (rows, columns) = self.grid();
         let mut d_x = vec![0.0; d_y.len() / (rows * columns) * self.height * self.width];
@@ -63,7 +63,7 @@ impl MaxPooling {
         d_x
     }
 
-    /// Each place of x: where it begins there, where in y, and its number 2 i + j among the four.
+    /// For each place of x: its first index in x, its first index in y, and its number 2 i + j among the four.
     fn places(&self, numbers: usize) -> impl Iterator<Item = (usize, usize, u8)> {
         let MaxPooling { width, height, channels } = *self;
         let (rows, columns) = self.grid();

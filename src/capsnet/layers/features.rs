@@ -1,0 +1,165 @@
+//! A layer of features: a convolution that halves the sides, and a ReLU.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use super::convolution::Convolution;
+use super::pooling::{MaxPooling, Pooled};
+use super::{Backward, Batch, Caption, Forward, Grid, Layer, Memory, plain};
+use crate::capsnet::Pooling;
+use crate::capsnet::parameters::{Draw, ParameterSpec};
+use crate::error::Result;
+use crate::routing::fused::LayerOutput;
+
+/// A convolution, halved, and a ReLU. All features are 0 or more; a NaN stays a NaN.
+///
+/// ```text
+/// f[r, c, k] = max(0, y[2 r + i, 2 c + j, k] for i, j in 0..2)    y: the convolution, stride 1     Pooling::Max
+/// f[r, c, k] = max(0, y[r, c, k])                                 y: the convolution, stride 2     Pooling::None
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Features {
+    pub name: &'static str,
+    pub title: &'static str,
+    pub below: Grid,
+    /// Features at each place.
+    pub features: usize,
+    /// Rows and columns of the window.
+    pub size: usize,
+    /// How the sides are halved.
+    pub pooling: Pooling,
+    /// The factor of Xavier's bound.
+    pub gain: f64,
+}
+
+impl Features {
+    fn convolution(&self, batch: &Batch) -> Convolution {
+        let (images, threads, features, size) = (batch.images, batch.threads, self.features, self.size);
+        let Grid { rows: height, columns: width, kinds: channels } = self.below;
+        let stride = match self.pooling {
+            Pooling::None => 2,
+            Pooling::Max => 1,
+        };
+        Convolution { images, height, width, channels, features, size, stride, threads }
+    }
+
+    fn max_pooling(&self) -> Option<MaxPooling> {
+        let Grid { rows: height, columns: width, .. } = self.below;
+        (self.pooling == Pooling::Max).then_some(MaxPooling { height, width, channels: self.features })
+    }
+}
+
+impl Layer for Features {
+    fn name(&self) -> &'static str {
+        self.name
+    }
+
+    /// Half of the input's rows and columns, rounded up.
+    fn grid(&self) -> Grid {
+        let Grid { rows, columns, .. } = self.below;
+        Grid { rows: rows.div_ceil(2), columns: columns.div_ceil(2), kinds: self.features }
+    }
+
+    fn parameters(&self) -> Vec<ParameterSpec> {
+        let (window, channels) = (self.size * self.size, self.below.kinds);
+        let shape = [self.size, self.size, channels, self.features];
+        let draw = Draw::xavier(self.gain, window * channels, window * self.features);
+        vec![
+            ParameterSpec::new(format!("{}.weights", self.name), &shape, draw).decayed(),
+            ParameterSpec::new(format!("{}.bias", self.name), &[self.features], Draw::Zero),
+        ]
+    }
+
+    /// Keeps which of the 2 x 2 places each feature is from; nothing without pooling.
+    fn forward(&self, batch: &Batch, input: &LayerOutput, _keep: bool) -> Result<(LayerOutput, Memory)> {
+        let [weights, bias] = batch.parameters();
+        let y = self.convolution(batch).forward(&input.activations, weights, bias);
+        // max(ReLU(y)) = ReLU(max(y)), in a quarter of the work
+        let Pooled { y: mut features, winners } = match self.max_pooling() {
+            None => Pooled { y, winners: Vec::new() },
+            Some(pooling) => pooling.forward(&y),
+        };
+        features.iter_mut().for_each(|f| *f = if *f < 0.0 { 0.0 } else { *f });
+        Ok((plain(features), Arc::new(winners)))
+    }
+
+    fn backward(
+        &self,
+        batch: &Batch,
+        forward: Forward,
+        d_output: LayerOutput,
+        with_input: bool,
+    ) -> Result<Backward> {
+        let [weights, _] = batch.parameters();
+        // f = max(0, y) gives dy = df where f > 0, else 0
+        let mut d_y = d_output.activations;
+        for (d, &f) in d_y.iter_mut().zip(&forward.output.activations) {
+            *d = if f > 0.0 { *d } else { 0.0 };
+        }
+        if let Some(pooling) = self.max_pooling() {
+            d_y = pooling.backward(forward.memory::<Vec<u8>>(), &d_y);
+        }
+        let d = self.convolution(batch).backward(&forward.input.activations, weights, &d_y, with_input);
+        Ok(Backward { d_parameters: vec![d.d_weights, d.d_bias], d_input: plain(d.d_x) })
+    }
+
+    fn caption(&self) -> Caption {
+        let size = self.size;
+        let step = match self.pooling {
+            Pooling::None => [format!("{size} × {size}, stride 2,"), "ReLU".to_owned()],
+            Pooling::Max => [format!("{size} × {size}, greatest"), "of 2 × 2, ReLU".to_owned()],
+        };
+        Caption { title: self.title, step, kinds: "numbers" }
+    }
+
+    fn receptive_field(&self, rows: Range<usize>, columns: Range<usize>) -> [Range<usize>; 2] {
+        // one window, or two side by side; padded as in TensorFlow
+        let side = |features: Range<usize>, length: usize| {
+            let (size, half) = (self.size, length.div_ceil(2));
+            let (window, padding) = match self.pooling {
+                Pooling::None => (size, ((half - 1) * 2 + size).saturating_sub(length) / 2),
+                Pooling::Max => (size + 1, (size - 1) / 2),
+            };
+            let first = (2 * features.start).saturating_sub(padding);
+            first..(2 * (features.end - 1) + window - padding).min(length)
+        };
+        [side(rows, self.below.rows), side(columns, self.below.columns)]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn features_are_the_formula_s_with_pooling_and_without() {
+        let noise = |i: usize| ((i * 2654435761) % 1009) as f32 / 500.0 - 1.0;
+        for (size, pooling) in [(5, Pooling::None), (5, Pooling::Max), (3, Pooling::None), (3, Pooling::Max)]
+        {
+            let below = Grid { rows: 9, columns: 12, kinds: 2 };
+            let layer = Features { name: "f", title: "f", below, features: 3, size, pooling, gain: 1.0 };
+            let x: Vec<f32> = (0..2 * 9 * 12 * 2).map(noise).collect();
+            let w: Vec<f32> = (0..size * size * 6).map(|i| noise(i + 5000)).collect();
+            let b = [0.5, -0.25, 0.0];
+            let batch = Batch { images: 2, threads: 1, parameters: vec![&w, &b] };
+            let y = layer.convolution(&batch).forward(&x, &w, &b);
+            let found = layer.forward(&batch, &plain(x), false).unwrap().0.activations;
+            let (rows, columns) = (5, 6);
+            assert_eq!(layer.grid(), Grid { rows, columns, kinds: 3 });
+            assert_eq!(found.len(), 2 * rows * columns * 3);
+            for (at, &found) in found.iter().enumerate() {
+                let (k, c) = (at % 3, at / 3 % columns);
+                let (r, image) = (at / 3 / columns % rows, at / 3 / columns / rows);
+                let wanted = match pooling {
+                    Pooling::None => y[at],
+                    Pooling::Max => (0..4)
+                        .map(|n| (2 * r + n / 2, 2 * c + n % 2))
+                        .filter(|&(row, column)| row < 9 && column < 12)
+                        .map(|(row, column)| y[((image * 9 + row) * 12 + column) * 3 + k])
+                        .fold(f32::NEG_INFINITY, f32::max),
+                };
+                assert_eq!(found, wanted.max(0.0), "feature {at} with {size} x {size} and pooling {pooling}");
+            }
+        }
+    }
+}
