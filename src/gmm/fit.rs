@@ -35,13 +35,11 @@ pub(super) fn fit(samples: &Weighted, options: &GmmOptions) -> Result<Fit<Gmm>> 
             problem.run(start.normalised()?).map_err(|error| problem.explain(error))
         }
         GmmStart::Labels(labels) => {
-            let start = problem.from_labels(&labels.to_vec());
+            let start = problem.start_from_labels(&labels.to_vec());
             start.and_then(|start| problem.run(start)).map_err(|error| problem.explain(error))
         }
-        GmmStart::KMeans => problem.best_of(|seed| problem.from_kmeans(seed)),
-        GmmStart::RandomResponsibilities => {
-            problem.best_of(|seed| problem.from_random_responsibilities(seed))
-        }
+        GmmStart::KMeans => problem.best_of(|seed| problem.start_from_kmeans(seed)),
+        GmmStart::RandomResponsibilities => problem.best_of(|seed| problem.start_from_responsibilities(seed)),
     }
 }
 
@@ -152,7 +150,7 @@ impl Problem<'_> {
         Array2::from_shape_fn(shape, |(_, column)| self.scan.mean[column])
     }
 
-    fn from_labels(&self, labels: &[usize]) -> Result<Gmm> {
+    fn start_from_labels(&self, labels: &[usize]) -> Result<Gmm> {
         let clusters = self.options.components;
         self.samples.check_length("the start's labels", labels.len())?;
         if let Some(index) = labels.iter().position(|&label| label >= clusters) {
@@ -165,7 +163,7 @@ impl Problem<'_> {
         })
     }
 
-    fn from_kmeans(&self, seed: u64) -> Result<Gmm> {
+    fn start_from_kmeans(&self, seed: u64) -> Result<Gmm> {
         let clusters = self.options.components;
         let options = KMeansOptions { clusters, seed, threads: self.options.threads, ..Default::default() };
         let model = KMeans::fit_scanned(self.samples, &self.scan, &options)?.into_model();
@@ -177,7 +175,7 @@ impl Problem<'_> {
         })
     }
 
-    fn from_random_responsibilities(&self, seed: u64) -> Result<Gmm> {
+    fn start_from_responsibilities(&self, seed: u64) -> Result<Gmm> {
         self.maximisation(self.centre(), &|first, rows| {
             // Each chunk draws from a stream of its own, so that it does not matter who draws first.
             let mut rng = ChaCha8Rng::seed_from_u64(seed);

@@ -93,8 +93,8 @@ impl WithSimd for Distances<'_> {
             for (tile, squares) in tiles_mut::<S>(&mut space.distances).iter_mut().enumerate() {
                 let mut best = Best::none(simd);
                 best.compare(simd, &space.x, tile, [centroid], j);
-                for t in 0..TILE {
-                    best.distances[t].store(&mut squares[t]);
+                for (found, squares) in best.distances.iter().zip(squares) {
+                    found.store(squares);
                 }
             }
             for (row, square) in output.chunks_exact_mut(clusters).zip(&space.distances) {
