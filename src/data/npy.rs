@@ -141,7 +141,7 @@ fn between(delimiter: &Option<char>) -> &'static str {
     }
 }
 
-fn dimensions_in_words(shape: &Vec<usize>, f: &mut Formatter<'_>) -> std::fmt::Result {
+fn dimensions_in_words(shape: &[usize], f: &mut Formatter<'_>) -> std::fmt::Result {
     match shape.len() {
         2 => {
             write!(
@@ -156,7 +156,7 @@ fn dimensions_in_words(shape: &Vec<usize>, f: &mut Formatter<'_>) -> std::fmt::R
     }
 }
 
-fn members_in_words(wanted: &Option<String>, names: &Vec<String>, f: &mut Formatter<'_>) -> std::fmt::Result {
+fn members_in_words(wanted: &Option<String>, names: &[String], f: &mut Formatter<'_>) -> std::fmt::Result {
     if names.is_empty() {
         let wanted = wanted.as_ref().map(|name| format!(" {name:?}")).unwrap_or_default();
         return write!(f, "a zip archive without arrays of numpy, so it has no array{wanted}");
