@@ -427,7 +427,7 @@ impl NpyFile {
         Ok(NpyFile { path, source, number, by_columns: fortran, samples, dimensions, offset })
     }
 
-    /// The precision in which [`write`] keeps its numbers as they are read: `F32` for floats and integers of few bits.
+    /// The precision in which [`write()`] keeps its numbers as they are read: `F32` for floats and integers of few bits.
     pub fn precision(&self) -> Precision {
         if self.number.fits_f32() { Precision::F32 } else { Precision::F64 }
     }
