@@ -111,13 +111,27 @@ pub(crate) trait F32s: Vector + Div<Output = Self> {
     fn largest(self) -> f32;
 }
 
-/// Numbers that make up a block of samples.
+/// The numbers of a vector in memory.
 pub(crate) trait Chunk: Copy + AsMut<[f64]> {
+    /// As many as there are, and the numbers that are left over.
+    fn split(numbers: &[f64]) -> (&[Self], &[f64]);
+    fn split_mut(numbers: &mut [f64]) -> (&mut [Self], &mut [f64]);
+    /// Those of a block.
     fn all(lanes: &Lanes) -> &[Self];
     fn all_mut(lanes: &mut Lanes) -> &mut [Self];
 }
 
 impl<const W: usize> Chunk for [f64; W] {
+    #[inline(always)]
+    fn split(numbers: &[f64]) -> (&[Self], &[f64]) {
+        numbers.as_chunks()
+    }
+
+    #[inline(always)]
+    fn split_mut(numbers: &mut [f64]) -> (&mut [Self], &mut [f64]) {
+        numbers.as_chunks_mut()
+    }
+
     #[inline(always)]
     fn all(lanes: &Lanes) -> &[Self] {
         lanes.as_chunks().0
