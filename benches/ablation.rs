@@ -224,7 +224,7 @@ fn run(
         Ok(error) => Ok(Some(error)),
         Err(Error::Diverged { .. }) => Ok(None),
         // the evaluation's: between two layers a number that is not finite is the next layer's bad input
-        Err(Error::Entry { value, .. }) if !value.is_finite() => Ok(None),
+        Err(Error::EntryOutOfRange { value, .. }) if !value.is_finite() => Ok(None),
         Err(error) => Err(error.into()),
     }
 }

@@ -129,7 +129,7 @@ impl Experiments {
             return Err(Error::Empty { what: "tosses" });
         }
         match heads.iter().position(|&heads| heads > tosses) {
-            Some(index) => Err(Error::Count { index, heads: heads[index], tosses }),
+            Some(index) => Err(Error::MoreHeadsThanTosses { index, heads: heads[index], tosses }),
             None => Ok(Experiments { heads: heads.to_vec(), tosses }),
         }
     }
@@ -526,12 +526,12 @@ pub(crate) fn weight_sum(sum: f64, weights: usize) -> Result<f64> {
     match (sum - 1.0).abs() {
         error if error <= 1e-12 => Ok(1.0),
         error if error <= weight_rounding(weights) => Ok(sum),
-        _ => Err(Error::Sum { name: "weights", sum }),
+        _ => Err(Error::NotNormalised { name: "weights", sum }),
     }
 }
 
 fn check_sum(name: &'static str, sum: f64) -> Result<()> {
-    if (sum - 1.0).abs() <= 1e-9 { Ok(()) } else { Err(Error::Sum { name, sum }) }
+    if (sum - 1.0).abs() <= 1e-9 { Ok(()) } else { Err(Error::NotNormalised { name, sum }) }
 }
 
 fn check_labels(labels: &[usize], experiments: usize, coins: usize) -> Result<()> {
@@ -541,10 +541,7 @@ fn check_labels(labels: &[usize], experiments: usize, coins: usize) -> Result<()
     if labels.len() != experiments {
         return Err(Error::Length { name: "labels", expected: experiments, found: labels.len() });
     }
-    match labels.iter().position(|&label| label >= coins) {
-        Some(index) => Err(Error::Label { index, label: labels[index], coins }),
-        None => Ok(()),
-    }
+    Error::check_labels("experiment", labels, coins, "coins")
 }
 
 /// a b, where 0 times minus infinity is 0: what cannot happen does not count.

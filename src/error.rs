@@ -29,13 +29,13 @@ pub enum Error {
     Probability { name: &'static str, index: usize, value: f64 },
     /// Probabilities that should add up to 1 do not.
     #[error("{name} add up to {sum}, but should to 1")]
-    Sum { name: &'static str, sum: f64 },
+    NotNormalised { name: &'static str, sum: f64 },
     /// An experiment of coins counts more heads than tosses.
     #[error("experiment {index} counts {heads} heads in {tosses} tosses")]
-    Count { index: usize, heads: u64, tosses: u64 },
-    /// A label that names no coin.
-    #[error("experiment {index} has label {label}, but there are only {coins} coins (from 0)")]
-    Label { index: usize, label: usize, coins: usize },
+    MoreHeadsThanTosses { index: usize, heads: u64, tosses: u64 },
+    /// The label of an experiment, a sample or an image names none of the coins, clusters or classes.
+    #[error("{item} {index} has label {label}, but there are only {count} {of} (from 0)")]
+    LabelOutOfRange { item: &'static str, index: usize, label: usize, count: usize, of: &'static str },
     /// No label names this coin.
     #[error("coin {coin} was never tossed, so its maximum likelihood is not defined")]
     NeverTossed { coin: usize },
@@ -79,7 +79,7 @@ pub enum Error {
     Shape { name: &'static str, expected: Vec<usize>, found: Vec<usize> },
     /// The start of a mixture has another kind of covariances than its options.
     #[error("the start has covariances of the kind {found}, but the options ask for {expected}")]
-    Kind { expected: String, found: String },
+    CovarianceMismatch { expected: String, found: String },
     /// More clusters or components than samples.
     #[error("there are {wanted} {what}, but only {samples} samples")]
     TooFew { what: &'static str, wanted: usize, samples: usize },
@@ -101,9 +101,6 @@ pub enum Error {
     /// A sample's weight that is negative, too large, or not a number.
     #[error("the weight of sample {index} is {}, but should lie between 0 and 1e30", Short(.value))]
     SampleWeight { index: usize, value: f64 },
-    /// A label that names no cluster.
-    #[error("sample {index} has label {label}, but there are only {clusters} clusters (from 0)")]
-    Cluster { index: usize, label: usize, clusters: usize },
     /// A covariance differs from its transpose by more than rounding. Component 0 may stand for all, which have the same.
     #[error(
         "the covariance of component {component} is not symmetric: row {row}, column {column} is {}, but row {column}, \
@@ -141,24 +138,21 @@ pub enum Error {
     // Capsules and routing
     /// A number of an array is out of its range; its place is an index for each axis.
     #[error("{name}{place:?} is {}, but should be {expected}", Short(.value))]
-    Entry { name: &'static str, place: Vec<usize>, expected: &'static str, value: f64 },
+    EntryOutOfRange { name: &'static str, place: Vec<usize>, expected: &'static str, value: f64 },
     /// The neighbourhood of K x K capsules does not fit into the layer below.
     #[error("a neighbourhood of {size} x {size} does not fit into {height} x {width} capsules")]
-    Kernel { size: usize, height: usize, width: usize },
+    NeighbourhoodTooLarge { size: usize, height: usize, width: usize },
     /// The fused kernel lacks an option that the reference has.
     #[error("the fused kernel has no {option}: only the reference in f64 has")]
     OnlyReference { option: &'static str },
-    /// A label that names no class.
-    #[error("image {index} has label {label}, but there are only {classes} classes (from 0)")]
-    Class { index: usize, label: usize, classes: usize },
 
     // The network
     /// Nothing has this name; those that are known are listed.
     #[error("there is no {what} named {found:?}; there are: {}", .known.join(", "))]
-    Name { what: &'static str, found: String, known: Vec<String> },
+    UnknownName { what: &'static str, found: String, known: Vec<String> },
     /// The text of a setting is not of its kind.
     #[error("{name} is {found:?}, but should be {expected}")]
-    SettingText { name: String, expected: String, found: String },
+    UnreadableSetting { name: String, expected: String, found: String },
     /// A pass was made by a network of another architecture; the first setting that differs is named.
     #[error("the pass was made by a network with {name} = {found}, but this one has {expected}")]
     OtherArchitecture { name: String, expected: String, found: String },
@@ -182,6 +176,19 @@ impl Error {
         let Error::File { source, .. } = self else { return None };
         let first: &(dyn std::error::Error + 'static) = &**source;
         std::iter::successors(Some(first), |error| error.source()).find_map(|error| error.downcast_ref())
+    }
+
+    /// Checks that every label of the items names one of `count` things, which are numbered from 0.
+    pub(crate) fn check_labels(
+        item: &'static str,
+        labels: &[usize],
+        count: usize,
+        of: &'static str,
+    ) -> Result<()> {
+        match labels.iter().position(|&label| label >= count) {
+            Some(index) => Err(Error::LabelOutOfRange { item, index, label: labels[index], count, of }),
+            None => Ok(()),
+        }
     }
 
     /// Wraps a system error with the path that it is about.
@@ -239,10 +246,13 @@ mod tests {
                 Error::Probability { name: "weights", index: 1, value: 1.5 },
                 "weights[1] is 1.5, but a probability lies in [0, 1]",
             ),
-            (Error::Sum { name: "weights", sum: 1.5 }, "weights add up to 1.5, but should to 1"),
-            (Error::Count { index: 2, heads: 11, tosses: 10 }, "experiment 2 counts 11 heads in 10 tosses"),
+            (Error::NotNormalised { name: "weights", sum: 1.5 }, "weights add up to 1.5, but should to 1"),
             (
-                Error::Label { index: 2, label: 5, coins: 2 },
+                Error::MoreHeadsThanTosses { index: 2, heads: 11, tosses: 10 },
+                "experiment 2 counts 11 heads in 10 tosses",
+            ),
+            (
+                Error::LabelOutOfRange { item: "experiment", index: 2, label: 5, count: 2, of: "coins" },
                 "experiment 2 has label 5, but there are only 2 coins (from 0)",
             ),
             (
@@ -282,7 +292,7 @@ mod tests {
                 "the shape of votes is [3], but the other arguments ask for [2, 16]",
             ),
             (
-                Error::Kind { expected: "Full".to_owned(), found: "Tied".to_owned() },
+                Error::CovarianceMismatch { expected: "Full".to_owned(), found: "Tied".to_owned() },
                 "the start has covariances of the kind Tied, but the options ask for Full",
             ),
             (
@@ -313,10 +323,6 @@ mod tests {
             (
                 Error::SampleWeight { index: 2, value: -1.0 },
                 "the weight of sample 2 is -1, but should lie between 0 and 1e30",
-            ),
-            (
-                Error::Cluster { index: 2, label: 5, clusters: 3 },
-                "sample 2 has label 5, but there are only 3 clusters (from 0)",
             ),
             (
                 Error::Asymmetric { component: 1, row: 0, column: 2, value: 0.5, transposed: 1e-9 },
@@ -356,11 +362,16 @@ mod tests {
             #[cfg(feature = "linfa")]
             (Error::Dataset { source: "no targets".into() }, "linfa: no targets"),
             (
-                Error::Entry { name: "votes", place: vec![0, 3], expected: "finite", value: f64::INFINITY },
+                Error::EntryOutOfRange {
+                    name: "votes",
+                    place: vec![0, 3],
+                    expected: "finite",
+                    value: f64::INFINITY,
+                },
                 "votes[0, 3] is inf, but should be finite",
             ),
             (
-                Error::Kernel { size: 3, height: 2, width: 4 },
+                Error::NeighbourhoodTooLarge { size: 3, height: 2, width: 4 },
                 "a neighbourhood of 3 x 3 does not fit into 2 x 4 capsules",
             ),
             (
@@ -368,15 +379,11 @@ mod tests {
                 "the fused kernel has no Competition::AllPositions: only the reference in f64 has",
             ),
             (
-                Error::Class { index: 2, label: 12, classes: 10 },
-                "image 2 has label 12, but there are only 10 classes (from 0)",
-            ),
-            (
-                Error::Name { what: "figure", found: "c".to_owned(), known: names() },
+                Error::UnknownName { what: "figure", found: "c".to_owned(), known: names() },
                 "there is no figure named \"c\"; there are: a, b",
             ),
             (
-                Error::SettingText {
+                Error::UnreadableSetting {
                     name: "batch".into(),
                     expected: "a number".into(),
                     found: "x".to_owned(),
@@ -405,9 +412,9 @@ mod tests {
             Error::Empty { .. } => 0,
             Error::Length { .. } => 1,
             Error::Probability { .. } => 2,
-            Error::Sum { .. } => 3,
-            Error::Count { .. } => 4,
-            Error::Label { .. } => 5,
+            Error::NotNormalised { .. } => 3,
+            Error::MoreHeadsThanTosses { .. } => 4,
+            Error::LabelOutOfRange { .. } => 5,
             Error::NeverTossed { .. } => 6,
             Error::Impossible { .. } => 7,
             Error::Setting { .. } => 8,
@@ -418,31 +425,29 @@ mod tests {
             Error::NonFinite { .. } => 13,
             Error::Magnitude { .. } => 14,
             Error::Shape { .. } => 15,
-            Error::Kind { .. } => 16,
+            Error::CovarianceMismatch { .. } => 16,
             Error::TooFew { .. } => 17,
             Error::TooFewCounted { .. } => 18,
             Error::BatchTooLarge { .. } => 19,
             Error::Columns { .. } => 20,
             Error::ModelsNotKept => 21,
             Error::SampleWeight { .. } => 22,
-            Error::Cluster { .. } => 23,
-            Error::Asymmetric { .. } => 24,
-            Error::NotPositiveDefinite { .. } => 25,
-            Error::Collapsed { .. } => 26,
+            Error::Asymmetric { .. } => 23,
+            Error::NotPositiveDefinite { .. } => 24,
+            Error::Collapsed { .. } => 25,
             #[cfg(feature = "linfa")]
-            Error::Dataset { .. } => 34,
+            Error::Dataset { .. } => 26,
             #[cfg(feature = "serde")]
-            Error::Nesting { .. } => 35,
+            Error::Nesting { .. } => 34,
             #[cfg(feature = "serde")]
-            Error::ModelFile { .. } => 36,
-            Error::Entry { .. } => 27,
-            Error::Kernel { .. } => 28,
+            Error::ModelFile { .. } => 35,
+            Error::EntryOutOfRange { .. } => 27,
+            Error::NeighbourhoodTooLarge { .. } => 28,
             Error::OnlyReference { .. } => 29,
-            Error::Class { .. } => 30,
-            Error::Name { .. } => 31,
-            Error::SettingText { .. } => 32,
-            Error::Diverged { .. } => 33,
-            Error::OtherArchitecture { .. } => 37,
+            Error::UnknownName { .. } => 30,
+            Error::UnreadableSetting { .. } => 31,
+            Error::Diverged { .. } => 32,
+            Error::OtherArchitecture { .. } => 33,
         }
     }
 
@@ -455,6 +460,6 @@ mod tests {
         }
         let seen: std::collections::BTreeSet<usize> = table.iter().map(|(error, _)| number(error)).collect();
         let with_features = usize::from(cfg!(feature = "linfa")) + 2 * usize::from(cfg!(feature = "serde"));
-        assert_eq!(seen.len(), 35 + with_features, "a variant is not in the table");
+        assert_eq!(seen.len(), 33 + with_features, "a variant is not in the table");
     }
 }

@@ -296,7 +296,7 @@ pub const FIGURES: &[Entry] = &[
 pub fn figure(name: &str) -> Result<Figure> {
     match FIGURES.iter().find(|entry| entry.name == name) {
         Some(entry) => (entry.draw)(),
-        None => Err(Error::Name {
+        None => Err(Error::UnknownName {
             what: "figure",
             found: name.to_owned(),
             known: FIGURES.iter().map(|entry| entry.name.to_owned()).collect(),

@@ -262,7 +262,7 @@ fn weights_that_f32_has_rounded_are_put_right() {
     // one coin whose weight is a rounding above 1
     assert_eq!(Coins::new(&[0.5], &[1.00000006]).unwrap().weights, [1.0]);
     assert!(matches!(Coins::new(&[0.5], &[1.00001]), Err(Error::Probability { index: 0, .. })));
-    assert!(matches!(Coins::new(&[0.5, 0.5], &[0.5, 0.50001]), Err(Error::Sum { .. })));
+    assert!(matches!(Coins::new(&[0.5, 0.5], &[0.5, 0.50001]), Err(Error::NotNormalised { .. })));
 }
 
 /// Experiments, and coins that can have made them.

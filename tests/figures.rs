@@ -199,7 +199,7 @@ fn clusters_and_mixtures_of_bad_input_are_errors() {
     assert!(matches!(plot::pair_plot(&plane, &names, &array![0, 1, 0], &["x"]), Err(Error::Length { .. })));
     assert!(matches!(
         plot::pair_plot(&plane, &names, &array![0, usize::MAX, 0], &[]),
-        Err(Error::Cluster { index: 1, .. })
+        Err(Error::LabelOutOfRange { index: 1, .. })
     ));
     assert!(matches!(
         plot::pair_plot(&holed, &names, &array![0, 1], &[]),
@@ -605,4 +605,14 @@ fn trials_are_ordered_by_their_error_and_trainings_named_by_their_length() {
     let names: Vec<&str> = curves.iter().map(|curve| curve.0.as_str()).collect();
     assert_eq!(names, ["a, 2 epochs", "a, 1 epoch", "b"]);
     assert_eq!(curves[0].1, [(1.0, 0.09), (2.0, 0.05)]);
+}
+
+#[test]
+fn a_figure_of_an_unknown_name_is_told_with_the_names_that_there_are() {
+    match gallery::figure("jensen") {
+        Err(Error::UnknownName { what: "figure", found, known }) => {
+            assert_eq!((found.as_str(), known.len()), ("jensen", FIGURES.len()));
+        }
+        other => panic!("{other:?}"),
+    }
 }

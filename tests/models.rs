@@ -144,13 +144,13 @@ fn an_invalid_model_is_not_written() {
         means: array![[f64::NAN]],
         covariances: Covariances::Spherical(array![1.0]),
     };
-    assert!(matches!(bad.save(&file.0), Err(Error::Entry { name: "means", .. })));
+    assert!(matches!(bad.save(&file.0), Err(Error::EntryOutOfRange { name: "means", .. })));
     assert!(serde_json::to_string(&bad).unwrap_err().to_string().contains("means[0, 0] is NaN"));
     assert!(matches!(
         KMeans { centroids: array![[f64::INFINITY]] }.save(&file.0),
         Err(Error::Setting { .. })
     ));
     let coins = Coins { thetas: vec![0.5, 0.5], weights: vec![0.5, 0.1] };
-    assert!(matches!(coins.save(&file.0), Err(Error::Sum { .. })));
+    assert!(matches!(coins.save(&file.0), Err(Error::NotNormalised { .. })));
     assert!(!file.0.exists());
 }

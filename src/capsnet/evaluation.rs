@@ -50,9 +50,7 @@ impl CapsNet {
     pub fn evaluate(&self, data: &Images, threads: usize, mut seen: impl FnMut(usize)) -> Result<Evaluation> {
         let classes = self.architecture().classes;
         let labels: Vec<usize> = data.labels.iter().map(|&label| usize::from(label)).collect();
-        if let Some(index) = labels.iter().position(|&label| label >= classes) {
-            return Err(Error::Class { index, label: labels[index], classes });
-        }
+        Error::check_labels("image", &labels, classes, "classes")?;
         if labels.is_empty() {
             return Err(Error::Empty { what: "images" });
         }

@@ -31,9 +31,7 @@ pub fn spread_loss(activations: &Array2<f64>, labels: &[usize], margin: f64) -> 
     if labels.len() != images {
         return Err(Error::Length { name: "labels", expected: images, found: labels.len() });
     }
-    if let Some(index) = labels.iter().position(|&label| label >= classes) {
-        return Err(Error::Class { index, label: labels[index], classes });
-    }
+    Error::check_labels("image", labels, classes, "classes")?;
     let mut loss = 0.0;
     let mut d_activations = Array2::zeros((images, classes));
     for (image, &t) in labels.iter().enumerate() {

@@ -78,7 +78,7 @@ impl Pass {
     /// Returns an error if there is no such layer.
     pub fn layer(&self, name: &str) -> Result<&LayerOutput> {
         let output = self.outputs.iter().find(|output| output.name == name);
-        output.map(|output| &output.numbers).ok_or_else(|| Error::Name {
+        output.map(|output| &output.numbers).ok_or_else(|| Error::UnknownName {
             what: "layer",
             found: name.to_owned(),
             known: self.outputs.iter().map(|output| output.name.to_owned()).collect(),
@@ -160,7 +160,7 @@ impl CapsNet {
     /// Returns an error if there is no such layer.
     pub fn layer(&self, name: &str) -> Result<LayerSummary> {
         let layers = self.layers();
-        layers.iter().copied().find(|layer| layer.name == name).ok_or_else(|| Error::Name {
+        layers.iter().copied().find(|layer| layer.name == name).ok_or_else(|| Error::UnknownName {
             what: "layer",
             found: name.to_owned(),
             known: layers.iter().map(|layer| layer.name.to_owned()).collect(),
@@ -280,7 +280,7 @@ impl CapsNet {
             }
             known.push(own.name().to_owned());
         }
-        Err(Error::Name { what: "layer that routes", found: layer.to_owned(), known })
+        Err(Error::UnknownName { what: "layer that routes", found: layer.to_owned(), known })
     }
 
     fn list(&self) -> Vec<Box<dyn Layer>> {

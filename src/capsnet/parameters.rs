@@ -198,7 +198,7 @@ impl Parameters {
 
     fn range(&self, name: &str) -> Result<Range<usize>> {
         let part = self.parts.iter().find(|part| part.name == name);
-        part.map(|part| part.range.clone()).ok_or_else(|| Error::Name {
+        part.map(|part| part.range.clone()).ok_or_else(|| Error::UnknownName {
             what: "part of the parameters",
             found: name.to_owned(),
             known: self.parts.iter().map(|part| part.name.clone()).collect(),

@@ -56,10 +56,10 @@ impl Settings {
         let mut values = values(self);
         let Some((_, stored)) = values.iter_mut().find(|setting| setting.0 == name) else {
             let known = values.into_iter().map(|(name, _)| name).collect();
-            return Err(Error::Name { what: "setting", found: name.to_owned(), known });
+            return Err(Error::UnknownName { what: "setting", found: name.to_owned(), known });
         };
         let value = value.trim();
-        let wrong = |expected: &str| Error::SettingText {
+        let wrong = |expected: &str| Error::UnreadableSetting {
             name: name.to_owned(),
             expected: expected.to_owned(),
             found: value.to_owned(),
@@ -96,7 +96,7 @@ impl Settings {
             if line.is_empty() {
                 continue;
             }
-            let (name, value) = line.split_once('=').ok_or_else(|| Error::SettingText {
+            let (name, value) = line.split_once('=').ok_or_else(|| Error::UnreadableSetting {
                 name: "a line of the settings".into(),
                 expected: "name = value".into(),
                 found: line.to_owned(),

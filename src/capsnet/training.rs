@@ -142,7 +142,7 @@ impl Training {
         // Pixels are finite and checked, so a number that does not fit was made by the parameters: of one layer, it is the next
         // one's bad input.
         let diverged = |error| match error {
-            Error::Entry { .. } => Error::Diverged { step: self.step, what: error.to_string() },
+            Error::EntryOutOfRange { .. } => Error::Diverged { step: self.step, what: error.to_string() },
             error => error,
         };
         let pass = self.net.forward_keeping(&pixels, self.threads).map_err(diverged)?;

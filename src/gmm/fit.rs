@@ -153,9 +153,7 @@ impl Problem<'_> {
     fn start_from_labels(&self, labels: &[usize]) -> Result<Gmm> {
         let clusters = self.options.components;
         self.samples.check_length("the start's labels", labels.len())?;
-        if let Some(index) = labels.iter().position(|&label| label >= clusters) {
-            return Err(Error::Cluster { index, label: labels[index], clusters });
-        }
+        Error::check_labels("sample", labels, clusters, "clusters")?;
         let labels = self.samples.select(labels);
         self.maximisation(self.centre(), &|first, rows| {
             let samples = rows.len() / self.scan.mean.len();

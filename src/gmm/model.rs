@@ -268,12 +268,12 @@ impl Gmm {
         let bad_mean = self.means.indexed_iter().find(|(_, value)| !fits(**value));
         if let Some(((component, column), &value)) = bad_mean {
             let (place, expected) = (vec![component, column], "within 1e130 of 0");
-            return Err(Error::Entry { name: "means", place, expected, value });
+            return Err(Error::EntryOutOfRange { name: "means", place, expected, value });
         }
         let covariances = self.covariances.values();
         if let Some((place, &value)) = covariances.indexed_iter().find(|(_, value)| !value.is_finite()) {
             let place = ndarray::Dimension::slice(&place).to_vec();
-            return Err(Error::Entry { name: "covariances", place, expected: "finite", value });
+            return Err(Error::EntryOutOfRange { name: "covariances", place, expected: "finite", value });
         }
         let whitening = self.covariances.whitening(k, d)?;
         let half_log_2_pi = 0.5 * (2.0 * std::f64::consts::PI).ln();
@@ -296,9 +296,10 @@ impl Gmm {
         self.check_shape("the start's means", options.components, expected)?;
         match (options.covariance, self.covariance_kind()) {
             (expected, found) if expected == found => Ok(()),
-            (expected, found) => {
-                Err(Error::Kind { expected: format!("{expected:?}"), found: format!("{found:?}") })
-            }
+            (expected, found) => Err(Error::CovarianceMismatch {
+                expected: format!("{expected:?}"),
+                found: format!("{found:?}"),
+            }),
         }
     }
 

@@ -283,7 +283,7 @@ pub fn responsibilities(experiments: &Experiments, expectations: &[Expectation])
             found.responsibilities.indexed_iter().find(|(_, share)| !is_share(share))
         {
             let (name, expected) = ("responsibilities", "from 0 to 1");
-            return Err(Error::Entry { name, place: vec![i, j], expected, value });
+            return Err(Error::EntryOutOfRange { name, place: vec![i, j], expected, value });
         }
     }
     const MOST: usize = 14;

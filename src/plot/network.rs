@@ -344,9 +344,7 @@ fn check(evaluation: &Evaluation) -> Result<()> {
         }
     }
     for numbers in [labels, predictions] {
-        if let Some(index) = numbers.iter().position(|class| class >= classes) {
-            return Err(Error::Class { index, label: numbers[index], classes: *classes });
-        }
+        Error::check_labels("image", numbers, *classes, "classes")?;
     }
     let places = activations.iter().enumerate();
     check_finite("the activations", places.map(|(at, &a)| (vec![at / classes, at % classes], f64::from(a))))
@@ -355,7 +353,7 @@ fn check(evaluation: &Evaluation) -> Result<()> {
 /// Whether all numbers are finite, each with its place.
 fn check_finite(name: &'static str, mut numbers: impl Iterator<Item = (Vec<usize>, f64)>) -> Result<()> {
     match numbers.find(|(_, value)| !value.is_finite()) {
-        Some((place, value)) => Err(Error::Entry { name, place, expected: "finite", value }),
+        Some((place, value)) => Err(Error::EntryOutOfRange { name, place, expected: "finite", value }),
         None => Ok(()),
     }
 }

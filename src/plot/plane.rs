@@ -80,7 +80,12 @@ pub(crate) fn check_centres<'a>(
             return Err(Error::Length { name, expected, found: count });
         }
         if let Some(((k, h), &value)) = centres.indexed_iter().find(|(_, value)| !fits(**value)) {
-            return Err(Error::Entry { name, place: vec![k, h], expected: "within 1e130 of 0", value });
+            return Err(Error::EntryOutOfRange {
+                name,
+                place: vec![k, h],
+                expected: "within 1e130 of 0",
+                value,
+            });
         }
     }
     Ok(())
@@ -101,16 +106,17 @@ pub(crate) fn check_labels(data: &Array2<f64>, labels: &Array1<usize>) -> Result
         return Err(Error::Length { name: "labels", expected: data.nrows(), found: labels.len() });
     }
     // A label as large as that is a slip, and a list of so many clusters no picture.
-    let clusters = labels.iter().max().map_or(0, |label| label.saturating_add(1));
-    match labels.iter().position(|&label| label >= data.nrows().max(64)) {
-        Some(index) => Err(Error::Cluster { index, label: labels[index], clusters: data.nrows().max(64) }),
-        None if clusters > MOST_CLUSTERS => {
-            let (name, expected) =
-                ("the number of clusters, the largest label + 1,", "at most 200 in a figure");
-            Err(Error::Setting { name, expected, value: clusters as f64 })
-        }
-        None => Ok(clusters),
+    let limit = data.nrows().max(64);
+    if let Some(index) = labels.iter().position(|&label| label >= limit) {
+        let label = labels[index];
+        return Err(Error::LabelOutOfRange { item: "sample", index, label, count: limit, of: "clusters" });
     }
+    let clusters = labels.iter().max().map_or(0, |label| label + 1);
+    if clusters > MOST_CLUSTERS {
+        let (name, expected) = ("the number of clusters, the largest label + 1,", "at most 200 in a figure");
+        return Err(Error::Setting { name, expected, value: clusters as f64 });
+    }
+    Ok(clusters)
 }
 
 /// The samples as points.

@@ -334,7 +334,7 @@ impl Scene<'_> {
         finite("the activations", self.weights)?;
         if let Some(((j, h), &value)) = self.variances.indexed_iter().find(|(_, variance)| **variance < 0.0) {
             let (name, expected) = ("the variances", "not negative");
-            return Err(Error::Entry { name, place: vec![j, h], expected, value });
+            return Err(Error::EntryOutOfRange { name, place: vec![j, h], expected, value });
         }
         Ok((0..children).flat_map(|i| (0..parents).map(move |j| (i, j))).map(|at| self.vote(at)).collect())
     }
@@ -472,7 +472,7 @@ fn finite<D: Dimension>(name: &'static str, numbers: ArrayView<f64, D>) -> Resul
         None => Ok(()),
         Some((place, &value)) => {
             let place = place.slice().to_vec();
-            Err(Error::Entry { name, place, expected: "finite", value })
+            Err(Error::EntryOutOfRange { name, place, expected: "finite", value })
         }
     }
 }

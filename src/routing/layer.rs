@@ -88,7 +88,7 @@ impl Capsules {
             }
         }
         if tiles.0 > height || tiles.1 > width {
-            return Err(Error::Kernel { size: tiles.0, height, width });
+            return Err(Error::NeighbourhoodTooLarge { size: tiles.0, height, width });
         }
         let grid = ((height - tiles.0) / stride + 1, (width - tiles.1) / stride + 1);
         let shape = (images * grid.0 * grid.1, tiles.0 * tiles.1 * below);

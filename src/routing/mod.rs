@@ -565,7 +565,7 @@ fn check_each<D: ndarray::Dimension>(
         (!is_good(value)).then(|| (ndarray::Dimension::slice(&place).to_vec(), value))
     });
     match bad {
-        Some((place, value)) => Err(Error::Entry { name, place, expected, value }),
+        Some((place, value)) => Err(Error::EntryOutOfRange { name, place, expected, value }),
         None => Ok(()),
     }
 }

@@ -362,7 +362,7 @@ fn finite_numbers_of_any_size_give_finite_ones_or_an_error() {
                     let finite = poses.iter().chain(&activations).all(|number| number.is_finite());
                     assert!(finite, "seed {seed}, {instructions}: {case:?}");
                 }
-                Err(Error::Entry { .. }) => refused += 1,
+                Err(Error::EntryOutOfRange { .. }) => refused += 1,
                 Err(error) => panic!("seed {seed}, {instructions}: {error}"),
             }
             match kernel.backward(&case.input(), &case.d_poses, &case.d_activations) {
@@ -371,7 +371,7 @@ fn finite_numbers_of_any_size_give_finite_ones_or_an_error() {
                         assert!(all.iter().all(|d| d.is_finite()), "seed {seed}, {instructions}: {case:?}");
                     }
                 }
-                Err(Error::Entry { .. }) => {}
+                Err(Error::EntryOutOfRange { .. }) => {}
                 Err(error) => panic!("seed {seed}, {instructions}: {error}"),
             }
         }
@@ -388,7 +388,7 @@ fn votes_too_large_are_named_by_a_pose_or_a_transform() {
     case.poses[17] = -1e38;
     let error = kernel.forward(&case.input()).unwrap_err();
     assert!(
-        matches!(&error, Error::Entry { name: "poses", place, .. } if *place == [0, 0, 0, 1, 1]),
+        matches!(&error, Error::EntryOutOfRange { name: "poses", place, .. } if *place == [0, 0, 0, 1, 1]),
         "{error}"
     );
     assert!(error.to_string().contains("up to 1e8 in size"), "{error}");
@@ -396,7 +396,7 @@ fn votes_too_large_are_named_by_a_pose_or_a_transform() {
     case.transforms[37] = 1e38;
     let error = kernel.forward(&case.input()).unwrap_err();
     assert!(
-        matches!(&error, Error::Entry { name: "transforms", place, .. } if *place == [1, 0, 1, 1]),
+        matches!(&error, Error::EntryOutOfRange { name: "transforms", place, .. } if *place == [1, 0, 1, 1]),
         "{error}"
     );
 }
@@ -419,14 +419,14 @@ fn faults_are_named() {
         case.transforms[37] = value;
         let error = kernel.forward(&case.input()).unwrap_err();
         assert!(
-            matches!(&error, Error::Entry { name: "transforms", place, .. } if *place == [1, 0, 1, 1]),
+            matches!(&error, Error::EntryOutOfRange { name: "transforms", place, .. } if *place == [1, 0, 1, 1]),
             "{error}"
         );
     }
     let mut case = good.clone();
     case.activations[1] = -0.5;
     let error = kernel.forward(&case.input()).unwrap_err();
-    assert!(matches!(&error, Error::Entry { name: "activations", .. }), "{error}");
+    assert!(matches!(&error, Error::EntryOutOfRange { name: "activations", .. }), "{error}");
     let mut case = good.clone();
     case.poses.pop();
     let error = kernel.forward(&case.input()).unwrap_err();
@@ -448,7 +448,7 @@ fn faults_are_named() {
     }
     let reach = Reach::Neighbourhood { size: 2, stride: 1 };
     let error = Kernel::new(LayerShape { reach, ..shape }, &good.options, 1).unwrap_err();
-    assert!(matches!(error, Error::Kernel { size: 2, .. }), "{error}");
+    assert!(matches!(error, Error::NeighbourhoodTooLarge { size: 2, .. }), "{error}");
     let error = Kernel::new(LayerShape { parents: 0, ..shape }, &good.options, 1).unwrap_err();
     assert!(matches!(error, Error::Empty { what: "parents" }), "{error}");
 }

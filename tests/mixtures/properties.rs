@@ -487,7 +487,7 @@ fn a_wrong_argument_is_named() {
     let start = || Gmm::standard(Array2::from_shape_fn((2, 2), |(k, _)| k as f64), CovarianceKind::Full);
     let mut weights = start();
     weights.weights = Array1::from(vec![0.5, 0.6]);
-    assert!(matches!(given(weights), Error::Sum { name: "weights", .. }));
+    assert!(matches!(given(weights), Error::NotNormalised { name: "weights", .. }));
     let mut weights = start();
     weights.weights = Array1::from(vec![-0.5, 1.5]);
     assert!(matches!(given(weights), Error::Probability { index: 0, .. }));
@@ -512,8 +512,11 @@ fn a_wrong_argument_is_named() {
         start: GmmStart::Given(Gmm::standard(Array2::zeros((2, 2)), CovarianceKind::Tied)),
         ..Default::default()
     };
-    assert!(matches!(gmm(other_kind), Error::Kind { .. }));
-    assert!(matches!(given(Gmm::standard(Array2::zeros((2, 2)), CovarianceKind::Tied)), Error::Kind { .. }));
+    assert!(matches!(gmm(other_kind), Error::CovarianceMismatch { .. }));
+    assert!(matches!(
+        given(Gmm::standard(Array2::zeros((2, 2)), CovarianceKind::Tied)),
+        Error::CovarianceMismatch { .. }
+    ));
     assert!(matches!(given(Gmm::standard(Array2::zeros((3, 2)), CovarianceKind::Full)), Error::Shape { .. }));
 
     for regularisation in [-1e-9, f64::NAN, f64::INFINITY] {
@@ -522,7 +525,7 @@ fn a_wrong_argument_is_named() {
     let labels =
         |labels: Vec<usize>| gmm(GmmOptions { start: GmmStart::Labels(labels.into()), ..Default::default() });
     assert!(matches!(labels(vec![0; 19]), Error::Length { expected: 20, found: 19, .. }));
-    assert!(matches!(labels(vec![1; 20]), Error::Cluster { index: 0, label: 1, clusters: 1 }));
+    assert!(matches!(labels(vec![1; 20]), Error::LabelOutOfRange { index: 0, label: 1, count: 1, .. }));
     let weighted = |weights: &[f64]| Gmm::fit_weighted(&data, weights, &GmmOptions::default()).unwrap_err();
     assert!(matches!(weighted(&[1.0; 3]), Error::Length { expected: 20, found: 3, .. }));
     let mut negative = vec![1.0; 20];

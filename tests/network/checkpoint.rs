@@ -436,7 +436,7 @@ fn the_sources_of_an_error_lead_to_its_root() {
     assert!(matches!(root.downcast_ref(), Some(Error::Empty { .. })), "{root:?}");
     let error = load(&replaced(&sound, "batch = 3", "botch = 3"));
     let root = chain(&error).pop().and_then(|root| root.downcast_ref());
-    assert!(matches!(root, Some(Error::Name { found, .. }) if found == "botch"), "{error:?}");
+    assert!(matches!(root, Some(Error::UnknownName { found, .. }) if found == "botch"), "{error:?}");
 
     let error = load(&sound[..sound.len() - 1]);
     let [_, fault, root] = chain(&error)[..] else { panic!("{error:?}") };

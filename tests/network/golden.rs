@@ -172,7 +172,7 @@ fn each_layer_is_routed_for_a_look_as_in_the_pass() {
     for layer in ["third", "features"] {
         let error = net.layer_routing(&pass, layer, 0).unwrap_err();
         assert!(
-            matches!(&error, Error::Name { known, .. } if known == &["first", "second", "class"]),
+            matches!(&error, Error::UnknownName { known, .. } if known == &["first", "second", "class"]),
             "{error}"
         );
     }
@@ -293,7 +293,7 @@ fn a_batch_s_loss_is_a_mean_and_its_gradient_that_of_the_mean_or_the_sum() {
     }
     assert!(matches!(batch_loss(&activations, &[], 0.5, true), Err(Error::Empty { .. })));
     assert!(matches!(batch_loss(&activations, &[0; 4], 0.5, true), Err(Error::Length { .. })));
-    assert!(matches!(batch_loss(&activations, &[0, 3], 0.5, true), Err(Error::Class { .. })));
+    assert!(matches!(batch_loss(&activations, &[0, 3], 0.5, true), Err(Error::LabelOutOfRange { .. })));
 }
 
 #[test]
@@ -303,7 +303,7 @@ fn pixels_that_are_not_numbers_are_told() {
     for bad in [f32::NAN, f32::INFINITY] {
         let mut pixels = split_mix(3, 18 * 21, 1.0);
         pixels[200] = bad;
-        assert!(matches!(net.forward(&pixels, 1), Err(Error::Entry { .. })), "{bad}");
+        assert!(matches!(net.forward(&pixels, 1), Err(Error::EntryOutOfRange { .. })), "{bad}");
     }
 }
 

@@ -89,7 +89,10 @@ fn evaluations_that_do_not_fit_together_are_errors() {
     assert!(matches!(of(|all| all.activations.truncate(8)), [Error::Length { .. }, Error::Length { .. }]));
     let changes: [fn(&mut Evaluation); 2] = [|all| all.labels[2] = 3, |all| all.predictions[2] = 7];
     for change in changes {
-        assert!(matches!(of(change), [Error::Class { index: 2, .. }, Error::Class { index: 2, .. }]));
+        assert!(matches!(
+            of(change),
+            [Error::LabelOutOfRange { index: 2, .. }, Error::LabelOutOfRange { index: 2, .. }]
+        ));
     }
     for error in of(|all| all.activations[5] = f32::NAN) {
         assert!(error.to_string().contains("the activations[1, 2] is NaN"), "{error}");

@@ -263,7 +263,7 @@ fn spread_losses_agree() {
             case.check(&gradient_name, &gradient, &case.tensor(&gradient_name), Some(0.0), 1.0);
         }
         let fault = spread_loss(&activations, &vec![99; labels.len()], 0.2).unwrap_err();
-        assert!(matches!(fault, Error::Class { index: 0, label: 99, .. }), "{fault}");
+        assert!(matches!(fault, Error::LabelOutOfRange { index: 0, label: 99, .. }), "{fault}");
     }
 }
 

@@ -227,7 +227,10 @@ fn nobody_there() {
 fn faults_name_their_place() {
     let votes = shared_votes(&ndarray::array![[1.0, f64::NAN]], 2);
     let error = routing_final(&votes, &Array1::ones(1), &LadderOptions::default()).unwrap_err();
-    assert!(matches!(&error, Error::Entry { name: "votes", place, .. } if place == &[0, 0, 1]), "{error}");
+    assert!(
+        matches!(&error, Error::EntryOutOfRange { name: "votes", place, .. } if place == &[0, 0, 1]),
+        "{error}"
+    );
     let votes = shared_votes(&ndarray::array![[1.0, 2.0]], 2);
     let error = routing_final(&votes, &Array1::ones(2), &LadderOptions::default()).unwrap_err();
     assert!(matches!(error, Error::Shape { name: "the activations", .. }), "{error}");

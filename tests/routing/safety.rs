@@ -279,7 +279,7 @@ fn faults_name_their_place() {
     assert!(matches!(below.patches(reach), Err(Error::Shape { name: "the poses", .. })));
     let below = Capsules { poses: ndarray::Array5::zeros((1, 2, 2, 1, 16)), ..below };
     let error = below.patches(Reach::Neighbourhood { size: 3, stride: 1 }).unwrap_err();
-    assert!(matches!(error, Error::Kernel { size: 3, height: 2, width: 2 }));
+    assert!(matches!(error, Error::NeighbourhoodTooLarge { size: 3, height: 2, width: 2 }));
     assert!(below.patches(Reach::Neighbourhood { size: 2, stride: 0 }).is_err());
     let transforms = Array4::zeros((3, 2, 4, 4));
     let patches = below.patches(reach).unwrap();
@@ -397,7 +397,10 @@ fn votes_too_large_are_named_by_their_place() {
     }
     let votes = input.votes.index_axis(Axis(0), 1).to_owned();
     let error = ladder::routing_final(&votes, &Array1::ones(5), &LadderOptions::default()).unwrap_err();
-    assert!(matches!(&error, Error::Entry { name: "votes", place, .. } if place == &[2, 0, 3]), "{error}");
+    assert!(
+        matches!(&error, Error::EntryOutOfRange { name: "votes", place, .. } if place == &[2, 0, 3]),
+        "{error}"
+    );
 }
 
 #[test]

@@ -170,7 +170,7 @@ impl Kernel {
             }
         }
         if tiles.0 > height || tiles.1 > width {
-            return Err(Error::Kernel { size: tiles.0, height, width });
+            return Err(Error::NeighbourhoodTooLarge { size: tiles.0, height, width });
         }
         let children = tiles.0 * tiles.1 * capsules;
         let blocks = parents.div_ceil(WIDTH);
@@ -544,7 +544,7 @@ pub(crate) fn check_numbers(
     for (place, size) in place.iter_mut().zip(shape).rev() {
         (*place, index) = (index % size, index / size);
     }
-    Err(Error::Entry { name, place, expected, value })
+    Err(Error::EntryOutOfRange { name, place, expected, value })
 }
 
 /// The largest size. The numbers are finite: `f32::max`, which also minds NaN, is taken by the compiler one by one.
