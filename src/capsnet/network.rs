@@ -145,12 +145,12 @@ impl CapsNet {
 
     /// The layers, from the one that sees the pixels to the classes.
     pub fn layers(&self) -> Vec<LayerSummary> {
-        let summary = |layer: &Box<dyn Layer>| {
+        let summary = |layer: &dyn Layer| {
             let Grid { rows, columns, kinds } = layer.grid();
             let parameters = layer.parameters().iter().map(|spec| spec.count() as usize).sum();
             LayerSummary { name: layer.name(), rows, columns, kinds, parameters }
         };
-        self.list().iter().map(summary).collect()
+        self.list().iter().map(|layer| summary(layer.as_ref())).collect()
     }
 
     /// The layer of this name.
@@ -295,11 +295,11 @@ impl CapsNet {
             rest = behind;
             own
         };
-        let mut batch = |layer: &Box<dyn Layer>| {
+        let mut batch = |layer: &dyn Layer| {
             let parameters = layer.parameters().iter().map(&mut take).collect();
             Batch { images, threads, parameters }
         };
-        layers.iter().map(&mut batch).collect()
+        layers.iter().map(|layer| batch(layer.as_ref())).collect()
     }
 
     /// Checks that a pass is of this architecture.
