@@ -95,7 +95,7 @@ fn compare(quick: bool, write: bool) -> Outcome<bool> {
 
 /// Prints the rows of one instruction set.
 fn numbers(quick: bool) -> Outcome<()> {
-    let (data, _) = em_routing::data::two_gaussians(20_000, 1);
+    let (data, _) = em_routing::samples::two_gaussians(20_000, 1);
     for (name, start) in [("random points", KMeansStart::RandomPoints), ("k-means++", KMeansStart::PlusPlus)]
     {
         let fit =

@@ -5,8 +5,9 @@
 
 use std::path::PathBuf;
 
-use em_routing::data::{iris, npy};
+use em_routing::data::npy;
 use em_routing::prelude::*;
+use em_routing::samples::iris;
 
 pub(crate) fn main() -> Result<(), Box<dyn std::error::Error>> {
     let path = match std::env::args_os().nth(1) {

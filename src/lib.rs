@@ -11,7 +11,7 @@
 //! | 7 | the same, differentiated through all iterations | softmax, undone | moments, cost and activation, undone | [`routing`], [`routing::fused`] |
 //!
 //! The network that is made of them: [`capsnet`].
-//! Tables of samples are arrays or files: [`data`]. With the feature `linfa` K-means and the mixture have linfa's traits,
+//! Tables of samples are arrays or files: [`data`]; [`samples`] has those that the chapters draw from. With the feature `linfa` K-means and the mixture have linfa's traits,
 //! and with `serde` coins, K-means and mixtures are saved and loaded (`saved`).
 //!
 //! Figures of all of it are drawn by [`plot`], those of the notebooks listed in [`gallery`]; errors are in [`error`]; [`files`] writes files
@@ -29,6 +29,7 @@ pub mod gmm;
 pub mod kmeans;
 pub mod plot;
 pub mod routing;
+pub mod samples;
 #[cfg(feature = "serde")]
 pub mod saved;
 pub mod shipped;
@@ -59,6 +60,7 @@ pub mod prelude {
         self, CapsuleLayer, Capsules, Competition, CostScale, InverseTemperature, LadderOptions, Parents,
         Reach, Routing, RoutingInput, RoutingOptions, RoutingStart, ladder,
     };
+    pub use crate::samples;
     pub use crate::shipped;
     pub use ndarray::{Array1, Array2, Array3, Array4, Axis, array, s};
 }

@@ -275,7 +275,7 @@ impl Gmm {
     /// # std::fs::create_dir_all(&folder).unwrap();
     /// # let path = folder.join("mixture.json");
     /// use em_routing::prelude::*;
-    /// let model = data::two_gaussians_model();
+    /// let model = samples::two_gaussians_model();
     /// model.save(&path)?;
     /// assert_eq!(Gmm::load(&path)?, model);
     /// # std::fs::remove_dir_all(&folder).unwrap();

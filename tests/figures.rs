@@ -1,10 +1,10 @@
 //! Every figure of the gallery: drawn, whole, small, and the same each time.
 
-use em_routing::data::Wholes;
 use em_routing::error::Error;
 use em_routing::gallery::{self, FIGURES};
 use em_routing::plot::{self, Clustering, Objective, Rung, StartGrid, View};
 use em_routing::prelude::*;
+use em_routing::samples::Wholes;
 
 #[path = "support/svg.rs"]
 mod svg;
@@ -142,7 +142,7 @@ fn other_data_than_the_blogs_draws_too() {
 
 #[test]
 fn the_kmeans_animation_has_two_frames_an_iteration_and_writes_what_stays_once() {
-    let (samples, _) = data::five_blobs(200, 1);
+    let (samples, _) = samples::five_blobs(200, 1);
     let fit = gallery::crowded_fit(&samples).unwrap();
     assert!(fit.converged && fit.iterations() > 3);
     let short = Fit {
@@ -244,7 +244,7 @@ fn clusters_and_mixtures_of_bad_input_are_errors() {
 
 #[test]
 fn a_figure_of_a_fits_course_says_which_option_keeps_its_models() {
-    let (plane, _) = data::five_blobs(50, 1);
+    let (plane, _) = samples::five_blobs(50, 1);
     let kmeans = KMeans::fit(&plane, &KMeansOptions { clusters: 2, ..Default::default() }).unwrap();
     let mixture = Gmm::fit(&plane, &GmmOptions { components: 2, ..Default::default() }).unwrap();
     let hidden = Experiments::blog_hidden();
@@ -292,7 +292,7 @@ fn clusters_and_mixtures_of_odd_data_draw_too() {
         assert_sound(&plot::information_criteria(&[clusters], &[criteria]).unwrap());
     }
     // Many samples, many clusters, many columns: still within the sizes.
-    let (many, labels) = data::five_blobs(6_000, 4);
+    let (many, labels) = samples::five_blobs(6_000, 4);
     let fits = gallery::kmeans_runs(&many, 12, KMeansStart::PlusPlus, 2).unwrap();
     let options = KMeansOptions { clusters: 12, keep_models: true, ..Default::default() };
     assert_sound(&plot::kmeans_animation(&many, &KMeans::fit(&many, &options).unwrap()).unwrap());
@@ -315,7 +315,7 @@ fn clusters_and_mixtures_of_odd_data_draw_too() {
 
 #[test]
 fn routing_agrees_on_two_wholes_and_the_ladder_falls_where_it_is_not_em() {
-    let wholes = data::two_wholes(11694);
+    let wholes = samples::two_wholes(11694);
     let (input, routing) = gallery::two_wholes_routing(&wholes).unwrap();
     let activations = routing.activations();
     assert!(activations[(0, 0)] > 0.9 && activations[(0, 1)] > 0.9 && activations[(0, 2)] < 0.4);
@@ -340,7 +340,7 @@ fn routing_agrees_on_two_wholes_and_the_ladder_falls_where_it_is_not_em() {
 
 #[test]
 fn routings_of_bad_input_are_errors() {
-    let wholes = data::two_wholes(1);
+    let wholes = samples::two_wholes(1);
     let (input, routing) = gallery::two_wholes_routing(&wholes).unwrap();
     let none = Routing { trace: Vec::new() };
     assert!(matches!(plot::routing_animation(&input, &none, 0), Err(Error::Empty { .. })));

@@ -39,7 +39,7 @@ fn assert_grows_by_models_only_if_kept([without, with]: [isize; 2], model: isize
 
 #[test]
 fn mixtures_and_kmeans_hold_as_much_after_many_iterations_as_after_few() {
-    let (data, _) = data::five_blobs(600, 1);
+    let (data, _) = samples::five_blobs(600, 1);
     let data = Array2::from_shape_fn((200, 6), |(i, j)| data[(i * 3 + j % 3, j % 2)]);
     let (k, d) = (8, 6);
     for start in [KMeansStart::PlusPlus, KMeansStart::RandomPoints] {

@@ -132,7 +132,7 @@ fn of_the_executor(script: &str) -> Result<(), String> {
     let folder = environment.and_then(|line| line.split_once(", ")).ok_or(&told)?.1;
     let python = if cfg!(windows) { "Scripts/python.exe" } else { "bin/python" };
     let output = Command::new(Path::new(folder).join(python))
-        .args([script, "src/cli/execute.py"])
+        .args([script, "src/cli/jupyter/execute.py"])
         .current_dir(env!("CARGO_MANIFEST_DIR"))
         .output()
         .map_err(|error| format!("{folder}: {error}"))?;

@@ -6,20 +6,13 @@ macro_rules! say {
 }
 
 mod command;
-mod doctor;
 mod eval;
 mod failure;
 mod figures;
 mod images;
-mod kernel;
-mod lab;
+mod jupyter;
 mod lock;
-mod notebook;
-mod places;
 mod progress;
-mod run;
-mod setup;
-mod shell;
 mod show;
 mod subject;
 mod train;
@@ -31,7 +24,8 @@ use std::process::ExitCode;
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 use failure::Outcome;
-use places::Places;
+use jupyter::places::Places;
+use jupyter::{doctor, kernel, lab, run, setup};
 
 #[derive(Parser)]
 #[command(

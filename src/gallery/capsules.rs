@@ -2,12 +2,12 @@
 
 use ndarray::Array2;
 
-use crate::data::{self, Wholes};
 use crate::error::Result;
 use crate::plot::{self, Figure, Rung, View};
 use crate::routing::{
     InverseTemperature, LadderOptions, LadderStep, Parents, Routing, RoutingInput, RoutingOptions, ladder,
 };
+use crate::samples::{self, Wholes};
 
 /// Iterations of the routing that is drawn.
 const ITERATIONS: usize = 6;
@@ -15,7 +15,7 @@ const ITERATIONS: usize = 6;
 /// The strokes of a drawing.
 type Strokes = Vec<Vec<(f64, f64)>>;
 
-/// Options for the votes of [`data::two_wholes`]: lambda = 1 - 0.95^(t+1), and a variance floor of 0.001.
+/// Options for the votes of [`samples::two_wholes`]: lambda = 1 - 0.95^(t+1), and a variance floor of 0.001.
 pub fn two_wholes_options(iterations: usize) -> RoutingOptions {
     RoutingOptions {
         iterations,
@@ -25,7 +25,7 @@ pub fn two_wholes_options(iterations: usize) -> RoutingOptions {
     }
 }
 
-/// The routing that is drawn in chapter 6, of [`data::two_wholes`]: six iterations with [`two_wholes_options`], betas of 0.
+/// The routing that is drawn in chapter 6, of [`samples::two_wholes`]: six iterations with [`two_wholes_options`], betas of 0.
 ///
 /// # Errors
 ///
@@ -45,7 +45,7 @@ pub const RUNGS: [&str; 5] = [
     "final: M-step first",
 ];
 
-/// What the five rungs go through on the votes of [`data::two_wholes`], the first four from a start that shares out each
+/// What the five rungs go through on the votes of [`samples::two_wholes`], the first four from a start that shares out each
 /// child evenly; options as in [`two_wholes_routing`].
 ///
 /// # Errors
@@ -73,7 +73,7 @@ pub fn two_wholes_ladder(wholes: &Wholes, iterations: usize) -> Result<[Vec<Ladd
 
 /// Where the figures' votes come from.
 pub(super) fn wholes() -> Wholes {
-    data::two_wholes(11694)
+    samples::two_wholes(11694)
 }
 
 pub(super) fn routing_animation() -> Result<Figure> {

@@ -2,12 +2,12 @@
 
 use ndarray::{Array1, Array2, array};
 
-use crate::data::{self, iris};
 use crate::em::{Fit, Stop};
 use crate::error::{Error, Result};
 use crate::gmm::{CovarianceKind, Covariances, Gmm, GmmOptions, GmmStart};
 use crate::kmeans::{KMeans, KMeansOptions, KMeansStart};
 use crate::plot::{self, AtlasGround, Clustering, Figure, Objective, StartGrid};
+use crate::samples::{self, iris};
 
 /// Names of the columns of iris with their unit, for the axes.
 const IRIS_AXES: [&str; 4] =
@@ -38,7 +38,7 @@ pub fn in_order_of_appearance(labels: &Array1<usize>) -> Array1<usize> {
 }
 
 pub(super) fn kmeans_start() -> Result<Figure> {
-    let (samples, _) = data::five_blobs(400, 1);
+    let (samples, _) = samples::five_blobs(400, 1);
     let start = KMeans { centroids: crowded_start() };
     let labels = start.predict(&samples)?;
     let panel = Clustering { title: "the start", labels: &labels, kmeans: Some(&start), mixture: None };
@@ -46,11 +46,11 @@ pub(super) fn kmeans_start() -> Result<Figure> {
 }
 
 pub(super) fn kmeans_animation() -> Result<Figure> {
-    let (samples, _) = data::five_blobs(400, 1);
+    let (samples, _) = samples::five_blobs(400, 1);
     plot::kmeans_animation(&samples, &crowded_fit(&samples)?)
 }
 
-/// K-means on [`data::five_blobs`] from five centroids that all stand in one corner. The fit keeps its models.
+/// K-means on [`samples::five_blobs`] from five centroids that all stand in one corner. The fit keeps its models.
 ///
 /// # Errors
 ///
@@ -78,7 +78,7 @@ pub(super) fn kmeans_elbow() -> Result<Figure> {
 }
 
 pub(super) fn kmeans_trace() -> Result<Figure> {
-    let (samples, _) = data::five_blobs(400, 1);
+    let (samples, _) = samples::five_blobs(400, 1);
     let fits = kmeans_runs(&samples, 5, KMeansStart::RandomPoints, 30)?;
     let fits: Vec<&Fit<KMeans>> = fits.iter().collect();
     Ok(plot::objective_trace(&fits, &[], Objective::Inertia)?.named("kmeans-trace"))
@@ -104,7 +104,7 @@ pub fn kmeans_runs(
 }
 
 pub(super) fn kmeans_atlas() -> Result<Figure> {
-    let (samples, _) = data::five_blobs(100, 1);
+    let (samples, _) = samples::five_blobs(100, 1);
     let fixed = array![[-3.6, 3.2], [0.2, 0.3]];
     let grid = StartGrid {
         x_title: "x_1 of the third centroid's start",
@@ -145,7 +145,7 @@ pub fn kmeans_from_grid(
 }
 
 pub(super) fn kmeans_failure() -> Result<Figure> {
-    let (samples, drawn) = data::three_stripes(450, 2);
+    let (samples, drawn) = samples::three_stripes(450, 2);
     let kmeans = KMeans::fit(&samples, &KMeansOptions { clusters: 3, restarts: 5, ..one_thread() })?;
     let options =
         GmmOptions { components: 3, restarts: 5, covariance: CovarianceKind::Full, ..mixture_options() };
@@ -160,7 +160,7 @@ pub(super) fn kmeans_failure() -> Result<Figure> {
     Ok(plot::clusterings(&samples, &panels)?.named("kmeans-failure"))
 }
 
-/// EM on the blog post's data ([`data::two_gaussians`]) from a poor start: means (0.3, 0.7) and (0.9, 0.2), equal
+/// EM on the blog post's data ([`samples::two_gaussians`]) from a poor start: means (0.3, 0.7) and (0.9, 0.2), equal
 /// weights, unit covariances; no regularisation, so the log-likelihood never falls. The fit keeps its models.
 ///
 /// # Errors
@@ -177,24 +177,24 @@ pub fn blog_mixture_fit(samples: &Array2<f64>) -> Result<Fit<Gmm>> {
 }
 
 pub(super) fn mixture_truth() -> Result<Figure> {
-    let (samples, _) = data::two_gaussians(1000, 1234);
-    let truth = data::two_gaussians_model();
+    let (samples, _) = samples::two_gaussians(1000, 1234);
+    let truth = samples::two_gaussians_model();
     Ok(plot::mixture_contours(&samples, &truth, (-8.0, 6.0), (-6.0, 8.0))?.named("mixture-truth"))
 }
 
 pub(super) fn mixture_contours() -> Result<Figure> {
-    let (samples, _) = data::two_gaussians(1000, 1234);
+    let (samples, _) = samples::two_gaussians(1000, 1234);
     let fit = blog_mixture_fit(&samples)?;
     plot::mixture_contours(&samples, fit.model(), (-8.0, 6.0), (-6.0, 8.0))
 }
 
 pub(super) fn mixture_animation() -> Result<Figure> {
-    let (samples, _) = data::two_gaussians(1000, 1234);
+    let (samples, _) = samples::two_gaussians(1000, 1234);
     plot::mixture_animation(&samples, &blog_mixture_fit(&samples)?)
 }
 
 pub(super) fn mixture_bic() -> Result<Figure> {
-    let (samples, _) = data::five_blobs(300, 1);
+    let (samples, _) = samples::five_blobs(300, 1);
     let counts: Vec<usize> = (1..=9).collect();
     let criteria = counts
         .iter()
@@ -207,7 +207,7 @@ pub(super) fn mixture_bic() -> Result<Figure> {
 }
 
 pub(super) fn mixture_trace() -> Result<Figure> {
-    let (samples, _) = data::five_blobs(300, 1);
+    let (samples, _) = samples::five_blobs(300, 1);
     let fits = (0..12)
         .map(|seed| {
             let options = GmmOptions {

@@ -5,10 +5,10 @@ use std::ops::Range;
 use ndarray::{Array3, Array4, array};
 
 use super::capsules::{two_wholes_options, wholes};
-use crate::data;
 use crate::error::Result;
 use crate::plot::{self, Figure, StoppedGradient};
 use crate::routing::{Routing, RoutingInput, RoutingOptions};
+use crate::samples;
 
 /// What a loss is made of that only sees the activations: sum_j weights_j a_j.
 type Weights = [f64; 3];
@@ -40,7 +40,7 @@ pub fn whole_and_stopped(
     Ok((routing, gradients))
 }
 
-/// For 1 to `iterations` iterations, the stopped gradient beside the whole one on [`data::two_wholes`] of each seed, with
+/// For 1 to `iterations` iterations, the stopped gradient beside the whole one on [`samples::two_wholes`] of each seed, with
 /// [`two_wholes_options`]. Arguments as in [`whole_and_stopped`].
 ///
 /// # Errors
@@ -52,7 +52,7 @@ pub fn stopped_by_iterations(
     weights: [f64; 3],
 ) -> Result<Vec<Vec<StoppedGradient>>> {
     let draw = |seed, iterations| -> Result<StoppedGradient> {
-        let input = data::two_wholes(seed).input();
+        let input = samples::two_wholes(seed).input();
         let (_, [whole, stopped]) = whole_and_stopped(&input, &two_wholes_options(iterations), weights)?;
         Ok(StoppedGradient::of(&stopped, &whole))
     };

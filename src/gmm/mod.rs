@@ -23,7 +23,7 @@
 //! ```
 //! use em_routing::prelude::*;
 //!
-//! let flowers = data::iris::measurements(); // 150 x 4, in cm
+//! let flowers = samples::iris::measurements(); // 150 x 4, in cm
 //! let options = GmmOptions { components: 3, covariance: CovarianceKind::Tied, restarts: 5, ..Default::default() };
 //! let fit = Gmm::fit(&flowers, &options)?;
 //! assert!(fit.converged);
@@ -84,7 +84,7 @@ pub enum GmmStart {
     Given(Gmm),
     /// With the M-step of these labels, one for each sample.
     Labels(Array1<usize>),
-    /// With the M-step of the clusters that [`KMeans`] finds from one k-means++ start.
+    /// With the M-step of the clusters that [`KMeans`](crate::kmeans::KMeans) finds from one k-means++ start.
     #[default]
     KMeans,
     /// With the M-step of responsibilities drawn at random.

@@ -21,7 +21,7 @@
 //! ```
 //! use em_routing::prelude::*;
 //!
-//! let flowers = data::iris::measurements(); // 150 x 4, in cm
+//! let flowers = samples::iris::measurements(); // 150 x 4, in cm
 //! let fit = KMeans::fit(&flowers, &KMeansOptions { clusters: 3, restarts: 5, ..Default::default() })?;
 //! assert!(fit.converged);
 //! println!("inertia {:.2} cm² after {} iterations", -fit.objective(), fit.iterations());

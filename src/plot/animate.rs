@@ -91,3 +91,20 @@ pub fn animate(name: &str, frames: &[Figure], seconds_per_frame: f64) -> Result<
     }
     Ok(Figure::new(name, last.alt(), svg))
 }
+
+/// The iterations of a fit to draw, `most` + 1 at most: the start, the end, and more of the first than of the others.
+pub(crate) fn shown_iterations(iterations: usize, most: usize) -> Vec<usize> {
+    if iterations <= most {
+        return (0..=iterations).collect();
+    }
+    let mut shown: Vec<usize> = (0..=most)
+        .map(|i| {
+            // The share of the iterations that are over grows as a power of that of the frames.
+            let power = (iterations as f64).ln() / (most as f64).ln();
+            let t = (i as f64).powf(power).round() as usize;
+            t.max(i).min(iterations - (most - i))
+        })
+        .collect();
+    shown.dedup();
+    shown
+}

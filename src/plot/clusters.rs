@@ -4,10 +4,12 @@ use std::collections::BTreeMap;
 
 use ndarray::{Array1, Array2};
 
+use super::animate::shown_iterations;
 use super::chart::{CARD, Chart, GREY, INK, Ink, Pen, Point, Side, number};
 use super::mixtures::{check_mixture, ellipse};
 use super::plane::{
-    axes, check_centres, check_labels, check_plane, check_steps, equal_units, haloed, points, ranges, stride,
+    axes, centre, check_centres, check_labels, check_plane, check_steps, equal_units, haloed, points, ranges,
+    stride,
 };
 use super::{Figure, NEUTRAL, animate, colour};
 use crate::em::Fit;
@@ -119,29 +121,6 @@ pub fn kmeans_animation(data: &Array2<f64>, fit: &Fit<KMeans>) -> Result<Figure>
         }
     }
     animate("kmeans-animation", &frames, SECONDS)
-}
-
-/// The iterations of a fit to draw, `most` + 1 at most: the start, the end, and more of the first than of the others.
-pub(crate) fn shown_iterations(iterations: usize, most: usize) -> Vec<usize> {
-    if iterations <= most {
-        return (0..=iterations).collect();
-    }
-    let mut shown: Vec<usize> = (0..=most)
-        .map(|i| {
-            // The share of the iterations that are over grows as a power of that of the frames.
-            let power = (iterations as f64).ln() / (most as f64).ln();
-            let t = (i as f64).powf(power).round() as usize;
-            t.max(i).min(iterations - (most - i))
-        })
-        .collect();
-    shown.dedup();
-    shown
-}
-
-/// A centroid: a disc in the colour of its cluster with a dark rim.
-pub(crate) fn centre(chart: &mut Chart, at: Point, k: usize) {
-    chart.disc(at, 8.0, INK);
-    chart.dot(at, 5.8, colour(k));
 }
 
 /// The borders between the cells of the centroids in the plane (Voronoi), each as its two ends in a box.

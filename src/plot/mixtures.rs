@@ -2,11 +2,11 @@
 
 use ndarray::Array2;
 
+use super::animate::shown_iterations;
 use super::chart::{CARD, Chart, GREY, INK, Ink, Pen, Point, Side, number, scientific};
-use super::clusters::{centre, shown_iterations};
 use super::image::{Rgb, between};
 use super::plane::{
-    axes, check_centres, check_plane, check_steps, equal_units, haloed, padded, points, stride,
+    axes, centre, check_centres, check_plane, check_steps, equal_units, haloed, padded, points, stride,
 };
 use super::surface::Surface;
 use super::{Figure, animate, colour, letter};

@@ -1,8 +1,8 @@
 //! What the network makes of images: which classes it confuses, the digits that it gets wrong, and how one digit is routed.
 
 use super::Figure;
+use super::animate::shown_iterations;
 use super::chart::{Axis, CARD, Chart, GREY, INK, Ink, Pen, Side, number};
-use super::clusters::shown_iterations;
 use super::image::{heat, heat_map};
 use super::routing_plane::check_routing;
 use crate::capsnet::Evaluation;

@@ -2,7 +2,8 @@
 
 use ndarray::{Array1, Array2};
 
-use super::chart::{Axis, CARD, Chart, Point};
+use super::chart::{Axis, CARD, Chart, INK, Point};
+use super::colour;
 use crate::data::fits;
 use crate::em::Fit;
 use crate::error::{Error, Result};
@@ -117,6 +118,12 @@ pub(crate) fn check_labels(data: &Array2<f64>, labels: &Array1<usize>) -> Result
         return Err(Error::Setting { name, expected, value: clusters as f64 });
     }
     Ok(clusters)
+}
+
+/// A centroid: a disc in the colour of its cluster with a dark rim.
+pub(crate) fn centre(chart: &mut Chart, at: Point, k: usize) {
+    chart.disc(at, 8.0, INK);
+    chart.dot(at, 5.8, colour(k));
 }
 
 /// The samples as points.

@@ -1,7 +1,7 @@
 //! Chapter 6: what a routing goes through, in numbers.
 
+use super::animate::shown_iterations;
 use super::chart::{Axis, CARD, Chart, GREY, INK, Ink, Pen, Point, Side, number};
-use super::clusters::shown_iterations;
 use super::image::{heat, heat_map};
 use super::plane::{padded, spread, stride};
 use super::routing_plane::{Rung, check_routing};

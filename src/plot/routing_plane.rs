@@ -4,8 +4,8 @@ use ndarray::{
     Array1, Array3, Array4, ArrayView, ArrayView1, ArrayView2, ArrayView3, Axis as Along, Dimension,
 };
 
+use super::animate::shown_iterations;
 use super::chart::{Chart, GREY, INK, Ink, PALE, Pen, Point, Side, number};
-use super::clusters::shown_iterations;
 use super::image::{Rgb, between};
 use super::plane::{axes, equal_units, ranges};
 use super::viewpoint::arrow;

@@ -262,7 +262,7 @@ fn the_liveliest_kinds_come_first_beside_their_images() {
 
 #[test]
 fn votes_that_agree_are_drawn_for_parents_that_are_there() {
-    let (input, routing) = gallery::two_wholes_routing(&data::two_wholes(11694)).unwrap();
+    let (input, routing) = gallery::two_wholes_routing(&samples::two_wholes(11694)).unwrap();
     let figure = plot::vote_agreement(&input, &routing, 0, &[("A", 0), ("C", 2)]).unwrap();
     assert_sound(&figure);
     // A is a whole and C is none; the number is the geometric mean of the deviations

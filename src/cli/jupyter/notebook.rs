@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use super::failure::{AtPath, Failure, Outcome};
 use super::places::Places;
+use crate::cli::failure::{AtPath, Failure, Outcome};
 
 /// The version of the notebook format that is read.
 const FORMAT: u64 = 4;

@@ -2,11 +2,11 @@
 
 use std::process::Command;
 
-use super::command;
-use super::failure::{Failure, Outcome};
 use super::places::{EVCXR_VERSION, Places};
 use super::setup;
 use super::shell;
+use crate::cli::command;
+use crate::cli::failure::{Failure, Outcome};
 
 /// Prints a line for each thing that the notebooks need; fails if one is missing.
 pub fn doctor(places: &Places) -> Outcome<()> {

@@ -2,10 +2,10 @@
 
 use std::process::Command;
 
-use super::failure::{AtPath, Outcome};
 use super::places::Places;
-use super::progress::Board;
 use super::setup;
+use crate::cli::failure::{AtPath, Outcome};
+use crate::cli::progress::Board;
 
 /// What keeps JupyterLab from asking the network at its start, and from asking the reader whether it may.
 const OFFLINE: [&str; 3] = [

@@ -8,13 +8,13 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::command;
-use super::failure::{AtPath, Failure, Outcome};
-use super::lock::{self, Lock};
 use super::notebook;
-use super::places::{EVCXR_VERSION, Places, REQUIREMENTS, fingerprint, write_whole};
-use super::progress::Board;
+use super::places::{COMPILE_ONCE, EVCXR_VERSION, EXECUTE, Places, REQUIREMENTS, fingerprint, write_whole};
 use super::shell;
+use crate::cli::command;
+use crate::cli::failure::{AtPath, Failure, Outcome};
+use crate::cli::lock::{self, Lock};
+use crate::cli::progress::Board;
 
 /// The name of the kernel that readers use; in it a panic is told and the notebook goes on.
 pub const KERNEL: &str = "em-routing";
@@ -336,14 +336,14 @@ fn library(places: &Places, board: &Board) -> Outcome<()> {
     let mut task = board.task("the library, for the kernel");
     task.message("compiled once for all cells of this clone");
     let script = places.jupyter().join("execute.py");
-    write_whole(&script, super::run::EXECUTE.as_bytes())?;
+    write_whole(&script, EXECUTE.as_bytes())?;
     let mut python = Command::new(places.environment_program("python"));
     python
         .arg(&script)
         .args(["--warm", STRICT_KERNEL])
         .arg(places.notebooks())
         .arg(json!(first_cells(places)).to_string())
-        .env(super::kernel::COMPILE_ONCE, "1")
+        .env(COMPILE_ONCE, "1")
         .envs(places.jupyter_variables());
     let (mut finished, mut failed) = (false, Vec::new());
     let outcome = shell::follow_within(&mut python, WARM_LIMIT, |line| {

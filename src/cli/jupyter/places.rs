@@ -3,13 +3,19 @@
 use std::env;
 use std::path::{Path, PathBuf};
 
-use super::failure::{AtPath, Failure, Outcome};
+use crate::cli::failure::{AtPath, Failure, Outcome};
 
 /// The version of evcxr_jupyter that the notebooks are written for and tested with.
 pub const EVCXR_VERSION: &str = "0.22.0";
 
 /// The Python packages that execute and show the notebooks.
 pub const REQUIREMENTS: &str = include_str!("requirements.txt");
+
+/// The Python side: it speaks Jupyter's protocol and prints a line of JSON for each cell.
+pub const EXECUTE: &str = include_str!("execute.py");
+
+/// Set in the environment of the one kernel that set-up starts: it compiles into the folder that the others copy.
+pub const COMPILE_ONCE: &str = "EM_ROUTING_COMPILE_ONCE";
 
 /// The project's folder, and the cache that all clones of it share.
 pub struct Places {

@@ -6,8 +6,8 @@ use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
-use super::failure::{Failure, Outcome};
-use super::progress::seconds;
+use crate::cli::failure::{Failure, Outcome};
+use crate::cli::progress::seconds;
 
 /// Characters of a last line that are kept.
 const MOST_OF_A_LINE: usize = 500;

@@ -9,11 +9,11 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
 use std::time::{Duration, SystemTime};
 
-use super::command;
-use super::failure::{AtPath, Failure, Outcome};
-use super::places::{Places, write_whole};
+use super::places::{COMPILE_ONCE, Places, write_whole};
 use super::setup;
 use super::shell::{self, Guarded};
+use crate::cli::command;
+use crate::cli::failure::{AtPath, Failure, Outcome};
 
 /// Folders of kernels that were killed before they could clear up are removed once they are this old.
 const STALE: Duration = Duration::from_secs(2 * 24 * 3600);
@@ -36,9 +36,6 @@ std::panic::set_hook(Box::new(|panic| {
 }));
 let _awake = 0;
 "#;
-
-/// Set in the environment of the one kernel that set-up starts: it compiles into the folder that the others copy.
-pub const COMPILE_ONCE: &str = "EM_ROUTING_COMPILE_ONCE";
 
 /// Runs one kernel to its end.
 pub fn launch(project: &Path, connection_file: &Path, strict: bool) -> Outcome<()> {

@@ -16,7 +16,7 @@ pub const SPECIES: [&str; 3] = ["setosa", "versicolor", "virginica"];
 /// The flowers (150 x 4, in cm, columns as in [`FEATURES`]).
 ///
 /// ```
-/// let flowers = em_routing::data::iris::measurements();
+/// let flowers = em_routing::samples::iris::measurements();
 /// assert_eq!((flowers.dim(), flowers[(0, 0)]), ((150, 4), 5.1));
 /// ```
 pub fn measurements() -> Array2<f64> {

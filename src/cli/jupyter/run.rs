@@ -10,18 +10,15 @@ use std::time::Instant;
 use em_routing::gallery::FIGURES;
 use serde_json::Value;
 
-use super::command;
-use super::failure::{AtPath, Failure, Outcome};
-use super::figures;
-use super::lock::{self, Lock};
 use super::notebook::{self, Notebook};
-use super::places::{Places, fingerprint, write_whole};
-use super::progress::{Board, seconds};
+use super::places::{EXECUTE, Places, fingerprint, write_whole};
 use super::setup;
 use super::shell;
-
-/// The Python side: it speaks Jupyter's protocol, and tells of each cell in a line of JSON.
-pub const EXECUTE: &str = include_str!("execute.py");
+use crate::cli::command;
+use crate::cli::failure::{AtPath, Failure, Outcome};
+use crate::cli::figures;
+use crate::cli::lock::{self, Lock};
+use crate::cli::progress::{Board, seconds};
 
 /// What came of one notebook.
 #[derive(Default)]

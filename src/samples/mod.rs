@@ -1,0 +1,8 @@
+//! What the chapters draw from: flowers, draws from known mixtures, votes for wholes.
+
+mod draws;
+pub mod iris;
+mod wholes;
+
+pub use draws::{five_blobs, three_stripes, two_gaussians, two_gaussians_model};
+pub use wholes::{Wholes, two_wholes};
