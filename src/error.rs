@@ -237,8 +237,11 @@ mod tests {
 
     /// An error of each variant, with its message.
     fn table() -> Vec<(Error, &'static str)> {
+        [first_errors(), more_errors(), last_errors()].into_iter().flatten().collect()
+    }
+
+    fn first_errors() -> Vec<(Error, &'static str)> {
         let path = || PathBuf::from("data/a.npy");
-        let names = || vec!["a".to_owned(), "b".to_owned()];
         vec![
             (Error::Empty { what: "samples" }, "there are no samples; at least one is needed"),
             (Error::Length { name: "labels", expected: 3, found: 2 }, "labels has length 2, but 3 is needed"),
@@ -291,6 +294,11 @@ mod tests {
                 Error::Shape { name: "votes", expected: vec![2, 16], found: vec![3] },
                 "the shape of votes is [3], but the other arguments ask for [2, 16]",
             ),
+        ]
+    }
+
+    fn more_errors() -> Vec<(Error, &'static str)> {
+        vec![
             (
                 Error::CovarianceMismatch { expected: "Full".to_owned(), found: "Tied".to_owned() },
                 "the start has covariances of the kind Tied, but the options ask for Full",
@@ -345,6 +353,13 @@ mod tests {
                  standard deviation of the data is 2.000e0 (column 0); the regularisation 1e-3 keeps all components \
                  from collapsing; fewer components or another start may help too",
             ),
+        ]
+    }
+
+    fn last_errors() -> Vec<(Error, &'static str)> {
+        let path = || PathBuf::from("data/a.npy");
+        let names = || vec!["a".to_owned(), "b".to_owned()];
+        vec![
             #[cfg(feature = "serde")]
             (
                 Error::Nesting { name: "means", expected: 2, found: 1 },

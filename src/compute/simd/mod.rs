@@ -36,16 +36,6 @@ pub(crate) use blocks::{BLOCK, Lanes, TILE, ZERO_LANES, dot, load_tile, tiles, t
 pub(crate) use functions::{clamp, exp, exp_f64, ln, sigmoid};
 pub(crate) use plain::Plain;
 
-/// A computation that [`InstructionSet::run`] compiles for each instruction set.
-pub(crate) trait WithSimd {
-    /// What it returns.
-    type Output;
-
-    /// Runs it. The method, and each function below it that has a vector, must be `#[inline(always)]`: only what becomes a part of
-    /// [`Simd::run`] is compiled with the instructions. No closure may hold a vector, since it is a function of its own.
-    fn with<S: Simd>(self, simd: S) -> Self::Output;
-}
-
 /// A token: proof that the processor has an instruction set.
 pub(crate) trait Simd: Copy + Send + Sync {
     /// Whether a multiply-add is one instruction, which rounds once.
@@ -119,6 +109,16 @@ pub(crate) trait Chunk: Copy + AsMut<[f64]> {
     /// Those of a block.
     fn all(lanes: &Lanes) -> &[Self];
     fn all_mut(lanes: &mut Lanes) -> &mut [Self];
+}
+
+/// A computation that [`InstructionSet::run`] compiles for each instruction set.
+pub(crate) trait WithSimd {
+    /// What it returns.
+    type Output;
+
+    /// Runs it. The method, and each function below it that has a vector, must be `#[inline(always)]`: only what becomes a part of
+    /// [`Simd::run`] is compiled with the instructions. No closure may hold a vector, since it is a function of its own.
+    fn with<S: Simd>(self, simd: S) -> Self::Output;
 }
 
 impl<const W: usize> Chunk for [f64; W] {

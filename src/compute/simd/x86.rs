@@ -55,7 +55,9 @@ macro_rules! methods {
         fn $name($self $(, $argument: $type)*) $(-> $output)? {
             #[inline]
             #[target_feature(enable = $features)]
-            fn body($this: $own $(, $argument: $type)*) $(-> $output)? $body
+            fn body($this: $own $(, $argument: $type)*) $(-> $output)? {
+                $body
+            }
             // SAFETY: `self` is a token of these features or a vector that such a token made, so the processor has them.
             unsafe { body($self $(, $argument)*) }
         }

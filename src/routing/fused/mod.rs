@@ -414,31 +414,7 @@ impl Kernel {
             },
         )?;
         let (sums, parts) = sums.unwrap_or_else(|| (ParameterSums::new(&self.plan), Vec::new()));
-        // parts of one image overlap where neighbourhoods do
-        let (mut d_poses_below, mut d_activations_below) =
-            (vec![0.0; input.poses.len()], vec![0.0; input.activations.len()]);
-        for (first, (part_of_poses, part_of_activations)) in parts {
-            let pairs = d_poses_below[first * ELEMENTS..].iter_mut().zip(part_of_poses);
-            pairs.for_each(|(all, more)| *all += more);
-            let pairs = d_activations_below[first..].iter_mut().zip(part_of_activations);
-            pairs.for_each(|(all, more)| *all += more);
-        }
-        let mut d_transforms = vec![0.0; input.transforms.len()];
-        let tiles = sums.transforms.chunks_exact(self.plan.blocks);
-        d_transforms
-            .chunks_exact_mut(parents * ELEMENTS)
-            .zip(tiles)
-            .for_each(|(numbers, tiles)| from_tiles(tiles, numbers));
-        let (mut d_beta_v, mut d_beta_a) = (vec![0.0; parents], vec![0.0; parents]);
-        from_lanes(&sums.beta_v, &mut d_beta_v);
-        from_lanes(&sums.beta_a, &mut d_beta_a);
-        let gradient = LayerGradient {
-            d_poses: d_poses_below,
-            d_activations: d_activations_below,
-            d_transforms,
-            d_beta_v,
-            d_beta_a,
-        };
+        let gradient = self.assemble(input, &sums, parts);
         if d_poses.iter().chain(d_activations).fold(true, |good, d| good & d.is_finite()) {
             let results: [(&'static str, &[f32]); 5] = [
                 ("the gradient of the poses", &gradient.d_poses),
@@ -450,6 +426,35 @@ impl Kernel {
             self.check_result(input, &results)?;
         }
         Ok(gradient)
+    }
+
+    /// The gradient from its sums over positions and from the parts of the layer below, each with the capsule that it begins at.
+    fn assemble(
+        &self,
+        input: &LayerInput,
+        sums: &ParameterSums,
+        parts: Vec<(usize, (Vec<f32>, Vec<f32>))>,
+    ) -> LayerGradient {
+        let parents = self.shape.parents;
+        // parts of one image overlap where neighbourhoods do
+        let (mut d_poses, mut d_activations) =
+            (vec![0.0; input.poses.len()], vec![0.0; input.activations.len()]);
+        for (first, (part_of_poses, part_of_activations)) in parts {
+            let pairs = d_poses[first * ELEMENTS..].iter_mut().zip(part_of_poses);
+            pairs.for_each(|(all, more)| *all += more);
+            let pairs = d_activations[first..].iter_mut().zip(part_of_activations);
+            pairs.for_each(|(all, more)| *all += more);
+        }
+        let mut d_transforms = vec![0.0; input.transforms.len()];
+        let tiles = sums.transforms.chunks_exact(self.plan.blocks);
+        d_transforms
+            .chunks_exact_mut(parents * ELEMENTS)
+            .zip(tiles)
+            .for_each(|(numbers, tiles)| from_tiles(tiles, numbers));
+        let (mut d_beta_v, mut d_beta_a) = (vec![0.0; parents], vec![0.0; parents]);
+        from_lanes(&sums.beta_v, &mut d_beta_v);
+        from_lanes(&sums.beta_a, &mut d_beta_a);
+        LayerGradient { d_poses, d_activations, d_transforms, d_beta_v, d_beta_a }
     }
 
     /// Of these images, each a chunk; split where there are few of them, in the same way for any number of threads.

@@ -610,7 +610,6 @@ fn finish<S: Simd>(
     sums: &mut Sums,
 ) {
     let blocks = plan.blocks;
-    let (zero, one) = (simd.splat_f32(0.0), simd.splat_f32(1.0));
     let (before, after) = steps.split_at_mut(iteration);
     let step = &mut after[0];
     // The mean that has moved far becomes the origin of new sums. A parent that has collapsed on one child needs this twice:
@@ -637,6 +636,14 @@ fn finish<S: Simd>(
     }
 
     let found = &mut step.found;
+    costs(simd, plan, parameters, found);
+    activate(simd, plan, parameters, iteration, found);
+}
+
+/// From variances and masses to deviations, precisions and costs, and with normalised costs to their mean and deviation.
+#[inline(always)]
+fn costs<S: Simd>(simd: S, plan: &Plan, parameters: &Parameters, found: &mut Found) {
+    let (blocks, zero) = (plan.blocks, simd.splat_f32(0.0));
     let mut cost_sums = ZERO;
     for (block, part) in places::<S>(blocks) {
         let mask = simd.load_f32(&plan.mask[block], part);
@@ -671,7 +678,13 @@ fn finish<S: Simd>(
         }
         found.cost_deviation = (simd.sum_f32(&squares) / plan.parents as f32).sqrt();
     }
-    for (block, part) in places::<S>(blocks) {
+}
+
+/// From costs to activations, and to what the next E-step takes of them.
+#[inline(always)]
+fn activate<S: Simd>(simd: S, plan: &Plan, parameters: &Parameters, iteration: usize, found: &mut Found) {
+    let (zero, one) = (simd.splat_f32(0.0), simd.splat_f32(1.0));
+    for (block, part) in places::<S>(plan.blocks) {
         let cost = simd.load_f32(&found.parents[block].costs, part);
         let gain = match plan.normalise_costs {
             true => {

@@ -192,32 +192,10 @@ fn slopes<S: Simd>(
     iteration: usize,
     d_parameters: &mut ParameterSums,
 ) {
+    gain_slopes(simd, plan, space, iteration, d_parameters);
     let blocks = plan.blocks;
     let (zero, one) = (simd.splat_f32(0.0), simd.splat_f32(1.0));
-    let last = iteration + 1 == space.steps.len();
     let Step { found, slopes, .. } = &mut space.steps[iteration];
-
-    // a = sigmoid(logit), logit = lambda (beta_a + gain); d_gains go where the costs' gradients will stand
-    for (block, part) in places::<S>(blocks) {
-        let parents = &found.parents[block];
-        let activation = simd.load_f32(&parents.activations, part);
-        let inactivation = sigmoid(simd, zero - simd.load_f32(&parents.logits, part));
-        let share = match plan.activation_epsilon {
-            0.0 => one,
-            epsilon => activation / (activation + simd.splat_f32(epsilon)),
-        };
-        let mut d_logit = simd.load_f32(&space.d_log_activations[block], part) * share;
-        if last {
-            d_logit =
-                simd.load_f32(&space.d_parent_activations[block], part).multiply_add(activation, d_logit);
-        }
-        let d_gain = simd.splat_f32(plan.inverse_temperatures[iteration]) * d_logit * inactivation;
-        let d_gain = clamp(simd, d_gain, LARGEST_GAIN_SLOPE);
-        let d_gain = zero.if_less(simd.load_f32(&plan.mask[block], part), d_gain, zero);
-        d_gain.store(&mut slopes[block].constants, part);
-        let d_beta_a = &mut d_parameters.beta_a[block];
-        (simd.load_f32(d_beta_a, part) + d_gain).store(d_beta_a, part);
-    }
     if plan.normalise_costs {
         normalisation(plan, found, slopes);
     }
@@ -267,6 +245,41 @@ fn slopes<S: Simd>(
         }
         let constant = zero.if_less(mask, clamp(simd, constant, LARGEST_WEIGHT_SLOPE), zero);
         constant.store(&mut own.constants, part);
+    }
+}
+
+/// Undoes a_j = sigmoid(lambda (beta_a + gain_j)): the constants then hold the gradient of the gains.
+#[inline(always)]
+fn gain_slopes<S: Simd>(
+    simd: S,
+    plan: &Plan,
+    space: &mut Space,
+    iteration: usize,
+    d_parameters: &mut ParameterSums,
+) {
+    let (blocks, last) = (plan.blocks, iteration + 1 == space.steps.len());
+    let (zero, one) = (simd.splat_f32(0.0), simd.splat_f32(1.0));
+    let Step { found, slopes, .. } = &mut space.steps[iteration];
+    // a = sigmoid(logit), logit = lambda (beta_a + gain); d_gains go where the costs' gradients will stand
+    for (block, part) in places::<S>(blocks) {
+        let parents = &found.parents[block];
+        let activation = simd.load_f32(&parents.activations, part);
+        let inactivation = sigmoid(simd, zero - simd.load_f32(&parents.logits, part));
+        let share = match plan.activation_epsilon {
+            0.0 => one,
+            epsilon => activation / (activation + simd.splat_f32(epsilon)),
+        };
+        let mut d_logit = simd.load_f32(&space.d_log_activations[block], part) * share;
+        if last {
+            d_logit =
+                simd.load_f32(&space.d_parent_activations[block], part).multiply_add(activation, d_logit);
+        }
+        let d_gain = simd.splat_f32(plan.inverse_temperatures[iteration]) * d_logit * inactivation;
+        let d_gain = clamp(simd, d_gain, LARGEST_GAIN_SLOPE);
+        let d_gain = zero.if_less(simd.load_f32(&plan.mask[block], part), d_gain, zero);
+        d_gain.store(&mut slopes[block].constants, part);
+        let d_beta_a = &mut d_parameters.beta_a[block];
+        (simd.load_f32(d_beta_a, part) + d_gain).store(d_beta_a, part);
     }
 }
 
