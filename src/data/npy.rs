@@ -495,6 +495,11 @@ fn read_exact_at(file: &File, bytes: &mut [u8], offset: u64) -> std::io::Result<
         }
         Ok(())
     }
+    #[cfg(not(any(unix, windows)))]
+    {
+        let _ = (file, bytes, offset);
+        Err(std::io::ErrorKind::Unsupported.into()) // a web page has no files
+    }
 }
 
 /// Writes a table as a `.npy` file, which is there as a whole or not at all ([`files`]). In `F32` each number becomes the nearest

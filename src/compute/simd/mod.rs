@@ -237,6 +237,7 @@ impl InstructionSet {
 
     /// Each that this processor has, the best last.
     pub fn all() -> Vec<InstructionSet> {
+        #[allow(unused_mut, reason = "on some targets there is no other")]
         let mut all = vec![Token::Plain(Plain)];
         #[cfg(target_arch = "x86_64")]
         {
