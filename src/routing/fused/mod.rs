@@ -121,6 +121,9 @@ pub struct Kernel {
     instructions: InstructionSet,
 }
 
+/// Gradients of the poses and of the activations of some capsules below.
+type Below = (Vec<f32>, Vec<f32>);
+
 /// Positions of one image: the chunk's rows of the grid.
 struct Chunk {
     image: usize,
@@ -433,7 +436,7 @@ impl Kernel {
         &self,
         input: &LayerInput,
         sums: &ParameterSums,
-        parts: Vec<(usize, (Vec<f32>, Vec<f32>))>,
+        parts: Vec<(usize, Below)>,
     ) -> LayerGradient {
         let parents = self.shape.parents;
         // parts of one image overlap where neighbourhoods do
@@ -488,7 +491,7 @@ impl Kernel {
     }
 
     /// A capsule gathers from each child that it is; `row` counts from the chunk's first.
-    fn scatter(&self, row: usize, column: usize, space: &Space, below: &mut (Vec<f32>, Vec<f32>)) {
+    fn scatter(&self, row: usize, column: usize, space: &Space, below: &mut Below) {
         for (capsule, child, count) in self.runs(row, column) {
             let from = space.d_poses[child..][..count].as_flattened();
             let to = &mut below.0[capsule * ELEMENTS..][..count * ELEMENTS];
