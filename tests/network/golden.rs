@@ -93,10 +93,11 @@ fn small_networks_agree_with_the_reference() {
         let pixels: Vec<f32> = numbers(&file, "in.x").into_iter().map(|x| x as f32).collect();
         let labels: Vec<usize> = numbers(&file, "in.y").into_iter().map(|y| y as usize).collect();
         let pass = net.forward(&pixels, 1).unwrap();
-        // ten times what a plain float32 run of the same formula is off by, where that is more than float32 in general
+        // ten times what a plain float32 run of the same formula is off by, or what the rounding of the inputs to float32 explains
+        // by the measured condition, where these are more than float32 in general
         let fair = |of: &str, general: f64| {
-            let plain = case["f32_rel_err"][of].as_f64().unwrap_or(0.0);
-            general.max(10.0 * plain)
+            let number = |key: &str| case[key][of].as_f64().unwrap_or(0.0);
+            general.max(10.0 * number("f32_rel_err")).max(50.0 * number("cond") * 6e-8)
         };
         for (what, found) in [
             ("conv1", &pass["features"].activations),
