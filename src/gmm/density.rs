@@ -5,7 +5,6 @@ use crate::compute::simd::{
     BLOCK, Chunk, F64s, InstructionSet, Lanes, Plain, Simd, TILE, Vector, WithSimd, ZERO_LANES, dot, exp_f64,
     load_tile, tiles_mut, transpose,
 };
-use crate::error::{Error, Result};
 
 /// A model made ready for the E-step.
 #[derive(Debug, Clone)]
@@ -100,28 +99,10 @@ pub(super) struct Sums<'a> {
     pub(super) second: &'a mut [f64],
 }
 
-/// E-step of the loaded block, whose first sample has the index `first`.
-///
-/// # Errors
-///
-/// Returns an error if no component can have made a sample, so that its density is 0 even as a logarithm.
-pub(super) fn possible_expectation(
-    instructions: InstructionSet,
-    model: &Prepared,
-    first: usize,
-    space: &mut Workspace,
-) -> Result<()> {
-    expectation(instructions, model, space);
-    match space.log_density[..space.samples].iter().position(|log_density| !log_density.is_finite()) {
-        Some(sample) => Err(Error::Impossible { index: first + sample }),
-        None => Ok(()),
-    }
-}
-
 /// E-step of the loaded block: log-densities and responsibilities.
 ///
 /// A sample that no component can have made gets a log-density of minus infinity or NaN.
-fn expectation(instructions: InstructionSet, model: &Prepared, space: &mut Workspace) {
+pub(super) fn expectation(instructions: InstructionSet, model: &Prepared, space: &mut Workspace) {
     instructions.run(Expectation { model, space });
 }
 

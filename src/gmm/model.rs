@@ -8,8 +8,9 @@ use rand_chacha::ChaCha8Rng;
 use rand_distr::StandardNormal;
 
 use super::cholesky::cholesky;
-use super::density::{Prepared, Workspace, possible_expectation};
+use super::density::{Prepared, Workspace};
 use super::statistics::log_likelihood;
+use super::statistics::possible_expectation;
 use super::{CovarianceKind, Covariances, Gmm, GmmOptions};
 use crate::coin::{weight_rounding, weight_sum};
 use crate::compute::simd::{BLOCK, InstructionSet};

@@ -4,12 +4,12 @@ use std::ops::Range;
 
 use ndarray::{Array1, Array2};
 
-use super::density::{Prepared, Sums, Workspace, accumulate, possible_expectation};
+use super::density::{Prepared, Sums, Workspace, accumulate, expectation};
 use super::{CovarianceKind, Gmm};
 use crate::compute::simd::{BLOCK, InstructionSet, Lanes, ZERO_LANES};
 use crate::compute::sum_chunks;
 use crate::data::{RowBuffer, Weighted, chunk_ranges};
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 /// A variance below this times the mean square that it is computed from is rounding, and becomes 0.
 const VARIANCE_ROUNDING: f64 = 1e-14;
@@ -290,4 +290,22 @@ impl GmmStatistics {
 fn row_mut(array: &mut Array2<f64>, row: usize) -> &mut [f64] {
     let columns = array.ncols();
     &mut array.as_slice_mut().expect("statistics are made in rows")[row * columns..][..columns]
+}
+
+/// E-step of the loaded block, whose first sample has the index `first`.
+///
+/// # Errors
+///
+/// Returns an error if no component can have made a sample, so that its density is 0 even as a logarithm.
+pub(super) fn possible_expectation(
+    instructions: InstructionSet,
+    model: &Prepared,
+    first: usize,
+    space: &mut Workspace,
+) -> Result<()> {
+    expectation(instructions, model, space);
+    match space.log_density().iter().position(|log_density| !log_density.is_finite()) {
+        Some(sample) => Err(Error::Impossible { index: first + sample }),
+        None => Ok(()),
+    }
 }
