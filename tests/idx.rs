@@ -2,7 +2,7 @@
 //! they only promise.
 
 use std::io::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use em_routing::data::idx::Fault;
 use em_routing::prelude::*;
@@ -11,35 +11,14 @@ use rand::{Rng, SeedableRng};
 
 #[path = "support/chain.rs"]
 mod chain;
+#[path = "support/folder.rs"]
+mod folder;
 #[path = "support/noting.rs"]
 mod noting;
 
 use chain::chain;
+use folder::Folder;
 use noting::LARGEST;
-
-/// A folder that goes when the test ends.
-struct Folder(PathBuf);
-
-impl Folder {
-    fn new(name: &str) -> Folder {
-        let folder = std::env::temp_dir().join(format!("em-routing-idx-{}-{name}", std::process::id()));
-        std::fs::create_dir_all(&folder).unwrap();
-        Folder(folder)
-    }
-
-    fn write(&self, name: &str, bytes: &[u8]) -> PathBuf {
-        let path = self.0.join(name);
-        let _ = std::fs::remove_file(&path); // ext4 waits for the disk where a file is written over
-        std::fs::write(&path, bytes).unwrap();
-        path
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
-}
 
 fn file(kind: u8, sizes: &[u32], bytes: &[u8]) -> Vec<u8> {
     let mut file = vec![0, 0, kind, sizes.len() as u8];

@@ -2,7 +2,7 @@
 //! panic or take memory that they only promise.
 
 use std::io::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use em_routing::data::npy::{self, Fault, MemberFault, Precision};
 use em_routing::data::{RowBuffer, Rows};
@@ -13,35 +13,14 @@ use rand::{Rng, SeedableRng};
 
 #[path = "support/chain.rs"]
 mod chain;
+#[path = "support/folder.rs"]
+mod folder;
 #[path = "support/noting.rs"]
 mod noting;
 
 use chain::chain;
+use folder::Folder;
 use noting::LARGEST;
-
-/// A folder that goes when the test ends.
-struct Folder(PathBuf);
-
-impl Folder {
-    fn new(name: &str) -> Folder {
-        let folder = std::env::temp_dir().join(format!("em-routing-npy-{}-{name}", std::process::id()));
-        std::fs::create_dir_all(&folder).unwrap();
-        Folder(folder)
-    }
-
-    fn write(&self, name: &str, bytes: &[u8]) -> PathBuf {
-        let path = self.0.join(name);
-        let _ = std::fs::remove_file(&path); // ext4 waits for the disk where a file is written over
-        std::fs::write(&path, bytes).unwrap();
-        path
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
-}
 
 fn with_header(version: u8, header: &str, numbers: &[u8]) -> Vec<u8> {
     let mut bytes = b"\x93NUMPY".to_vec();
