@@ -24,6 +24,8 @@ pub mod data;
 pub mod em;
 pub mod error;
 pub mod files;
+pub mod draw;
+pub mod figures;
 pub mod gallery;
 pub mod gmm;
 pub mod kmeans;

@@ -1,7 +1,7 @@
 //! Chapter 2: the lower bound, the likelihoods and the responsibilities, iteration by iteration.
 
 use super::chart::{Axis, BLUE, CARD, Chart, GREEN, GREY, INK, Ink, Pen, Point, Side, VERMILION, number};
-use super::coin_groups::Groups;
+use crate::figures::coins::Groups;
 use super::image::{Rgb, between};
 use super::plane::{check_steps, extent, stride};
 use super::{Figure, animate, colour, letter, theta};

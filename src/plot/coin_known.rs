@@ -1,7 +1,7 @@
 //! Chapter 1: Jensen's inequality, and coins whose labels are known.
 
 use super::chart::{Axis, BLUE, CARD, Chart, GREY, INK, Ink, Pen, Point, Side, VERMILION, number};
-use super::coin_groups::Groups;
+use crate::figures::coins::Groups;
 use super::coin_path::check_thetas;
 use super::plane::check_steps;
 use super::surface::{DEPTHS, Scale, Surface};

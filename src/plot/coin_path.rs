@@ -1,7 +1,7 @@
 //! Chapter 2: the log-likelihood of two coins with hidden labels, and where EM goes on it.
 
 use super::chart::{Axis, CARD, Chart, GREY, INK, Ink, Pen, Point, Side, VERMILION, number};
-use super::coin_groups::Groups;
+use crate::figures::coins::Groups;
 use super::image::Rgb;
 use super::plane::{check_steps, stride};
 use super::surface::{DEPTHS, Scale, Surface};

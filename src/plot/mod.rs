@@ -9,7 +9,7 @@ mod atlas;
 mod bars;
 mod chart;
 mod clusters;
-mod coin_groups;
+
 mod coin_hidden;
 mod coin_known;
 mod coin_path;
@@ -29,7 +29,6 @@ mod routing_charts;
 mod routing_plane;
 mod spread_loss;
 mod surface;
-mod table;
 mod viewpoint;
 mod vote_agreement;
 
@@ -53,7 +52,7 @@ pub use pairs::pair_plot;
 pub use routing_charts::{assignments, ladder_likelihood, routing_curves};
 pub use routing_plane::{Rung, ladder, routing_animation, vote_gradients};
 pub use spread_loss::spread_loss;
-pub use table::Table;
+pub use crate::draw::Table;
 pub use viewpoint::{View, viewpoint};
 pub use vote_agreement::vote_agreement;
 

@@ -8,7 +8,7 @@ use crate::error::{Error, Result};
 /// Rows under headers.
 ///
 /// ```
-/// use em_routing::plot::Table;
+/// use em_routing::draw::Table;
 /// let mut table = Table::new(&["iteration", "theta_A"]);
 /// table.row(&[&0, &"0.6000"])?.row(&[&1, &"0.7131"])?;
 /// assert_eq!(table.to_string(), "iteration  theta_A\n        0   0.6000\n        1   0.7131\n");
@@ -45,7 +45,7 @@ impl Table {
     /// `rows` are the rows of an `Array2` (`array.rows()`) as well as a `Vec<Vec<f64>>`.
     ///
     /// ```
-    /// use em_routing::plot::Table;
+    /// use em_routing::draw::Table;
     /// let table = Table::of(&["iteration", "theta_A"], &[vec![0.0, 0.6], vec![1.0, 0.7131]], 2)?;
     /// assert_eq!(table.to_string(), "iteration  theta_A\n        0     0.60\n        1     0.71\n");
     /// let table = Table::of(&["a", "b"], ndarray::array![[0.5, 0.6]].rows(), 1)?;

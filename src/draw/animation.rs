@@ -1,0 +1,157 @@
+//! Frames into one SVG that plays by itself, or into a strip for print.
+
+use std::fmt::Write as _;
+
+use super::backend::Svg;
+use super::chart::Chart;
+use super::figure::{Figure, Picture};
+use super::palette::Palette;
+use super::render;
+use crate::error::{Error, Result};
+
+/// Bytes of an animation that a notebook and a browser still bear.
+const MOST_BYTES: usize = 4_000_000;
+
+/// How long the last frame stays, in frames.
+const LAST: f64 = 3.0;
+
+/// The most frames of a strip.
+const STRIP: usize = 6;
+
+/// The width of a strip, in pixels.
+const STRIP_WIDTH: f64 = 960.0;
+
+/// Frames of one size, each shown for some seconds.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Animation {
+    frames: Vec<Figure>,
+    seconds: f64,
+}
+
+/// One figure that shows the frames one after the other, each for `seconds_per_frame` and the last one three times as long.
+///
+/// It plays by CSS alone, so in a README and in an untrusted notebook too; what all frames begin and end with is written
+/// once. Where nothing plays, or the reader asks for reduced motion, the last frame stands still. Title and alternative text
+/// are those of the last frame.
+///
+/// # Errors
+///
+/// Returns an error if there are no frames, if they differ in their size, are animations or hold more than 4 MB together,
+/// and if `seconds_per_frame` is not from 0.01 to 3600.
+pub fn animate(name: &str, frames: &[Figure], seconds_per_frame: f64) -> Result<Figure> {
+    let failed = |message: String| Error::Drawing { figure: name.to_string(), source: message.into() };
+    let Some(last) = frames.last() else { return Err(Error::Empty { what: "frames" }) };
+    if !(0.01..=3600.0).contains(&seconds_per_frame) {
+        let (name, expected) = ("seconds_per_frame", "from 0.01 to 3600 seconds");
+        return Err(Error::Setting { name, expected, value: seconds_per_frame });
+    }
+    let charts = frames.iter().map(charts).collect::<Option<Vec<_>>>();
+    let charts = charts.ok_or_else(|| failed("a frame is an animation itself".to_string()))?;
+    if charts.iter().any(|frame| frame[0].size != charts[0][0].size) {
+        return Err(failed("its frames differ in their size".to_string()));
+    }
+    let bytes = charts.iter().flat_map(|frame| frame.iter()).map(Chart::bytes).fold(0, usize::saturating_add);
+    if bytes > MOST_BYTES {
+        let count = frames.len();
+        return Err(failed(format!("its {count} frames take {} kB, and at most 4000 kB are drawn", bytes / 1000)));
+    }
+    if frames.len() == 1 {
+        return Ok(last.clone().named(name));
+    }
+    let animation = Animation { frames: frames.to_vec(), seconds: seconds_per_frame };
+    Ok(Figure::moving(name, last.title(), last.alt(), animation))
+}
+
+fn charts(frame: &Figure) -> Option<&[Chart]> {
+    match &frame.picture {
+        Picture::Still(charts) => Some(charts),
+        Picture::Moving(_) => None,
+    }
+}
+
+impl Animation {
+    /// The frames' SVGs, one element a line; all with the same title and description.
+    fn drawn(&self, title: &str, alt: &str, palette: Palette) -> Vec<String> {
+        self.frames
+            .iter()
+            .filter_map(charts)
+            .map(|charts| render::svg(charts, title, alt, palette))
+            .collect()
+    }
+
+    pub fn svg(&self, title: &str, alt: &str, palette: Palette) -> String {
+        let drawn = self.drawn(title, alt, palette);
+        let lines: Vec<Vec<&str>> = drawn.iter().map(|frame| frame.lines().collect()).collect();
+        let first = &lines[0];
+        let shortest = lines.iter().map(Vec::len).min().unwrap_or(0);
+        let prefix = (0..shortest - 1).take_while(|&i| lines.iter().all(|frame| frame[i] == first[i])).count();
+        let from_end = |frame: &[&str], i: usize| frame[frame.len() - i] == first[first.len() - i];
+        let suffix =
+            (1..=shortest - prefix).take_while(|&i| lines.iter().all(|frame| from_end(frame, i))).count();
+
+        let mut svg = String::new();
+        let _ = writeln!(svg, "{}\n{}", first[0], self.style());
+        first[1..prefix.max(1)].iter().for_each(|line| svg.extend([line, "\n"]));
+        for (t, frame) in lines.iter().enumerate() {
+            let hidden = if t + 1 < lines.len() { " visibility=\"hidden\"" } else { "" };
+            let _ = writeln!(svg, "<g id=\"f{t}\"{hidden}>");
+            frame[prefix..frame.len() - suffix].iter().for_each(|line| svg.extend([line, "\n"]));
+            svg.push_str("</g>\n");
+        }
+        first[first.len() - suffix..].iter().for_each(|line| svg.extend([line, "\n"]));
+        svg
+    }
+
+    /// Shows frame after frame where motion is not unwanted.
+    fn style(&self) -> String {
+        let count = self.frames.len();
+        let total = count as f64 - 1.0 + LAST;
+        let percent = |t: usize| format!("{:.3}%", 100.0 * t as f64 / total);
+        let mut style = "<style>@media (prefers-reduced-motion:no-preference){".to_string();
+        for t in 0..count {
+            let before = if t > 0 { "0%{visibility:hidden}" } else { "" };
+            let end = match t + 1 < count {
+                true => format!("{},100%{{visibility:hidden}}", percent(t + 1)),
+                false => "100%{visibility:visible}".to_string(),
+            };
+            let _ = write!(
+                style,
+                "#f{t}{{animation:f{t} {:.3}s step-end infinite}}@keyframes f{t}{{{before}{}{{visibility:visible}}{end}}}",
+                total * self.seconds,
+                percent(t)
+            );
+        }
+        style + "}</style>"
+    }
+
+    /// Up to six frames side by side: the first, the last, and some between them.
+    pub fn strip(&self, title: &str, alt: &str, palette: Palette) -> String {
+        let count = self.frames.len().min(STRIP);
+        let columns = if count == 4 { 2 } else { count.min(3) };
+        let frames = self.drawn(title, alt, palette);
+        let (width, height) = charts(&self.frames[0]).map_or((1, 1), |charts| charts[0].size);
+        let scale = STRIP_WIDTH / (columns as f64 * f64::from(width));
+        let (across, down) = (f64::from(width) * scale, f64::from(height) * scale);
+        let size = (STRIP_WIDTH as u32, (down * count.div_ceil(columns) as f64).ceil() as u32);
+        let mut out = String::new();
+        let mut inner = String::new();
+        for i in 0..count {
+            let frame = &frames[i * (self.frames.len() - 1) / (count - 1).max(1)];
+            let (x, y) = ((i % columns) as f64 * across, (i / columns) as f64 * down);
+            let _ = writeln!(
+                inner,
+                "<svg x=\"{:.0}\" y=\"{:.0}\" width=\"{:.0}\" height=\"{:.0}\" viewBox=\"0 0 {} {}\">",
+                10.0 * x,
+                10.0 * y,
+                10.0 * across,
+                10.0 * down,
+                10 * width,
+                10 * height
+            );
+            // without the frame's root, title and description
+            frame.lines().skip(3).for_each(|line| inner.extend([line, "\n"]));
+        }
+        drop(Svg::new(&mut out, size, palette, (title, alt)));
+        out + &inner + "</svg>\n"
+    }
+}

@@ -1,0 +1,393 @@
+//! The drawing backend: what plotters draws becomes one small SVG.
+//!
+//! Coordinates are tenths of a pixel, which the `viewBox` shrinks. Neighbours of one look share an element, points that do
+//! not show are left out, and what is the same everywhere stands once, at the root.
+
+use std::convert::Infallible;
+use std::fmt::Write as _;
+
+use base64::Engine as _;
+use plotters_backend::text_anchor::HPos;
+use plotters_backend::{
+    BackendColor, BackendCoord, BackendStyle, BackendTextStyle, DrawingBackend, DrawingErrorKind,
+    FontStyle, FontTransform,
+};
+
+use super::figure::escaped;
+use super::lines::simplified;
+use super::palette::{CARD, Palette, RIM, Rgb};
+use super::png::png;
+
+/// Tenths in a pixel.
+pub(super) const SCALE: i32 = 10;
+/// The font family that asks for a halo in the card's colour around the letters.
+pub(super) const HALO: &str = "halo";
+/// The font family of letters without a halo.
+pub(super) const PLAIN: &str = "plain";
+
+const FONTS: &str = "Inter,'Segoe UI','Helvetica Neue',Arial,'Liberation Sans','DejaVu Sans',sans-serif";
+const FONT_SIZE: i32 = 13;
+
+type Drawn = Result<(), DrawingErrorKind<Infallible>>;
+
+/// An SVG in the making.
+pub(super) struct Svg<'a> {
+    /// In pixels.
+    size: (u32, u32),
+    palette: Palette,
+    out: &'a mut String,
+    open: Open,
+    /// How the lines that follow are dashed: lengths of dashes and gaps, in tenths of a pixel.
+    pub(super) dash: Option<(i32, i32)>,
+    /// The size to which the next image is stretched, and whether the edges of its pixels stay sharp.
+    pub(super) stretch: Option<((i32, i32), bool)>,
+}
+
+/// The element that still takes shapes, with its look as attributes.
+#[derive(PartialEq)]
+enum Open {
+    Nothing,
+    /// Opaque lines and areas of one look.
+    Path(String),
+    /// Texts, and translucent shapes, which must show where they lie on each other.
+    Group(String),
+}
+
+impl<'a> Svg<'a> {
+    /// Begins an SVG of `size` pixels at the end of `out`, with its title and description for those who cannot see it.
+    pub fn new(
+        out: &'a mut String,
+        size: (u32, u32),
+        palette: Palette,
+        (title, description): (&str, &str),
+    ) -> Svg<'a> {
+        let (width, height) = (size.0 as i32 * SCALE, size.1 as i32 * SCALE);
+        let _ = writeln!(
+            out,
+            "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{}\" height=\"{}\" viewBox=\"0 0 {width} {height}\" \
+             fill=\"none\" stroke-width=\"10\" stroke-linecap=\"round\" stroke-linejoin=\"round\" \
+             font-family=\"{FONTS}\" font-size=\"{}\" role=\"img\">",
+            size.0,
+            size.1,
+            FONT_SIZE * SCALE
+        );
+        let _ = writeln!(out, "<title>{}</title>\n<desc>{}</desc>", escaped(title), escaped(description));
+        let _ = writeln!(
+            out,
+            "<rect x=\"5\" y=\"5\" width=\"{}\" height=\"{}\" rx=\"80\" fill=\"{}\" stroke=\"{}\"/>",
+            width - 10,
+            height - 10,
+            hex(CARD.of(palette)),
+            hex(RIM.of(palette))
+        );
+        Svg { size, palette, out, open: Open::Nothing, dash: None, stretch: None }
+    }
+
+    /// Makes `next` the element that takes what is written now.
+    fn open(&mut self, next: Open) {
+        if self.open == next {
+            return;
+        }
+        self.out.push_str(match self.open {
+            Open::Nothing => "",
+            Open::Path(_) => "\"/>\n",
+            Open::Group(_) => "</g>\n",
+        });
+        let _ = match &next {
+            Open::Nothing => Ok(()),
+            Open::Path(look) => write!(self.out, "<path{look} d=\""),
+            Open::Group(look) => write!(self.out, "<g{look}>"),
+        };
+        self.open = next;
+    }
+
+    /// A shape as path data: it joins the path before it if both are opaque and look alike.
+    fn shape(&mut self, look: String, opaque: bool, data: &str) {
+        if opaque {
+            self.open(Open::Path(look));
+            self.out.push_str(data);
+        } else {
+            self.open(Open::Group(look));
+            let _ = write!(self.out, "<path d=\"{data}\"/>");
+        }
+    }
+
+    fn stroked<S: BackendStyle>(&mut self, style: &S, points: &[BackendCoord], closed: bool) -> Drawn {
+        let mut look = paint("stroke", style.color());
+        if style.stroke_width() as i32 != SCALE {
+            let _ = write!(look, " stroke-width=\"{}\"", style.stroke_width());
+        }
+        if let Some((on, off)) = self.dash {
+            let _ = write!(look, " stroke-dasharray=\"{on} {off}\"");
+        }
+        self.shape(look, style.color().alpha >= 1.0, &path_data(&simplified(points), closed));
+        Ok(())
+    }
+}
+
+impl DrawingBackend for Svg<'_> {
+    type ErrorType = Infallible;
+
+    fn get_size(&self) -> (u32, u32) {
+        (self.size.0 * SCALE as u32, self.size.1 * SCALE as u32)
+    }
+
+    fn ensure_prepared(&mut self) -> Drawn {
+        Ok(())
+    }
+
+    fn present(&mut self) -> Drawn {
+        if self.open != Open::Nothing || !self.out.ends_with("</svg>\n") {
+            self.open(Open::Nothing);
+            self.out.push_str("</svg>\n");
+        }
+        Ok(())
+    }
+
+    fn draw_pixel(&mut self, (x, y): BackendCoord, colour: BackendColor) -> Drawn {
+        self.draw_rect((x, y), (x + 1, y + 1), &colour, true)
+    }
+
+    fn draw_line<S: BackendStyle>(&mut self, from: BackendCoord, to: BackendCoord, style: &S) -> Drawn {
+        self.stroked(style, &[from, to], false)
+    }
+
+    fn draw_path<S: BackendStyle, I: IntoIterator<Item = BackendCoord>>(
+        &mut self,
+        path: I,
+        style: &S,
+    ) -> Drawn {
+        self.stroked(style, &path.into_iter().collect::<Vec<_>>(), false)
+    }
+
+    fn draw_rect<S: BackendStyle>(
+        &mut self,
+        (left, top): BackendCoord,
+        (right, bottom): BackendCoord,
+        style: &S,
+        fill: bool,
+    ) -> Drawn {
+        let corners = [(left, top), (right, top), (right, bottom), (left, bottom)];
+        match fill {
+            true => self.fill_polygon(corners, style),
+            false => self.stroked(style, &corners, true),
+        }
+    }
+
+    fn fill_polygon<S: BackendStyle, I: IntoIterator<Item = BackendCoord>>(
+        &mut self,
+        corners: I,
+        style: &S,
+    ) -> Drawn {
+        let data = path_data(&simplified(&corners.into_iter().collect::<Vec<_>>()), true);
+        self.shape(paint("fill", style.color()), style.color().alpha >= 1.0, &data);
+        Ok(())
+    }
+
+    /// An opaque disc is a line of no length with a round cap, so that discs of one look make one path.
+    fn draw_circle<S: BackendStyle>(
+        &mut self,
+        (x, y): BackendCoord,
+        radius: u32,
+        style: &S,
+        fill: bool,
+    ) -> Drawn {
+        let opaque = style.color().alpha >= 1.0;
+        if fill && opaque {
+            let look = format!("{} stroke-width=\"{}\"", paint("stroke", style.color()), 2 * radius);
+            self.shape(look, true, &format!("M{x} {y}h0"));
+            return Ok(());
+        }
+        let look = match fill {
+            true => paint("fill", style.color()),
+            false => format!("{} stroke-width=\"{}\"", paint("stroke", style.color()), style.stroke_width()),
+        };
+        self.open(Open::Group(look));
+        let _ = write!(self.out, "<circle cx=\"{x}\" cy=\"{y}\" r=\"{radius}\"/>");
+        Ok(())
+    }
+
+    fn draw_text<S: BackendTextStyle>(&mut self, text: &str, style: &S, (x, y): BackendCoord) -> Drawn {
+        let size = style.size().round() as i32;
+        let mut look = match style.anchor().h_pos {
+            HPos::Left => String::new(),
+            HPos::Center => " text-anchor=\"middle\"".to_string(),
+            HPos::Right => " text-anchor=\"end\"".to_string(),
+        };
+        if size != FONT_SIZE * SCALE {
+            let _ = write!(look, " font-size=\"{size}\"");
+        }
+        if matches!(style.style(), FontStyle::Bold) {
+            look.push_str(" font-weight=\"600\"");
+        }
+        look.push_str(&paint("fill", style.color()));
+        if style.family().as_str() == HALO {
+            let card = hex(CARD.of(self.palette));
+            let _ = write!(look, " stroke=\"{card}\" stroke-width=\"40\" paint-order=\"stroke\"");
+        }
+        self.open(Open::Group(look));
+        let drop = (0.35 * f64::from(size)).round() as i32; // from the middle of the letters to their base line
+        let text = with_subscripts(&escaped(text));
+        let _ = match style.transform() {
+            FontTransform::None => write!(self.out, "<text x=\"{x}\" y=\"{}\">{text}</text>", y + drop),
+            _ => {
+                write!(self.out, "<text transform=\"translate({} {y})rotate(-90)\">{text}</text>", x + drop)
+            }
+        };
+        Ok(())
+    }
+
+    fn estimate_text_size<S: BackendTextStyle>(
+        &self,
+        text: &str,
+        style: &S,
+    ) -> Result<(u32, u32), DrawingErrorKind<Infallible>> {
+        Ok((text_width(text, style.size()).ceil() as u32, (1.2 * style.size()).ceil() as u32))
+    }
+
+    /// An image; [`Svg::stretch`] says how large it is shown, otherwise a pixel of it is a tenth of one of the figure's.
+    fn blit_bitmap(&mut self, (x, y): BackendCoord, (width, height): (u32, u32), pixels: &[u8]) -> Drawn {
+        let ((across, down), sharp) = self.stretch.unwrap_or(((width as i32, height as i32), false));
+        let data = base64::engine::general_purpose::STANDARD.encode(png(width, height, pixels));
+        self.open(Open::Nothing);
+        let _ = writeln!(
+            self.out,
+            "<image x=\"{x}\" y=\"{y}\" width=\"{across}\" height=\"{down}\" preserveAspectRatio=\"none\"{} \
+             href=\"data:image/png;base64,{data}\"/>",
+            if sharp { " image-rendering=\"pixelated\"" } else { "" },
+        );
+        Ok(())
+    }
+}
+
+/// A paint attribute with its opacity, the latter only where it is not 1.
+fn paint(name: &str, colour: BackendColor) -> String {
+    let (r, g, b) = colour.rgb;
+    let hex = hex([r, g, b]);
+    match colour.alpha {
+        1.0.. => format!(" {name}=\"{hex}\""),
+        alpha => format!(" {name}=\"{hex}\" {name}-opacity=\"{}\"", (alpha * 100.0).round() / 100.0),
+    }
+}
+
+fn hex([r, g, b]: Rgb) -> String {
+    match [r, g, b].iter().all(|channel| channel.is_multiple_of(17)) {
+        true => format!("#{:x}{:x}{:x}", r / 17, g / 17, b / 17),
+        false => format!("#{r:02x}{g:02x}{b:02x}"),
+    }
+}
+
+/// A path of straight lines in relative coordinates.
+fn path_data(points: &[BackendCoord], closed: bool) -> String {
+    let mut data = String::new();
+    let mut before = (0, 0);
+    for (index, &point) in points.iter().enumerate() {
+        let (dx, dy) = (point.0 - before.0, point.1 - before.1);
+        // numbers need a space between them unless the second one has a minus sign
+        let (letter, gap) = match index {
+            0 => ("M", ""),
+            1 => ("l", ""),
+            _ if dx < 0 => ("", ""),
+            _ => ("", " "),
+        };
+        let _ = write!(data, "{letter}{gap}{dx}{}{dy}", if dy < 0 { "" } else { " " });
+        before = point;
+    }
+    if closed {
+        data.push('z');
+    }
+    data
+}
+
+/// The width of a text in the units of its size, by Helvetica's advance widths and a tenth more for wider fonts.
+pub(super) fn text_width(text: &str, size: f64) -> f64 {
+    let thousandths = |letter: char| match letter {
+        'i' | 'j' | 'l' | '\'' => 222.0,
+        ' ' | '.' | ',' | ':' | ';' | '!' | 'I' | '/' | '[' | ']' | 'f' | 't' | '|' => 278.0,
+        '(' | ')' | '-' | 'r' | '`' => 333.0,
+        'c' | 'k' | 's' | 'v' | 'x' | 'y' | 'z' | 'J' => 500.0,
+        '_' | '{' | '}' => 0.0, // marks of a subscript
+        'm' | 'M' | 'W' | 'w' | '%' | '…' => 860.0,
+        'A' | 'B' | 'E' | 'K' | 'P' | 'S' | 'V' | 'X' | 'Y' => 667.0,
+        'C' | 'D' | 'G' | 'H' | 'N' | 'O' | 'Q' | 'R' | 'U' => 750.0,
+        letter if ('\u{2e80}'..='\u{ffdc}').contains(&letter) => 1000.0,
+        _ => 570.0,
+    };
+    1.1 * size * text.chars().map(thousandths).sum::<f64>() / 1000.0
+}
+
+/// `θ_A` with its A below the line; `_{…}` for more than one letter. The text is escaped already.
+fn with_subscripts(text: &str) -> String {
+    let mut out = String::new();
+    let mut rest = text;
+    let mut lowered = false;
+    while let Some((before, after)) = rest.split_once('_') {
+        let (below, after) = match after.strip_prefix('{').and_then(|inner| inner.split_once('}')) {
+            Some(braced) => braced,
+            None => after.split_at(first_letter(after)),
+        };
+        on_the_base_line(&mut out, before, lowered);
+        let _ = write!(out, "<tspan dy=\".3em\" font-size=\"72%\">{below}</tspan>");
+        lowered = true;
+        rest = after;
+    }
+    on_the_base_line(&mut out, rest, lowered);
+    out
+}
+
+/// The bytes of the first letter, which may be written as an entity.
+fn first_letter(text: &str) -> usize {
+    match text.split_once(';') {
+        Some((entity, _)) if entity.starts_with('&') => entity.len() + 1,
+        _ => text.chars().next().map_or(0, char::len_utf8),
+    }
+}
+
+/// Text on the base line, raised to it again after something lowered.
+fn on_the_base_line(out: &mut String, text: &str, lowered: bool) {
+    if lowered && !text.is_empty() {
+        // Some renderers drop a space that begins a tspan, so it becomes a shift.
+        let (gap, text) = text.strip_prefix(' ').map_or(("", text), |rest| (" dx=\".27em\"", rest));
+        let _ = write!(out, "<tspan{gap} dy=\"-.216em\">{text}</tspan>");
+    } else {
+        out.push_str(text);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn drawn(draw: impl Fn(&mut Svg)) -> String {
+        let mut out = String::new();
+        let mut svg = Svg::new(&mut out, (10, 10), Palette::Light, ("title", "words"));
+        draw(&mut svg);
+        svg.present().unwrap();
+        out
+    }
+
+    #[test]
+    fn opaque_neighbours_of_one_look_become_one_path_and_translucent_ones_share_a_group() {
+        let colour = |alpha| BackendColor { alpha, rgb: (0, 0, 0) };
+        let discs = |alpha: f64| {
+            drawn(|svg| [1, 4].iter().for_each(|&x| svg.draw_circle((x, 2), 3, &colour(alpha), true).unwrap()))
+        };
+        assert!(discs(1.0).contains("<path stroke=\"#000\" stroke-width=\"6\" d=\"M1 2h0M4 2h0\"/>"));
+        let group = "<g fill=\"#000\" fill-opacity=\"0.4\"><circle cx=\"1\" cy=\"2\" r=\"3\"/><circle cx=\"4\"";
+        assert!(discs(0.4).contains(group));
+    }
+
+    #[test]
+    fn subscripts_go_down_and_come_back() {
+        let svg = with_subscripts("θ_A, θ_{12}");
+        assert_eq!(svg.matches("<tspan").count(), 3);
+        assert!(svg.starts_with("θ<tspan") && svg.ends_with(">12</tspan>") && !svg.contains('_'));
+        assert!(with_subscripts("x_&lt;y").contains(">&lt;</tspan>"));
+    }
+
+    #[test]
+    fn text_is_measured_about_as_wide_as_it_is() {
+        // 72.2 in Helvetica and 82.5 in DejaVu Sans at a size of 13
+        assert!((72.0..84.0).contains(&text_width("log-likelihood", 13.0)));
+    }
+}

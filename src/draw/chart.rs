@@ -1,0 +1,403 @@
+//! A chart: two axes and what stands between them, collected first and drawn once.
+
+use super::axis::Axis;
+use super::figure::{Figure, printable};
+use super::lines::{clipped, thinned};
+use super::palette::{CARD, INK, Tint};
+use super::render::{Item, Shape};
+use crate::error::{Error, Result};
+
+/// A point in the axes' units.
+pub type Point = (f64, f64);
+
+/// Bytes of an SVG, about, that a notebook and a browser still bear.
+const MOST_BYTES: usize = 1_000_000;
+
+/// Pixels of a figure's side.
+const MOST_PIXELS: u32 = 6000;
+
+/// Letters of one text; a longer one runs out of every figure.
+const MOST_LETTERS: usize = 200;
+
+/// Where a text stands from its point.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Side {
+    /// It ends there.
+    Left,
+    /// It is centred there.
+    Middle,
+    /// It begins there.
+    Right,
+}
+
+/// The look of a line; widths and dashes in pixels.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Pen {
+    /// Its colour.
+    pub tint: Tint,
+    /// Its width.
+    pub width: f64,
+    /// Lengths of dashes and of the gaps between them.
+    pub dash: Option<(f64, f64)>,
+    /// From 0, invisible, to 1.
+    pub opacity: f64,
+}
+
+impl Pen {
+    /// A solid line.
+    pub fn new(tint: Tint, width: f64) -> Pen {
+        Pen { tint, width, dash: None, opacity: 1.0 }
+    }
+
+    /// Dashed.
+    pub fn dashed(self, on: f64, off: f64) -> Pen {
+        Pen { dash: Some((on, off)), ..self }
+    }
+
+    /// Translucent.
+    pub fn faded(self, opacity: f64) -> Pen {
+        Pen { opacity, ..self }
+    }
+}
+
+/// The look of a text, with a halo in the card's colour unless it is [`plain`](Ink::plain).
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Ink {
+    pub(super) tint: Tint,
+    pub(super) size: f64,
+    pub(super) bold: bool,
+    pub(super) halo: bool,
+}
+
+impl Ink {
+    /// Letters of 13 pixels.
+    pub fn new(tint: Tint) -> Ink {
+        Ink { tint: tint.for_text(), size: 13.0, bold: false, halo: true }
+    }
+
+    /// Bold.
+    pub fn bold(self) -> Ink {
+        Ink { bold: true, ..self }
+    }
+
+    /// Letters of `size` pixels.
+    pub fn size(self, size: f64) -> Ink {
+        Ink { size, ..self }
+    }
+
+    /// Without a halo.
+    pub fn plain(self) -> Ink {
+        Ink { halo: false, ..self }
+    }
+}
+
+/// A heat map as an image: levels in [0, 1], row by row from the top.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Image {
+    pub(super) width: usize,
+    pub(super) levels: Vec<u8>,
+    pub(super) sharp: bool,
+}
+
+impl Image {
+    /// An image of `width` columns, coloured by [`heat`](super::heat). Of more than `most` * `most` values every n-th row and
+    /// column is kept. `sharp` keeps the edges of the pixels where they are enlarged.
+    pub fn new(width: usize, values: &[f64], most: usize, sharp: bool) -> Image {
+        let height = values.len() / width.max(1);
+        let (across, down) = strides((width, height), most);
+        let kept = |at: usize, size: usize, every: usize| (at * every + every / 2).min(size - 1);
+        let (columns, rows) = (width.div_ceil(across), height.div_ceil(down));
+        let level = |at: usize| {
+            let (row, column) = (kept(at / columns, height, down), kept(at % columns, width, across));
+            (values[row * width + column].clamp(0.0, 1.0) * 255.0).round() as u8
+        };
+        Image { width: columns, levels: (0..columns * rows).map(level).collect(), sharp }
+    }
+}
+
+/// The steps by which columns and rows of an image so large are kept, so that at most `most` * `most` values are.
+fn strides((width, height): (usize, usize), most: usize) -> (usize, usize) {
+    if width.saturating_mul(height) <= most.saturating_mul(most) {
+        return (1, 1);
+    }
+    // A long side may take what a short one leaves.
+    let across = width.div_ceil((most * most / height.min(most)).min(width));
+    let columns = width.div_ceil(across);
+    (across, height.div_ceil((most * most / columns).max(1)))
+}
+
+/// Text as it can stand in a figure: without control characters, and at most [`MOST_LETTERS`] of it.
+pub(super) fn plain(text: &str) -> String {
+    let mut letters = text.chars().filter_map(printable);
+    let mut plain: String = letters.by_ref().take(MOST_LETTERS).collect();
+    if letters.next().is_some() {
+        plain.push('…');
+    }
+    plain
+}
+
+/// A figure or a panel of one; items are drawn in the order in which they were added.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Chart {
+    name: String,
+    title: String,
+    alt: String,
+    /// Of the whole figure, in pixels.
+    pub(super) size: (u32, u32),
+    /// Left, right, top, bottom of the axes, in pixels.
+    margins: [f64; 4],
+    pub(super) x: Axis,
+    pub(super) y: Axis,
+    /// Where the title of the y axis stands, in pixels from the figure's left.
+    pub(super) y_title: f64,
+    pub(super) frame: bool,
+    pub(super) items: Vec<Item>,
+    panels: Vec<Chart>,
+}
+
+impl Chart {
+    /// A chart of `size` pixels. The name becomes a file's, the title stands in the SVG for those who cannot see it.
+    pub fn new(name: &str, title: &str, size: (u32, u32), x: Axis, y: Axis) -> Chart {
+        Chart {
+            name: name.to_string(),
+            title: title.to_string(),
+            alt: title.to_string(),
+            size,
+            margins: [72.0, 24.0, 20.0, 56.0],
+            x,
+            y,
+            y_title: 20.0,
+            frame: true,
+            items: Vec::new(),
+            panels: Vec::new(),
+        }
+    }
+
+    /// A figure without axes. Its units are pixels from the upper left corner: x to the right, and y upwards, so below 0.
+    pub fn canvas(name: &str, title: &str, (width, height): (f64, f64)) -> Chart {
+        let axis = |low, high| Axis::new("", low, high).no_grid().ticks(Vec::new());
+        let size = (width.round() as u32, height.round() as u32);
+        let chart = Chart::new(name, title, size, axis(0.0, width), axis(-height, 0.0));
+        Chart { frame: false, ..chart }.margins(0, 0, 0, 0)
+    }
+
+    /// Room around the axes, in pixels.
+    pub fn margins(mut self, left: u32, right: u32, top: u32, bottom: u32) -> Chart {
+        self.margins = [left, right, top, bottom].map(f64::from);
+        self
+    }
+
+    /// A panel of this figure: axes of its own, whose upper left corner and size are given in pixels. [`Chart::add`] adds it.
+    pub fn panel(&self, (left, top): (f64, f64), (width, height): (f64, f64), x: Axis, y: Axis) -> Chart {
+        let right = f64::from(self.size.0) - left - width;
+        let bottom = f64::from(self.size.1) - top - height;
+        let margins = [left, right, top, bottom].map(|margin| margin.max(0.0).round());
+        Chart { margins, y_title: left - 46.0, ..Chart::new(&self.name, &self.title, self.size, x, y) }
+    }
+
+    /// Draws a panel after what the chart holds.
+    pub fn add(&mut self, panel: Chart) {
+        self.panels.push(panel);
+    }
+
+    /// What is to be seen, in words.
+    pub fn alt(mut self, alt: impl Into<String>) -> Chart {
+        self.alt = alt.into();
+        self
+    }
+
+    /// A line; the parts of it outside the axes are cut off.
+    pub fn line(&mut self, points: impl IntoIterator<Item = Point>, pen: Pen) {
+        let points: Vec<Point> = points.into_iter().collect();
+        for points in clipped(&points, self.x.range, self.y.range) {
+            self.push(thinned(points), Shape::Line(pen));
+        }
+    }
+
+    /// A line that may run outside the axes.
+    pub fn line_anywhere(&mut self, points: impl IntoIterator<Item = Point>, pen: Pen) {
+        self.push(thinned(points.into_iter().collect()), Shape::Line(pen));
+    }
+
+    /// A line that stands out from what is under it.
+    pub fn haloed(&mut self, points: &[Point], pen: Pen) {
+        self.line(points.iter().copied(), Pen { width: pen.width + 2.6, tint: CARD, ..pen });
+        self.line(points.iter().copied(), pen);
+    }
+
+    /// The line of a function at `samples` + 1 places from `low` to `high`, which lie closer at both ends, since there a
+    /// log-likelihood falls most steeply. It is interrupted where the function is no number.
+    pub fn curve(&mut self, low: f64, high: f64, samples: usize, pen: Pen, f: impl Fn(f64) -> f64) {
+        let (bottom, top) = self.y.range;
+        let points = (0..=samples).map(|i| {
+            let x =
+                low + (high - low) * (1.0 - (std::f64::consts::PI * i as f64 / samples as f64).cos()) / 2.0;
+            let y = f(x);
+            (x, if y == f64::NEG_INFINITY { bottom - 100.0 * (top - bottom) } else { y })
+        });
+        self.line(points.collect::<Vec<_>>(), pen);
+    }
+
+    /// A disc with a rim in the card's colour, so that it stands out from what is under it.
+    pub fn disc(&mut self, at: Point, radius: f64, tint: Tint) {
+        self.dot(at, radius + 1.5, CARD);
+        self.dot(at, radius, tint);
+    }
+
+    /// A disc without a rim.
+    pub fn dot(&mut self, at: Point, radius: f64, tint: Tint) {
+        self.push(vec![at], Shape::Disc { radius, tint, opacity: 1.0 });
+    }
+
+    /// The mark of a cluster's centre: a disc with a dark rim.
+    pub fn centre(&mut self, at: Point, tint: Tint) {
+        self.disc(at, 8.0, INK);
+        self.dot(at, 5.8, tint);
+    }
+
+    /// Discs without a rim, those inside the axes; translucent ones darken where they lie on each other.
+    pub fn scatter(
+        &mut self,
+        points: impl IntoIterator<Item = Point>,
+        radius: f64,
+        tint: Tint,
+        opacity: f64,
+    ) {
+        let ((x0, x1), (y0, y1)) = (self.x.range, self.y.range);
+        let inside = |&(x, y): &Point| (x0..=x1).contains(&x) && (y0..=y1).contains(&y);
+        for at in points.into_iter().filter(inside) {
+            self.push(vec![at], Shape::Disc { radius, tint, opacity });
+        }
+    }
+
+    /// A filled shape; it should lie inside the axes.
+    pub fn area(&mut self, points: impl IntoIterator<Item = Point>, tint: Tint, opacity: f64) {
+        self.push(thinned(points.into_iter().collect()), Shape::Area { tint, opacity });
+    }
+
+    /// A filled rectangle between two corners.
+    pub fn block(&mut self, from: Point, to: Point, tint: Tint) {
+        self.push(vec![from, (to.0, from.1), to, (from.0, to.1)], Shape::Area { tint, opacity: 1.0 });
+    }
+
+    /// A circle filled with the card's colour.
+    pub fn ring(&mut self, at: Point, radius: f64, tint: Tint) {
+        self.dot(at, radius + 2.5, CARD);
+        self.push(vec![at], Shape::Ring { radius, pen: Pen::new(tint, 2.0) });
+    }
+
+    /// An x-shaped cross with a rim in the card's colour.
+    pub fn cross(&mut self, at: Point, radius: f64, tint: Tint) {
+        for pen in [Pen::new(CARD, 6.0), Pen::new(tint, 2.6)] {
+            self.push(vec![at], Shape::Cross { radius, pen });
+        }
+    }
+
+    /// Text at `offset` pixels (right, down) from a point.
+    pub fn text(&mut self, at: Point, offset: (f64, f64), side: Side, ink: Ink, text: impl Into<String>) {
+        // an offset that is not finite must be seen by `finish`, so it becomes part of the place
+        let at = if offset.0.is_finite() && offset.1.is_finite() { at } else { offset };
+        self.push(vec![at], Shape::Text { offset, side, ink, text: plain(&text.into()) });
+    }
+
+    /// Text that begins at a place in pixels of the figure.
+    pub fn note(&mut self, (x, y): (f64, f64), ink: Ink, text: impl Into<String>) {
+        self.text(self.at_pixel(x, y), (0.0, 0.0), Side::Right, ink, text);
+    }
+
+    /// An image between two corners.
+    pub fn image(&mut self, from: Point, to: Point, image: Image) {
+        self.push(vec![from, to], Shape::Image(image));
+    }
+
+    fn push(&mut self, points: Vec<Point>, shape: Shape) {
+        self.items.push(Item { points, shape });
+    }
+
+    /// A point in the axes' units from one in pixels of the figure (from its upper left corner).
+    pub fn at_pixel(&self, x: f64, y: f64) -> Point {
+        let ([left, _, top, _], (width, height)) = (self.margins, self.axes_size());
+        (
+            self.x.range.0 + (x - left) / width * (self.x.range.1 - self.x.range.0),
+            self.y.range.1 - (y - top) / height * (self.y.range.1 - self.y.range.0),
+        )
+    }
+
+    /// The place of a point in pixels of the figure.
+    pub fn pixel(&self, (x, y): Point) -> (f64, f64) {
+        let ([left, _, top, _], (width, height)) = (self.margins, self.axes_size());
+        (
+            left + (x - self.x.range.0) / (self.x.range.1 - self.x.range.0) * width,
+            top + (self.y.range.1 - y) / (self.y.range.1 - self.y.range.0) * height,
+        )
+    }
+
+    fn axes_size(&self) -> (f64, f64) {
+        let [left, right, top, bottom] = self.margins;
+        (f64::from(self.size.0) - left - right, f64::from(self.size.1) - top - bottom)
+    }
+
+    /// The finished figure.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error for an axis that is empty, not finite, too long or too short, for a point that is not finite, and
+    /// for more than a figure holds.
+    pub fn finish(mut self) -> Result<Figure> {
+        let panels = std::mem::take(&mut self.panels);
+        let (name, title, alt) = (self.name.clone(), self.title.clone(), self.alt.clone());
+        let charts: Vec<Chart> = std::iter::once(self).chain(panels).collect();
+        match fault(&charts) {
+            Some(fault) => Err(Error::Drawing { figure: name, source: fault.into() }),
+            None => Ok(Figure::new(&name, &title, &alt, charts)),
+        }
+    }
+
+    /// About how many bytes of SVG the chart takes.
+    pub(super) fn bytes(&self) -> usize {
+        let ticks = [&self.x, &self.y].map(|axis| axis.chosen_ticks(9).len() * 140);
+        ticks.into_iter().chain(self.items.iter().map(Item::bytes)).fold(0, usize::saturating_add)
+    }
+}
+
+/// What keeps charts from being drawn as one figure, if anything does.
+fn fault(charts: &[Chart]) -> Option<String> {
+    let (width, height) = charts[0].size;
+    if !((1..=MOST_PIXELS).contains(&width) && (1..=MOST_PIXELS).contains(&height)) {
+        return Some(format!("it would be {width} x {height} pixels; at most {MOST_PIXELS} a side are drawn"));
+    }
+    if let Some(fault) = charts.iter().flat_map(|chart| [&chart.x, &chart.y]).find_map(Axis::fault) {
+        return Some(fault);
+    }
+    let mut points = charts.iter().flat_map(|chart| &chart.items).flat_map(|item| &item.points);
+    if let Some((x, y)) = points.find(|(x, y)| !(x.is_finite() && y.is_finite())) {
+        return Some(format!("a point would stand at ({x}, {y}), which is not finite"));
+    }
+    let bytes = charts.iter().map(Chart::bytes).fold(0, usize::saturating_add);
+    (bytes > MOST_BYTES).then(|| {
+        format!(
+            "it would take about {} kB, and at most {} kB are drawn; show less of it",
+            bytes / 1000,
+            MOST_BYTES / 1000
+        )
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn images_keep_at_most_so_many_values() {
+        for (width, height) in
+            [(1, 1), (28, 28), (1, 100_000), (100_000, 1), (3000, 2000), (65, 64), (7, 50_000)]
+        {
+            let (across, down) = strides((width, height), 64);
+            let kept = width.div_ceil(across) * height.div_ceil(down);
+            assert!((1..=4096).contains(&kept), "{width} x {height}: {kept}");
+            assert!(width * height > 4096 || (across, down) == (1, 1));
+            assert!(width * height <= 4096 || kept >= 1000, "{width} x {height}: {kept}");
+        }
+        assert!(Image::new(1000, &vec![0.5; 1_000_000], 64, false).levels.len() <= 4096);
+    }
+}

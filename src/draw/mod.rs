@@ -1,0 +1,31 @@
+//! A small plotting library that knows no model: charts in, a [`Figure`] out, which becomes an SVG in the palette asked for.
+//!
+//! [plotters](https://docs.rs/plotters) draws on a backend of our own. Every figure stands on a card of its own and carries a
+//! title and a description for those who cannot see it; an animation plays without a script.
+
+mod animation;
+mod axis;
+mod backend;
+mod chart;
+mod contour;
+mod figure;
+mod layout;
+mod lines;
+mod number;
+mod palette;
+mod png;
+mod render;
+mod table;
+
+pub use animation::animate;
+pub use axis::Axis;
+pub use chart::{Chart, Image, Ink, Pen, Point, Side};
+pub use contour::{DEPTHS, Field, Scale, draw_scale};
+pub use figure::Figure;
+pub use layout::{Grid, equal_units, extent, padded, ranges, spread, stride};
+pub use number::{in_steps, letter, number, power_of_ten, round_step, scientific, three_digits, trimmed};
+pub use palette::{
+    BLUE, CARD, FRAME, GREEN, GREY, INK, ORANGE, PALE, PURPLE, Palette, Rgb, SKY, Tint, VERMILION, between,
+    component, heat,
+};
+pub use table::Table;

@@ -1,0 +1,93 @@
+//! Numbers as they stand in a figure.
+
+/// The size from which on a number is written with a power of ten: an f64 does not hold its last digits.
+const LARGE: f64 = 1e15;
+
+/// A number with a true minus sign, and none before zero; a very large one times a power of ten.
+pub fn number(value: f64, decimals: usize) -> String {
+    if value.is_finite() && value.abs() >= LARGE {
+        return scientific(value, 3);
+    }
+    let text = format!("{value:.decimals$}");
+    match text.strip_prefix('-') {
+        Some(digits) if digits.bytes().any(|digit| (b'1'..=b'9').contains(&digit)) => {
+            format!("\u{2212}{digits}")
+        }
+        Some(digits) => digits.to_string(),
+        None => text,
+    }
+}
+
+/// A number without trailing zeros.
+pub fn trimmed(value: f64, decimals: usize) -> String {
+    let text = number(value, decimals);
+    if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.').to_string() } else { text }
+}
+
+/// A number to about three digits.
+pub fn three_digits(value: f64) -> String {
+    number(value, if value.abs() >= 100.0 { 0 } else if value.abs() >= 10.0 { 1 } else { 2 })
+}
+
+/// A number of a row of numbers that are a `step` apart, with the digits that tell it from its neighbours.
+pub fn in_steps(value: f64, step: f64) -> String {
+    let decimals = -(step.abs() * 1.000_001).log10().floor();
+    let digits = (value.abs() / step.abs()).log10().ceil();
+    if value != 0.0 && (decimals > 9.0 || value.abs() >= LARGE) && digits.is_finite() {
+        return scientific(value, digits.clamp(0.0, 12.0) as usize);
+    }
+    number(value, decimals.clamp(0.0, 9.0) as usize)
+}
+
+/// A number times a power of ten, with at most so many decimals.
+pub fn scientific(value: f64, decimals: usize) -> String {
+    let text = format!("{value:.decimals$e}");
+    let Some((digits, power)) = text.split_once('e') else { return text };
+    let digits =
+        if digits.contains('.') { digits.trim_end_matches('0').trim_end_matches('.') } else { digits };
+    let power = power_of_ten(power.parse().unwrap_or(0));
+    format!("{}\u{b7}{power}", digits.replace('-', "\u{2212}"))
+}
+
+/// 10 to a power, with raised digits.
+pub fn power_of_ten(power: i32) -> String {
+    const RAISED: [char; 10] = ['⁰', '¹', '²', '³', '⁴', '⁵', '⁶', '⁷', '⁸', '⁹'];
+    let raised = |letter: char| letter.to_digit(10).map_or('⁻', |digit| RAISED[digit as usize]);
+    match power {
+        0 => "1".to_string(),
+        _ => format!("10{}", power.to_string().chars().map(raised).collect::<String>()),
+    }
+}
+
+/// The round number nearest to a positive step: 1, 1.5, 2, 2.5, 3, 4, 5, 6 or 8 times a power of ten.
+pub fn round_step(step: f64) -> f64 {
+    let power = 10f64.powf(step.log10().floor());
+    let rounds = [1.0, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0];
+    let far = |round: &f64| (round - step / power).abs();
+    rounds.into_iter().min_by(|a, b| far(a).total_cmp(&far(b))).unwrap_or(1.0) * power
+}
+
+/// The letter of a coin or component: A, B, …, Z, then its number.
+pub fn letter(index: usize) -> String {
+    match u8::try_from(index) {
+        Ok(small) if small < 26 => char::from(b'A' + small).to_string(),
+        _ => (index + 1).to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_have_a_true_minus_sign_and_no_negative_zero() {
+        assert_eq!(number(-1.25, 1), "\u{2212}1.2");
+        assert_eq!(number(-0.001, 2), "0.00");
+        assert_eq!((trimmed(2.50, 3), trimmed(20.0, 0)), ("2.5".to_string(), "20".to_string()));
+    }
+
+    #[test]
+    fn steps_are_round() {
+        assert!((round_step(0.0078) - 0.008).abs() < 1e-12 && (round_step(97.0) - 100.0).abs() < 1e-9);
+    }
+}

@@ -1,0 +1,134 @@
+//! Colours: each is a pair, one for a light page and one for a dark page, and a [`Palette`] chooses.
+
+/// A colour as red, green, blue.
+pub type Rgb = [u8; 3];
+
+/// Which of a [`Tint`]'s two colours a figure is drawn in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Palette {
+    /// Dark lines on a light card.
+    #[default]
+    Light,
+    /// Light lines on a dark card.
+    Dark,
+}
+
+/// A colour in both palettes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Tint {
+    light: Rgb,
+    dark: Rgb,
+}
+
+// Components take colours that the colour-blind can tell apart (Okabe and Ito 2008); the dark ones are lighter shades of them.
+/// The colour of component 0, coin A.
+pub const BLUE: Tint = Tint::new([0, 114, 178], [92, 164, 232]);
+/// The colour of component 1, coin B.
+pub const VERMILION: Tint = Tint::new([213, 94, 0], [240, 133, 62]);
+/// The colour of component 2.
+pub const GREEN: Tint = Tint::new([0, 158, 115], [52, 190, 146]);
+/// The colour of component 3.
+pub const PURPLE: Tint = Tint::new([204, 121, 167], [224, 148, 190]);
+/// The colour of component 4.
+pub const ORANGE: Tint = Tint::new([230, 159, 0], [240, 186, 62]);
+/// The colour of component 5.
+pub const SKY: Tint = Tint::new([86, 180, 233], [150, 216, 250]);
+/// Text and strong lines.
+pub const INK: Tint = Tint::new([34, 34, 34], [228, 227, 222]);
+/// Notes, tick labels, thin lines.
+pub const GREY: Tint = Tint::new([100, 100, 96], [162, 161, 155]);
+/// Grid lines.
+pub const PALE: Tint = Tint::new([228, 225, 214], [54, 55, 58]);
+/// Frames of axes and of images.
+pub const FRAME: Tint = Tint::new([150, 147, 138], [112, 112, 108]);
+/// The card on which a figure stands.
+pub const CARD: Tint = Tint::new([253, 252, 248], [24, 25, 28]);
+/// The rim of the card.
+pub(super) const RIM: Tint = Tint::new([221, 217, 204], [58, 59, 62]);
+
+const COMPONENTS: [Tint; 6] = [BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY];
+
+/// Heat maps, from low to high: from nearly the card's own colour to one far from it, so that they also read in grey.
+const HEAT: [Tint; 6] = [
+    Tint::new([250, 248, 240], [28, 31, 34]),
+    Tint::new([222, 235, 226], [27, 50, 59]),
+    Tint::new([184, 216, 208], [29, 78, 90]),
+    Tint::new([130, 188, 190], [42, 116, 128]),
+    Tint::new([74, 152, 168], [92, 166, 170]),
+    Tint::new([32, 112, 140], [176, 220, 208]),
+];
+
+impl Tint {
+    /// A colour for a light page and one for a dark page.
+    pub const fn new(light: Rgb, dark: Rgb) -> Tint {
+        Tint { light, dark }
+    }
+
+    /// The colour in a palette.
+    pub fn of(self, palette: Palette) -> Rgb {
+        match palette {
+            Palette::Light => self.light,
+            Palette::Dark => self.dark,
+        }
+    }
+
+    /// This colour with a `share` in [0, 1] of another one mixed in.
+    pub fn mixed(self, other: Tint, share: f64) -> Tint {
+        Tint::blend([(self, 1.0 - share), (other, share)])
+    }
+
+    /// The mean of colours with weights that add up to 1.
+    pub fn blend(parts: impl IntoIterator<Item = (Tint, f64)>) -> Tint {
+        let (mut light, mut dark) = ([0.0; 3], [0.0; 3]);
+        for (tint, weight) in parts {
+            for c in 0..3 {
+                light[c] += weight * f64::from(tint.light[c]);
+                dark[c] += weight * f64::from(tint.dark[c]);
+            }
+        }
+        let byte = |value: f64| value.round().clamp(0.0, 255.0) as u8;
+        Tint { light: light.map(byte), dark: dark.map(byte) }
+    }
+
+    /// The colour as text is written in it: with more contrast to the card.
+    pub(super) fn for_text(self) -> Tint {
+        self.mixed(Tint::new([0; 3], [255; 3]), 0.14)
+    }
+}
+
+/// The colour of a component, cluster or coin; after the sixth they come round again.
+pub fn component(index: usize) -> Tint {
+    COMPONENTS[index % COMPONENTS.len()]
+}
+
+/// The colour between `stops`, which there must be, at `t` in [0, 1]; anything that is no number counts as 0.
+pub fn between(stops: &[Tint], t: f64) -> Tint {
+    let last = stops.len() - 1;
+    let place = if t.is_finite() { t.clamp(0.0, 1.0) } else { 0.0 } * last as f64;
+    let low = (place as usize).min(last.saturating_sub(1));
+    stops[low].mixed(stops[(low + 1).min(last)], place - low as f64)
+}
+
+/// The colour of a heat map at `t` in [0, 1].
+pub fn heat(t: f64) -> Tint {
+    between(&HEAT, t)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_heat_scale_leaves_the_card_s_lightness_all_the_way() {
+        let grey = |[r, g, b]: Rgb| 0.3 * f64::from(r) + 0.59 * f64::from(g) + 0.11 * f64::from(b);
+        for i in 1..=50 {
+            let (now, before) = (heat(f64::from(i) / 50.0), heat(f64::from(i - 1) / 50.0));
+            assert!(grey(now.light) < grey(before.light) && grey(now.dark) > grey(before.dark));
+        }
+    }
+
+    #[test]
+    fn blends_are_pure_at_their_ends() {
+        assert_eq!((BLUE.mixed(INK, 0.0), BLUE.mixed(INK, 1.0), heat(f64::NAN)), (BLUE, INK, heat(0.0)));
+    }
+}

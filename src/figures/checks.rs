@@ -1,0 +1,112 @@
+//! Checks of what figures are made of.
+
+use ndarray::{Array1, Array2};
+
+use crate::data::fits;
+use crate::draw::Point;
+use crate::em::Fit;
+use crate::error::{Error, Result};
+use crate::gmm::Gmm;
+
+/// The most clusters or components that a figure shows.
+const MOST_CLUSTERS: usize = 200;
+
+/// At most so many? `expected` says so in words, such as "at most 12".
+pub(super) fn at_most(name: &'static str, found: usize, most: usize, expected: &'static str) -> Result<()> {
+    if found > most {
+        return Err(Error::Setting { name, expected, value: found as f64 });
+    }
+    Ok(())
+}
+
+/// Is there anything?
+pub(super) fn not_empty<T>(what: &'static str, items: &[T]) -> Result<()> {
+    if items.is_empty() { Err(Error::Empty { what }) } else { Ok(()) }
+}
+
+/// As many as expected?
+pub(super) fn length(name: &'static str, expected: usize, found: usize) -> Result<()> {
+    if expected == found { Ok(()) } else { Err(Error::Length { name, expected, found }) }
+}
+
+/// Are all numbers finite?
+pub(super) fn finite(name: &'static str, values: impl IntoIterator<Item = f64>) -> Result<()> {
+    match values.into_iter().find(|value| !value.is_finite()) {
+        Some(value) => Err(Error::Setting { name, expected: "finite", value }),
+        None => Ok(()),
+    }
+}
+
+/// Is there something to draw, and are all numbers finite, with squares that are finite too?
+pub(super) fn samples(data: &Array2<f64>) -> Result<()> {
+    if data.nrows() == 0 {
+        return Err(Error::Empty { what: "samples" });
+    }
+    if data.ncols() == 0 {
+        return Err(Error::Empty { what: "columns" });
+    }
+    match data.indexed_iter().find(|(_, value)| !fits(**value)) {
+        Some(((row, column), &value)) if value.is_finite() => Err(Error::Magnitude { row, column, value }),
+        Some(((row, column), &value)) => Err(Error::NonFinite { row, column, value }),
+        None => Ok(()),
+    }
+}
+
+/// As [`samples`], and are they points of the plane?
+pub(super) fn plane(data: &Array2<f64>) -> Result<()> {
+    samples(data)?;
+    length("a sample to be drawn in the plane", 2, data.ncols())
+}
+
+/// The rows of a checked plane as points.
+pub(super) fn points(data: &Array2<f64>) -> Vec<Point> {
+    data.rows().into_iter().map(|row| (row[0], row[1])).collect()
+}
+
+/// Does a fit hold at least its start?
+pub(super) fn steps<M>(fit: &Fit<M>) -> Result<()> {
+    not_empty("steps of the fit", &fit.objectives)
+}
+
+/// Can centroids or means be drawn: as many in each step, at most 200, and points of the plane within 1e130 of 0?
+pub(super) fn centres<'a>(
+    name: &'static str,
+    steps: impl IntoIterator<Item = &'a Array2<f64>>,
+) -> Result<()> {
+    let mut first = None;
+    for centres in steps {
+        let (count, columns) = centres.dim();
+        length("a mean to be drawn in the plane", 2, columns)?;
+        if count == 0 {
+            return Err(Error::Empty { what: "centroids or components" });
+        }
+        at_most("the number of clusters or components", count, MOST_CLUSTERS, "at most 200 in a figure")?;
+        length(name, *first.get_or_insert(count), count)?;
+        if let Some(((k, h), &value)) = centres.indexed_iter().find(|(_, value)| !fits(**value)) {
+            let (place, expected) = (vec![k, h], "within 1e130 of 0");
+            return Err(Error::EntryOutOfRange { name, place, expected, value });
+        }
+    }
+    Ok(())
+}
+
+/// Is it a mixture, and in the plane?
+pub(super) fn mixture(mixture: &Gmm) -> Result<()> {
+    centres("the means", [&mixture.means])?;
+    Gmm::new(mixture.weights.clone(), mixture.means.clone(), mixture.covariances.clone()).map(|_| ())
+}
+
+/// One label for each sample; how many clusters there are.
+pub(super) fn labels(data: &Array2<f64>, labels: &Array1<usize>) -> Result<usize> {
+    length("labels", data.nrows(), labels.len())?;
+    // A larger label is a slip: no picture shows so many clusters.
+    let limit = data.nrows().max(64);
+    if let Some(index) = labels.iter().position(|&label| label >= limit) {
+        let label = labels[index];
+        return Err(Error::LabelOutOfRange { item: "sample", index, label, count: limit, of: "clusters" });
+    }
+    let clusters = labels.iter().max().map_or(0, |label| label + 1);
+    let name = "the number of clusters, the largest label + 1,";
+    at_most(name, clusters, MOST_CLUSTERS, "at most 200 in a figure")?;
+    Ok(clusters)
+}
