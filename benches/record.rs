@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::process::{Command, ExitCode};
 
 use em_routing::capsnet::{CapsNet, Settings, Training};
-use em_routing::gallery::FIGURES;
+use em_routing::draw::Palette;
+use em_routing::figures;
 use em_routing::prelude::*;
 use em_routing::routing::fused::InstructionSet;
 use em_routing::shipped::{mnist_folder, mnist_weights};
@@ -70,8 +71,8 @@ fn compare(quick: bool, write: bool) -> Outcome<bool> {
             rows.insert(format!("{} {name}", instructions.name()), value.to_owned());
         }
     }
-    for entry in FIGURES {
-        rows.insert(format!("figure {}", entry.name), hash((entry.draw)()?.svg().bytes()));
+    for (name, draw) in figures::all() {
+        rows.insert(format!("figure {name}"), hash(draw()?.svg(Palette::Light).bytes()));
     }
     if write {
         let lines: String = rows.iter().map(|(name, value)| format!("{name} = {value}\n")).collect();

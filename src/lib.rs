@@ -14,18 +14,18 @@
 //! Tables of samples are arrays or files: [`data`]; [`samples`] has those that the chapters draw from. With the feature `linfa` K-means and the mixture have linfa's traits,
 //! and with `serde` coins, K-means and mixtures are saved and loaded (`saved`).
 //!
-//! Figures of all of it are drawn by [`plot`], those of the notebooks listed in [`gallery`]; errors are in [`error`]; [`files`] writes files
+//! Figures of all of it are in [`figures`], drawn by [`draw`]; errors are in [`error`]; [`files`] writes files
 //! that are whole or not there; [`shipped`] has the paths of what a clone brings along: MNIST, trained weights, results.
 
 pub mod capsnet;
 pub mod coin;
 mod compute;
 pub mod data;
+pub mod draw;
 pub mod em;
 pub mod error;
-pub mod files;
-pub mod draw;
 pub mod figures;
+pub mod files;
 pub mod gallery;
 pub mod gmm;
 pub mod kmeans;
@@ -57,7 +57,8 @@ pub mod prelude {
     pub use crate::gmm::{self, CovarianceKind, Covariances, Gmm, GmmOptions, GmmStart};
     pub use crate::kmeans::{KMeans, KMeansOptions, KMeansStart};
     pub use crate::on_threads;
-    pub use crate::plot::{self, Figure, Table};
+    pub use crate::draw::{self, Figure, Palette, Table};
+    pub use crate::figures;
     pub use crate::routing::{
         self, CapsuleLayer, Capsules, Competition, CostScale, InverseTemperature, LadderOptions, Parents,
         Reach, Routing, RoutingInput, RoutingOptions, RoutingStart, ladder,

@@ -2,19 +2,25 @@
 
 use std::path::Path;
 
-use em_routing::gallery::FIGURES;
+use em_routing::draw::Palette;
+use em_routing::{figures, files};
 
 use super::failure::{AtPath, Outcome};
 use super::progress::Board;
 
-/// Draws every figure into a folder and returns how many there are.
-pub fn draw_all(out: &Path) -> Outcome<usize> {
+/// Draws every figure into a folder, and the frames of each animation side by side; returns how many figures there are.
+pub fn draw_all(out: &Path, palette: Palette) -> Outcome<usize> {
     std::fs::create_dir_all(out).at(out)?;
     let mut task = Board::default().task("figures");
-    for (index, entry) in FIGURES.iter().enumerate() {
-        task.at(index, FIGURES.len(), entry.name);
-        (entry.draw)()?.save(out.join(format!("{}.svg", entry.name)))?;
+    let count = figures::all().count();
+    for (index, (name, draw)) in figures::all().enumerate() {
+        task.at(index, count, name);
+        let figure = draw()?;
+        figure.save(out.join(format!("{name}.svg")), palette)?;
+        if figure.is_animation() {
+            files::write(&out.join(format!("{name}-strip.svg")), figure.strip(palette).as_bytes())?;
+        }
     }
-    task.done(&format!("{} SVG files in {}", FIGURES.len(), out.display()));
-    Ok(FIGURES.len())
+    task.done(&format!("{count} figures in {}", out.display()));
+    Ok(count)
 }

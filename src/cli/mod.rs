@@ -22,6 +22,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
+use em_routing::draw::Palette;
 
 use failure::Outcome;
 use jupyter::places::Places;
@@ -77,12 +78,17 @@ enum Command {
         #[arg(long, default_value_t = 8888)]
         port: u16,
     },
-    /// Draws every figure as SVG; needs neither Python nor Jupyter
-    #[command(after_help = "Example:\n  em-routing figures --out /tmp/figures")]
+    /// Draws every figure as SVG, and the frames of each animation as a strip for print; needs neither Python nor Jupyter
+    #[command(after_help = "Examples:\n  \
+        em-routing figures --out /tmp/figures\n  \
+        em-routing figures --dark --out /tmp/dark          for a dark page")]
     Figures {
         /// The folder that they go to
         #[arg(long, value_name = "DIR", default_value = "target/figures")]
         out: PathBuf,
+        /// Light lines on a dark card
+        #[arg(long)]
+        dark: bool,
     },
     /// Trains the capsule network on MNIST or a set like it, and goes on after any stop
     #[command(after_help = "Examples:\n  \
@@ -153,7 +159,7 @@ pub fn main() -> ExitCode {
         Command::Lab { no_browser, port } => {
             Places::find().and_then(|places| lab::lab(&places, no_browser, port))
         }
-        Command::Figures { out } => draw(&out),
+        Command::Figures { out, dark } => draw(&out, if dark { Palette::Dark } else { Palette::Light }),
         Command::Train(arguments) => train::train(&arguments).map(|ended| code = ended),
         Command::Eval(arguments) => eval::eval(&arguments),
         Command::Show(arguments) => show::show(&arguments),
@@ -172,8 +178,8 @@ pub fn main() -> ExitCode {
     }
 }
 
-fn draw(out: &std::path::Path) -> Outcome<()> {
-    let count = figures::draw_all(out)?;
+fn draw(out: &std::path::Path, palette: Palette) -> Outcome<()> {
+    let count = figures::draw_all(out, palette)?;
     say!("{count} figures in {}; open any of them in a browser.", out.display());
     Ok(())
 }

@@ -1,6 +1,6 @@
 //! For tests of figures.
 
-use em_routing::plot::Figure;
+use em_routing::draw::{Figure, Palette};
 
 /// Each tag that opens is closed in its order, attributes are quoted, and `<` and `&` stand for nothing else.
 pub fn assert_well_formed(name: &str, svg: &str) {
@@ -44,7 +44,7 @@ pub fn assert_well_formed(name: &str, svg: &str) {
 
 /// Well-formed, and without a number that is none.
 pub fn assert_numbers(figure: &Figure) {
-    let (name, svg) = (figure.name(), figure.svg());
+    let (name, svg) = (figure.name(), &figure.svg(Palette::Light));
     assert_well_formed(name, svg);
     // Base64 may spell anything; the numbers stand outside it.
     let numbers: String = svg
@@ -55,13 +55,14 @@ pub fn assert_numbers(figure: &Figure) {
     for word in ["NaN", "inf\"", "inf ", "inf<", "<script", "Infinity"] {
         assert!(!numbers.contains(word), "{name} contains {word}");
     }
-    assert!(!figure.alt().is_empty());
+    assert!(!figure.alt().is_empty() && !figure.title().is_empty());
+    assert!(svg.contains("<title>") && svg.contains("<desc>"), "{name}");
 }
 
 /// Whole, no larger than a notebook bears, without a number that is none, no wider than a cell, and told in words.
 pub fn assert_sound(figure: &Figure) {
     assert_numbers(figure);
-    let (name, svg) = (figure.name(), figure.svg());
+    let (name, svg) = (figure.name(), figure.svg(Palette::Light));
     let limit = if svg.contains("@keyframes") { 600_000 } else { 150_000 };
     assert!(svg.len() < limit, "{name} has {} bytes", svg.len());
     let width: f64 =

@@ -7,7 +7,8 @@ use std::process::Command;
 use std::sync::Mutex;
 use std::time::Instant;
 
-use em_routing::gallery::FIGURES;
+use em_routing::draw::Palette;
+use em_routing::figures::all;
 use serde_json::Value;
 
 use super::notebook::{self, Notebook};
@@ -50,7 +51,7 @@ pub fn run(places: &Places, named: &[PathBuf], out: &Path, save: bool, jobs: usi
     check_out(places, &notebooks, &out)?;
     fs::create_dir_all(&out).at(&out)?;
     let _locks = locks(places, &out, save)?;
-    let drawn = figures::draw_all(&out.join("figures"))?;
+    let drawn = figures::draw_all(&out.join("figures"), Palette::Light)?;
     let board = Board::default();
     setup::ensure(places, &board)?;
     let mut done = execute_all(places, &notebooks, &out, jobs, &board)?;
@@ -258,8 +259,8 @@ fn write_figures(out: &Path, done: &[Executed]) -> Outcome<Vec<Vec<String>>> {
     let folder = out.join("figures");
     let path = |name: &str| folder.join(format!("{name}.svg"));
     let mut written: HashMap<String, String> = HashMap::new();
-    for entry in FIGURES {
-        written.insert(entry.name.to_lowercase(), fs::read_to_string(path(entry.name)).at(&folder)?);
+    for (name, _) in all() {
+        written.insert(name.to_lowercase(), fs::read_to_string(path(name)).at(&folder)?);
     }
     let mut names = Vec::new();
     for executed in done {
@@ -311,7 +312,7 @@ fn keep(
         saved += 1;
         if notebook.file.parent() == Some(&folder) {
             names.extend(figures.iter().map(String::as_str));
-            names.extend(FIGURES.iter().map(|entry| entry.name));
+            names.extend(all().map(|(name, _)| *name));
         }
     }
     names.sort();
