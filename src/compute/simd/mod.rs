@@ -24,6 +24,7 @@ mod blocks;
 mod functions;
 mod plain;
 #[cfg(test)]
+#[path = "../../../tests/unit/simd.rs"]
 mod tests;
 #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
 mod wasm;

@@ -10,6 +10,7 @@
 #![allow(clippy::needless_range_loop, reason = "an index runs over several arrays side by side")]
 
 #[cfg(test)]
+#[path = "../../../../tests/unit/position.rs"]
 mod tests;
 mod undo;
 
@@ -120,6 +121,13 @@ impl ParameterSums {
             beta_v: vec![ZERO; plan.blocks],
             beta_a: vec![ZERO; plan.blocks],
         }
+    }
+
+    pub fn zeroed(mut self) -> ParameterSums {
+        self.transforms.fill(ZEROS);
+        self.beta_v.fill(ZERO);
+        self.beta_a.fill(ZERO);
+        self
     }
 
     pub fn merge(&mut self, other: &ParameterSums) {
