@@ -1,6 +1,8 @@
 //! Every figure of the gallery: drawn, whole, small, and the same each time.
 
+use em_routing::draw::Palette;
 use em_routing::error::Error;
+use em_routing::figures::{self, chapter01, chapter02};
 use em_routing::gallery::{self, FIGURES};
 use em_routing::plot::{self, Clustering, Objective, Rung, StartGrid, View};
 use em_routing::prelude::*;
@@ -36,10 +38,9 @@ fn names_of_figures_are_unique() {
 #[test]
 fn the_animation_has_a_group_for_each_frame_and_shows_the_last_where_nothing_plays() {
     let experiments = Experiments::blog_hidden();
-    let stop = Stop { max_iterations: 4, tolerance: 0.0 };
-    let fit = gallery::one_coin_free(&experiments, &Coins::even(&[0.3, 0.52]).unwrap(), 0, stop).unwrap();
+    let fit = chapter02::first_coin_free(&experiments, &Coins::even(&[0.3, 0.52]).unwrap()).unwrap();
     assert!(fit.models.iter().all(|model| model.thetas[1] == 0.52));
-    let svg = plot::bound_animation(&experiments, &fit, 0, 10).unwrap().svg().to_string();
+    let svg = chapter02::bound_animation(&experiments, &fit, 0, 4).unwrap().svg(Palette::Light);
     assert_eq!(svg.matches("<g id=\"f").count(), 4);
     assert_eq!(svg.matches("@keyframes").count(), 4);
     assert_eq!(svg.matches(" visibility=\"hidden\"").count(), 3);
@@ -51,28 +52,31 @@ fn the_animation_has_a_group_for_each_frame_and_shows_the_last_where_nothing_pla
 
 #[test]
 fn frames_that_do_not_fit_together_are_refused() {
-    let frames = [plot::jensen_chord(1.0, 2.0, 0.5).unwrap(), (FIGURES[7].draw)().unwrap()];
-    assert!(matches!(plot::animate("both", &frames, 1.0), Err(Error::Drawing { .. })));
-    assert!(matches!(plot::animate("none", &[], 1.0), Err(Error::Empty { .. })));
-    assert!(matches!(plot::animate("still", &frames[..1], f64::NAN), Err(Error::Setting { .. })));
+    let frames = [chapter01::jensen_chord(1.0, 2.0, 0.5).unwrap(), (chapter02::FIGURES[4].1)().unwrap()];
+    assert!(matches!(figures::animate("both", &frames, 1.0), Err(Error::Drawing { .. })));
+    assert!(matches!(figures::animate("none", &[], 1.0), Err(Error::Empty { .. })));
+    assert!(matches!(figures::animate("still", &frames[..1], f64::NAN), Err(Error::Setting { .. })));
     // One frame, or frames that are equal, still make a figure.
-    assert_sound(&plot::animate("one", &frames[..1], 1.0).unwrap());
-    assert_sound(&plot::animate("two", &[frames[0].clone(), frames[0].clone()], 1.0).unwrap());
+    assert_sound(&figures::animate("one", &frames[..1], 1.0).unwrap());
+    assert_sound(&figures::animate("two", &[frames[0].clone(), frames[0].clone()], 1.0).unwrap());
 }
 
 #[test]
 fn saving_is_all_or_nothing_and_names_the_path() {
     let folder = std::env::temp_dir().join(format!("em-routing-figures-{}", std::process::id()));
     std::fs::create_dir_all(&folder).unwrap();
-    let figure = plot::jensen_chord(1.0, 6.0, 0.6).unwrap();
+    let figure = chapter01::jensen_chord(1.0, 6.0, 0.6).unwrap();
     let path = folder.join("figure.svg");
     std::fs::write(&path, "old").unwrap();
-    figure.save(&path).unwrap();
-    assert_eq!(std::fs::read_to_string(&path).unwrap(), figure.svg());
-    let error = figure.save(folder.join("missing").join("figure.svg")).unwrap_err().to_string();
+    figure.save(&path, Palette::Light).unwrap();
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), figure.svg(Palette::Light));
+    let error =
+        figure.save(folder.join("missing").join("figure.svg"), Palette::Light).unwrap_err().to_string();
     assert!(error.contains("missing") && error.contains("figure.svg"), "{error}");
     std::fs::create_dir(folder.join("taken.svg")).unwrap();
-    assert!(figure.save(folder.join("taken.svg")).unwrap_err().to_string().contains("taken.svg"));
+    assert!(
+        figure.save(folder.join("taken.svg"), Palette::Light).unwrap_err().to_string().contains("taken.svg")
+    );
     let mut left: Vec<_> =
         std::fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     left.sort();
@@ -87,20 +91,26 @@ fn bad_input_is_an_error_that_names_it() {
     let three = Coins::even(&[0.2, 0.5, 0.8]).unwrap();
     let options = CoinOptions { start: three, keep_models: true, ..Default::default() };
     let fit = Coins::fit(&hidden, &options).unwrap();
-    assert!(plot::jensen_chord(f64::NAN, 2.0, 0.5).unwrap_err().to_string().contains("a is NaN"));
-    assert!(plot::jensen_chord(1.0, 0.0, 0.5).is_err() && plot::jensen_chord(1.0, 1.0, 0.5).is_err());
-    assert!(matches!(plot::jensen_chord(1.0, 2.0, 1.5), Err(Error::Probability { .. })));
-    assert!(matches!(plot::known_likelihood(&known, &labels[..3]), Err(Error::Length { .. })));
-    assert!(matches!(plot::known_likelihood(&known, &[0, 0, 2, 0, 2]), Err(Error::NeverTossed { coin: 1 })));
-    assert!(plot::surface(&hidden, &[]).is_ok_and(|figure| !figure.svg().contains("start")));
-    assert!(matches!(plot::surface(&hidden, &[&fit]), Err(Error::Length { expected: 2, found: 3, .. })));
-    assert!(matches!(plot::starts(&hidden, &[]), Err(Error::Empty { .. })));
-    assert!(matches!(plot::bound_animation(&hidden, &fit, 3, 5), Err(Error::Setting { .. })));
-    assert!(matches!(plot::bound_animation(&hidden, &fit, 0, 0), Err(Error::Empty { .. })));
-    assert!(matches!(plot::responsibilities(&hidden, &[]), Err(Error::Empty { .. })));
+    assert!(chapter01::jensen_chord(f64::NAN, 2.0, 0.5).unwrap_err().to_string().contains("a is NaN"));
+    assert!(
+        chapter01::jensen_chord(1.0, 0.0, 0.5).is_err() && chapter01::jensen_chord(1.0, 1.0, 0.5).is_err()
+    );
+    assert!(matches!(chapter01::jensen_chord(1.0, 2.0, 1.5), Err(Error::Probability { .. })));
+    assert!(matches!(chapter01::known_likelihood(&known, &labels[..3]), Err(Error::Length { .. })));
+    assert!(matches!(
+        chapter01::known_likelihood(&known, &[0, 0, 2, 0, 2]),
+        Err(Error::NeverTossed { coin: 1 })
+    ));
+    let surface = chapter02::surface(&hidden, &[]).unwrap().svg(Palette::Light);
+    assert!(!surface.contains("start"));
+    assert!(matches!(chapter02::surface(&hidden, &[&fit]), Err(Error::Length { expected: 2, found: 3, .. })));
+    assert!(matches!(chapter02::starts(&hidden, &[]), Err(Error::Empty { .. })));
+    assert!(matches!(chapter02::bound_animation(&hidden, &fit, 3, 5), Err(Error::Setting { .. })));
+    assert!(matches!(chapter02::bound_animation(&hidden, &fit, 0, 0), Err(Error::Empty { .. })));
+    assert!(matches!(chapter02::responsibilities(&hidden, &[]), Err(Error::Empty { .. })));
     let other = Experiments::new(&[1, 2], 10).unwrap();
     assert!(matches!(
-        plot::responsibilities(&other, &hidden.expectations(&fit).unwrap()),
+        chapter02::responsibilities(&other, &hidden.expectations(&fit).unwrap()),
         Err(Error::Length { .. })
     ));
     let row = plot::Table::new(&["a", "b"]).row(&[&1]).map(|_| ()).unwrap_err().to_string();
@@ -120,22 +130,24 @@ fn other_data_than_the_blogs_draws_too() {
         keep_models: true,
     };
     let fit = Coins::fit(&experiments, &options).unwrap();
-    assert_sound(&plot::known_likelihood(&experiments, &labels).unwrap());
-    assert_sound(&plot::likelihood_trace(&experiments, &fit).unwrap());
-    assert_sound(&plot::responsibilities(&experiments, &experiments.expectations(&fit).unwrap()).unwrap());
-    assert_sound(&plot::bound_animation(&experiments, &fit, 1, 12).unwrap());
+    assert_sound(&chapter01::known_likelihood(&experiments, &labels).unwrap());
+    assert_sound(&chapter02::likelihood_trace(&experiments, &fit).unwrap());
+    assert_sound(
+        &chapter02::responsibilities(&experiments, &experiments.expectations(&fit).unwrap()).unwrap(),
+    );
+    assert_sound(&chapter02::bound_animation(&experiments, &fit, 1, 12).unwrap());
     // The edges of what theta may be, and a fit that does not move.
     let certain = Experiments::new(&[0, 10], 10).unwrap();
-    assert_sound(&plot::known_likelihood(&certain, &[0, 1]).unwrap());
+    assert_sound(&chapter01::known_likelihood(&certain, &[0, 1]).unwrap());
     let start = Coins::even(&[0.0, 1.0]).unwrap();
     let options = CoinOptions { start, keep_models: true, ..Default::default() };
     let fit = Coins::fit(&certain, &options).unwrap();
-    assert_sound(&plot::surface(&certain, &[&fit, &fit]).unwrap());
-    assert_sound(&plot::starts(&certain, std::slice::from_ref(&fit)).unwrap());
-    assert_sound(&plot::likelihood_trace(&certain, &fit).unwrap());
-    assert_sound(&plot::bound_animation(&certain, &fit, 0, 3).unwrap());
+    assert_sound(&chapter02::surface(&certain, &[&fit, &fit]).unwrap());
+    assert_sound(&chapter02::starts(&certain, std::slice::from_ref(&fit)).unwrap());
+    assert_sound(&chapter02::likelihood_trace(&certain, &fit).unwrap());
+    assert_sound(&chapter02::bound_animation(&certain, &fit, 0, 3).unwrap());
     assert_sound(
-        &plot::minimiser_path(&certain, &[0, 1], &certain.minimise_known(&[0, 1], &[0.5, 0.5]).unwrap())
+        &chapter01::minimiser_path(&certain, &[0, 1], &certain.minimise_known(&[0, 1], &[0.5, 0.5]).unwrap())
             .unwrap(),
     );
 }
@@ -252,10 +264,10 @@ fn a_figure_of_a_fits_course_says_which_option_keeps_its_models() {
     for figure in [
         plot::kmeans_animation(&plane, &kmeans),
         plot::mixture_animation(&plane, &mixture),
-        plot::surface(&hidden, &[&coins]),
-        plot::starts(&hidden, std::slice::from_ref(&coins)),
-        plot::bound_animation(&hidden, &coins, 0, 3),
-        plot::likelihood_trace(&hidden, &coins),
+        chapter02::surface(&hidden, &[&coins]),
+        chapter02::starts(&hidden, std::slice::from_ref(&coins)),
+        chapter02::bound_animation(&hidden, &coins, 0, 3),
+        chapter02::likelihood_trace(&hidden, &coins),
     ] {
         let error = figure.unwrap_err();
         assert!(error.to_string().contains("keep_models: true"), "{error}");

@@ -4,6 +4,7 @@ use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use em_routing::capsnet::{Architecture, CapsNet, Evaluation};
+use em_routing::figures::{self, chapter01, chapter02};
 use em_routing::gallery;
 use em_routing::gmm::Criteria;
 use em_routing::plot::{AtlasGround, Clustering, Map, Objective, Rung, StartGrid, StoppedGradient, View};
@@ -49,11 +50,11 @@ const DRAWN: &[(&str, Draw)] = &[
     ("animate", |h| {
         let frames: Vec<Figure> = (0..h.size())
             .map(|_| match h.odds(9) {
-                true => plot::jensen_chord(1.0, 2.0, 0.5).unwrap(),
+                true => chapter01::jensen_chord(1.0, 2.0, 0.5).unwrap(),
                 false => plot::spread_loss(&[0.5]).unwrap(),
             })
             .collect();
-        plot::animate(&h.name(), &frames, h.number())
+        figures::animate(&h.name(), &frames, h.number())
     }),
     ("architecture", |h| {
         let sizes = [13, 14, 17, 28, 33, 0, 200];
@@ -82,7 +83,7 @@ const DRAWN: &[(&str, Draw)] = &[
     }),
     ("bound_animation", |h| {
         let fit = h.fit(Hostile::coins);
-        plot::bound_animation(&h.experiments(), &fit, h.index(), h.size())
+        chapter02::bound_animation(&h.experiments(), &fit, h.index(), h.size())
     }),
     ("clusterings", |h| {
         let data = h.plane();
@@ -165,7 +166,7 @@ const DRAWN: &[(&str, Draw)] = &[
             .collect();
         plot::information_criteria(&counts, &criteria)
     }),
-    ("jensen_chord", |h| plot::jensen_chord(h.number().abs(), h.number().abs(), h.number())),
+    ("jensen_chord", |h| chapter01::jensen_chord(h.number().abs(), h.number().abs(), h.number())),
     ("kmeans_animation", |h| {
         let fit = h.fit(Hostile::kmeans);
         plot::kmeans_animation(&h.plane(), &fit)
@@ -173,7 +174,7 @@ const DRAWN: &[(&str, Draw)] = &[
     ("known_likelihood", |h| {
         let experiments = h.experiments();
         let labels = h.labels(experiments.len());
-        plot::known_likelihood(&experiments, &labels)
+        chapter01::known_likelihood(&experiments, &labels)
     }),
     ("ladder", |h| {
         let (children, parents) = (h.size(), h.size());
@@ -189,9 +190,10 @@ const DRAWN: &[(&str, Draw)] = &[
         let rungs: Vec<Rung> = traces.iter().map(|trace| Rung { title: &title, trace }).collect();
         plot::ladder_likelihood(&rungs)
     }),
+    ("landscape", |h| chapter02::landscape(&h.experiments())),
     ("likelihood_trace", |h| {
         let fit = h.fit(Hostile::coins);
-        plot::likelihood_trace(&h.experiments(), &fit)
+        chapter02::likelihood_trace(&h.experiments(), &fit)
     }),
     ("maps", |h| {
         let map = |h: &mut Hostile| {
@@ -206,7 +208,7 @@ const DRAWN: &[(&str, Draw)] = &[
         let fit = h.fit(|h| h.coins().thetas);
         let experiments = h.experiments();
         let labels = h.labels(experiments.len());
-        plot::minimiser_path(&experiments, &labels, &fit)
+        chapter01::minimiser_path(&experiments, &labels, &fit)
     }),
     ("mistakes", |h| {
         let (evaluation, images) = h.evaluation();
@@ -250,7 +252,7 @@ const DRAWN: &[(&str, Draw)] = &[
             expected_conditional_log_likelihood: h.number(),
         };
         let expectations: Vec<Expectation> = (0..h.size()).map(|_| expectation(h)).collect();
-        plot::responsibilities(&experiments, &expectations)
+        chapter02::responsibilities(&experiments, &expectations)
     }),
     ("routing_animation", |h| {
         let (input, routing) = h.routing();
@@ -266,7 +268,7 @@ const DRAWN: &[(&str, Draw)] = &[
     }),
     ("starts", |h| {
         let fits: Vec<Fit<Coins>> = (0..h.size()).map(|_| h.fit(Hostile::coins)).collect();
-        plot::starts(&h.experiments(), &fits)
+        chapter02::starts(&h.experiments(), &fits)
     }),
     ("stopped_gradients", |h| {
         let draws = |h: &mut Hostile| -> Vec<StoppedGradient> {
@@ -280,7 +282,7 @@ const DRAWN: &[(&str, Draw)] = &[
     }),
     ("surface", |h| {
         let fits: Vec<Fit<Coins>> = (0..h.size()).map(|_| h.fit(Hostile::coins)).collect();
-        plot::surface(&h.experiments(), &fits.iter().collect::<Vec<_>>())
+        chapter02::surface(&h.experiments(), &fits.iter().collect::<Vec<_>>())
     }),
     ("viewpoint", |h| {
         let parts = h.size();
@@ -780,33 +782,33 @@ const LARGE: &[Named] = &[
         plot::atlas(&fits, grid, None, Objective::Inertia, 0.0)
     }),
     ("known_likelihood of 1,000,000 experiments", || {
-        plot::known_likelihood(&many_experiments(1_000_000), &cycle(1_000_000, 3))
+        chapter01::known_likelihood(&many_experiments(1_000_000), &cycle(1_000_000, 3))
     }),
     ("minimiser_path of 1,000,000 experiments", || {
         let fit = long_fit(400, |t| moving_coins(t).thetas);
-        plot::minimiser_path(&many_experiments(1_000_000), &cycle(1_000_000, 2), &fit)
+        chapter01::minimiser_path(&many_experiments(1_000_000), &cycle(1_000_000, 2), &fit)
     }),
     ("bound_animation of 1,000,000 experiments and 10,000 iterations", || {
         let objective = -2.4e6;
         let mut fit = long_fit(10_000, moving_coins);
         fit.objectives.fill(objective);
-        plot::bound_animation(&many_experiments(1_000_000), &fit, 0, 10_000)
+        chapter02::bound_animation(&many_experiments(1_000_000), &fit, 0, 10_000)
     }),
     ("surface of 1,000,000 experiments and 10,000 iterations", || {
         let fit = long_fit(10_000, moving_coins);
-        plot::surface(&many_experiments(1_000_000), &[&fit; 3])
+        chapter02::surface(&many_experiments(1_000_000), &[&fit; 3])
     }),
     ("likelihood_trace of 10,000 iterations", || {
-        plot::likelihood_trace(&many_experiments(5), &long_fit(10_000, moving_coins))
+        chapter02::likelihood_trace(&many_experiments(5), &long_fit(10_000, moving_coins))
     }),
     ("responsibilities of 100,000 experiments", || {
         let experiments = many_experiments(100_000);
         let found = experiments.expectation(&moving_coins(1)).unwrap();
-        plot::responsibilities(&experiments, &vec![found; 20])
+        chapter02::responsibilities(&experiments, &vec![found; 20])
     }),
     ("starts of 2,000 fits", || {
         let fits: Vec<Fit<Coins>> = (0..2_000).map(|i| long_fit(1, |t| moving_coins(t + i % 9))).collect();
-        plot::starts(&many_experiments(1_000_000), &fits)
+        chapter02::starts(&many_experiments(1_000_000), &fits)
     }),
     ("criterion_curve of 10,000 counts", || {
         let counts: Vec<usize> = (0..10_000).collect();
@@ -904,7 +906,7 @@ const TOO_LARGE: &[Named] = &[
         plot::mixture_animation(&samples(100, 2), &fit)
     }),
     ("known_likelihood of 10,000 coins", || {
-        plot::known_likelihood(&many_experiments(10_000), &cycle(10_000, 10_000))
+        chapter01::known_likelihood(&many_experiments(10_000), &cycle(10_000, 10_000))
     }),
     ("routing_animation of 2,000 parents", || {
         let (input, routing) = long_routing(2, 2_000, 2);
@@ -916,8 +918,8 @@ const TOO_LARGE: &[Named] = &[
     }),
     ("animate with 1,000 frames that differ", || {
         let frames: Vec<Figure> =
-            (0..1000).map(|i| plot::jensen_chord(1.0, 2.0 + i as f64, 0.5).unwrap()).collect();
-        plot::animate("long", &frames, 1.0)
+            (0..1000).map(|i| chapter01::jensen_chord(1.0, 2.0 + i as f64, 0.5).unwrap()).collect();
+        figures::animate("long", &frames, 1.0)
     }),
     ("confusion of 10,000 classes", || {
         let (labels, classes) = (vec![0; 10], 10_000);

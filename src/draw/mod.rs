@@ -9,6 +9,7 @@ mod backend;
 mod chart;
 mod contour;
 mod figure;
+mod label;
 mod layout;
 mod lines;
 mod number;

@@ -1,6 +1,235 @@
-//! The figures of chapter 1.
+//! The figures of chapter 1: Jensen's inequality, and coins whose labels are known.
 
-use super::Entry;
+use super::coins::{Groups, UNIT, inside, path, theta, theta_axis};
+use super::{Entry, checks};
+use crate::coin::Experiments;
+use crate::draw::{
+    Axis, BLUE, CARD, Chart, Field, Figure, GREY, INK, Ink, Pen, Point, Scale, Tint, VERMILION, component,
+    draw_scale, extent, letter, number, trimmed,
+};
+use crate::em::Fit;
+use crate::error::{Error, Result};
 
 /// The chapter's reproducible figures.
-pub const FIGURES: &[Entry] = &[];
+pub const FIGURES: &[Entry] = &[
+    ("jensen-chord", || jensen_chord(1.0, 6.0, 0.6)),
+    ("known-likelihood", || {
+        let (experiments, labels) = Experiments::blog_known();
+        known_likelihood(&experiments, &labels)
+    }),
+    ("minimiser-path", || {
+        let (experiments, labels) = Experiments::blog_known();
+        minimiser_path(&experiments, &labels, &experiments.minimise_known(&labels, &[0.5, 0.5])?)
+    }),
+];
+
+/// Jensen's inequality on the logarithm: of X, which is `a` with probability `weight` and `b` otherwise, the logarithm of
+/// the mean lies above the mean of the logarithms, which lies on the chord.
+///
+/// # Errors
+///
+/// Returns an error if `a` or `b` is not from 1e-100 to 1e100, if both are equal or too close to tell apart on an axis, and if
+/// the weight is outside [0, 1].
+pub fn jensen_chord(a: f64, b: f64, weight: f64) -> Result<Figure> {
+    for (name, value) in [("a", a), ("b", b)] {
+        if !(1e-100..=1e100).contains(&value) {
+            return Err(Error::Setting { name, expected: "a positive number, from 1e-100 to 1e100", value });
+        }
+    }
+    if a == b {
+        return Err(Error::Setting { name: "b", expected: "another number than a", value: b });
+    }
+    if !(0.0..=1.0).contains(&weight) {
+        return Err(Error::Probability { name: "weight", index: 0, value: weight });
+    }
+    let (low, high) = (a.min(b), a.max(b));
+    let (x0, x1) = ((low - 0.25 * (high - low)).max(low * 0.5), high + 0.22 * (high - low));
+    let pad = 0.08 * (x1.ln() - x0.ln());
+    let (y0, y1) = (x0.ln() - pad, x1.ln() + pad);
+    let mean = weight * a + (1.0 - weight) * b;
+    let (curve, chord) = ((mean, mean.ln()), (mean, weight * a.ln() + (1.0 - weight) * b.ln()));
+    let short = |value| trimmed(value, 3);
+    let (from, to, at, below, above) =
+        (short(a), short(b), short(mean), number(chord.1, 3), number(curve.1, 3));
+    let alt = format!(
+        "A blue curve, log x, bulges above an orange chord from x = {from} to x = {to}. A vertical line at x = {at} meets \
+         the chord at {below} and the curve at {above}."
+    );
+    let title = "Jensen's inequality: the logarithm lies above its chord";
+    let (x, y) = (Axis::new("x", x0, x1), Axis::new("log x (nats)", y0, y1));
+    let mut chart = Chart::new("jensen-chord", title, (760, 440), x, y).alt(alt);
+    chart.line([(mean, y0), chord], Pen::new(GREY, 1.2).dashed(3.0, 4.0));
+    chart.curve(x0, x1, 400, Pen::new(BLUE, 2.6), f64::ln);
+    chart.line([(a, a.ln()), (b, b.ln())], Pen::new(VERMILION, 2.2));
+    chart.line([chord, curve], Pen::new(INK, 2.0));
+    for (name, x, share) in [("a", a, weight), ("b", b, 1.0 - weight)] {
+        chart.disc((x, x.ln()), 5.0, INK);
+        chart.label((x, x.ln()), (12.0, 13.0), Ink::new(INK).bold(), format!("{name} = {}", short(x)));
+        chart.label((x, x.ln()), (12.0, 31.0), Ink::new(INK), format!("probability {}", short(share)));
+    }
+    chart.disc(curve, 5.5, BLUE);
+    chart.disc(chord, 5.5, VERMILION);
+    chart.label(curve, (-10.0, -14.0), Ink::new(BLUE).bold(), format!("log E[X] = {above}"));
+    chart.label(chord, (12.0, 16.0), Ink::new(VERMILION).bold(), format!("E[log X] = {below}"));
+    let end = (x1 + high) / 2.0;
+    chart.label((end, end.ln()), (0.0, -18.0), Ink::new(BLUE), "log x");
+    chart.label((mean, y0), (8.0, -12.0), Ink::new(GREY), format!("E[X] = {at}"));
+    chart.finish()
+}
+
+/// The log-likelihood of each coin's theta where the labels are known, one curve for each coin, with its maximum.
+///
+/// # Errors
+///
+/// Returns an error as [`Experiments::known_maximum`], for more than 100 coins, and for a coin whose experiments have more
+/// than 2000 different counts of heads.
+pub fn known_likelihood(experiments: &Experiments, labels: &[usize]) -> Result<Figure> {
+    let coins = labels.iter().max().map_or(0, |largest| largest.saturating_add(1));
+    checks::at_most("the number of coins, the largest label + 1,", coins, 100, "at most 100 in a figure")?;
+    let maxima = experiments.known_maximum(labels, coins)?;
+    let curves = Groups::of_coins(experiments, labels, coins)?;
+    let tops: Vec<Point> = curves.iter().zip(maxima).map(|(curve, x)| (x, curve.of_one_coin(x))).collect();
+    let (lowest, highest) = extent(tops.iter().map(|top| top.1));
+    let low = lowest - 26.0;
+    let x = Axis::new("θ, probability of heads", 0.0, 1.0);
+    let y = Axis::new("log-likelihood (nats)", low, highest + 0.14 * (highest - low));
+    let told = |(coin, top): (usize, &Point)| {
+        format!("maximum {} at {} = {}", number(top.1, 3), theta(coin), number(top.0, 4))
+    };
+    let told: Vec<String> = tops.iter().enumerate().map(told).collect();
+    let alt = told.join(", ").replace(['_', '{', '}'], "");
+    let alt = format!("A curve for each coin, which falls off to both sides of its maximum: {alt}.");
+    let title = "Known labels: the log-likelihood of each coin";
+    let mut chart = Chart::new("known-likelihood", title, (760, 440), x, y).alt(alt);
+    for (coin, (&top, curve)) in tops.iter().zip(&curves).enumerate() {
+        chart.line([(top.0, low), top], Pen::new(component(coin), 1.2).dashed(3.0, 4.0));
+        chart.curve(0.0, 1.0, 800, Pen::new(component(coin), 2.6), |theta| curve.of_one_coin(theta));
+    }
+    for (coin, (&top, text)) in tops.iter().zip(told).enumerate() {
+        chart.disc(top, 5.5, component(coin));
+        // so far from the edges that the longer text does not cross them
+        let above = chart.at_pixel(chart.pixel(top).0.clamp(204.0, 604.0), chart.pixel(top).1);
+        let ink = Ink::new(component(coin));
+        chart.label(above, (0.0, -34.0), ink.bold(), format!("coin {}", letter(coin)));
+        chart.label(above, (0.0, -17.0), ink, text);
+    }
+    chart.finish()
+}
+
+/// How far above the minimum the colours reach, in nats.
+const DEPTH: f64 = 64.0;
+
+/// Points that did not lower the value: they stand back from the path.
+const TRIAL: Tint = Tint::new([84, 92, 92], [150, 164, 166]);
+
+/// The side of the neighbourhood of the minimum that is enlarged, in theta and in pixels.
+const INSET: (f64, f64) = (0.1, 212.0);
+
+/// What a minimiser did with two coins whose labels are known.
+struct Search {
+    /// The experiments of each coin.
+    groups: Vec<Groups>,
+    /// The maximum of the log-likelihood in closed form, and where it is.
+    best: f64,
+    minimum: Point,
+    /// The points that lowered the least value so far, and the others.
+    accepted: Vec<Point>,
+    trials: Vec<Point>,
+}
+
+/// The way of a numerical minimiser over minus the log-likelihood of two coins with known labels.
+///
+/// Of the points at which it evaluated the function those that lowered the least value so far are joined and numbered from
+/// 0, the start; the others are small dots. An inset enlarges the neighbourhood of the minimum in closed form.
+///
+/// # Errors
+///
+/// Returns an error as [`Experiments::known_maximum`], for a fit that is not of two coins or has no steps, thetas that are no
+/// probabilities, more than 2000 points, and experiments of more than 2000 different counts of heads.
+pub fn minimiser_path(experiments: &Experiments, labels: &[usize], fit: &Fit<Vec<f64>>) -> Result<Figure> {
+    let places = path(fit, |thetas| thetas)?;
+    checks::at_most("the number of evaluated points", places.len(), 2000, "at most 2000")?;
+    let maximum = experiments.known_maximum(labels, 2)?;
+    let groups = Groups::of_coins(experiments, labels, 2)?;
+    let best = groups.iter().zip(&maximum).map(|(groups, &theta)| groups.of_one_coin(theta)).sum();
+    let (mut accepted, mut trials, mut highest) = (Vec::new(), Vec::new(), f64::NEG_INFINITY);
+    for (place, &objective) in places.into_iter().zip(&fit.objectives) {
+        let better = objective > highest;
+        if better { &mut accepted } else { &mut trials }.push(place);
+        highest = highest.max(objective);
+    }
+    let search = Search { groups, best, minimum: (maximum[0], maximum[1]), accepted, trials };
+
+    let (last, trials) = (search.accepted.len() - 1, search.trials.len());
+    let minimum = [-best, maximum[0], maximum[1]].map(|value| number(value, 4));
+    let minimum = format!("minimum {} at ({}, {})", minimum[0], minimum[1], minimum[2]);
+    let alt = format!(
+        "Isolines close in on the {minimum}. A line with {} discs leads there from ({:.2}, {:.2}), in ever smaller steps; \
+         {trials} small dots lie apart from it. An inset shows its end four times as large.",
+        last + 1,
+        search.accepted[0].0,
+        search.accepted[0].1
+    );
+    let title = "Known labels: a numerical minimiser on its way";
+    let chart = Chart::new("minimiser-path", title, (872, 640), theta_axis(0), theta_axis(1));
+    let mut chart = chart.margins(72, 268, 64, 56).alt(alt);
+    search.draw(&mut chart, UNIT, UNIT)?;
+    let around = |middle: f64| (middle - INSET.0 / 2.0).clamp(0.0, 1.0 - INSET.0);
+    let [x, y] = [around(maximum[0]), around(maximum[1])].map(|low| (low, low + INSET.0));
+    let axis = |(low, high)| Axis::new("", low, high).ticks(Vec::new());
+    let mut inset = chart.panel((640.0, 372.0), (INSET.1, INSET.1), axis(x), axis(y));
+    search.draw(&mut inset, x, y)?;
+    for chart in [&mut chart, &mut inset] {
+        let corners = [(x.0, y.0), (x.1, y.0), (x.1, y.1), (x.0, y.1), (x.0, y.0)];
+        chart.line_anywhere(corners, Pen::new(INK, 1.0));
+    }
+    let ink = Ink::new(INK).plain();
+    chart.note((640.0, 358.0), ink.size(12.0), "near the minimum, four times as large");
+    let marks = [(82.0, 20.0), (82.0, 44.0), (460.0, 20.0)].map(|(x, y)| chart.at_pixel(x, y));
+    chart.disc(marks[0], 3.6, VERMILION);
+    chart.cross(marks[1], 6.0, INK);
+    chart.dot(marks[2], 2.2, TRIAL);
+    chart.label(marks[0], (14.0, 0.0), ink, format!("0 to {last}: each point lowers the least value so far"));
+    chart.label(marks[1], (14.0, 0.0), ink, format!("closed-form {minimum}"));
+    chart.label(marks[2], (14.0, 0.0), ink, format!("{trials} trial points that do not"));
+    let scale = Scale { left: 640.0, top: 72.0, bottom: 336.0, name: "minimum", sign: "+" };
+    draw_scale(&mut chart, scale, DEPTH);
+    chart.add(inset);
+    chart.finish()
+}
+
+impl Search {
+    /// The part of it in these ranges, on the function's heat map and isolines.
+    fn draw(&self, chart: &mut Chart, x: (f64, f64), y: (f64, f64)) -> Result<()> {
+        const N: usize = 160;
+        let along = |groups: &Groups, (low, high): (f64, f64)| -> Vec<f64> {
+            let place = |i| low + (high - low) * i as f64 / (N - 1) as f64;
+            (0..N).map(|i| groups.of_one_coin(inside(place(i)))).collect()
+        };
+        let (a, b) = (along(&self.groups[0], x), along(&self.groups[1], y));
+        let field = Field::new(N, x, y, (0..N * N).map(|i| a[i % N] + b[i / N]).collect());
+        field.draw_heat(chart, self.best, DEPTH);
+        field.draw_depths(chart, self.best, 0.45)?;
+        chart.scatter(self.trials.iter().copied(), 2.2, TRIAL, 1.0);
+        chart.haloed(&self.accepted, Pen::new(VERMILION, 1.6));
+        chart.scatter(self.accepted.iter().copied(), 5.1, CARD, 1.0);
+        chart.scatter(self.accepted.iter().copied(), 3.6, VERMILION, 1.0);
+        chart.cross(self.minimum, 7.0, INK);
+        // The numbers stand at the right of the way; those without room are left out.
+        let pixels: Vec<Point> = self.accepted.iter().map(|&at| chart.pixel(at)).collect();
+        let mut taken = vec![chart.pixel(self.minimum)];
+        for (i, &place) in self.accepted.iter().enumerate() {
+            let (before, after) = (pixels[i.saturating_sub(1)], pixels[(i + 1).min(pixels.len() - 1)]);
+            let (dx, dy) = (after.0 - before.0, after.1 - before.1);
+            let reach = 13.0 / dx.hypot(dy).max(1e-9);
+            let at = (pixels[i].0 - reach * dy, pixels[i].1 + reach * dx);
+            let free = taken.iter().all(|other| (at.0 - other.0).hypot(at.1 - other.1) > 17.0);
+            if free && (x.0..=x.1).contains(&place.0) && (y.0..=y.1).contains(&place.1) {
+                let ink = Ink::new(VERMILION).bold().size(12.0);
+                chart.label(chart.at_pixel(at.0, at.1), (0.0, 0.0), ink, i.to_string());
+                taken.push(at);
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,15 +1,55 @@
-//! Log-likelihoods of very many experiments, fast enough to be drawn: equal numbers of heads count once.
+//! What the figures of coins share; log-likelihoods of very many experiments, fast enough to be drawn.
 
 use std::collections::BTreeMap;
 
-use crate::coin::{Coins, Experiments};
-use crate::error::{Error, Result};
+use statrs::function::factorial::ln_binomial;
 
-/// Fewer experiments are counted one by one.
-const FEW: usize = 100;
+use super::checks;
+use crate::coin::{Coins, Experiments};
+use crate::draw::{Axis, Point, letter};
+use crate::em::Fit;
+use crate::error::{Error, Result};
 
 /// The most different numbers of heads: a heat map evaluates the log-likelihood 25,600 times.
 const MOST: usize = 2000;
+
+/// How far inside (0, 1) a heat map's outermost values are taken, since a log-likelihood may be infinite at 0 and at 1.
+const EDGE: f64 = 1e-4;
+
+/// The range of a probability.
+pub(super) const UNIT: (f64, f64) = (0.0, 1.0);
+
+/// A theta a hair inside (0, 1).
+pub(super) fn inside(theta: f64) -> f64 {
+    theta.clamp(EDGE, 1.0 - EDGE)
+}
+
+/// θ with the coin's letter under the line.
+pub(super) fn theta(coin: usize) -> String {
+    format!("θ_{{{}}}", letter(coin))
+}
+
+/// The axis of a coin's theta.
+pub(super) fn theta_axis(coin: usize) -> Axis {
+    Axis::new(format!("{}, probability of heads", theta(coin)), 0.0, 1.0).no_grid()
+}
+
+/// The two thetas of each model that a fit has kept, as a point.
+///
+/// # Errors
+///
+/// Returns an error for a fit without steps, with an objective that is not finite, or without its models, and for thetas that
+/// are not two probabilities.
+pub(super) fn path<M>(fit: &Fit<M>, thetas: fn(&M) -> &[f64]) -> Result<Vec<Point>> {
+    checks::steps(fit)?;
+    checks::finite("an objective", fit.objectives.iter().copied())?;
+    let place = |model| {
+        let thetas = thetas(model);
+        checks::length("the fit's thetas", 2, thetas.len())?;
+        Coins::even(thetas).map(|_| (thetas[0], thetas[1]))
+    };
+    fit.kept_models()?.iter().map(place).collect()
+}
 
 /// Experiments with the same number of heads.
 struct Group {
@@ -19,115 +59,114 @@ struct Group {
     log_binomial: f64,
     /// How many experiments.
     count: f64,
+    /// The index of the first of them.
+    first: usize,
 }
 
-/// Experiments, of which each number of heads counts once where they are many.
-pub(crate) struct Groups<'a> {
-    experiments: &'a Experiments,
-    /// None where the experiments are few.
-    groups: Vec<Group>,
-}
+/// Experiments, of which each number of heads counts once.
+pub(crate) struct Groups(Vec<Group>);
 
-impl Groups<'_> {
+impl Groups {
+    /// All experiments.
+    ///
     /// # Errors
     ///
     /// Returns an error for more than 2000 different numbers of heads.
-    pub fn new(experiments: &Experiments) -> Result<Groups<'_>> {
-        if experiments.len() <= FEW {
-            return Ok(Groups { experiments, groups: Vec::new() });
-        }
-        let mut counts: BTreeMap<u64, usize> = BTreeMap::new();
-        for &heads in experiments.heads() {
-            *counts.entry(heads).or_default() += 1;
-        }
-        if counts.len() > MOST {
-            let (name, expected) = ("the number of different counts of heads", "at most 2000 in a figure");
-            return Err(Error::Setting { name, expected, value: counts.len() as f64 });
-        }
-        let tosses = experiments.tosses();
-        let group = |(heads, count): (u64, usize)| {
-            let log_binomial = Experiments::new(&[heads], tosses)?.log_binomial_constant();
-            let (heads, tails) = (heads as f64, (tosses - heads) as f64);
-            Ok(Group { heads, tails, log_binomial, count: count as f64 })
-        };
-        let groups = counts.into_iter().map(group).collect::<Result<_>>()?;
-        Ok(Groups { experiments, groups })
+    pub fn new(experiments: &Experiments) -> Result<Groups> {
+        Groups::chosen(experiments, |_| true)
     }
 
-    /// Whether there are so many experiments that equal ones count once.
-    pub fn grouped(&self) -> bool {
-        !self.groups.is_empty()
-    }
-
-    /// log p(x; theta, phi) as [`Experiments::expectation`] has it; NaN where it has none.
-    pub fn log_likelihood(&self, coins: &Coins) -> f64 {
-        if self.groups.is_empty() {
-            return self.experiments.expectation(coins).map_or(f64::NAN, |found| found.log_likelihood);
-        }
-        let term = |group: &Group| group.count * log_sum(&group.joint(coins));
-        let total: f64 = self.groups.iter().map(term).sum();
-        if total.is_finite() { total } else { f64::NAN }
-    }
-
-    /// The lower bound at `coins` with the responsibilities of `before`, as [`Experiments::lower_bound`] has it; NaN where
-    /// it has none.
+    /// The experiments of each coin, by their labels.
     ///
     /// # Errors
     ///
-    /// Returns an error for a model that is none or gives an experiment no probability.
+    /// As [`Groups::new`].
+    pub fn of_coins(experiments: &Experiments, labels: &[usize], coins: usize) -> Result<Vec<Groups>> {
+        (0..coins).map(|coin| Groups::chosen(experiments, |index| labels[index] == coin)).collect()
+    }
+
+    fn chosen(experiments: &Experiments, chosen: impl Fn(usize) -> bool) -> Result<Groups> {
+        let mut counts: BTreeMap<u64, (usize, f64)> = BTreeMap::new();
+        for (index, &heads) in experiments.heads().iter().enumerate().filter(|(index, _)| chosen(*index)) {
+            counts.entry(heads).or_insert((index, 0.0)).1 += 1.0;
+        }
+        let name = "the number of different counts of heads";
+        checks::at_most(name, counts.len(), MOST, "at most 2000 in a figure")?;
+        let n = experiments.tosses();
+        let group = |(x, (first, count))| {
+            let (heads, tails, log_binomial) = (x as f64, (n - x) as f64, ln_binomial(n, x));
+            Group { heads, tails, log_binomial, count, first }
+        };
+        Ok(Groups(counts.into_iter().map(group).collect()))
+    }
+
+    /// Always; for the drawing code that this one replaces.
+    pub fn grouped(&self) -> bool {
+        true
+    }
+
+    /// log p(x; theta, phi) as [`Experiments::expectation`] has it: minus infinity where an experiment is impossible.
+    pub fn log_likelihood(&self, coins: &Coins) -> f64 {
+        let logs = logarithms(coins);
+        self.0.iter().map(|group| group.count * log_sum(group.joint(&logs))).sum()
+    }
+
+    /// The log-likelihood of one coin that has made all experiments.
+    pub fn of_one_coin(&self, theta: f64) -> f64 {
+        self.log_likelihood(&Coins { thetas: vec![theta], weights: vec![1.0] })
+    }
+
+    /// The lower bound with the responsibilities at `before`, as [`Experiments::lower_bound`] has it.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error for a model that is not valid or gives an experiment no probability.
     pub fn lower_bound(&self, before: &Coins) -> Result<impl Fn(&Coins) -> f64 + '_> {
-        // q_ij, of each experiment or of each group
-        let few = match self.groups.is_empty() {
-            true => Some(self.experiments.expectation(before)?.responsibilities),
-            false => None,
-        };
-        Coins::new(&before.thetas, &before.weights)?;
+        let logs = logarithms(&before.normalised()?);
         let shares = |group: &Group| -> Result<Vec<f64>> {
-            let joint = group.joint(before);
-            let log_sum = log_sum(&joint);
-            if log_sum == f64::NEG_INFINITY {
-                let index = self.experiments.heads().iter().position(|&heads| heads as f64 == group.heads);
-                return Err(Error::Impossible { index: index.unwrap_or(0) });
+            let sum = log_sum(group.joint(&logs));
+            match sum == f64::NEG_INFINITY {
+                true => Err(Error::Impossible { index: group.first }),
+                false => Ok(group.joint(&logs).map(|term| (term - sum).exp()).collect()),
             }
-            Ok(joint.into_iter().map(|term| (term - log_sum).exp()).collect())
         };
-        let many: Vec<Vec<f64>> = self.groups.iter().map(shares).collect::<Result<_>>()?;
+        let shares = self.0.iter().map(shares).collect::<Result<Vec<_>>>()?;
         Ok(move |coins: &Coins| {
-            if let Some(q) = &few {
-                return self.experiments.lower_bound(q, coins).unwrap_or(f64::NAN);
-            }
-            // sum_ij q_ij (log p(x_i, z_i = j) - log q_ij), where 0 times anything is 0
-            let of_group = |(group, q): (&Group, &Vec<f64>)| -> f64 {
-                let terms = q.iter().zip(group.joint(coins)).filter(|(q, _)| **q > 0.0);
+            let logs = logarithms(coins);
+            // sum_j q_ij (log p(x_i, z_i = j) - log q_ij), where 0 times anything is 0
+            let of_group = |(group, q): (&Group, &Vec<f64>)| {
+                let terms = q.iter().zip(group.joint(&logs)).filter(|(q, _)| **q > 0.0);
                 group.count * terms.map(|(q, term)| q * (term - q.ln())).sum::<f64>()
             };
-            self.groups.iter().zip(&many).map(of_group).sum()
+            self.0.iter().zip(&shares).map(of_group).sum()
         })
     }
 }
 
 impl Group {
-    /// log p(x, z = j) of one of its experiments, for each coin j.
-    fn joint(&self, coins: &Coins) -> Vec<f64> {
-        // where 0 heads or tails count nothing, however impossible another one would be
-        let times_log = |count: f64, p: f64| if count > 0.0 { count * p.ln() } else { 0.0 };
-        let of_coin = |(theta, weight): (&f64, &f64)| {
-            weight.ln()
-                + self.log_binomial
-                + times_log(self.heads, *theta)
-                + times_log(self.tails, 1.0 - theta)
-        };
-        coins.thetas.iter().zip(&coins.weights).map(of_coin).collect()
+    /// log p(x, z = j) of one of its experiments for each coin j, of whose [`logarithms`] it is made.
+    fn joint(&self, logs: &[[f64; 3]]) -> impl Iterator<Item = f64> + Clone {
+        // 0 heads or tails count nothing, however impossible another one would be
+        let times = |count: f64, log: f64| if count > 0.0 { count * log } else { 0.0 };
+        logs.iter().map(move |&[weight, head, tail]| {
+            weight + self.log_binomial + times(self.heads, head) + times(self.tails, tail)
+        })
     }
 }
 
+/// log phi, log theta and log (1 - theta) of each coin.
+fn logarithms(coins: &Coins) -> Vec<[f64; 3]> {
+    let of_coin = |(theta, weight): (&f64, &f64)| [weight.ln(), theta.ln(), (1.0 - theta).ln()];
+    coins.thetas.iter().zip(&coins.weights).map(of_coin).collect()
+}
+
 /// log sum exp, with the largest term taken out so that nothing underflows.
-fn log_sum(terms: &[f64]) -> f64 {
-    let largest = terms.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+fn log_sum(terms: impl Iterator<Item = f64> + Clone) -> f64 {
+    let largest = terms.clone().fold(f64::NEG_INFINITY, f64::max);
     if largest == f64::NEG_INFINITY {
         return largest;
     }
-    largest + terms.iter().map(|term| (term - largest).exp()).sum::<f64>().ln()
+    largest + terms.map(|term| (term - largest).exp()).sum::<f64>().ln()
 }
 
 #[cfg(test)]
@@ -139,7 +178,7 @@ mod tests {
         let labels: Vec<usize> = (0..1000).map(|i| i % 2).collect();
         let experiments = Experiments::simulate(&labels, &[0.3, 0.8], 12, 5).unwrap();
         let groups = Groups::new(&experiments).unwrap();
-        assert!((2..=13).contains(&groups.groups.len()));
+        assert!((2..=13).contains(&groups.0.len()));
         let before = Coins::new(&[0.4, 0.6], &[0.3, 0.7]).unwrap();
         let bound = groups.lower_bound(&before).unwrap();
         let q = experiments.expectation(&before).unwrap().responsibilities;
@@ -151,7 +190,16 @@ mod tests {
             assert!((bound(&coins) - exact).abs() <= 1e-10 * exact.abs());
         }
         let impossible = Coins::even(&[0.0, 0.0]).unwrap();
-        assert!(groups.log_likelihood(&impossible).is_nan());
+        assert_eq!(groups.log_likelihood(&impossible), f64::NEG_INFINITY);
+        assert!(matches!(groups.lower_bound(&impossible), Err(Error::Impossible { .. })));
+    }
+
+    #[test]
+    fn one_coin_has_the_log_likelihood_of_its_own_experiments() {
+        let (experiments, labels) = Experiments::blog_known();
+        let own = Groups::of_coins(&experiments, &labels, 2).unwrap();
+        let exact = experiments.known_log_likelihood(&labels, &[0.7, 0.1]).unwrap();
+        assert!((own[0].of_one_coin(0.7) + own[1].of_one_coin(0.1) - exact).abs() < 1e-12);
     }
 
     #[test]
