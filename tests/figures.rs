@@ -7,8 +7,11 @@ use em_routing::figures::chapter03::{self, Clustering};
 use em_routing::figures::chapter04::{self, Objective};
 use em_routing::gallery::{self, FIGURES};
 use em_routing::plot::{self, Rung, View};
+use em_routing::figures::chapter05::{self, View};
+use em_routing::figures::chapter06;
+use em_routing::figures::chapter07;
+use em_routing::plot::{self, Clustering, Objective, StartGrid};
 use em_routing::prelude::*;
-use em_routing::samples::Wholes;
 
 #[path = "support/svg.rs"]
 mod svg;
@@ -327,22 +330,21 @@ fn clusters_and_mixtures_of_odd_data_draw_too() {
 #[test]
 fn routing_agrees_on_two_wholes_and_the_ladder_falls_where_it_is_not_em() {
     let wholes = samples::two_wholes(11694);
-    let (input, routing) = gallery::two_wholes_routing(&wholes).unwrap();
+    let (input, routing) = chapter06::two_wholes_routing(&wholes).unwrap();
     let activations = routing.activations();
     assert!(activations[(0, 0)] > 0.9 && activations[(0, 1)] > 0.9 && activations[(0, 2)] < 0.4);
-    let figure = plot::routing_animation(&input, &routing, 0).unwrap();
-    assert_eq!(figure.svg().matches("<g id=\"f").count(), 6);
+    let figure = chapter06::routing_animation(&input, &routing, 0).unwrap();
+    assert_eq!(figure.svg(Palette::Light).matches("<g id=\"f").count(), 6);
     assert!(figure.alt().contains("after 6 iterations"));
-    let traces = gallery::two_wholes_ladder(&wholes, 12).unwrap();
-    let first = [Rung { title: "EM", trace: &traces[0] }];
-    assert!(plot::ladder_likelihood(&first).unwrap().svg().contains("never falls"));
-    let fourth = [Rung { title: "four", trace: &traces[3] }];
+    let traces = chapter06::two_wholes_ladder(&wholes, 12).unwrap();
     let steps = &traces[3];
     assert!(steps.windows(2).any(|pair| pair[1].log_likelihood < pair[0].log_likelihood));
-    assert!(plot::ladder_likelihood(&fourth).unwrap().alt().contains("falls"));
+    let alt = chapter06::ladder_likelihood(&traces).unwrap().alt().to_string();
+    assert!(alt.contains("mixture runs from") && alt.contains("and never falls"), "{alt}");
+    assert!(alt.contains("4: cost counts mass runs") && alt.contains("and falls"), "{alt}");
     // A face that turns: the votes do not notice.
     for (x, y, angle) in [(0.0, 0.0, 0.0), (1.0, -2.0, 1.3), (-3.0, 0.5, -2.9)] {
-        let votes = gallery::face_votes(&gallery::face_poses([x, y, angle]));
+        let votes = chapter05::face_votes(&chapter05::face_poses([x, y, angle]));
         for vote in votes.rows() {
             assert!((vote[0] - x).abs() + (vote[1] - y).abs() + (vote[2] - angle).abs() < 1e-12);
         }
@@ -352,76 +354,79 @@ fn routing_agrees_on_two_wholes_and_the_ladder_falls_where_it_is_not_em() {
 #[test]
 fn routings_of_bad_input_are_errors() {
     let wholes = samples::two_wholes(1);
-    let (input, routing) = gallery::two_wholes_routing(&wholes).unwrap();
+    let (input, routing) = chapter06::two_wholes_routing(&wholes).unwrap();
     let none = Routing { trace: Vec::new() };
-    assert!(matches!(plot::routing_animation(&input, &none, 0), Err(Error::Empty { .. })));
-    assert!(matches!(plot::assignments(&none, 0), Err(Error::Empty { .. })));
-    assert!(matches!(plot::routing_curves(&none, 0), Err(Error::Empty { .. })));
-    assert!(matches!(plot::routing_animation(&input, &routing, 1), Err(Error::Setting { .. })));
+    assert!(matches!(chapter06::routing_animation(&input, &none, 0), Err(Error::Empty { .. })));
+    assert!(matches!(chapter06::assignments(&none, 0), Err(Error::Empty { .. })));
+    assert!(matches!(chapter06::routing_curves(&none, 0), Err(Error::Empty { .. })));
+    assert!(matches!(chapter06::routing_animation(&input, &routing, 1), Err(Error::Setting { .. })));
     let flat = Array4::from_elem((1, 24, 3, 2), 0.1);
-    let arrows = |gradients: &[(&str, &Array4<f64>)]| plot::vote_gradients(&input, &routing, 0, gradients);
-    assert!(
-        arrows(&[("a", &flat)]).is_ok() && plot::vote_gradients(&input, &none, 0, &[("a", &flat)]).is_err()
-    );
+    let of_routing = |routing: &Routing, gradients: &[(&str, &Array4<f64>)]| {
+        chapter07::vote_gradients(&input, routing, 0, gradients)
+    };
+    let arrows = |gradients: &[(&str, &Array4<f64>)]| of_routing(&routing, gradients);
+    assert!(arrows(&[("a", &flat)]).is_ok() && of_routing(&none, &[("a", &flat)]).is_err());
     assert!(matches!(arrows(&[]), Err(Error::Empty { .. })));
     assert!(matches!(arrows(&[("a", &flat); 4]), Err(Error::Setting { .. })));
     assert!(matches!(arrows(&[("a", &Array4::zeros((1, 24, 3, 1)))]), Err(Error::Shape { .. })));
     assert!(matches!(arrows(&[("a", &(&flat * 0.0))]), Err(Error::Setting { .. })));
     assert!(matches!(arrows(&[("a", &(&flat * f64::NAN))]), Err(Error::Setting { .. })));
-    assert!(plot::assignments(&routing, 1).is_err() && plot::routing_curves(&routing, 1).is_err());
+    assert!(chapter06::assignments(&routing, 1).is_err() && chapter06::routing_curves(&routing, 1).is_err());
     let mut other = input.clone();
     other.votes = Array4::zeros((1, 24, 3, 3));
-    assert!(matches!(plot::routing_animation(&other, &routing, 0), Err(Error::Shape { .. })));
+    assert!(matches!(chapter06::routing_animation(&other, &routing, 0), Err(Error::Shape { .. })));
     other.votes = Array4::from_elem((1, 24, 3, 2), f64::NAN);
-    assert!(plot::routing_animation(&other, &routing, 0).is_err());
+    assert!(chapter06::routing_animation(&other, &routing, 0).is_err());
     let mut broken = routing.clone();
     broken.trace[1].costs[(0, 0)] = f64::INFINITY;
     broken.trace[1].responsibilities[(0, 0, 0)] = f64::NAN;
-    assert!(plot::routing_curves(&broken, 0).is_err() && plot::assignments(&broken, 0).is_err());
-    let traces = gallery::two_wholes_ladder(&wholes, 2).unwrap();
-    let (rung, empty) = (Rung { title: "r", trace: &traces[4] }, Rung { title: "none", trace: &[] });
-    assert!(plot::ladder_likelihood(&[]).is_err() && plot::ladder_likelihood(&[empty]).is_err());
-    let Wholes { votes, activations, .. } = &wholes;
-    assert!(
-        plot::ladder(votes, activations, &[]).is_err() && plot::ladder(votes, activations, &[empty]).is_err()
-    );
-    assert!(matches!(plot::ladder(votes, activations, &[rung; 7]), Err(Error::Setting { .. })));
-    assert!(plot::ladder(&votes.slice(s![..3, .., ..]).to_owned(), activations, &[rung]).is_err());
-    let (poses, short) = (array![[0.0, 0.0, 0.0]], array![[0.0, 0.0]]);
-    let view = View { title: "v", poses: &poses, votes: &poses, strokes: &[vec![]] };
-    assert!(plot::viewpoint(&[view], &["a"]).is_ok());
-    assert!(plot::viewpoint(&[], &["a"]).is_err() && plot::viewpoint(&[view; 5], &["a"]).is_err());
-    assert!(plot::viewpoint(&[view], &["a", "b"]).is_err());
-    assert!(plot::viewpoint(&[View { votes: &short, ..view }], &["a"]).is_err());
-    assert!(plot::viewpoint(&[View { strokes: &[], ..view }], &["a"]).is_err());
-    assert!(plot::viewpoint(&[View { strokes: &[vec![vec![(0.0, f64::NAN)]]], ..view }], &["a"]).is_err());
+    assert!(chapter06::routing_curves(&broken, 0).is_err() && chapter06::assignments(&broken, 0).is_err());
+    let traces = chapter06::two_wholes_ladder(&wholes, 2).unwrap();
+    let mut empty = traces.clone();
+    empty[2].clear();
+    let ladder = |rungs| chapter06::routing_ladder(&wholes.votes, &wholes.activations, rungs);
+    assert!(ladder(&traces).is_ok() && ladder(&empty).is_err());
+    assert!(chapter06::ladder_likelihood(&traces).is_ok() && chapter06::ladder_likelihood(&empty).is_err());
+    let fewer = wholes.votes.slice(s![..3, .., ..]).to_owned();
+    assert!(chapter06::routing_ladder(&fewer, &wholes.activations, &traces).is_err());
+}
+
+#[test]
+fn faces_of_bad_input_are_errors() {
+    let poses = chapter05::face_poses([0.5, 1.0, 2.0]);
+    let view = View { title: "v", poses: &poses, face: Some([0.5, 1.0, 2.0]) };
+    assert_sound(&chapter05::viewpoint(&[view]).unwrap());
+    assert_sound(&chapter05::viewpoint(&[View { face: None, ..view }; 4]).unwrap());
+    assert!(chapter05::viewpoint(&[]).is_err() && chapter05::viewpoint(&[view; 5]).is_err());
+    for poses in [array![[0.0, 0.0, 0.0]], Array2::zeros((4, 2)), &poses * f64::NAN] {
+        assert!(chapter05::viewpoint(&[View { poses: &poses, ..view }]).is_err());
+    }
+    assert!(chapter05::viewpoint(&[View { face: Some([f64::NAN; 3]), ..view }]).is_err());
 }
 
 #[test]
 fn routings_of_other_sizes_draw_too() {
-    let shapes = [(1, 1, 1), (1, 5, 1), (3, 2, 2), (4, 40, 12), (20, 300, 32)];
+    let shapes = [(1, 1, 1), (1, 5, 1), (3, 2, 2), (4, 40, 12), (20, 300, 12)];
     for (iterations, children, parents) in shapes {
         let wave = |i: usize, j: usize, h: usize| ((3 * i + 7 * j + 5 * h) as f64).sin() * 4.0;
         let votes = Array4::from_shape_fn((2, children, parents, 2), |(_, i, j, h)| wave(i, j, h));
         let ones = || Array1::ones(parents);
         let input = RoutingInput::new(votes.clone(), Array2::from_elem((2, children), 0.7), ones(), ones());
         let routing = input.route(&RoutingOptions { iterations, ..Default::default() }).unwrap();
-        assert_sound(&plot::routing_animation(&input, &routing, 1).unwrap());
-        assert_sound(&plot::assignments(&routing, 1).unwrap());
-        assert_sound(&plot::routing_curves(&routing, 1).unwrap());
+        assert_sound(&chapter06::routing_animation(&input, &routing, 1).unwrap());
+        assert_sound(&chapter06::assignments(&routing, 1).unwrap());
+        assert_sound(&chapter06::routing_curves(&routing, 1).unwrap());
         for count in [1, 2, 3] {
             let panels = vec![("title", &votes); count];
-            assert_sound(&plot::vote_gradients(&input, &routing, 1, &panels).unwrap());
+            assert_sound(&chapter07::vote_gradients(&input, &routing, 1, &panels).unwrap());
         }
         let votes = votes.index_axis(Axis(0), 0).to_owned();
         let activations = Array1::from_elem(children, 0.5);
         let options = LadderOptions { iterations, ..Default::default() };
         let trace = ladder::routing_final(&votes, &activations, &options).unwrap();
-        for count in [1, 2, 6] {
-            let rungs = vec![Rung { title: "final", trace: &trace }; count];
-            assert_sound(&plot::ladder(&votes, &activations, &rungs).unwrap());
-            assert_sound(&plot::ladder_likelihood(&rungs).unwrap());
-        }
+        let rungs = [(); 5].map(|_| trace.clone());
+        assert_sound(&chapter06::routing_ladder(&votes, &activations, &rungs).unwrap());
+        assert_sound(&chapter06::ladder_likelihood(&rungs).unwrap());
     }
 }
 
@@ -434,15 +439,16 @@ fn a_table_reads_as_text_and_as_html() {
 }
 
 #[test]
-fn the_cost_of_an_iteration_is_drawn_and_bad_points_are_named() {
+fn curves_on_logarithmic_axes_name_bad_points() {
     let points = [(1e4, 1e-4), (1e5, 1e-3), (1e6, 1e-2)];
-    let figure = plot::cost_growth(&[("ours", &points)]).unwrap();
-    assert!(figure.svg().contains("1 million") && !figure.svg().contains("NaN"));
-    assert!(matches!(plot::cost_growth(&[]), Err(Error::Empty { .. })));
-    assert!(matches!(plot::cost_growth(&[("one", &points[..1])]), Err(Error::Length { .. })));
+    let curves = |curves: &[(&str, &[(f64, f64)])]| draw::log_curves("growth", "Growth", ["x", "y"], curves);
+    let figure = curves(&[("ours", &points)]).unwrap().finish().unwrap();
+    assert!(figure.svg(Palette::Light).contains("10⁶") && figure.svg(Palette::Light).contains("10⁻⁴"));
+    assert!(matches!(curves(&[]), Err(Error::Empty { .. })));
+    assert!(matches!(curves(&[("one", &points[..1])]), Err(Error::Length { .. })));
     for bad in [0.0, -1.0, f64::NAN, f64::INFINITY] {
         let points = [(1e4, 1e-4), (1e5, bad)];
-        assert!(matches!(plot::cost_growth(&[("bad", &points)]), Err(Error::Setting { .. })), "{bad}");
+        assert!(matches!(curves(&[("bad", &points)]), Err(Error::Setting { .. })), "{bad}");
     }
 }
 
@@ -450,47 +456,49 @@ fn the_cost_of_an_iteration_is_drawn_and_bad_points_are_named() {
 fn errors_of_differences_have_their_least_marked() {
     let central: Vec<(f64, f64)> =
         (-12..=0).map(|power| 10f64.powi(power)).map(|h| (h, h * h / 6.0 + 1e-16 / h)).collect();
-    let figure = plot::difference_errors(&[("central", &central), ("again", &central)]).unwrap();
+    let figure = chapter07::difference_errors(&[("central", &central), ("again", &central)]).unwrap();
     assert_sound(&figure);
-    assert!(figure.svg().contains("10⁻¹²") && figure.svg().contains("at h = 1·10⁻⁵"), "{}", figure.svg());
+    let svg = figure.svg(Palette::Light);
+    assert!(svg.contains("10⁻¹²") && svg.contains("at h = 1·10⁻⁵"), "{svg}");
     assert!(figure.alt().contains("at a step of 1e-5"), "{}", figure.alt());
-    assert!(matches!(plot::difference_errors(&[]), Err(Error::Empty { .. })));
-    assert!(matches!(plot::difference_errors(&[("one", &central[..1])]), Err(Error::Length { .. })));
-    assert!(plot::difference_errors(&[("exact", &[(1e-3, 0.0), (1e-2, 1e-4)])]).is_err());
+    assert!(matches!(chapter07::difference_errors(&[]), Err(Error::Empty { .. })));
+    assert!(matches!(chapter07::difference_errors(&[("one", &central[..1])]), Err(Error::Length { .. })));
+    assert!(chapter07::difference_errors(&[("exact", &[(1e-3, 0.0), (1e-2, 1e-4)])]).is_err());
 }
 
 #[test]
 fn a_stopped_gradient_is_the_whole_one_where_nothing_is_left_out() {
-    let one = plot::StoppedGradient::of(&[3.0, 0.0], &[6.0, 0.0]);
+    let one = chapter07::StoppedGradient::of(&[3.0, 0.0], &[6.0, 0.0]);
     assert_eq!((one.cosine, one.relative_size), (1.0, 0.5));
-    assert_eq!(plot::StoppedGradient::of(&[0.0, 1.0], &[-2.0, 0.0]).cosine, 0.0);
-    let draws = gallery::stopped_by_iterations(0..20, 3, [0.0, 0.0, 1.0]).unwrap();
+    assert_eq!(chapter07::StoppedGradient::of(&[0.0, 1.0], &[-2.0, 0.0]).cosine, 0.0);
+    let draws = chapter07::stopped_by_iterations(0..20, 3, [0.0, 0.0, 1.0]).unwrap();
     assert_eq!(draws.iter().map(Vec::len).collect::<Vec<_>>(), [20; 3]);
     // One iteration begins with R as a constant; with two the children are shared out anew.
     assert!(draws[0].iter().all(|draw| (draw.cosine - 1.0).abs() <= 1e-12));
     assert!(draws[1].iter().any(|draw| draw.cosine < 0.0) && draws[1].iter().all(|draw| draw.cosine < 0.9));
-    assert_sound(&plot::stopped_gradients(&[("a", draws[..1].to_vec()), ("b", draws.clone())]).unwrap());
-    assert!(matches!(plot::stopped_gradients(&[]), Err(Error::Empty { .. })));
-    assert!(matches!(plot::stopped_gradients(&[("none", vec![])]), Err(Error::Empty { .. })));
-    assert!(matches!(plot::stopped_gradients(&[("none", vec![vec![]])]), Err(Error::Empty { .. })));
-    let bad = plot::StoppedGradient { cosine: f64::NAN, relative_size: 1.0 };
-    assert!(matches!(plot::stopped_gradients(&[("bad", vec![vec![bad]])]), Err(Error::Setting { .. })));
-    assert!(plot::stopped_gradients(&vec![("many", draws); 7]).is_err());
+    assert_sound(&chapter07::stopped_gradients(&[("a", draws[..1].to_vec()), ("b", draws.clone())]).unwrap());
+    assert!(matches!(chapter07::stopped_gradients(&[]), Err(Error::Empty { .. })));
+    assert!(matches!(chapter07::stopped_gradients(&[("none", vec![])]), Err(Error::Empty { .. })));
+    assert!(matches!(chapter07::stopped_gradients(&[("none", vec![vec![]])]), Err(Error::Empty { .. })));
+    let bad = chapter07::StoppedGradient { cosine: f64::NAN, relative_size: 1.0 };
+    assert!(matches!(chapter07::stopped_gradients(&[("bad", vec![vec![bad]])]), Err(Error::Setting { .. })));
+    assert!(chapter07::stopped_gradients(&vec![("many", draws); 7]).is_err());
 }
 
 #[test]
 fn bars_are_drawn_from_nothing_to_much_and_bad_ones_are_named() {
     for values in [vec![0.0], vec![3000.0, 1e-3, 20.0], vec![1e-9; 12]] {
         let bars: Vec<(&str, f64)> = values.into_iter().map(|value| ("a < b", value)).collect();
-        assert_sound(&plot::bars("milliseconds", &bars).unwrap());
+        assert_sound(&chapter07::vote_bytes(&bars).unwrap());
+        assert_eq!(chapter07::kernel_speed(&bars).is_ok(), bars[0].1 > 0.0);
     }
-    assert!(matches!(plot::bars("none", &[]), Err(Error::Empty { .. })));
-    assert!(plot::bars("many", &[("a", 1.0); 13]).is_err());
+    assert!(matches!(chapter07::vote_bytes(&[]), Err(Error::Empty { .. })));
+    assert!(chapter07::vote_bytes(&[("a", 1.0); 13]).is_err());
     for bad in [-1.0, f64::NAN, f64::INFINITY] {
-        assert!(matches!(plot::bars("bad", &[("a", bad)]), Err(Error::Setting { .. })), "{bad}");
+        assert!(matches!(chapter07::vote_bytes(&[("bad", bad)]), Err(Error::Setting { .. })), "{bad}");
     }
     // 484,352 votes of 16 numbers of 4 bytes
-    let layers: f64 = gallery::vote_megabytes()[..3].iter().map(|layer| layer.1).sum();
+    let layers: f64 = chapter07::vote_megabytes()[..3].iter().map(|layer| layer.1).sum();
     assert!((layers - 484_352.0 * 64.0 / 1e6).abs() <= 1e-9);
 }
 

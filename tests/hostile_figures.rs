@@ -10,6 +10,11 @@ use em_routing::figures::chapter04;
 use em_routing::gallery;
 use em_routing::gmm::Criteria;
 use em_routing::plot::{Map, Rung, StoppedGradient, View};
+use em_routing::draw::Along;
+use em_routing::figures::chapter05::{self, View};
+use em_routing::figures::chapter06;
+use em_routing::figures::chapter07::{self, StoppedGradient};
+use em_routing::plot::{AtlasGround, Clustering, Map, Objective, StartGrid};
 use em_routing::prelude::*;
 use em_routing::routing::{CapsuleLayerRun, LadderStep, Patches, RoutingStep};
 use ndarray::Array5;
@@ -66,7 +71,7 @@ const DRAWN: &[(&str, Draw)] = &[
     }),
     ("assignments", |h| {
         let (_, routing) = h.routing();
-        plot::assignments(&routing, h.index())
+        chapter06::assignments(&routing, h.index())
     }),
     ("atlas", |h| {
         let side = h.size();
@@ -76,9 +81,14 @@ const DRAWN: &[(&str, Draw)] = &[
         chapter03::atlas(&h.plane(), &h.plane(), &fits, h.number().abs())
     }),
     ("bars", |h| {
-        let bars: Vec<(String, f64)> = (0..h.size()).map(|_| (h.name(), h.number().abs())).collect();
-        let bars: Vec<(&str, f64)> = bars.iter().map(|(name, value)| (name.as_str(), *value)).collect();
-        plot::bars(&h.name(), &bars)
+        let bars = h.bars();
+        draw::bars(
+            &h.name(),
+            &h.name(),
+            &h.name(),
+            &named_values(&bars),
+            h.pick(&[Along::Linear, Along::Logarithmic]),
+        )
     }),
     ("bound_animation", |h| {
         let fit = h.fit(Hostile::coins);
@@ -98,13 +108,9 @@ const DRAWN: &[(&str, Draw)] = &[
         chapter03::clusterings(&h.name(), &data, &vec![one; h.size()])
     }),
     ("confusion", |h| plot::confusion(&h.evaluation().0)),
-    ("cost_growth", |h| {
-        let curves = h.curves();
-        plot::cost_growth(&borrowed(&curves))
-    }),
     ("difference_errors", |h| {
         let curves = h.curves();
-        plot::difference_errors(&borrowed(&curves))
+        chapter07::difference_errors(&borrowed(&curves))
     }),
     ("digit_routing", |h| {
         let (input, routing) = h.routing();
@@ -159,6 +165,7 @@ const DRAWN: &[(&str, Draw)] = &[
         chapter04::information_criteria(&counts, &criteria)
     }),
     ("jensen_chord", |h| chapter01::jensen_chord(h.number().abs(), h.number().abs(), h.number())),
+    ("kernel_speed", |h| chapter07::kernel_speed(&named_values(&h.bars()))),
     ("kmeans_animation", |h| {
         let fit = h.fit(Hostile::kmeans);
         chapter03::kmeans_animation(&h.plane(), &fit)
@@ -168,20 +175,7 @@ const DRAWN: &[(&str, Draw)] = &[
         let labels = h.labels(experiments.len());
         chapter01::known_likelihood(&experiments, &labels)
     }),
-    ("ladder", |h| {
-        let (children, parents) = (h.size(), h.size());
-        let votes = Array3::from_shape_simple_fn((children, parents, h.two()), || h.number());
-        let traces: Vec<Vec<LadderStep>> = (0..h.size()).map(|_| h.ladder(children, parents)).collect();
-        let title = h.name();
-        let rungs: Vec<Rung> = traces.iter().map(|trace| Rung { title: &title, trace }).collect();
-        plot::ladder(&votes, &Array1::from(h.numbers(children)), &rungs)
-    }),
-    ("ladder_likelihood", |h| {
-        let traces: Vec<Vec<LadderStep>> = (0..h.size()).map(|_| h.ladder(1, 1)).collect();
-        let title = h.name();
-        let rungs: Vec<Rung> = traces.iter().map(|trace| Rung { title: &title, trace }).collect();
-        plot::ladder_likelihood(&rungs)
-    }),
+    ("ladder_likelihood", |h| chapter06::ladder_likelihood(&h.rungs(1, 1))),
     ("landscape", |h| chapter02::landscape(&h.experiments())),
     ("likelihood_trace", |h| {
         let fit = h.fit(Hostile::coins);
@@ -249,11 +243,17 @@ const DRAWN: &[(&str, Draw)] = &[
     }),
     ("routing_animation", |h| {
         let (input, routing) = h.routing();
-        plot::routing_animation(&input, &routing, h.index())
+        chapter06::routing_animation(&input, &routing, h.index())
     }),
     ("routing_curves", |h| {
         let (_, routing) = h.routing();
-        plot::routing_curves(&routing, h.index())
+        chapter06::routing_curves(&routing, h.index())
+    }),
+    ("routing_ladder", |h| {
+        let (children, parents) = (h.size(), h.size());
+        let votes = Array3::from_shape_simple_fn((children, parents, h.two()), || h.number());
+        let rungs = h.rungs(children, parents);
+        chapter06::routing_ladder(&votes, &Array1::from(h.numbers(children)), &rungs)
     }),
     ("spread_loss", |h| {
         let count = h.size();
@@ -271,23 +271,18 @@ const DRAWN: &[(&str, Draw)] = &[
             (0..h.size()).map(|_| (h.name(), (0..h.size()).map(|_| draws(h)).collect())).collect();
         let series: Vec<(&str, Vec<Vec<StoppedGradient>>)> =
             series.iter().map(|(name, draws)| (name.as_str(), draws.clone())).collect();
-        plot::stopped_gradients(&series)
+        chapter07::stopped_gradients(&series)
     }),
     ("surface", |h| {
         let fits: Vec<Fit<Coins>> = (0..h.size()).map(|_| h.fit(Hostile::coins)).collect();
         chapter02::surface(&h.experiments(), &fits.iter().collect::<Vec<_>>())
     }),
     ("viewpoint", |h| {
-        let parts = h.size();
-        let (poses, votes) = (h.shuffled(parts, 3), h.shuffled(parts, 3));
-        let stroke = |h: &mut Hostile| (0..h.size()).map(|_| (h.number(), h.number())).collect::<Vec<_>>();
-        let strokes: Vec<Vec<Vec<(f64, f64)>>> =
-            (0..parts).map(|_| (0..h.size()).map(|_| stroke(h)).collect()).collect();
+        let parts = if h.odds(6) { 4 } else { h.size() };
+        let poses = h.shuffled(parts, 3);
         let title = h.name();
-        let view = View { title: &title, poses: &poses, votes: &votes, strokes: &strokes };
-        let names: Vec<String> = (0..parts).map(|_| h.name()).collect();
-        let names: Vec<&str> = names.iter().map(String::as_str).collect();
-        plot::viewpoint(&vec![view; h.size()], &names)
+        let face = h.odds(2).then(|| [h.number(), h.number(), h.number()]);
+        chapter05::viewpoint(&vec![View { title: &title, poses: &poses, face }; h.size()])
     }),
     ("vote_agreement", |h| {
         let (input, routing) = h.routing();
@@ -295,17 +290,22 @@ const DRAWN: &[(&str, Draw)] = &[
         let parents: Vec<(&str, usize)> = (0..h.size()).map(|_| (name.as_str(), h.index())).collect();
         plot::vote_agreement(&input, &routing, h.index(), &parents)
     }),
+    ("vote_bytes", |h| chapter07::vote_bytes(&named_values(&h.bars()))),
     ("vote_gradients", |h| {
         let (input, routing) = h.routing();
         let gradient = input.votes.mapv(|_| h.number());
         let name = h.name();
-        plot::vote_gradients(&input, &routing, h.index(), &vec![(name.as_str(), &gradient); h.size()])
+        chapter07::vote_gradients(&input, &routing, h.index(), &vec![(name.as_str(), &gradient); h.size()])
     }),
 ];
 
 /// A pair plot with names for 200 clusters, none of them rimmed.
 fn pairs(data: &Array2<f64>, names: &[&str], labels: &Array1<usize>) -> Drawn {
     chapter03::pair_plot("", data, names, labels, &["a cluster"; 200], &[])
+}
+
+fn named_values(bars: &[(String, f64)]) -> Vec<(&str, f64)> {
+    bars.iter().map(|(name, value)| (name.as_str(), *value)).collect()
 }
 
 fn borrowed(curves: &[(String, Vec<(f64, f64)>)]) -> Vec<(&str, &[(f64, f64)])> {
@@ -452,6 +452,10 @@ impl Hostile {
     fn counts(&mut self) -> Vec<usize> {
         let first = self.pick(&[0, 1, 2, 1000, usize::MAX - 100]);
         (0..self.size()).map(|i| first.wrapping_add(i * (1 + i))).filter(|&count| count >= first).collect()
+    }
+
+    fn bars(&mut self) -> Vec<(String, f64)> {
+        (0..self.size()).map(|_| (self.name(), self.number().abs())).collect()
     }
 
     fn curves(&mut self) -> Vec<(String, Vec<(f64, f64)>)> {
@@ -602,8 +606,12 @@ impl Hostile {
         (input, Routing { trace })
     }
 
-    fn ladder(&mut self, children: usize, parents: usize) -> Vec<LadderStep> {
+    fn rungs(&mut self, children: usize, parents: usize) -> chapter06::Ladder {
         let parents = if self.odds(9) { parents } else { self.size() };
+        [(); 5].map(|_| self.ladder(children, parents))
+    }
+
+    fn ladder(&mut self, children: usize, parents: usize) -> Vec<LadderStep> {
         let step = |h: &mut Hostile| LadderStep {
             responsibilities: h.shuffled(children, parents),
             shares: h.shuffled(children, parents),
@@ -616,7 +624,7 @@ impl Hostile {
             inverse_temperature: h.odds(2).then(|| h.number()),
             log_likelihood: h.number(),
         };
-        (0..self.size()).map(|_| step(self)).collect()
+        (0..self.size().max(usize::from(self.odds(20)))).map(|_| step(self)).collect()
     }
 }
 
@@ -816,13 +824,9 @@ const LARGE: &[Named] = &[
         let values: Vec<f64> = counts.iter().map(|&k| wave(k)).collect();
         plot::criterion_curve("c", &counts, &[("a", &values)], true)
     }),
-    ("cost_growth of 1,000,000 points", || {
-        let points: Vec<(f64, f64)> = (1..1_000_001).map(|i| (i as f64, 1e-9 * i as f64)).collect();
-        plot::cost_growth(&[("a", &points)])
-    }),
     ("difference_errors of 1,000,000 points", || {
         let points: Vec<(f64, f64)> = (1..1_000_001).map(|i| (1e-6 * i as f64, 2.0 + wave(i))).collect();
-        plot::difference_errors(&[("a", &points)])
+        chapter07::difference_errors(&[("a", &points)])
     }),
     ("error_curves of 1,000,000 points", || {
         let points: Vec<(f64, f64)> = (0..1_000_000).map(|i| (i as f64, 0.5 + 0.3 * wave(i))).collect();
@@ -833,7 +837,7 @@ const LARGE: &[Named] = &[
             (0..10).map(|i| StoppedGradient { cosine: 0.5 * wave(t + i), relative_size: 1.0 }).collect()
         };
         let series: Vec<Vec<StoppedGradient>> = (0..10_000).map(draws).collect();
-        plot::stopped_gradients(&[("a", series.clone()), ("b", series)])
+        chapter07::stopped_gradients(&[("a", series.clone()), ("b", series)])
     }),
     ("activation_histograms of 1,000,000 capsules", || {
         let values: Vec<f32> = (0..1_000_000).map(|i| (i % 100) as f32 / 99.0).collect();
@@ -855,19 +859,19 @@ const LARGE: &[Named] = &[
         };
         plot::mistakes(&evaluation, &images, 10_000)
     }),
-    ("assignments of 300,000 children", || plot::assignments(&long_routing(300_000, 4, 3).1, 0)),
-    ("routing_curves of 10,000 iterations", || plot::routing_curves(&long_routing(3, 4, 10_000).1, 0)),
+    ("assignments of 300,000 children", || chapter06::assignments(&long_routing(300_000, 4, 3).1, 0)),
+    ("routing_curves of 10,000 iterations", || chapter06::routing_curves(&long_routing(3, 4, 10_000).1, 0)),
     ("routing_animation of 10,000 iterations", || {
         let (input, routing) = long_routing(30, 4, 10_000);
-        plot::routing_animation(&input, &routing, 0)
+        chapter06::routing_animation(&input, &routing, 0)
     }),
     ("routing_animation of 100,000 children", || {
         let (input, routing) = long_routing(100_000, 3, 6);
-        plot::routing_animation(&input, &routing, 0)
+        chapter06::routing_animation(&input, &routing, 0)
     }),
     ("vote_gradients of 100,000 children", || {
         let (input, routing) = long_routing(100_000, 3, 2);
-        plot::vote_gradients(&input, &routing, 0, &[("a", &input.votes); 3])
+        chapter07::vote_gradients(&input, &routing, 0, &[("a", &input.votes); 3])
     }),
     ("vote_agreement of 100,000 children", || {
         let (input, routing) = long_routing(100_000, 3, 2);
@@ -881,7 +885,7 @@ const LARGE: &[Named] = &[
         let config = Architecture { height: 1000, width: 1000, ..Architecture::default() };
         plot::architecture(&CapsNet::zeros(config)?)
     }),
-    ("bars with names of 10 kB", || plot::bars("title", &[("w".repeat(10_000).as_str(), 1.0); 12])),
+    ("bars with names of 10 kB", || chapter07::vote_bytes(&[("w".repeat(10_000).as_str(), 1.0); 12])),
 ];
 
 /// What is too much.
@@ -909,7 +913,7 @@ const TOO_LARGE: &[Named] = &[
     }),
     ("routing_animation of 2,000 parents", || {
         let (input, routing) = long_routing(2, 2_000, 2);
-        plot::routing_animation(&input, &routing, 0)
+        chapter06::routing_animation(&input, &routing, 0)
     }),
     ("objective_trace of 100,000 fits", || {
         let fit = long_fit(1, |_| ());

@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use em_routing::data::npy::{self, NpyFile, Precision};
 use em_routing::data::{RowBuffer, Rows};
+use em_routing::draw::{Figure, Label, Palette, Pen, Point, component, log_curves};
 use em_routing::em::Stop;
 use em_routing::gmm::{CovarianceKind, Gmm, GmmOptions, GmmStart};
 use em_routing::kmeans::{KMeans, KMeansOptions, KMeansStart};
@@ -318,9 +319,28 @@ fn growth(options: &Options) -> Outcome<()> {
     let curves: Vec<(&str, &[(f64, f64)])> =
         curves.iter().map(|(name, points)| (*name, points.as_slice())).collect();
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("target").join("cost-growth.svg");
-    em_routing::plot::cost_growth(&curves)?.save(&path)?;
+    cost_growth(&curves)?.save(&path, Palette::Light)?;
     println!("wrote {}", path.display());
     Ok(())
+}
+
+/// Seconds an iteration over the number of samples: where they grow in proportion, a curve runs along the dashed line of slope 1
+/// through its first point.
+fn cost_growth(curves: &[(&str, &[Point])]) -> em_routing::error::Result<Figure> {
+    let axes = ["number of samples", "time of an iteration (s)"];
+    let title = "The time of an iteration over the number of samples";
+    let mut chart = log_curves("cost-growth", title, axes, curves)?;
+    let mut labels = Vec::new();
+    for (index, (name, points)) in curves.iter().enumerate() {
+        let place = |(samples, seconds): Point| (samples.log10(), seconds.log10());
+        let (first, last) = (place(points[0]), place(points[points.len() - 1]));
+        let proportional = (last.0, first.1 + last.0 - first.0);
+        chart.line([first, proportional], Pen::new(component(index), 1.2).dashed(4.0, 4.0));
+        let (at, text) = (last.1, name.to_string());
+        labels.push(Label { at, tint: component(index), text, note: String::new() });
+    }
+    chart.labels(&labels, false);
+    chart.finish()
 }
 
 /// Samples that are made when they are read, so that a file larger than memory can be written.

@@ -4,8 +4,10 @@
 //! title and a description for those who cannot see it; an animation plays without a script.
 
 mod animation;
+mod arrow;
 mod axis;
 mod backend;
+mod bars;
 mod chart;
 mod contour;
 mod curves;
@@ -14,6 +16,7 @@ mod label;
 mod layout;
 mod legend;
 mod lines;
+mod logarithmic;
 mod number;
 mod palette;
 mod png;
@@ -24,12 +27,14 @@ mod table;
 
 pub use animation::animate;
 pub use axis::Axis;
+pub use bars::{Along, bars};
 pub use chart::{Chart, Image, Ink, Pen, Point, Side};
 pub use contour::{DEPTHS, Field, Scale, draw_scale};
 pub use curves::Label;
 pub use figure::Figure;
 pub use layout::{Grid, equal_units, extent, padded, ranges, spread, stride};
 pub use legend::{Mark, legend_row};
+pub use logarithmic::log_curves;
 pub use number::{in_steps, letter, number, power_of_ten, round_step, scientific, three_digits, trimmed};
 pub use palette::{
     BLUE, CARD, FRAME, GREEN, GREY, INK, ORANGE, PALE, PURPLE, Palette, Rgb, SKY, Tint, VERMILION, between,

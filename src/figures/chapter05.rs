@@ -1,6 +1,226 @@
-//! The figures of chapter 5.
+//! The figures of chapter 5: a face and what its parts vote for.
 
-use super::Entry;
+use std::f64::consts::FRAC_PI_2;
+
+use ndarray::Array2;
+
+use super::{Entry, checks};
+use crate::draw::{
+    Axis, CARD, Chart, Figure, Grid, INK, Mark, Pen, Point, Tint, component, equal_units, legend_row, number,
+    padded,
+};
+use crate::error::Result;
 
 /// The chapter's reproducible figures.
-pub const FIGURES: &[Entry] = &[];
+pub const FIGURES: &[Entry] = &[("viewpoint", three_views)];
+
+/// A pose in the plane: x, y and the angle in radians, anticlockwise from the x axis.
+pub type Pose = [f64; 3];
+
+/// The parts of the face.
+const PARTS: [&str; 4] = ["left eye", "right eye", "nose", "mouth"];
+
+/// Their poses in the face's own frame, whose origin is the nose.
+const FACE: [Pose; 4] = [[-1.0, 1.0, 0.1], [1.0, 1.0, -0.1], [0.0, 0.0, 0.0], [0.0, -1.2, 0.0]];
+
+/// The grey of the drawing under the arrows.
+const PENCIL: Tint = Tint::new([196, 192, 180], [86, 86, 83]);
+
+/// The parts of a face as they are seen, for [`viewpoint`].
+#[derive(Debug, Clone, Copy)]
+pub struct View<'a> {
+    /// What it is called, as short as a heading.
+    pub title: &'a str,
+    /// The poses of the parts, 4 x 3, as [`face_poses`] has them.
+    pub poses: &'a Array2<f64>,
+    /// The pose of the face, if the parts make one.
+    pub face: Option<Pose>,
+}
+
+/// The poses of left eye, right eye, nose and mouth (4 x 3) where the face has the pose `face`.
+pub fn face_poses(face: Pose) -> Array2<f64> {
+    FACE.map(|part| composed(face, part)).to_vec().into()
+}
+
+/// The votes (4 x 3) that the parts of a face with these poses (4 x 3) cast for the face's pose: each part's pose times its
+/// transform, which is the face's pose as the part sees it.
+pub fn face_votes(poses: &Array2<f64>) -> Array2<f64> {
+    let votes: [Pose; 4] = std::array::from_fn(|i| composed(pose(poses, i), inverse(FACE[i])));
+    votes.to_vec().into()
+}
+
+/// The parts of a face from several sides, side by side: above their poses, each a pair of arrows along its x and y axis, and
+/// below the pose of the face that each part votes for, at the end of a dotted line from the part.
+///
+/// The arrows of the votes are of four lengths, so that all can be seen where they agree; the pose of the face itself is a
+/// long pair of arrows under them. Above the votes stands how far they lie apart: the root mean square of their distance from
+/// their mean, and the same of their angles, in degrees.
+///
+/// # Errors
+///
+/// Returns an error if there are no views or more than four, if poses are not 4 x 3, and if a number is not finite or beyond
+/// 1e130.
+pub fn viewpoint(views: &[View]) -> Result<Figure> {
+    checks::not_empty("views", views)?;
+    checks::at_most("the number of views", views.len(), 4, "at most 4")?;
+    let mut all: Vec<Point> = Vec::new();
+    for view in views {
+        checks::samples(view.poses)?;
+        checks::shape("the parts' poses", &[PARTS.len(), 3], view.poses.shape())?;
+        checks::finite("the pose of the face", view.face.into_iter().flatten())?;
+        all.extend(checks::points(view.poses));
+        all.extend(checks::points(&face_votes(view.poses)));
+        all.extend(drawing(view).into_iter().flatten());
+    }
+    let x = padded(all.iter().map(|point| point.0), 0.05);
+    let y = padded(all.iter().map(|point| point.1), 0.05);
+    let room = (810.0 / views.len() as f64 - 18.0).min(400.0);
+    let panel = equal_units(x, y, (room, 400.0));
+    let grid = Grid { columns: views.len(), panel, gap: (18.0, 36.0), origin: (62.0, 58.0) };
+    let title = "A face turned: its parts' poses change and their votes agree";
+    let mut chart = grid.canvas("viewpoint", title, 2 * views.len(), (16.0, 112.0), 460);
+    let mut words = Vec::new();
+    for (column, view) in views.iter().enumerate() {
+        let votes = face_votes(view.poses);
+        let (apart, turned) = dispersion(&votes);
+        let (apart, turned) = (number(apart, 2), number(turned.to_degrees(), 0));
+        words.push(format!("{}: the votes lie {apart} and {turned} degrees apart", view.title));
+        for row in 0..2 {
+            let corner = grid.corner(column + row * views.len());
+            let x = Axis::new("x", x.0, x.1).most(6);
+            let y = Axis::new("y", y.0, y.1).most(7);
+            let x = if row == 0 { x.bare() } else { x };
+            let y = if column == 0 { y } else { y.bare() };
+            let mut panel = chart.panel(corner, grid.panel, x, y);
+            for stroke in drawing(view) {
+                panel.line(stroke, Pen::new(PENCIL, 2.0).faded(if row == 0 { 1.0 } else { 0.45 }));
+            }
+            if row == 0 {
+                draw_poses(&mut panel, view);
+                panel.heading(view.title, "poses of the parts");
+            } else {
+                draw_votes(&mut panel, view, &votes);
+                panel.heading("", &format!("votes {apart} and {turned}° apart"));
+            }
+            chart.add(panel);
+        }
+    }
+    let names = PARTS.into_iter().chain(["face"]).map(str::to_string);
+    let tints = (0..PARTS.len()).map(component).chain([INK]);
+    let low = grid.corner(views.len()).1 + panel.1 + 88.0;
+    legend_row(&mut chart, (grid.origin.0, low), 900.0, tints.map(Mark::Dot).zip(names));
+    let alt = "Above, grey drawings of eyes, nose and mouth with a pair of arrows in the colour of each part. Below, dotted \
+               lines from the parts to the pairs of arrows that they vote for; where the parts make a face, all lines end \
+               at its nose.";
+    chart.alt(format!("{alt} {}.", words.join("; "))).finish()
+}
+
+/// Each part's pose as a pair of arrows.
+fn draw_poses(panel: &mut Chart, view: &View) {
+    for i in 0..PARTS.len() {
+        let [x, y, _] = pose(view.poses, i);
+        frame(panel, pose(view.poses, i), 30.0, Pen::new(component(i), 2.6));
+        panel.disc((x, y), 4.4, component(i));
+        panel.dot((x, y), 2.0, CARD);
+    }
+}
+
+/// The face's pose, and each part's vote for it at the end of a dotted line.
+fn draw_votes(panel: &mut Chart, view: &View, votes: &Array2<f64>) {
+    for i in 0..PARTS.len() {
+        let ([x, y, _], [to_x, to_y, _]) = (pose(view.poses, i), pose(votes, i));
+        panel.line([(x, y), (to_x, to_y)], Pen::new(component(i), 1.4).dashed(2.0, 4.0));
+        panel.dot((x, y), 4.4, component(i));
+        panel.dot((x, y), 2.0, CARD);
+    }
+    if let Some(face) = view.face {
+        frame(panel, face, 78.0, Pen::new(INK, 1.6));
+    }
+    for i in 0..PARTS.len() {
+        frame(panel, pose(votes, i), 60.0 - 11.0 * i as f64, Pen::new(component(i), 2.6));
+    }
+}
+
+/// A pair of arrows of `length` pixels along the axes of a pose, the one of the y axis thinner.
+fn frame(panel: &mut Chart, [x, y, angle]: Pose, length: f64, pen: Pen) {
+    panel.arrow((x, y), angle + FRAC_PI_2, length, Pen { width: 0.65 * pen.width, ..pen });
+    panel.arrow((x, y), angle, length, pen);
+}
+
+/// The strokes of the parts where they are seen, and of the face's outline if there is a face.
+fn drawing(view: &View) -> Vec<Vec<Point>> {
+    let arc = |home: Pose, centre: Point, radii: Point, from: f64, to: f64| -> Vec<Point> {
+        let at = |i: i32| (from + (to - from) * f64::from(i) / 40.0).to_radians();
+        let own = |angle: f64| [centre.0 + radii.0 * angle.cos(), centre.1 + radii.1 * angle.sin(), 0.0];
+        let seen = |i: i32| composed(home, own(at(i)));
+        (0..=40).map(seen).map(|[x, y, _]| (x, y)).collect()
+    };
+    let part = |i: usize| pose(view.poses, i);
+    let mut strokes = vec![
+        arc(part(0), (0.0, 0.0), (0.42, 0.21), 0.0, 360.0),
+        arc(part(1), (0.0, 0.0), (0.42, 0.21), 0.0, 360.0),
+        arc(part(2), (0.0, 0.15), (0.27, 0.34), -150.0, -30.0),
+        arc(part(3), (0.0, 0.42), (0.72, 0.5), -155.0, -25.0),
+    ];
+    strokes.extend(view.face.map(|face| arc(face, (0.0, -0.05), (1.8, 2.15), 0.0, 360.0)));
+    strokes
+}
+
+/// A face upright, the same face turned, and the same parts in each other's places; the poses as a layer below would find
+/// them, a little off.
+fn three_views() -> Result<Figure> {
+    let off = |poses: Array2<f64>, seed: f64| {
+        Array2::from_shape_fn(poses.dim(), |(i, h)| {
+            let wave = (12.9898 * (i as f64 + 1.0) + 78.233 * (h as f64 + 1.0) + 37.719 * seed).sin();
+            poses[(i, h)] + 0.05 * wave
+        })
+    };
+    let (face, turned) = ([0.0, 0.0, 0.0], [0.0, 0.0, 50f64.to_radians()]);
+    let upright = off(face_poses(face), 1.0);
+    let shuffled = upright.select(ndarray::Axis(0), &[3, 0, 1, 2]);
+    viewpoint(&[
+        View { title: "upright", poses: &upright, face: Some(face) },
+        View { title: "turned by 50°", poses: &off(face_poses(turned), 2.0), face: Some(turned) },
+        View { title: "the same parts, no face", poses: &shuffled, face: None },
+    ])
+}
+
+fn pose(poses: &Array2<f64>, i: usize) -> Pose {
+    [poses[(i, 0)], poses[(i, 1)], poses[(i, 2)]]
+}
+
+/// The pose whose frame has the pose `inner` in the frame of `outer`.
+fn composed([x, y, angle]: Pose, inner: Pose) -> Pose {
+    let (sine, cosine) = angle.sin_cos();
+    [x + cosine * inner[0] - sine * inner[1], y + sine * inner[0] + cosine * inner[1], angle + inner[2]]
+}
+
+fn inverse([x, y, angle]: Pose) -> Pose {
+    let (sine, cosine) = angle.sin_cos();
+    [-cosine * x - sine * y, sine * x - cosine * y, -angle]
+}
+
+/// How far poses lie apart: the root mean square of their distance from their mean, and of their angle from its.
+fn dispersion(poses: &Array2<f64>) -> (f64, f64) {
+    let mean = |values: &dyn Fn(Pose) -> f64| {
+        (0..poses.nrows()).map(|i| values(pose(poses, i))).sum::<f64>() / poses.nrows() as f64
+    };
+    let (x, y) = (mean(&|pose| pose[0]), mean(&|pose| pose[1]));
+    let middle = mean(&|pose| pose[2].sin()).atan2(mean(&|pose| pose[2].cos()));
+    let turned = |angle: f64| (angle - middle).sin().atan2((angle - middle).cos());
+    let square = mean(&|pose| (pose[0] - x).powi(2) + (pose[1] - y).powi(2));
+    (square.sqrt(), mean(&|pose| turned(pose[2]).powi(2)).sqrt())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ndarray::array;
+
+    #[test]
+    fn angles_are_compared_around_the_circle() {
+        let pi = std::f64::consts::PI;
+        let (apart, turned) = dispersion(&array![[1.0, 0.0, pi - 0.1], [3.0, 0.0, 0.1 - pi]]);
+        assert!((apart - 1.0).abs() < 1e-12 && (turned - 0.1).abs() < 1e-12);
+    }
+}

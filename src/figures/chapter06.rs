@@ -1,6 +1,561 @@
-//! The figures of chapter 6.
+//! The figures of chapter 6: EM routing of votes in the plane.
 
-use super::Entry;
+use ndarray::{Array1, Array2, Array3, ArrayView1, ArrayView2, ArrayView3, Axis as Along};
+
+use super::{Entry, checks};
+use crate::draw::{
+    Axis, CARD, Chart, Figure, GREY, Grid, INK, Image, Ink, Label, PALE, Pen, Point, Side, Tint, animate,
+    component, equal_units, letter, number, padded, ranges, shown_iterations, stride,
+};
+use crate::error::{Error, Result};
+use crate::routing::{
+    InverseTemperature, LadderOptions, LadderStep, Parents, Routing, RoutingInput, RoutingOptions,
+    RoutingStep, ladder,
+};
+use crate::samples::{self, Wholes};
 
 /// The chapter's reproducible figures.
-pub const FIGURES: &[Entry] = &[];
+pub const FIGURES: &[Entry] = &[
+    ("routing-animation", || {
+        let (input, routing) = two_wholes_routing(&wholes())?;
+        routing_animation(&input, &routing, 0)
+    }),
+    ("routing-assignments", || assignments(&two_wholes_routing(&wholes())?.1, 0)),
+    ("routing-curves", || routing_curves(&two_wholes_routing(&wholes())?.1, 0)),
+    ("routing-ladder", || {
+        let Wholes { votes, activations, .. } = wholes();
+        routing_ladder(&votes, &activations, &two_wholes_ladder(&wholes(), ITERATIONS)?)
+    }),
+    ("ladder-likelihood", || ladder_likelihood(&two_wholes_ladder(&wholes(), 12)?)),
+];
+
+/// Iterations of the routing that is drawn.
+const ITERATIONS: usize = 6;
+
+/// The titles of the rungs, in their order.
+pub const RUNGS: [&str; 5] = [
+    "1: Gaussian mixture",
+    "2: activations",
+    "3: weighted children",
+    "4: cost counts mass",
+    "final: M-step first",
+];
+
+/// A vote whose parent takes none of its child.
+const UNTAKEN: Tint = Tint::new([214, 211, 201], [66, 67, 68]);
+
+/// The lines between the votes of a child.
+const STAR: Tint = Tint::new([238, 236, 229], [38, 39, 42]);
+
+/// Seconds of a frame of the animation.
+const SECONDS: f64 = 1.4;
+
+/// Parents that can be told apart, at most.
+const MOST_PARENTS: usize = 12;
+
+/// What each rung of the ladder goes through.
+pub type Ladder = [Vec<LadderStep>; 5];
+
+/// The chapter's votes.
+pub(super) fn wholes() -> Wholes {
+    samples::two_wholes(11694)
+}
+
+/// Options for the votes of [`samples::two_wholes`]: lambda = 1 - 0.95^(t+1), and a variance floor of 0.001.
+pub fn two_wholes_options(iterations: usize) -> RoutingOptions {
+    RoutingOptions {
+        iterations,
+        inverse_temperature: InverseTemperature::Saturating { limit: 1.0 },
+        variance_floor: 1e-3,
+        ..RoutingOptions::default()
+    }
+}
+
+/// The routing that is drawn, of [`samples::two_wholes`]: six iterations with [`two_wholes_options`], betas of 0.
+///
+/// # Errors
+///
+/// As [`RoutingInput::route`].
+pub fn two_wholes_routing(wholes: &Wholes) -> Result<(RoutingInput, Routing)> {
+    let input = wholes.input();
+    let routing = input.route(&two_wholes_options(ITERATIONS))?;
+    Ok((input, routing))
+}
+
+/// What the five rungs go through on the votes of [`samples::two_wholes`], the first four from a start that shares out each
+/// child evenly; options as in [`two_wholes_routing`].
+///
+/// # Errors
+///
+/// As [`ladder::routing_1`].
+pub fn two_wholes_ladder(wholes: &Wholes, iterations: usize) -> Result<Ladder> {
+    let Wholes { votes, activations, .. } = wholes;
+    let options = LadderOptions {
+        iterations,
+        inverse_temperature: InverseTemperature::Saturating { limit: 1.0 },
+        variance_floor: 1e-3,
+        ..LadderOptions::default()
+    };
+    let (children, parents, _) = votes.dim();
+    let even = Array2::from_elem((children, parents), 1.0 / parents as f64);
+    let start = Parents::from_responsibilities(votes, &even, &options)?;
+    Ok([
+        ladder::routing_1(votes, &start, &options)?,
+        ladder::routing_2(votes, &start, &options)?,
+        ladder::routing_3(votes, activations, &start, &options)?,
+        ladder::routing_4(votes, activations, &start, &options)?,
+        ladder::routing_final(votes, activations, &options)?,
+    ])
+}
+
+/// EM routing at work in the plane, a frame an iteration: the votes for each parent in its colour, the fuller the more of
+/// its child the parent takes, and the parents' Gaussians (ellipses of one and two standard deviations), the stronger the
+/// higher their activation.
+///
+/// `input` has votes of two elements, x and y (positions x children x parents x 2), and `routing` is what came of it;
+/// `position` is the one that is drawn, counted from 0. The votes of a child are joined, and small where it is faint.
+/// Responsibilities are those that an iteration begins with, Gaussians and activations those that its M-step makes. Of more
+/// than 12 iterations the first and some of the others are shown.
+///
+/// # Errors
+///
+/// Returns an error if there are no iterations, children or parents or more than twelve parents, if votes are not of two finite
+/// numbers within 1e140 of 0, if the position is not there, and for a trace of another shape or with a number that is not
+/// finite.
+pub fn routing_animation(input: &RoutingInput, routing: &Routing, position: usize) -> Result<Figure> {
+    let (children, parents) = checks::routing(routing, position)?;
+    let scenes = Scene::all(input, routing, position)?;
+    let (x, y) = ranges(&scenes[0].votes());
+    let (width, height) = equal_units(x, y, (600.0, 500.0));
+    let size = (width as u32 + 72 + 206, height.max(330.0) as u32 + 106);
+    let count = scenes.len();
+    let title = "EM routing at work: votes and parents in the plane";
+    let frames = shown_iterations(count - 1, 12).into_iter().map(|t| {
+        let scene = &scenes[t];
+        let alt = format!(
+            "Dots, the votes of {children} children for {parents} parents in the colour of each parent, grey where it takes \
+             nothing of the child; around each mean a solid and a dashed ellipse. Activations after {} iterations: {}.",
+            t + 1,
+            scene.weights_in_words()
+        );
+        let (x, y) = (Axis::new("x_1", x.0, x.1), Axis::new("x_2", y.0, y.1));
+        let mut chart = Chart::new("routing-animation", title, size, x, y)
+            .margins(72, 206, 50, size.1 - 50 - height as u32)
+            .alt(alt);
+        scene.draw(&mut chart, true);
+        let ink = Ink::new(INK).plain();
+        chart.note((72.0, 17.0), ink.bold().size(14.0), format!("iteration {} of {count}", t + 1));
+        let what = match t {
+            0 => "every child is shared out evenly",
+            _ => "the fuller a vote, the more of its child that parent takes",
+        };
+        chart.note((72.0, 37.0), if width < 460.0 { ink.size(12.0) } else { ink }, what);
+        list_activations(&mut chart, 72.0 + width + 26.0, &routing.trace[t], &scene.weights);
+        chart.finish()
+    });
+    animate("routing-animation", &frames.collect::<Result<Vec<_>>>()?, SECONDS)
+}
+
+/// The inverse temperature and a bar for each activation, in a column that begins `left` pixels from the left.
+fn list_activations(chart: &mut Chart, left: f64, step: &RoutingStep, activations: &ArrayView1<f64>) {
+    let ink = Ink::new(INK).plain();
+    chart.note((left, 62.0), ink.bold(), "inverse temperature");
+    chart.note((left, 82.0), ink, format!("λ = {}", number(step.inverse_temperature, 3)));
+    chart.note((left, 118.0), ink.bold(), "activations");
+    let top = |j: usize| 142.0 + 23.0 * j as f64;
+    for (j, &activation) in activations.iter().enumerate() {
+        let along = |share: f64| [0.0, 64.0 * share].map(|x| (left + 22.0 + x, top(j)));
+        chart.note((left, top(j)), Ink::new(component(j)).plain().bold(), letter(j));
+        for (share, tint) in [(1.0, PALE), (activation.clamp(0.004, 1.0), component(j))] {
+            let ends = along(share).map(|(x, y)| chart.at_pixel(x, y));
+            chart.line_anywhere(ends, Pen::new(tint, 9.0));
+        }
+        chart.note((left + 96.0, top(j)), ink, number(activation, 2));
+    }
+}
+
+/// What the rungs of the ladder make of the same votes, side by side: votes, Gaussians and weights of the last iteration.
+///
+/// `votes` are children x parents x 2 (x and y), `child_activations` one for each child: the smaller, the fainter. The
+/// number beside a parent is its weight: pi_j on a rung without costs, a_j above. Colours and ellipses as in
+/// [`routing_animation`].
+///
+/// # Errors
+///
+/// Returns an error if a rung has no iterations, if there are no or more than twelve parents, if votes are not of two finite
+/// numbers within 1e140 of 0, and if shapes do not fit together.
+pub fn routing_ladder(
+    votes: &Array3<f64>,
+    child_activations: &Array1<f64>,
+    rungs: &Ladder,
+) -> Result<Figure> {
+    let mut scenes = Vec::new();
+    for trace in rungs {
+        checks::not_empty("iterations", trace)?;
+        let LadderStep { responsibilities, parents, .. } = &trace[trace.len() - 1];
+        let gaussians = [parents.means.view(), parents.variances.view()];
+        let (children, weights) = (child_activations.view(), parents.weights.view());
+        scenes.push(Scene::new(votes.view(), children, responsibilities.view(), gaussians, weights)?);
+    }
+    let (x, y) = ranges(&scenes[0].votes());
+    let panel = equal_units(x, y, (256.0, 330.0));
+    let grid = Grid { columns: 3, panel, gap: (20.0, 64.0), origin: (60.0, 50.0) };
+    let title = "What the five rungs make of the same votes";
+    let mut chart = grid.canvas("routing-ladder", title, rungs.len(), (26.0, 50.0), 0);
+    let mut words = Vec::new();
+    for (index, (title, scene)) in RUNGS.into_iter().zip(&scenes).enumerate() {
+        let x = Axis::new("x_1", x.0, x.1).most(7);
+        let y = Axis::new("x_2", y.0, y.1).most(6);
+        let x = if index < 2 { x.bare() } else { x };
+        let y = if index % 3 == 0 { y } else { y.bare() };
+        let (left, top) = grid.corner(index);
+        let mut panel = chart.panel((left, top), grid.panel, x, y);
+        scene.draw(&mut panel, false);
+        panel.heading(title, "");
+        let sign = if index == 0 { 'π' } else { 'a' };
+        for (j, &weight) in scene.weights.iter().take(4).enumerate() {
+            let text = format!("{sign}_{} = {}", letter(j), number(weight, 2));
+            panel.note((left + 80.0 * j as f64, top - 14.0), Ink::new(component(j)).plain().bold(), text);
+        }
+        words.push(format!("{title}: {}", scene.weights_in_words()));
+        chart.add(panel);
+    }
+    let (left, top) = grid.corner(5); // the free place
+    let lines = [
+        "Dot: a vote, small if its child is faint.",
+        "The fuller its colour, the more of the",
+        "child that parent takes.",
+        "Ellipses: 1 σ and 2 σ of a parent, the",
+        "stronger the larger its weight.",
+    ];
+    for (line, y) in lines.into_iter().zip([40.0, 59.0, 78.0, 107.0, 126.0]) {
+        chart.note((left + 8.0, top + y), Ink::new(INK).plain().size(12.0), line);
+    }
+    let alt =
+        "For each rung the same dots, the votes, and an ellipse around the mean of each parent. Weights";
+    chart.alt(format!("{alt} of the parents after the last iteration: {}.", words.join("; "))).finish()
+}
+
+/// Responsibilities as heat maps, children (rows, from above) by parents (columns), a panel an iteration.
+///
+/// `position` is the one that is drawn, counted from 0. Of more than eight iterations the first and some of the others are
+/// shown, of very many children every n-th. Children are numbered from 1.
+///
+/// # Errors
+///
+/// Returns an error if there are no iterations, children or parents or more than 512 parents, if the position is not there,
+/// and if responsibilities differ in their shapes or are not finite.
+pub fn assignments(routing: &Routing, position: usize) -> Result<Figure> {
+    let (children, parents) = checks::routing(routing, position)?;
+    checks::at_most("the number of parents", parents, 512, "at most 512 in a heat map")?;
+    for step in &routing.trace {
+        checks::finite("a responsibility", step.responsibilities.iter().copied())?;
+    }
+    let shown = shown_iterations(routing.trace.len() - 1, 7);
+    let every = stride(shown.len() * children * parents, 64_000);
+    let rows: Vec<usize> = (0..children).step_by(every).collect();
+    let (m, n) = (rows.len() as f64, parents as f64);
+    let width = (700.0 / shown.len() as f64 - 16.0).min(36.0 * n).clamp(24.0, 260.0).round();
+    let height = (16.0 * m).clamp(110.0, 440.0);
+    let grid = Grid { columns: shown.len(), panel: (width, height), gap: (16.0, 0.0), origin: (74.0, 58.0) };
+    let title = "Which parent takes which child, by iteration";
+    let mut chart = grid.canvas("routing-assignments", title, shown.len(), (100.0, 58.0), 470);
+    let few = parents <= 10 && width / n >= 13.0;
+    for (column, &t) in shown.iter().enumerate() {
+        let x = Axis::new(if few || column > 0 { "" } else { "parent" }, 0.0, n).no_grid();
+        let x = x.ticks(match few {
+            true => (0..parents).map(|j| (j as f64 + 0.5, letter(j))).collect(),
+            false => [1, parents].map(|j| (j as f64 - 0.5, j.to_string())).to_vec(),
+        });
+        let y = Axis::new(if column == 0 { "child" } else { "" }, 0.0, m).no_grid();
+        let step = if m <= 26.0 { 1 } else { rows.len().div_ceil(12) };
+        let numbered = rows.iter().enumerate().step_by(step).filter(|_| column == 0);
+        let y = y.ticks(numbered.map(|(row, i)| (m - row as f64 - 0.5, (i + 1).to_string())).collect());
+        let mut panel = chart.panel(grid.corner(column), grid.panel, x, y);
+        let shares = &routing.trace[t].responsibilities;
+        let cells = rows.iter().flat_map(|&i| (0..parents).map(move |j| shares[(position, i, j)]));
+        panel.image((0.0, m), (n, 0.0), Image::new(parents, &cells.collect::<Vec<_>>(), 256, true));
+        for row in (1..rows.len()).filter(|_| height / m >= 9.0) {
+            panel.line([(0.0, row as f64), (n, row as f64)], Pen::new(CARD, 1.2));
+        }
+        for j in (1..parents).filter(|_| few) {
+            panel.line([(j as f64, 0.0), (j as f64, m)], Pen::new(CARD, 2.0));
+        }
+        let words = if width >= 66.0 { "iteration " } else { "" };
+        let corner = grid.corner(column);
+        panel.note((corner.0, 44.0), Ink::new(INK).plain().bold(), format!("{words}{}", t + 1));
+        chart.add(panel);
+    }
+    let every = if every > 1 { format!(" (1 child in {every})") } else { String::new() };
+    let words = format!("R_{{ij}}: the share of a child that each parent takes{every}");
+    chart.note((74.0, 20.0), Ink::new(INK).plain().size(14.0), words);
+    chart.heat_scale((grid.corner(shown.len() - 1).0 + width + 24.0, 58.0), height.min(150.0));
+    let last = &routing.last().responsibilities;
+    let most = |j: usize, i: usize| (0..parents).all(|k| last[(position, i, j)] >= last[(position, i, k)]);
+    let taken = (0..parents.min(8))
+        .map(|j| format!("{} takes most of {}", letter(j), (0..children).filter(|&i| most(j, i)).count()));
+    let alt = format!(
+        "A table of coloured cells for each iteration, {children} children by {parents} parents; in the last one {}.",
+        taken.collect::<Vec<_>>().join(", ")
+    );
+    chart.alt(alt).finish()
+}
+
+/// Activations and costs of the parents and the inverse temperature over the iterations, under each other.
+///
+/// `position` is the one that is drawn, counted from 0. Costs are in nats, before they are normalised.
+///
+/// # Errors
+///
+/// Returns an error if there are no iterations or parents or more than twelve parents, if the position is not there, if steps
+/// differ in their shapes, and if a number is not finite or a cost beyond 1e140.
+pub fn routing_curves(routing: &Routing, position: usize) -> Result<Figure> {
+    let (_, parents) = checks::routing(routing, position)?;
+    checks::at_most("the number of parents", parents, MOST_PARENTS, "at most 12 in curves")?;
+    for step in &routing.trace {
+        checks::finite("an activation", step.activations.iter().copied())?;
+        checks::finite("a cost", step.costs.iter().copied())?;
+        checks::finite("an inverse temperature", [step.inverse_temperature])?;
+    }
+    let along = |value: &dyn Fn(&RoutingStep) -> f64| -> Vec<Point> {
+        routing.trace.iter().enumerate().map(|(t, step)| (t as f64 + 1.0, value(step))).collect()
+    };
+    let activations = (0..parents).map(|j| along(&|step| step.activations[(position, j)]));
+    let costs = (0..parents).map(|j| along(&|step| step.costs[(position, j)]));
+    let lambda = along(&|step| step.inverse_temperature);
+    let curves: [Vec<Vec<Point>>; 3] = [activations.collect(), costs.collect(), vec![lambda]];
+    let heights = |row: usize| curves[row].iter().flatten().map(|point| point.1);
+    let (low, high) = padded(heights(1), 0.1);
+    let hottest = padded(heights(2).chain([0.0]), 0.12).1;
+    let shares = [0.0, 0.25, 0.5, 0.75, 1.0].map(|a| (a, number(a, 2))).to_vec();
+    let rows = vec![
+        (Axis::new("activation a_j", -0.04, 1.04).ticks(shares), 190.0),
+        (Axis::new("cost_j (nats)", low, high).most(6), 170.0),
+        (Axis::new("λ", hottest.min(0.0), hottest).most(4), 100.0),
+    ];
+    let count = routing.trace.len();
+    let title = "Activations, costs and inverse temperature by iteration";
+    let mut chart = Chart::canvas("routing-curves", title, (760.0, 590.0));
+    let x = Axis::counted("iteration", 1, count);
+    for (row, mut panel) in chart.stack((84.0, 20.0), 560.0, &x, rows).into_iter().enumerate() {
+        let tint = |line: usize| if row == 2 { INK } else { component(line) };
+        let mut labels = Vec::new();
+        for (index, line) in curves[row].iter().enumerate().rev() {
+            panel.marked(line, tint(index), 2.2, 3.4);
+            let value = line[count - 1].1;
+            let text = match row {
+                0 => format!("{}  {}", letter(index), number(value, 2)),
+                1 => format!("{}  {}", letter(index), number(value, if value.abs() < 100.0 { 1 } else { 0 })),
+                _ => number(value, 3),
+            };
+            labels.push(Label { at: value, tint: tint(index), text, note: String::new() });
+        }
+        panel.labels(&labels, false);
+        chart.add(panel);
+    }
+    let ends = curves[0].iter().zip(&curves[1]).enumerate().map(|(j, (activation, cost))| {
+        let (from, to) = (activation[0].1, activation[count - 1].1);
+        format!("{} from {from:.2} to {to:.2}, its cost to {}", letter(j), number(cost[count - 1].1, 1))
+    });
+    let alt = "Three panels of curves over the iterations. Activations run";
+    chart.alt(format!("{alt}: {}.", ends.collect::<Vec<_>>().join("; "))).finish()
+}
+
+/// How likely the votes are under the mixture of the parents, iteration by iteration, for each rung of the ladder.
+///
+/// Only EM never lowers it: a cross marks each iteration that does. Log-likelihoods are in nats, as
+/// [`LadderStep::log_likelihood`] has them; from rung 3 on children count by their activation, so compare how curves run and
+/// not how high they lie.
+///
+/// # Errors
+///
+/// Returns an error if a rung has no iterations, and if a log-likelihood is not finite or beyond 1e140.
+pub fn ladder_likelihood(rungs: &Ladder) -> Result<Figure> {
+    let mut curves: Vec<Vec<Point>> = Vec::new();
+    for trace in rungs {
+        checks::not_empty("iterations", trace)?;
+        let values = || trace.iter().map(|step| step.log_likelihood);
+        checks::finite("a log-likelihood", values())?;
+        curves.push(values().enumerate().map(|(t, value)| (t as f64 + 1.0, value)).collect());
+    }
+    let count = curves.iter().map(Vec::len).max().unwrap_or(1);
+    let (low, high) = padded(curves.iter().flatten().map(|point| point.1), 0.07);
+    let x = Axis::counted("iteration", 1, count);
+    let y = Axis::new("log-likelihood (nats)", low, high);
+    let title = "The mixture's log-likelihood by iteration on each rung";
+    let mut chart = Chart::new("ladder-likelihood", title, (840, 470), x, y).margins(84, 214, 46, 56);
+    for (index, curve) in curves.iter().enumerate() {
+        chart.marked(curve, component(index), 2.2, 3.2);
+    }
+    let (mut labels, mut words) = (Vec::new(), Vec::new());
+    for (index, (title, curve)) in RUNGS.into_iter().zip(&curves).enumerate() {
+        let falls = |pair: &&[Point]| pair[1].1 < pair[0].1 - 1e-9 * pair[0].1.abs().max(1.0);
+        let lower: Vec<Point> = curve.windows(2).filter(falls).map(|pair| pair[1]).collect();
+        for &point in lower.iter().step_by(stride(lower.len(), 200)) {
+            chart.cross(point, 4.6, component(index));
+        }
+        let drop: f64 = curve.windows(2).map(|pair| (pair[0].1 - pair[1].1).max(0.0)).sum();
+        let by = if drop < 0.01 { "< 0.01".to_string() } else { number(drop, 2) };
+        let note = match lower.len() {
+            0 => "never falls".to_string(),
+            1 => format!("falls once, by {by} nats"),
+            times => format!("falls {times} times, by {by} nats"),
+        };
+        let (first, last) = (curve[0].1, curve[curve.len() - 1].1);
+        let ends = [first, last].map(|value| number(value, 1));
+        words.push(format!("{title} runs from {} to {} and {note}", ends[0], ends[1]));
+        labels.push(Label { at: last, tint: component(index), text: title.to_string(), note });
+    }
+    chart.labels(&labels, true);
+    chart.cross(chart.at_pixel(94.0, 22.0), 4.6, GREY);
+    let ink = Ink::new(INK).plain();
+    chart.note((108.0, 22.0), ink, "the log-likelihood fell: no step of EM does that");
+    chart.alt(format!("A curve for each rung, in nats: {}.", words.join("; "))).finish()
+}
+
+/// One moment of a routing at one position, in the plane.
+pub(super) struct Scene<'a> {
+    /// Children x parents x 2.
+    votes: ArrayView3<'a, f64>,
+    children: ArrayView1<'a, f64>,
+    /// Children x parents.
+    shares: ArrayView2<'a, f64>,
+    /// Parents x 2.
+    means: ArrayView2<'a, f64>,
+    variances: ArrayView2<'a, f64>,
+    weights: ArrayView1<'a, f64>,
+}
+
+impl<'a> Scene<'a> {
+    /// Is it in the plane, of fitting shapes, and all of it finite?
+    fn new(
+        votes: ArrayView3<'a, f64>,
+        children: ArrayView1<'a, f64>,
+        shares: ArrayView2<'a, f64>,
+        [means, variances]: [ArrayView2<'a, f64>; 2],
+        weights: ArrayView1<'a, f64>,
+    ) -> Result<Scene<'a>> {
+        let (count, parents, elements) = votes.dim();
+        checks::length("a vote to be drawn in the plane", 2, elements)?;
+        if votes.is_empty() {
+            return Err(Error::Empty { what: "children or parents" });
+        }
+        checks::at_most("the number of parents", parents, MOST_PARENTS, "at most 12 in the plane")?;
+        checks::shape("the activations of the children", &[count], children.shape())?;
+        checks::shape("the responsibilities", &[count, parents], shares.shape())?;
+        checks::shape("the means", &[parents, 2], means.shape())?;
+        checks::shape("the variances", &[parents, 2], variances.shape())?;
+        checks::shape("the weights of the parents", &[parents], weights.shape())?;
+        checks::finite("a vote", votes.iter().copied())?;
+        checks::finite("the activation of a child", children.iter().copied())?;
+        checks::finite("a responsibility", shares.iter().copied())?;
+        checks::finite("a mean", means.iter().copied())?;
+        checks::finite("a standard deviation", variances.iter().map(|variance| variance.sqrt()))?;
+        checks::finite("the weight of a parent", weights.iter().copied())?;
+        Ok(Scene { votes, children, shares, means, variances, weights })
+    }
+
+    /// Each step of a checked routing at a position that is there.
+    pub fn all(input: &'a RoutingInput, routing: &'a Routing, position: usize) -> Result<Vec<Scene<'a>>> {
+        let (positions, children, parents) = routing.trace[0].responsibilities.dim();
+        let elements = routing.trace[0].means.dim().2;
+        checks::shape("the votes", &[positions, children, parents, elements], input.votes.shape())?;
+        checks::shape("the activations", &[positions, children], input.activations.shape())?;
+        let of_parents = |values: &'a Array3<f64>| values.index_axis(Along(0), position);
+        let scene = |step: &'a RoutingStep| {
+            let gaussians = [of_parents(&step.means), of_parents(&step.variances)];
+            let (votes, shares) =
+                (input.votes.index_axis(Along(0), position), of_parents(&step.responsibilities));
+            Scene::new(
+                votes,
+                input.activations.row(position),
+                shares,
+                gaussians,
+                step.activations.row(position),
+            )
+        };
+        routing.trace.iter().map(scene).collect()
+    }
+
+    /// The activations or weights of the parents with their letters.
+    fn weights_in_words(&self) -> String {
+        let words = self.weights.iter().enumerate().map(|(j, weight)| format!("{} {weight:.2}", letter(j)));
+        words.collect::<Vec<_>>().join(", ")
+    }
+
+    /// All votes, child by child.
+    pub fn votes(&self) -> Vec<Point> {
+        let (children, parents, _) = self.votes.dim();
+        (0..children * parents).map(|at| self.vote(at / parents, at % parents)).collect()
+    }
+
+    fn vote(&self, i: usize, j: usize) -> Point {
+        (self.votes[(i, j, 0)], self.votes[(i, j, 1)])
+    }
+
+    /// Votes, ellipses, and means with the parents' letters beside them.
+    pub fn draw(&self, chart: &mut Chart, large: bool) {
+        let (children, parents, _) = self.votes.dim();
+        let size = if large { 1.0 } else { 0.72 };
+        for i in (0..children).filter(|_| large && children * parents <= 300) {
+            let ends = if parents > 2 { parents + 1 } else { parents };
+            chart.line((0..ends).map(|j| self.vote(i, j % parents)), Pen::new(STAR, 1.0));
+        }
+        for j in 0..parents {
+            let strength = self.weights[j].clamp(0.0, 1.0);
+            let tint = UNTAKEN.mixed(component(j), 0.25 + 0.75 * strength);
+            let wide = size * (1.2 + 1.8 * strength);
+            chart.line(self.ellipse(j, 1.0), Pen::new(tint, wide));
+            chart.line(self.ellipse(j, 2.0), Pen::new(tint, 0.7 * wide).dashed(6.0, 4.0));
+        }
+        // Of very many votes those of every n-th child; equal colours follow each other, the fullest last.
+        let every = stride(children * parents, if large { 1000 } else { 200 });
+        let level = |i: usize, j: usize| (self.shares[(i, j)].clamp(0.0, 1.0) * 8.0).round() as u8;
+        let mut dots: Vec<(u8, usize, usize)> = (0..children)
+            .step_by(every)
+            .flat_map(|i| (0..parents).map(move |j| (level(i, j), j, i)))
+            .collect();
+        dots.sort_unstable();
+        for (level, j, i) in dots {
+            let radius = size * (2.2 + 2.6 * self.children[i].clamp(0.0, 1.0));
+            chart.scatter(
+                [self.vote(i, j)],
+                radius,
+                UNTAKEN.mixed(component(j), f64::from(level) / 8.0),
+                1.0,
+            );
+        }
+        let means: Vec<Point> = (0..parents).map(|j| (self.means[(j, 0)], self.means[(j, 1)])).collect();
+        for (j, &mean) in means.iter().enumerate() {
+            chart.disc(mean, 6.0 * size, INK);
+            chart.dot(mean, 3.8 * size, component(j));
+        }
+        self.draw_letters(chart, &means, large);
+    }
+
+    /// The parents' letters, from the top down, each as high as those beside it let it.
+    fn draw_letters(&self, chart: &mut Chart, means: &[Point], large: bool) {
+        let mut order: Vec<usize> = (0..means.len()).collect();
+        order.sort_by(|&a, &b| means[b].1.total_cmp(&means[a].1));
+        let mut taken: Vec<Point> = Vec::new();
+        for j in order {
+            // Beside a small ellipse, inside of a large one.
+            let (left, top) = chart.pixel(means[j]);
+            let reach = chart.pixel(self.ellipse(j, 2.0)[0]).0 - left;
+            let right = left + if reach < 80.0 { reach.max(7.0) + 6.0 } else { 13.0 };
+            let near = taken.iter().filter(|(x, _)| (x - right).abs() < 18.0);
+            let place =
+                near.fold(top, |place, (_, y)| if place < y + 17.0 { place.max(y + 17.0) } else { place });
+            taken.push((right, place));
+            let ink = Ink::new(component(j)).bold().size(if large { 15.0 } else { 13.0 });
+            chart.text(means[j], (right - left, place - top), Side::Right, ink, letter(j));
+        }
+    }
+
+    fn ellipse(&self, j: usize, deviations: f64) -> Vec<Point> {
+        let along =
+            |h: usize, share: f64| self.means[(j, h)] + deviations * self.variances[(j, h)].sqrt() * share;
+        let angle = |i: i32| std::f64::consts::TAU * f64::from(i) / 72.0;
+        (0..=72).map(|i| (along(0, angle(i).cos()), along(1, angle(i).sin()))).collect()
+    }
+}

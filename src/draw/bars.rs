@@ -1,0 +1,78 @@
+//! Quantities beside each other, as bars.
+
+use super::axis::Axis;
+use super::backend::text_width;
+use super::chart::{Chart, Ink, Pen, Side};
+use super::figure::Figure;
+use super::layout::extent;
+use super::logarithmic::{decades, powers};
+use super::number::{three_digits, trimmed};
+use super::palette::{BLUE, INK};
+use crate::error::{Error, Result};
+
+/// Bars, at most.
+const MOST: usize = 12;
+
+/// The axis along which bars run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Along {
+    /// From 0: lengths compare as the values do.
+    Linear,
+    /// From a power of ten below all values, for values that are many times each other.
+    Logarithmic,
+}
+
+/// Horizontal bars of one colour, each with its name at its left and its value at its end. `quantity` names what they measure
+/// and its unit.
+///
+/// # Errors
+///
+/// Returns an error if there are no bars or more than twelve, if a value is negative or not finite, or 0 on a logarithmic
+/// axis, and if the longest bar is too long or too short for an axis (1e-140 to 1e140).
+pub fn bars(name: &str, title: &str, quantity: &str, bars: &[(&str, f64)], along: Along) -> Result<Figure> {
+    if bars.is_empty() {
+        return Err(Error::Empty { what: "bars" });
+    }
+    if bars.len() > MOST {
+        let (name, expected) = ("the number of bars", "at most 12");
+        return Err(Error::Setting { name, expected, value: bars.len() as f64 });
+    }
+    let logarithmic = along == Along::Logarithmic;
+    let held = |value: f64| (0.0..f64::INFINITY).contains(&value) && !(logarithmic && value == 0.0);
+    if let Some(&(_, value)) = bars.iter().find(|bar| !held(bar.1)) {
+        let expected = if logarithmic { "positive and finite" } else { "finite and not negative" };
+        return Err(Error::Setting { name: "a bar", expected, value });
+    }
+    let values = || bars.iter().map(|bar| bar.1);
+    let x = if logarithmic {
+        let (low, high) = decades(values().chain(values().map(|value| 0.7 * value)));
+        Axis::new(quantity, low, high + 0.12 * (high - low)).ticks(powers((low, high), |power| match power {
+            -3..7 => trimmed(10f64.powi(power), 3),
+            _ => super::power_of_ten(power),
+        }))
+    } else {
+        let longest = extent(values()).1;
+        Axis::new(quantity, 0.0, if longest > 0.0 { 1.16 * longest } else { 1.0 }).most(7)
+    };
+    let place = |value: f64| if logarithmic { value.log10() } else { value };
+    let foot = x.range.0;
+    let letters = extent(bars.iter().map(|bar| text_width(bar.0, 13.0))).1;
+    let left = (letters + 26.0).clamp(80.0, 400.0) as u32;
+    let count = bars.len() as f64;
+    let words: Vec<String> =
+        bars.iter().map(|(name, value)| format!("{name} {}", three_digits(*value))).collect();
+    let size = (left + 500, 38 * bars.len() as u32 + 76);
+    let kind = if logarithmic { ", on a logarithmic axis" } else { "" };
+    let mut chart = Chart::new(name, title, size, x, Axis::new("", 0.0, count).ticks(Vec::new()))
+        .margins(left, 24, 14, 56)
+        .alt(format!("Bars of {quantity}{kind}: {}.", words.join(", ")));
+    for (index, &(name, value)) in bars.iter().enumerate() {
+        let middle = count - index as f64 - 0.5;
+        chart.block((foot, middle - 0.3), (place(value), middle + 0.3), BLUE);
+        chart.line([(foot, middle - 0.3), (foot, middle + 0.3)], Pen::new(BLUE, 2.0)); // so that nearly 0 still shows
+        chart.text((foot, middle), (-10.0, 0.0), Side::Left, Ink::new(INK).plain(), name);
+        let end = (place(value), middle);
+        chart.text(end, (8.0, 0.0), Side::Right, Ink::new(BLUE).plain().bold(), three_digits(value));
+    }
+    chart.finish()
+}
