@@ -15,12 +15,12 @@ pub fn mnist_weights() -> PathBuf {
     asset("capsnet/mnist.safetensors")
 }
 
-/// The short trainings with one setting changed, which [`read_trials`](crate::gallery::records::read_trials) reads.
+/// The short trainings with one setting changed, which [`read_trials`](crate::figures::records::read_trials) reads.
 pub fn ablation_file() -> PathBuf {
     asset("capsnet/ablation.csv")
 }
 
-/// The epochs of the full trainings, which [`read_epochs`](crate::gallery::records::read_epochs) reads.
+/// The epochs of the full trainings, which [`read_epochs`](crate::figures::records::read_epochs) reads.
 pub fn runs_file() -> PathBuf {
     asset("capsnet/runs.csv")
 }

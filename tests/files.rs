@@ -136,5 +136,5 @@ fn errors_of_files_pass_between_threads() {
     passes::<em_routing::data::npy::MemberFault>();
     passes::<em_routing::data::idx::Fault>();
     passes::<em_routing::capsnet::checkpoint::Fault>();
-    passes::<em_routing::gallery::records::Fault>();
+    passes::<em_routing::figures::records::Fault>();
 }

@@ -13,6 +13,7 @@ mod layout;
 mod lines;
 mod number;
 mod palette;
+mod picture;
 mod png;
 mod render;
 mod table;

@@ -7,6 +7,7 @@ use crate::draw::Point;
 use crate::em::Fit;
 use crate::error::{Error, Result};
 use crate::gmm::Gmm;
+use crate::routing::Routing;
 
 /// The most clusters or components that a figure shows.
 const MOST_CLUSTERS: usize = 200;
@@ -24,9 +25,25 @@ pub(super) fn not_empty<T>(what: &'static str, items: &[T]) -> Result<()> {
     if items.is_empty() { Err(Error::Empty { what }) } else { Ok(()) }
 }
 
+/// Are all numbers from 0 to 1?
+pub(super) fn shares(name: &'static str, values: impl IntoIterator<Item = f64>) -> Result<()> {
+    match values.into_iter().find(|value| !(0.0..=1.0).contains(value)) {
+        Some(value) => Err(Error::Setting { name, expected: "from 0 to 1", value }),
+        None => Ok(()),
+    }
+}
+
 /// As many as expected?
 pub(super) fn length(name: &'static str, expected: usize, found: usize) -> Result<()> {
     if expected == found { Ok(()) } else { Err(Error::Length { name, expected, found }) }
+}
+
+/// Has an array this shape?
+pub(super) fn shape(name: &'static str, expected: &[usize], found: &[usize]) -> Result<()> {
+    match expected == found {
+        true => Ok(()),
+        false => Err(Error::Shape { name, expected: expected.to_vec(), found: found.to_vec() }),
+    }
 }
 
 /// Are all numbers finite?
@@ -109,4 +126,29 @@ pub(super) fn labels(data: &Array2<f64>, labels: &Array1<usize>) -> Result<usize
     let name = "the number of clusters, the largest label + 1,";
     at_most(name, clusters, MOST_CLUSTERS, "at most 200 in a figure")?;
     Ok(clusters)
+}
+
+/// Has a routing iterations of one shape, with children and parents, and this position? Returns how many children and parents.
+pub(super) fn routing(routing: &Routing, position: usize) -> Result<(usize, usize)> {
+    let Some(first) = routing.trace.first() else { return Err(Error::Empty { what: "iterations" }) };
+    let (positions, children, parents) = first.responsibilities.dim();
+    let elements = first.means.dim().2;
+    if position >= positions {
+        let (name, expected) = ("position", "one of the routing's positions");
+        return Err(Error::Setting { name, expected, value: position as f64 });
+    }
+    for (size, what) in [(children, "children"), (parents, "parents")] {
+        if size == 0 {
+            return Err(Error::Empty { what });
+        }
+    }
+    for step in &routing.trace {
+        let found = step.responsibilities.shape();
+        shape("the routing's responsibilities", &[positions, children, parents], found)?;
+        shape("the routing's means", &[positions, parents, elements], step.means.shape())?;
+        shape("the routing's variances", &[positions, parents, elements], step.variances.shape())?;
+        shape("the routing's activations", &[positions, parents], step.activations.shape())?;
+        shape("the routing's costs", &[positions, parents], step.costs.shape())?;
+    }
+    Ok((children, parents))
 }

@@ -18,6 +18,7 @@ pub mod chapter08;
 pub mod chapter09;
 mod checks;
 pub(crate) mod coins;
+pub mod records;
 
 pub use crate::draw::animate;
 
