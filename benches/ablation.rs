@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 use em_routing::capsnet::{Settings, Training};
 use em_routing::data::idx::{ImageSet, Images};
 use em_routing::error::Error;
+use em_routing::figures::records::{Trial, read_trials};
 use em_routing::files;
-use em_routing::gallery::records::{Trial, read_trials};
 use em_routing::shipped::{ablation_file, mnist_folder};
 
 type Outcome<T> = Result<T, Box<dyn std::error::Error>>;

@@ -504,28 +504,30 @@ fn bars_are_drawn_from_nothing_to_much_and_bad_ones_are_named() {
 
 #[test]
 fn error_curves_are_drawn_from_nothing_to_everything_and_bad_ones_are_named() {
+    use em_routing::draw::Palette;
+    use em_routing::figures::chapter09;
     let seed = [(1.0, 0.02), (2.0, 0.009), (3.0, 0.0052)];
     let other = [(1.0, 0.021), (2.0, 0.008), (3.0, 0.0048)];
-    let figure = plot::error_curves(
+    let figure = chapter09::error_curves(
         "epochs",
         &[("ours", &seed), ("ours", &other), ("blog", &[(1.0, 0.9), (2.0, 0.89), (3.0, 0.886)])],
     )
     .unwrap();
     assert_sound(&figure);
     // the seeds of a recipe have one label
-    assert_eq!(figure.svg().matches(">ours<").count(), 1);
+    assert_eq!(figure.svg(Palette::Light).matches(">ours<").count(), 1);
     assert!(figure.alt().contains("ours ends at 0.50 %, mean of 2; blog ends at 88.6 %"), "{}", figure.alt());
     for points in
         [vec![(0.0, 0.0)], vec![(0.0, 1.0), (250.0, 0.0)], vec![(-3.0, 1.0)], vec![(1.0, 1e-9), (2.0, 1e-9)]]
     {
-        assert_sound(&plot::error_curves("images", &[("a < b", &points)]).unwrap());
+        assert_sound(&chapter09::error_curves("images", &[("a < b", &points)]).unwrap());
     }
     let names = ["a", "b", "c", "d", "e", "f", "g", "h", "i"];
     let many: Vec<(&str, &[(f64, f64)])> = names.iter().map(|&name| (name, &seed[..])).collect();
-    assert_sound(&plot::error_curves("epochs", &many[..8]).unwrap());
-    assert!(plot::error_curves("epochs", &many).is_err());
-    assert!(matches!(plot::error_curves::<&str, &[(f64, f64)]>("x", &[]), Err(Error::Empty { .. })));
-    assert!(matches!(plot::error_curves("x", &[("none", vec![])]), Err(Error::Empty { .. })));
+    assert_sound(&chapter09::error_curves("epochs", &many[..8]).unwrap());
+    assert!(chapter09::error_curves("epochs", &many).is_err());
+    assert!(matches!(chapter09::error_curves::<&str, &[(f64, f64)]>("x", &[]), Err(Error::Empty { .. })));
+    assert!(matches!(chapter09::error_curves("x", &[("none", vec![])]), Err(Error::Empty { .. })));
     for bad in [
         [(1.0, 0.5), (1.0, 0.4)],
         [(f64::NAN, 0.5), (1.0, 0.4)],
@@ -533,12 +535,13 @@ fn error_curves_are_drawn_from_nothing_to_everything_and_bad_ones_are_named() {
         [(1.0, -0.1), (2.0, 0.1)],
         [(1.0, 0.1), (2.0, 1.1)],
     ] {
-        assert!(matches!(plot::error_curves("x", &[("bad", &bad)]), Err(Error::Setting { .. })), "{bad:?}");
+        assert!(matches!(chapter09::error_curves("x", &[("bad", &bad)]), Err(Error::Setting { .. })), "{bad:?}");
     }
 }
 
 #[test]
 fn an_ablation_says_what_is_better_worse_and_within_the_spread() {
+    use em_routing::figures::chapter09;
     let base = [Some(0.08), Some(0.09), Some(0.10)];
     let rows: [(&str, &[Option<f64>]); 6] = [
         ("default", &base),
@@ -548,7 +551,7 @@ fn an_ablation_says_what_is_better_worse_and_within_the_spread() {
         ("half=1", &[Some(0.3), None]),
         ("gone=1", &[None]),
     ];
-    let figure = plot::ablation(&rows).unwrap();
+    let figure = chapter09::ablation(&rows).unwrap();
     assert_sound(&figure);
     for words in [
         "default 9.00 %",
@@ -560,38 +563,39 @@ fn an_ablation_says_what_is_better_worse_and_within_the_spread() {
     ] {
         assert!(figure.alt().contains(words), "{words}: {}", figure.alt());
     }
-    assert_sound(&plot::ablation(&[("none", &[Some(0.0)])]).unwrap());
-    assert_sound(&plot::ablation(&vec![("a name that is longer than most = 1", &base[..]); 40]).unwrap());
-    assert!(plot::ablation(&vec![("many", &base[..]); 41]).is_err());
+    assert_sound(&chapter09::ablation(&[("none", &[Some(0.0)])]).unwrap());
+    assert_sound(&chapter09::ablation(&vec![("a name that is longer than most = 1", &base[..]); 40]).unwrap());
+    assert!(chapter09::ablation(&vec![("many", &base[..]); 41]).is_err());
     for bad in [vec![], vec![("no runs", &[][..])], vec![("diverged", &[None][..])]] {
-        assert!(matches!(plot::ablation(&bad), Err(Error::Empty { .. })));
+        assert!(matches!(chapter09::ablation(&bad), Err(Error::Empty { .. })));
     }
     for bad in [f64::NAN, -0.1, 1.1] {
-        assert!(matches!(plot::ablation(&[("bad", &[Some(0.1), Some(bad)])]), Err(Error::Setting { .. })));
+        assert!(matches!(chapter09::ablation(&[("bad", &[Some(0.1), Some(bad)])]), Err(Error::Setting { .. })));
     }
 }
 
 #[test]
 fn histograms_of_activations_count_what_is_saturated() {
+    use em_routing::figures::chapter09;
     let (dead, half) = ([0.0f32, 1.0, 0.005, 0.995], [0.5f32, 0.01, 0.99, 0.3]);
     let layers: [(&str, &[f32]); 2] = [("first", &dead), ("second", &half)];
-    let figure = plot::activation_histograms(&[("blog", &layers), ("default", &layers)]).unwrap();
+    let figure = chapter09::activation_histograms(&[("blog", &layers), ("default", &layers)]).unwrap();
     assert_sound(&figure);
     assert!(
         figure.alt().contains("blog, first: 100.0 % saturated; blog, second: 0.0 % saturated"),
         "{}",
         figure.alt()
     );
-    assert!(matches!(plot::activation_histograms(&[]), Err(Error::Empty { .. })));
-    assert!(matches!(plot::activation_histograms(&[("none", &[])]), Err(Error::Empty { .. })));
-    assert!(matches!(plot::activation_histograms(&[("none", &[("l", &[])])]), Err(Error::Empty { .. })));
-    assert!(plot::activation_histograms(&[("net", &layers[..]); 5]).is_err());
-    assert!(plot::activation_histograms(&[("net", &[layers[0]; 6])]).is_err());
-    let uneven = plot::activation_histograms(&[("two", &layers[..]), ("one", &layers[..1])]);
+    assert!(matches!(chapter09::activation_histograms(&[]), Err(Error::Empty { .. })));
+    assert!(matches!(chapter09::activation_histograms(&[("none", &[])]), Err(Error::Empty { .. })));
+    assert!(matches!(chapter09::activation_histograms(&[("none", &[("l", &[])])]), Err(Error::Empty { .. })));
+    assert!(chapter09::activation_histograms(&[("net", &layers[..]); 5]).is_err());
+    assert!(chapter09::activation_histograms(&[("net", &[layers[0]; 6])]).is_err());
+    let uneven = chapter09::activation_histograms(&[("two", &layers[..]), ("one", &layers[..1])]);
     assert!(matches!(uneven, Err(Error::Length { expected: 2, found: 1, .. })));
     for bad in [f32::NAN, -0.1, 1.5] {
         assert!(matches!(
-            plot::activation_histograms(&[("bad", &[("l", &[0.5, bad])])]),
+            chapter09::activation_histograms(&[("bad", &[("l", &[0.5, bad])])]),
             Err(Error::Setting { .. })
         ));
     }
@@ -599,9 +603,10 @@ fn histograms_of_activations_count_what_is_saturated() {
 
 #[test]
 fn trials_are_ordered_by_their_error_and_trainings_named_by_their_length() {
-    use em_routing::gallery::records::{Count, EpochRecord, Trial};
+    use em_routing::figures::chapter09;
+    use em_routing::figures::records::{EpochRecord, Trial};
     let trial = |setting: &str, error| Trial { setting: setting.into(), seed: 1, images: 100, error };
-    let rows = gallery::by_setting(&[
+    let rows = chapter09::by_setting(&[
         trial("gone", None),
         trial("worse", Some(0.5)),
         trial("default", Some(0.2)),
@@ -611,16 +616,16 @@ fn trials_are_ordered_by_their_error_and_trainings_named_by_their_length() {
     let names: Vec<&str> = rows.iter().map(|row| row.0.as_str()).collect();
     assert_eq!(names, ["default", "better", "worse", "gone"]);
     assert_eq!(rows[0].1, [Some(0.2), Some(0.3)]);
-    let record = |recipe: &str, epochs, epoch, errors| EpochRecord {
+    let record = |recipe: &str, epochs, epoch, error| EpochRecord {
         recipe: recipe.into(),
         seed: 1,
         epochs,
         epoch,
-        validation: Some(Count { errors, images: 100 }),
+        validation: Some(error),
         test: None,
     };
-    let epochs = [record("a", 2, 1, 9), record("a", 2, 2, 5), record("a", 1, 1, 7), record("b", 1, 1, 8)];
-    let curves = gallery::validation_curves(&epochs);
+    let epochs = [record("a", 2, 1, 0.09), record("a", 2, 2, 0.05), record("a", 1, 1, 0.07), record("b", 1, 1, 0.08)];
+    let curves = chapter09::validation_curves(&epochs);
     let names: Vec<&str> = curves.iter().map(|curve| curve.0.as_str()).collect();
     assert_eq!(names, ["a, 2 epochs", "a, 1 epoch", "b"]);
     assert_eq!(curves[0].1, [(1.0, 0.09), (2.0, 0.05)]);

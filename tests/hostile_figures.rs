@@ -15,6 +15,7 @@ use em_routing::figures::chapter05::{self, View};
 use em_routing::figures::chapter06;
 use em_routing::figures::chapter07::{self, StoppedGradient};
 use em_routing::plot::{AtlasGround, Clustering, Map, Objective, StartGrid};
+use em_routing::plot::{AtlasGround, Clustering, Objective, Rung, StartGrid, StoppedGradient, View};
 use em_routing::prelude::*;
 use em_routing::routing::{CapsuleLayerRun, LadderStep, Patches, RoutingStep};
 use ndarray::Array5;
@@ -41,7 +42,7 @@ const DRAWN: &[(&str, Draw)] = &[
     ("ablation", |h| {
         let runs = |h: &mut Hostile| (0..h.size()).map(|_| h.odds(4).then(|| h.number())).collect::<Vec<_>>();
         let rows: Vec<(String, Vec<Option<f64>>)> = (0..h.size()).map(|_| (h.name(), runs(h))).collect();
-        plot::ablation(&rows)
+        figures::chapter09::ablation(&rows)
     }),
     ("activation_histograms", |h| {
         let (networks, layers) = (h.size(), h.size());
@@ -50,15 +51,15 @@ const DRAWN: &[(&str, Draw)] = &[
         let layer = |at: usize| (name.as_str(), values[at].as_slice());
         let rows: Vec<Vec<(&str, &[f32])>> =
             (0..networks).map(|n| (0..layers).map(|l| layer(n * layers + l)).collect()).collect();
-        let rows: Vec<(&str, &[plot::LayerActivations])> =
+        let rows: Vec<(&str, &[figures::chapter09::LayerActivations])> =
             rows.iter().map(|row| (name.as_str(), &row[..])).collect();
-        plot::activation_histograms(&rows)
+        figures::chapter09::activation_histograms(&rows)
     }),
     ("animate", |h| {
         let frames: Vec<Figure> = (0..h.size())
             .map(|_| match h.odds(9) {
                 true => chapter01::jensen_chord(1.0, 2.0, 0.5).unwrap(),
-                false => plot::spread_loss(&[0.5]).unwrap(),
+                false => figures::chapter08::spread_loss(&[0.5]).unwrap(),
             })
             .collect();
         figures::animate(&h.name(), &frames, h.number())
@@ -67,7 +68,7 @@ const DRAWN: &[(&str, Draw)] = &[
         let sizes = [13, 14, 17, 28, 33, 0, 200];
         let (height, width) = (h.pick(&sizes), h.pick(&sizes));
         let config = Architecture { height, width, channels: h.size(), features: h.size(), ..h.net() };
-        plot::architecture(&CapsNet::zeros(config)?)
+        figures::chapter08::architecture(&CapsNet::zeros(config)?)
     }),
     ("assignments", |h| {
         let (_, routing) = h.routing();
@@ -107,7 +108,7 @@ const DRAWN: &[(&str, Draw)] = &[
         };
         chapter03::clusterings(&h.name(), &data, &vec![one; h.size()])
     }),
-    ("confusion", |h| plot::confusion(&h.evaluation().0)),
+    ("confusion", |h| figures::chapter09::confusion(&h.evaluation().0)),
     ("difference_errors", |h| {
         let curves = h.curves();
         chapter07::difference_errors(&borrowed(&curves))
@@ -135,7 +136,7 @@ const DRAWN: &[(&str, Draw)] = &[
         let run = CapsuleLayerRun { patches, input, routing, capsules };
         let (width, rows) = (h.size(), h.size());
         let label = h.odds(2).then(|| h.index());
-        plot::digit_routing(&vec![7; width * rows + h.index() % 2], width, label, &run)
+        figures::chapter08::digit_routing(&vec![7; width * rows + h.index() % 2], width, label, &run)
     }),
     ("elbow", |h| {
         let counts = h.counts();
@@ -145,7 +146,7 @@ const DRAWN: &[(&str, Draw)] = &[
     }),
     ("error_curves", |h| {
         let curves = h.curves();
-        plot::error_curves(&h.name(), &curves)
+        figures::chapter09::error_curves(&h.name(), &curves)
     }),
     ("figure", |h| match h.odds(20) {
         true => gallery::figure("jensen-chord"),
@@ -182,13 +183,11 @@ const DRAWN: &[(&str, Draw)] = &[
         chapter02::likelihood_trace(&h.experiments(), &fit)
     }),
     ("maps", |h| {
-        let map = |h: &mut Hostile| {
-            let (columns, rows) = (h.size(), h.size());
-            Map { title: h.name(), columns, values: h.numbers(columns * rows), range: h.range() }
-        };
-        let rows: Vec<(String, Vec<Map>)> =
-            (0..h.size()).map(|_| (h.name(), (0..h.size()).map(|_| map(h)).collect())).collect();
-        plot::maps(&rows)
+        let (_, images) = h.evaluation();
+        let (shown, columns, kinds) = (vec![h.index(); h.size()], h.size(), h.size());
+        let count = shown.len() * columns * kinds * h.index().min(7);
+        let numbers: Vec<f32> = h.numbers(count).into_iter().map(|number| number as f32).collect();
+        figures::chapter08::maps(&h.name(), &images, &shown, &numbers, (columns, kinds))
     }),
     ("minimiser_path", |h| {
         let fit = h.fit(|h| h.coins().thetas);
@@ -198,7 +197,7 @@ const DRAWN: &[(&str, Draw)] = &[
     }),
     ("mistakes", |h| {
         let (evaluation, images) = h.evaluation();
-        plot::mistakes(&evaluation, &images, h.size())
+        figures::chapter09::mistakes(&evaluation, &images, h.size())
     }),
     ("mixture_animation", |h| {
         let fit = h.fit(Hostile::mixture);
@@ -257,7 +256,7 @@ const DRAWN: &[(&str, Draw)] = &[
     }),
     ("spread_loss", |h| {
         let count = h.size();
-        plot::spread_loss(&h.numbers(count))
+        figures::chapter08::spread_loss(&h.numbers(count))
     }),
     ("starts", |h| {
         let fits: Vec<Fit<Coins>> = (0..h.size()).map(|_| h.fit(Hostile::coins)).collect();
@@ -288,7 +287,7 @@ const DRAWN: &[(&str, Draw)] = &[
         let (input, routing) = h.routing();
         let name = h.name();
         let parents: Vec<(&str, usize)> = (0..h.size()).map(|_| (name.as_str(), h.index())).collect();
-        plot::vote_agreement(&input, &routing, h.index(), &parents)
+        figures::chapter08::vote_agreement(&input, &routing, h.index(), &parents)
     }),
     ("vote_bytes", |h| chapter07::vote_bytes(&named_values(&h.bars()))),
     ("vote_gradients", |h| {
@@ -830,7 +829,7 @@ const LARGE: &[Named] = &[
     }),
     ("error_curves of 1,000,000 points", || {
         let points: Vec<(f64, f64)> = (0..1_000_000).map(|i| (i as f64, 0.5 + 0.3 * wave(i))).collect();
-        plot::error_curves("steps", &[("a", points)])
+        figures::chapter09::error_curves("steps", &[("a", points)])
     }),
     ("stopped_gradients of 10,000 iterations", || {
         let draws = |t: usize| {
@@ -841,7 +840,7 @@ const LARGE: &[Named] = &[
     }),
     ("activation_histograms of 1,000,000 capsules", || {
         let values: Vec<f32> = (0..1_000_000).map(|i| (i % 100) as f32 / 99.0).collect();
-        plot::activation_histograms(&[("a", &[("l", &values[..]); 5][..]); 4])
+        figures::chapter09::activation_histograms(&[("a", &[("l", &values[..]); 5][..]); 4])
     }),
     ("mistakes of 10,000 images of 100 x 100, all wrong", || {
         let evaluation = Evaluation {
@@ -857,7 +856,7 @@ const LARGE: &[Named] = &[
             width: 100,
             classes: 2,
         };
-        plot::mistakes(&evaluation, &images, 10_000)
+        figures::chapter09::mistakes(&evaluation, &images, 10_000)
     }),
     ("assignments of 300,000 children", || chapter06::assignments(&long_routing(300_000, 4, 3).1, 0)),
     ("routing_curves of 10,000 iterations", || chapter06::routing_curves(&long_routing(3, 4, 10_000).1, 0)),
@@ -875,15 +874,17 @@ const LARGE: &[Named] = &[
     }),
     ("vote_agreement of 100,000 children", || {
         let (input, routing) = long_routing(100_000, 3, 2);
-        plot::vote_agreement(&input, &routing, 0, &[("a", 0), ("b", 1)])
+        figures::chapter08::vote_agreement(&input, &routing, 0, &[("a", 0), ("b", 1)])
     }),
     ("maps of 1000 x 1000 places", || {
-        let map = Map { title: "t".into(), columns: 1000, values: vec![0.5; 1_000_000], range: (0.0, 1.0) };
-        plot::maps(&[("row".to_string(), vec![map; 10])])
+        let images =
+            Images { pixels: vec![9; 1_000_000], labels: vec![0], height: 1000, width: 1000, classes: 2 };
+        let numbers: Vec<f32> = (0..4_000_000).map(|i| wave(i) as f32).collect();
+        figures::chapter08::maps("maps", &images, &[0; 2], &numbers, (1000, 2))
     }),
     ("architecture of images of 1000 x 1000", || {
         let config = Architecture { height: 1000, width: 1000, ..Architecture::default() };
-        plot::architecture(&CapsNet::zeros(config)?)
+        figures::chapter08::architecture(&CapsNet::zeros(config)?)
     }),
     ("bars with names of 10 kB", || chapter07::vote_bytes(&[("w".repeat(10_000).as_str(), 1.0); 12])),
 ];
@@ -926,7 +927,7 @@ const TOO_LARGE: &[Named] = &[
     }),
     ("confusion of 10,000 classes", || {
         let (labels, classes) = (vec![0; 10], 10_000);
-        plot::confusion(&Evaluation {
+        figures::chapter09::confusion(&Evaluation {
             activations: vec![0.0; 100_000],
             predictions: labels.clone(),
             labels,

@@ -2,7 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use em_routing::plot::{self, Figure, Table};
+use em_routing::draw::{Figure, Palette, Table};
+use em_routing::figures::chapter09;
 
 use super::command;
 use super::failure::{AtPath, Outcome};
@@ -40,7 +41,7 @@ pub fn eval(arguments: &Arguments) -> Outcome<()> {
     }
     say!("{table}");
     let (errors, rate) = (evaluation.errors(), evaluation.error_rate());
-    let figures = [plot::confusion(&evaluation), plot::mistakes(&evaluation, &images, SHOWN)];
+    let figures = [chapter09::confusion(&evaluation), chapter09::mistakes(&evaluation, &images, SHOWN)];
     // what was found is told whether or not its pictures can be saved
     let saved = save(figures, out);
     let mistaken =
@@ -60,7 +61,7 @@ fn save(figures: [em_routing::error::Result<Figure>; 2], out: &Path) -> Outcome<
     for figure in figures {
         let Ok(figure) = figure.inspect_err(|error| say!("  no figure: {error}")) else { continue };
         let path = out.join(format!("{}.svg", figure.name()));
-        figure.save(&path)?;
+        figure.save(&path, Palette::Light)?;
         say!("  {}", path.display());
     }
     Ok(())

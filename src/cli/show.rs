@@ -2,7 +2,8 @@
 
 use std::path::PathBuf;
 
-use em_routing::plot;
+use em_routing::draw::Palette;
+use em_routing::figures::chapter08;
 
 use super::command;
 use super::failure::{AtPath, Failure, Outcome};
@@ -34,13 +35,13 @@ pub fn show(arguments: &Arguments) -> Outcome<()> {
     let pass = net.forward(&net.pixels(&images, &[*image])?, subject.threads())?;
     let run = net.layer_routing(&pass, "class", 0)?;
     let label = usize::from(images.labels[*image]);
-    let figure = plot::digit_routing(images.image(*image), images.width, Some(label), &run)?;
+    let figure = chapter08::digit_routing(images.image(*image), images.width, Some(label), &run)?;
     say!("{}", figure.alt());
     let path = out.clone().unwrap_or_else(|| PathBuf::from(format!("target/show/{split}-{image}.svg")));
     if let Some(folder) = path.parent() {
         std::fs::create_dir_all(folder).at(folder)?;
     }
-    figure.save(&path)?;
+    figure.save(&path, Palette::Light)?;
     say!("{}: open it in a browser.", path.display());
     Ok(())
 }

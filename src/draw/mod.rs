@@ -19,6 +19,7 @@ mod lines;
 mod logarithmic;
 mod number;
 mod palette;
+mod picture;
 mod png;
 mod regions;
 mod render;

@@ -1,6 +1,424 @@
-//! The figures of chapter 9.
+//! The figures of chapter 9: errors as they fall, what each setting does to them, and what a trained network still mistakes.
 
-use super::Entry;
+use super::chapter08::{check_images, grey_levels};
+use super::records::{EpochRecord, Trial, read_epochs, read_trials};
+use super::{Entry, checks};
+use crate::capsnet::Evaluation;
+use crate::data::idx::Images;
+use crate::draw::{
+    Axis, CARD, Chart, Figure, GREEN, GREY, Grid, INK, Ink, Label, PALE, Pen, Point, Side, VERMILION,
+    component, extent, heat, number, trimmed,
+};
+use crate::error::{Error, Result};
+use crate::shipped;
 
 /// The chapter's reproducible figures.
-pub const FIGURES: &[Entry] = &[];
+pub const FIGURES: &[Entry] = &[
+    ("recipe-ablation", || {
+        Ok(ablation(&by_setting(&read_trials(shipped::ablation_file())?))?.named("recipe-ablation"))
+    }),
+    ("epoch-errors", || {
+        let curves = validation_curves(&read_epochs(shipped::runs_file())?);
+        Ok(error_curves("epochs", &curves)?.named("epoch-errors"))
+    }),
+];
+
+/// What all checks of errors call them.
+const ERROR: &str = "a share of mistaken images";
+
+/// Trials by setting, the runs of each beside each other: `default` first, then from the least mean error to the greatest, and
+/// last what diverged.
+pub fn by_setting(trials: &[Trial]) -> Vec<(String, Vec<Option<f64>>)> {
+    let mut rows = grouped(trials.iter().map(|trial| (trial.setting.clone(), trial.error)));
+    // a run that diverged counts as one that mistakes everything
+    let errors = |runs: &[Option<f64>]| mean(runs.iter().map(|run| run.unwrap_or(1.0)));
+    let place = |row: &(String, Vec<_>)| if row.0 == "default" { -1.0 } else { errors(&row.1) };
+    rows.sort_by(|a, b| place(a).total_cmp(&place(b)));
+    rows
+}
+
+/// The validation error over the epochs, a curve for each training: its recipe and its points (epoch, error). A recipe that is
+/// trained for several numbers of epochs has these in its name.
+pub fn validation_curves(epochs: &[EpochRecord]) -> Vec<(String, Vec<Point>)> {
+    let point =
+        |of: &EpochRecord| Some(((of.recipe.clone(), of.epochs, of.seed), (of.epoch as f64, of.validation?)));
+    let runs = grouped(epochs.iter().filter_map(point));
+    let name = |recipe: &str, epochs: usize| match runs.iter().all(|(of, _)| of.0 != recipe || of.1 == epochs)
+    {
+        true => recipe.to_owned(),
+        false => format!("{recipe}, {epochs} epoch{}", if epochs == 1 { "" } else { "s" }),
+    };
+    runs.iter().map(|((recipe, epochs, _), points)| (name(recipe, *epochs), points.clone())).collect()
+}
+
+/// The values of each key, in the order in which keys come first.
+fn grouped<K: PartialEq, V>(pairs: impl IntoIterator<Item = (K, V)>) -> Vec<(K, Vec<V>)> {
+    let mut groups: Vec<(K, Vec<V>)> = Vec::new();
+    for (key, value) in pairs {
+        match groups.iter_mut().find(|group| group.0 == key) {
+            Some(group) => group.1.push(value),
+            None => groups.push((key, vec![value])),
+        }
+    }
+    groups
+}
+
+/// Shares of mistaken images over what was trained (images, steps or epochs: `x_title`), errors on a logarithmic axis.
+///
+/// Each curve has a name and its points (x, error), x rising and the error a share in [0, 1]. Curves of one name, such as the
+/// seeds of a recipe, share a colour (from the seventh name on with dashes) and a label, which has the mean of their last errors.
+/// An error of 0 lies on the lower edge.
+///
+/// # Errors
+///
+/// Returns an error if there are no curves or more than eight names, if a curve has no points, if x do not rise or reach
+/// beyond 1e140, and if an error is outside [0, 1].
+pub fn error_curves<N: AsRef<str>, P: AsRef<[Point]>>(x_title: &str, curves: &[(N, P)]) -> Result<Figure> {
+    checks::not_empty("curves", curves)?;
+    curves.iter().try_for_each(|(_, points)| check_curve(points.as_ref()))?;
+    let groups = grouped(curves.iter().map(|(name, points)| (name.as_ref(), points.as_ref())));
+    checks::at_most("the number of names", groups.len(), 8, "at most 8")?;
+    let all = || curves.iter().flat_map(|curve| curve.1.as_ref());
+    let (y, range) = error_axis(all().map(|point| point.1), "mistaken images");
+    let (from, to) = extent(all().map(|point| point.0));
+    let room = if to > from { 0.02 * (to - from) } else { 0.5 };
+    let from = if from >= 0.0 { 0.0 } else { from };
+    let labels: Vec<Label> = groups
+        .iter()
+        .enumerate()
+        .map(|(hue, (name, runs))| {
+            let mean = mean(runs.iter().map(|points| points[points.len() - 1].1));
+            let count = if runs.len() > 1 { format!(", mean of {}", runs.len()) } else { String::new() };
+            let (text, note) = (name.to_string(), format!("{}{count}", percent(mean)));
+            Label { at: on_error_axis(mean, range), tint: component(hue), text, note }
+        })
+        .collect();
+    let words: Vec<String> =
+        labels.iter().map(|label| format!("{} ends at {}", label.text, label.note)).collect();
+    let alt = format!("Curves over {x_title} on a logarithmic axis of errors: {}.", words.join("; "));
+    let x = Axis::new(x_title, from - room, to + room);
+    let title = "Mistaken images in the course of training";
+    let mut chart = Chart::new("error-curves", title, (820, 460), x, y).margins(84, 190, 20, 56).alt(alt);
+    for (hue, (_, runs)) in groups.iter().enumerate() {
+        let pen = Pen::new(component(hue), 2.0);
+        let pen = if hue < 6 { pen } else { pen.dashed(5.0, 3.0) };
+        for points in runs {
+            let line: Vec<Point> =
+                points.iter().map(|&(x, error)| (x, on_error_axis(error, range))).collect();
+            chart.line(line.iter().copied(), pen);
+            if line.len() <= 40 {
+                chart.scatter(line.iter().copied(), 3.0, pen.tint, 1.0);
+            }
+            chart.disc(line[line.len() - 1], 4.2, pen.tint);
+        }
+    }
+    chart.labels(&labels, true);
+    chart.finish()
+}
+
+/// Has a curve points, x that rise, and errors from 0 to 1?
+fn check_curve(points: &[Point]) -> Result<()> {
+    checks::not_empty("points of a curve", points)?;
+    checks::finite("x of a point", points.iter().map(|point| point.0))?;
+    if let Some(pair) = points.windows(2).find(|pair| pair[1].0 <= pair[0].0) {
+        let (name, expected) = ("x of a point", "more than the one before");
+        return Err(Error::Setting { name, expected, value: pair[1].0 });
+    }
+    checks::shares(ERROR, points.iter().map(|point| point.1))
+}
+
+fn mean(values: impl ExactSizeIterator<Item = f64>) -> f64 {
+    let count = values.len() as f64;
+    values.sum::<f64>() / count
+}
+
+/// What a setting does to the error: a row for each, a dot for each of its runs, on a logarithmic axis. The first row is what
+/// the others are read against: the band from its best run to its worst goes through all rows.
+///
+/// Each row has a name and its runs' errors, shares in [0, 1]; none for a run that diverged.
+///
+/// # Errors
+///
+/// Returns an error if there are no rows or more than forty, if a row has no runs, if all runs of the first row diverged, if
+/// an error is outside [0, 1], and if the runs are more than a figure can hold.
+pub fn ablation<N: AsRef<str>, R: AsRef<[Option<f64>]>>(rows: &[(N, R)]) -> Result<Figure> {
+    const ROW: f64 = 21.0;
+    checks::not_empty("rows", rows)?;
+    checks::at_most("the number of rows", rows.len(), 40, "at most 40")?;
+    rows.iter().try_for_each(|row| checks::not_empty("runs of a row", row.1.as_ref()))?;
+    let of = |row: &(N, R)| -> Vec<f64> { row.1.as_ref().iter().flatten().copied().collect() };
+    let errors: Vec<Vec<f64>> = rows.iter().map(of).collect();
+    checks::shares(ERROR, errors.iter().flatten().copied())?;
+    checks::not_empty("runs of the first row that did not diverge", &errors[0])?;
+    let (best, worst) = extent(errors[0].iter().copied());
+
+    let letters = rows.iter().map(|row| row.0.as_ref().chars().count()).max().unwrap_or(0);
+    let left = (7.3 * letters as f64 + 28.0).clamp(90.0, 340.0);
+    let tall = ROW * rows.len() as f64;
+    let (x, range) = error_axis(errors.iter().flatten().copied(), "mistaken validation images");
+    let place = |error: f64| on_error_axis(error, range);
+    let mut chart = Chart::canvas("ablation", "What each setting does to the error", (820.0, tall + 84.0));
+    let y = Axis::new("", 0.0, tall).no_grid().ticks(Vec::new());
+    let mut panel = chart.panel((left, 22.0), (820.0 - left - 118.0, tall), x, y);
+    panel.block((place(best), 0.0), (place(worst), tall), PALE);
+    let middle = place(mean(errors[0].iter().copied()));
+    panel.line([(middle, 0.0), (middle, tall)], Pen::new(INK, 1.2).dashed(4.0, 4.0));
+    let ink = Ink::new(INK).plain().size(12.5);
+    let mut words = Vec::new();
+    for (index, (row, errors)) in rows.iter().zip(&errors).enumerate() {
+        let level = tall - ROW * (index as f64 + 0.5);
+        let (name, runs) = (row.0.as_ref(), row.1.as_ref().len());
+        let average = mean(errors.iter().copied());
+        let (tint, verdict) = match average {
+            _ if index == 0 => (INK, "the spread that it is read against"),
+            _ if errors.is_empty() => (VERMILION, "diverged"),
+            average if average > worst => (VERMILION, "worse"),
+            average if average < best => (GREEN, "better"),
+            _ => (GREY, "within the spread"),
+        };
+        panel.text(
+            (range.0, level),
+            (-10.0, 0.0),
+            Side::Left,
+            if index == 0 { ink.bold() } else { ink },
+            name,
+        );
+        if !errors.is_empty() {
+            panel.line([(middle, level), (place(average), level)], Pen::new(tint, 1.6));
+        }
+        errors.iter().for_each(|&error| panel.disc((place(error), level), 4.0, tint));
+        let text = match runs - errors.len() {
+            0 => percent(average),
+            1 if runs == 1 => "diverged".to_owned(),
+            gone if gone == runs => format!("{gone} diverged"),
+            gone => format!("{}, {gone} diverged", percent(average)),
+        };
+        words.push(format!("{name} {text}, {verdict}"));
+        let ink = Ink::new(tint).plain().size(12.5);
+        let ink = if tint == GREY { ink } else { ink.bold() };
+        panel.text((range.1, level), (14.0, 0.0), Side::Right, ink, text);
+    }
+    chart.add(panel);
+    chart.alt(format!("Rows of dots on a logarithmic axis of errors: {}.", words.join("; "))).finish()
+}
+
+/// Where an error stands on an [`error_axis`] of this range; one of 0, which has no logarithm, at its lower end.
+fn on_error_axis(error: f64, (low, high): (f64, f64)) -> f64 {
+    error.max(1e-300).log10().clamp(low, high)
+}
+
+/// A logarithmic axis for shares of mistaken images, from a round share below the least that is not 0 to one above the
+/// greatest, with ticks in percent; and its range. Its units are logarithms to base 10.
+fn error_axis(errors: impl Iterator<Item = f64>, title: &str) -> (Axis, (f64, f64)) {
+    let (least, greatest) = extent(errors.filter(|&error| error > 0.0).map(|error| error.max(1e-6)));
+    let (least, greatest) = if least <= greatest { (least, greatest) } else { (0.01, 0.01) };
+    // 1e-7, 2e-7, 5e-7, …, 1: about as far from each other
+    let rounds: Vec<f64> =
+        (0..22).map(|step| [1.0, 2.0, 5.0][step % 3] * 10f64.powi(step as i32 / 3 - 7)).collect();
+    let below = rounds.iter().rposition(|&round| round < least * 0.97).unwrap_or(0);
+    let above = rounds.iter().position(|&round| round > greatest * 1.03).unwrap_or(rounds.len() - 1);
+    let tick = |&round: &f64| (round.log10(), format!("{} %", trimmed(100.0 * round, 5)));
+    let range = (rounds[below].log10(), rounds[above].log10());
+    (Axis::new(title, range.0, range.1).ticks(rounds[below..=above].iter().map(tick).collect()), range)
+}
+
+/// A share in percent: two decimals below ten, one above.
+fn percent(share: f64) -> String {
+    let value = 100.0 * share;
+    format!("{} %", number(value, if value < 9.995 { 2 } else { 1 }))
+}
+
+/// A layer's name, and the activation of each of its capsules.
+pub type LayerActivations<'a> = (&'a str, &'a [f32]);
+
+/// The activations of networks' layers: a row of panels for each network, and in each panel the share of the capsules in each
+/// twentieth of [0, 1]. Above it stands how many are saturated: below 0.01 or above 0.99.
+///
+/// Each network has a name, and for each layer its name and the activations of its capsules, as many layers in all rows.
+///
+/// # Errors
+///
+/// Returns an error if there are no networks or more than four, no layers or more than five, if the networks differ in their
+/// number of layers, and if a layer has no activations or one outside [0, 1].
+pub fn activation_histograms(networks: &[(&str, &[LayerActivations])]) -> Result<Figure> {
+    const BINS: usize = 20;
+    checks::not_empty("networks", networks)?;
+    checks::at_most("the number of networks", networks.len(), 4, "at most 4")?;
+    let columns = networks[0].1.len();
+    for (_, layers) in networks {
+        checks::not_empty("layers", layers)?;
+        checks::length("a row of layers", columns, layers.len())?;
+    }
+    checks::at_most("the number of layers", columns, 5, "at most 5")?;
+    let wide = 700.0 / columns as f64;
+    let grid = Grid { columns, panel: (wide - 14.0, 104.0), gap: (18.0, 68.0), origin: (30.0, 62.0) };
+    let size = (760.0, 62.0 + 172.0 * networks.len() as f64);
+    let title = "Activations of the layers' capsules";
+    let mut figure = Chart::canvas("activation-histograms", title, size);
+    let mut words = Vec::new();
+    let layers = networks
+        .iter()
+        .enumerate()
+        .flat_map(|(row, network)| network.1.iter().map(move |layer| (row, layer)));
+    for (index, (row, (layer, activations))) in layers.enumerate() {
+        checks::not_empty("activations of a layer", activations)?;
+        checks::shares("an activation", activations.iter().map(|&a| f64::from(a)))?;
+        let mut counts = [0.0; BINS];
+        activations.iter().for_each(|a| counts[((a * BINS as f32) as usize).min(BINS - 1)] += 1.0);
+        let saturated = activations.iter().filter(|a| !(0.01..=0.99).contains(*a)).count();
+        let saturated = number(100.0 * saturated as f64 / activations.len() as f64, 1);
+        let ticks = [(0.0, "0"), (0.5, "0.5"), (1.0, "1")].map(|(at, text)| (at, text.to_owned()));
+        let x = Axis::new(if row + 1 == networks.len() { "activation" } else { "" }, 0.0, 1.0);
+        let y = Axis::new("", 0.0, 1.08 * extent(counts).1).ticks(Vec::new());
+        let (left, top) = grid.corner(index);
+        let mut panel = figure.panel((left, top), grid.panel, x.no_grid().ticks(ticks.to_vec()), y);
+        for (bin, &count) in counts.iter().enumerate().filter(|bin| *bin.1 > 0.0) {
+            let at = |bin: usize| bin as f64 / BINS as f64;
+            panel.block((at(bin) + 0.003, 0.0), (at(bin + 1) - 0.003, count), component(row));
+        }
+        let ink = Ink::new(INK).plain().size(12.0);
+        figure.write((left, top - 11.0), Side::Right, ink, format!("{layer}: {saturated} % saturated"));
+        if index % columns == 0 {
+            let ink = Ink::new(component(row)).plain().bold().size(14.0);
+            figure.write((left, top - 34.0), Side::Right, ink, networks[row].0);
+        }
+        words.push(format!("{}, {layer}: {saturated} % saturated", networks[row].0));
+        figure.add(panel);
+    }
+    figure.alt(format!("A histogram for each layer, a row for each network. {}.", words.join("; "))).finish()
+}
+
+/// How often images of each class (row) are taken for each class (column). Mistakes are coloured by their number, what is right is
+/// not; beside each row stands the error of its class.
+///
+/// # Errors
+///
+/// Returns an error if there are no images or more than 16 classes, and for an evaluation whose parts do not fit together.
+pub fn confusion(evaluation: &Evaluation) -> Result<Figure> {
+    let classes = evaluation.classes;
+    checks::at_most("the number of classes", classes, 16, "at most 16 in this figure")?;
+    check_evaluation(evaluation)?;
+    checks::not_empty("images", &evaluation.labels)?;
+    let counts = evaluation.confusion();
+    let places = (0..classes).flat_map(|row| (0..classes).map(move |column| (row, column)));
+    let mut mistakes: Vec<(usize, usize)> =
+        places.clone().filter(|&(row, column)| row != column && counts[row][column] > 0).collect();
+    mistakes.sort_by_key(|&(row, column)| std::cmp::Reverse(counts[row][column]));
+    let most = mistakes.first().map_or(1, |&(row, column)| counts[row][column]);
+    let words: Vec<String> = mistakes
+        .iter()
+        .take(5)
+        .map(|&(row, column)| format!(", {} times {row} is taken for {column}", counts[row][column]))
+        .collect();
+    let (errors, images) = (evaluation.errors(), evaluation.labels.len());
+    let alt = format!(
+        "A table of {classes} true classes by {classes} classes that are found, mistakes coloured by their number: {errors} of \
+         {images} images are mistaken{}.",
+        words.concat()
+    );
+    let (side, n) = ((44.0 * classes as f64).min(620.0), classes as f64);
+    let names = (0..classes).map(|class| (class as f64 + 0.5, class.to_string()));
+    let x = Axis::new("class that is found", 0.0, n).no_grid().ticks(names.clone().collect());
+    let y = Axis::new("true class", 0.0, n).no_grid();
+    let y = y.ticks(names.map(|(place, name)| (n - place, name)).collect());
+    let size = ((side + 276.0) as u32, (side + 120.0) as u32);
+    let mut chart = Chart::new("confusion", "Which class is taken for which", size, x, y)
+        .margins(66, 210, 46, 74)
+        .alt(alt);
+    for (row, column) in places {
+        let (left, bottom, count) = (column as f64, n - row as f64 - 1.0, counts[row][column]);
+        // the faintest colour is for none; one mistake already shows
+        let shade = if count == 0 { 0.0 } else { 0.12 + 0.88 * count as f64 / most as f64 };
+        let (tint, ink) = match shade {
+            _ if row == column => (PALE, Ink::new(INK).size(12.5)),
+            0.6.. => (heat(shade), Ink::new(CARD).bold()),
+            _ => (heat(shade), Ink::new(INK).bold()),
+        };
+        chart.block((left, bottom), (left + 1.0, bottom + 1.0), tint);
+        if count > 0 {
+            let middle = (left + 0.5, bottom + 0.5);
+            chart.text(middle, (0.0, 0.0), Side::Middle, ink.plain(), count.to_string());
+        }
+    }
+    for line in (0..=classes).map(|line| line as f64) {
+        chart.line_anywhere([(line, 0.0), (line, n)], Pen::new(CARD, 1.5));
+        chart.line_anywhere([(0.0, line), (n, line)], Pen::new(CARD, 1.5));
+    }
+    let ink = Ink::new(INK).plain();
+    chart.text((n, n), (16.0, -16.0), Side::Right, Ink::new(GREY).plain().size(12.5), "error of the class");
+    for (class, row) in counts.iter().enumerate() {
+        let all: usize = row.iter().sum();
+        let wrong = all - row[class];
+        let text = match all {
+            0 => "no images".to_owned(),
+            _ => format!("{} %  ({wrong} of {all})", number(100.0 * wrong as f64 / all as f64, 2)),
+        };
+        chart.text((n, n - class as f64 - 0.5), (16.0, 0.0), Side::Right, ink.size(12.5), text);
+    }
+    let text = format!("{errors} of {images} are mistaken: {} %", number(100.0 * evaluation.error_rate(), 2));
+    chart.text((0.0, n), (0.0, -28.0), Side::Right, ink.bold().size(14.0), text);
+    chart.finish()
+}
+
+/// The worst mistakes of an evaluation of these images, at most `most` and at most 40: each image, its true class and the class it
+/// is taken for, with their activations, and the number of the image.
+///
+/// # Errors
+///
+/// Returns an error if no images are to be shown (`most` is 0), if there are not as many as were evaluated or they have no
+/// pixels, and for an evaluation whose parts do not fit together.
+pub fn mistakes(evaluation: &Evaluation, images: &Images, most: usize) -> Result<Figure> {
+    const SIDE: f64 = 84.0;
+    if most == 0 {
+        return Err(Error::Empty { what: "images to show" });
+    }
+    check_evaluation(evaluation)?;
+    checks::length("the images", evaluation.labels.len(), images.len())?;
+    check_images(images)?;
+    let all = evaluation.mistakes();
+    let shown = &all[..all.len().min(most).min(40)];
+    let columns = shown.len().clamp(1, 8);
+    let grid = Grid { columns, panel: (SIDE, SIDE), gap: (20.0, 60.0), origin: (20.0, 56.0) };
+    let rows = shown.len().div_ceil(columns) as f64;
+    let size = ((20.0 + columns as f64 * 104.0).max(440.0), 56.0 + rows * (SIDE + 60.0));
+    let heading = match (shown.len(), all.len(), images.len()) {
+        (_, 0, count) => format!("none of {count} images is mistaken"),
+        (few, many, count) if few == many => {
+            format!("all {many} mistakes among {count} images, the worst first")
+        }
+        (few, many, count) => format!("the worst {few} of {many} mistakes among {count} images"),
+    };
+    let mut chart = Chart::canvas("mistakes", "The network's worst mistakes", size);
+    let (ink, grey) = (Ink::new(INK).plain().bold(), Ink::new(GREY).plain());
+    chart.write((20.0, 20.0), Side::Right, ink.size(14.0), &heading);
+    let mut words = String::new();
+    for (place, &image) in shown.iter().enumerate() {
+        let (left, top) = grid.corner(place);
+        chart.picture((left, top), SIDE, images.width, &grey_levels(images.image(image)));
+        let (label, found) = (evaluation.labels[image], evaluation.predictions[image]);
+        let activation = |class: usize| evaluation.activations[image * evaluation.classes + class];
+        let numbers = format!("{:.2} and {:.2}", activation(label), activation(found));
+        chart.write((left, top - 8.0), Side::Right, grey.size(11.0), format!("image {image}"));
+        chart.write(
+            (left, top + SIDE + 14.0),
+            Side::Right,
+            ink.size(12.0),
+            format!("{label} taken for {found}"),
+        );
+        chart.write((left, top + SIDE + 29.0), Side::Right, grey.size(11.5), numbers);
+        words +=
+            &format!("{} image {image}, a {label} taken for a {found}", if place > 0 { ";" } else { ":" });
+    }
+    chart.alt(format!("Pictures of digits in rows, {heading}{words}.")).finish()
+}
+
+/// Have an evaluation's parts one length, are its classes known ones and its activations finite?
+fn check_evaluation(evaluation: &Evaluation) -> Result<()> {
+    let Evaluation { activations, predictions, labels, classes } = evaluation;
+    checks::length("the predictions", labels.len(), predictions.len())?;
+    checks::length("the activations", labels.len().saturating_mul(*classes), activations.len())?;
+    for numbers in [labels, predictions] {
+        Error::check_labels("image", numbers, *classes, "classes")?;
+    }
+    checks::finite("an activation", activations.iter().map(|&a| f64::from(a)))
+}

@@ -25,6 +25,14 @@ pub(super) fn not_empty<T>(what: &'static str, items: &[T]) -> Result<()> {
     if items.is_empty() { Err(Error::Empty { what }) } else { Ok(()) }
 }
 
+/// Are all numbers from 0 to 1?
+pub(super) fn shares(name: &'static str, values: impl IntoIterator<Item = f64>) -> Result<()> {
+    match values.into_iter().find(|value| !(0.0..=1.0).contains(value)) {
+        Some(value) => Err(Error::Setting { name, expected: "from 0 to 1", value }),
+        None => Ok(()),
+    }
+}
+
 /// As many as expected?
 pub(super) fn length(name: &'static str, expected: usize, found: usize) -> Result<()> {
     if expected == found { Ok(()) } else { Err(Error::Length { name, expected, found }) }

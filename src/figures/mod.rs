@@ -19,6 +19,7 @@ pub mod chapter09;
 mod checks;
 mod clusters;
 pub(crate) mod coins;
+pub mod records;
 
 pub use crate::draw::animate;
 

@@ -1,0 +1,229 @@
+//! The results that are shipped beside the weights: what each switch of the recipe does, and how the full trainings went.
+//!
+//! Both are CSV files, a header and a line for each run or epoch, without quotes:
+//!
+//! ```text
+//! setting,seed,images,error                    ablation.csv: one short training
+//! default,1,5500,0.0787                        `default`, or what differs from it, as `train --set` takes it
+//! iterations=3,1,5500,                         error: share of mistaken validation images; none where the training diverged
+//!
+//! recipe,seed,epochs,epoch,validation_errors,validation_images,test_errors,test_images      runs.csv: an epoch of one training
+//! default,1,10,9,31,5000,,
+//! default,1,10,10,30,5000,55,10000             the test images are only seen after the last epoch
+//! ```
+
+use std::path::Path;
+use std::str::FromStr;
+
+use crate::error::{Error, Result};
+
+/// A field of a file of results that is not what it should be.
+#[derive(Debug, thiserror::Error)]
+#[error("line {line}: {field} is {found:?}, but should be {expected}")]
+pub struct Fault {
+    /// From 1, as editors count.
+    pub line: usize,
+    /// The name of its column, or what else is at fault: the line, the header or the file.
+    pub field: &'static str,
+    /// What it may be.
+    pub expected: &'static str,
+    /// What it is.
+    pub found: String,
+}
+
+/// A short training with one thing changed.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Trial {
+    /// `default`, or what differs from it: `name=value`, several with spaces between them, or the name of a group.
+    pub setting: String,
+    /// Of the first draw and of the images' order.
+    pub seed: u64,
+    /// Images that it was trained on.
+    pub images: usize,
+    /// The share of the validation images that are mistaken; none where the training diverged.
+    pub error: Option<f64>,
+}
+
+/// An epoch of a full training.
+#[derive(Debug, Clone, PartialEq)]
+pub struct EpochRecord {
+    /// What was trained: `default`, `blog`, `cnn`, …
+    pub recipe: String,
+    /// Of the first draw and of the images' order.
+    pub seed: u64,
+    /// Epochs of the whole training.
+    pub epochs: usize,
+    /// This one, from 1.
+    pub epoch: usize,
+    /// The share of the validation images that are mistaken.
+    pub validation: Option<f64>,
+    /// Of the test images, after the last epoch.
+    pub test: Option<f64>,
+}
+
+const TRIALS: &str = "setting,seed,images,error";
+const EPOCHS: &str = "recipe,seed,epochs,epoch,validation_errors,validation_images,test_errors,test_images";
+
+/// Reads trials.
+///
+/// # Errors
+///
+/// Returns an error for a file that cannot be read or has another header or no lines, and for a field that is not what it should
+/// be, with its line.
+pub fn read_trials(path: impl AsRef<Path>) -> Result<Vec<Trial>> {
+    read(path.as_ref(), TRIALS, |line| {
+        let share = |error: &f64| (0.0..=1.0).contains(error);
+        Ok(Trial {
+            setting: line.field(0, "not empty", |word: &String| !word.is_empty())?,
+            seed: line.field(1, "a whole number", |_| true)?,
+            images: line.count(2)?,
+            error: match line.text(3) {
+                "" => None,
+                _ => Some(line.field(3, "a share from 0 to 1, or nothing", share)?),
+            },
+        })
+    })
+}
+
+/// Reads the epochs of full trainings.
+///
+/// # Errors
+///
+/// As [`read_trials`], and for an epoch beyond the last and more errors than images.
+pub fn read_epochs(path: impl AsRef<Path>) -> Result<Vec<EpochRecord>> {
+    read(path.as_ref(), EPOCHS, |line| {
+        let epochs = line.count(2)?;
+        let share = |at: usize| {
+            if line.text(at).is_empty() && line.text(at + 1).is_empty() {
+                return Ok(None);
+            }
+            let images = line.count(at + 1)?;
+            let expected = "a whole number, not above the number of images";
+            let errors: usize = line.field(at, expected, |&errors| errors <= images)?;
+            Ok(Some(errors as f64 / images as f64))
+        };
+        Ok(EpochRecord {
+            recipe: line.field(0, "not empty", |word: &String| !word.is_empty())?,
+            seed: line.field(1, "a whole number", |_| true)?,
+            epochs,
+            epoch: line.field(3, "from 1 to the number of epochs", |epoch| (1..=epochs).contains(epoch))?,
+            validation: share(4)?,
+            test: share(6)?,
+        })
+    })
+}
+
+/// A line of a file, and where it stands; fields are counted from 0.
+struct Line<'a> {
+    path: &'a Path,
+    number: usize,
+    header: &'static str,
+    text: &'a str,
+}
+
+impl<'a> Line<'a> {
+    fn fault(&self, field: &'static str, expected: &'static str, found: &str) -> Error {
+        Error::file(self.path, Fault { line: self.number, field, expected, found: found.to_owned() })
+    }
+
+    fn text(&self, at: usize) -> &'a str {
+        self.text.split(',').nth(at).unwrap_or_default().trim()
+    }
+
+    fn field<T: FromStr>(&self, at: usize, expected: &'static str, good: impl Fn(&T) -> bool) -> Result<T> {
+        let name = self.header.split(',').nth(at).unwrap_or_default();
+        self.text(at).parse().ok().filter(good).ok_or_else(|| self.fault(name, expected, self.text(at)))
+    }
+
+    fn count(&self, at: usize) -> Result<usize> {
+        self.field(at, "a whole number of at least 1", |&count| count > 0)
+    }
+}
+
+/// The lines under this header.
+fn read<T>(path: &Path, header: &'static str, record: impl Fn(&Line) -> Result<T>) -> Result<Vec<T>> {
+    let text = std::fs::read_to_string(path).map_err(Error::io(path))?;
+    let text = text.trim_start_matches('\u{feff}').trim_end(); // a byte-order mark, and empty lines at the end
+    let mut records = Vec::new();
+    for (index, text) in text.lines().enumerate() {
+        let line = Line { path, number: index + 1, header, text };
+        if index == 0 && !text.split(',').map(str::trim).eq(header.split(',')) {
+            return Err(line.fault("the header", "the names of the columns, in their order", text));
+        } else if text.split(',').count() != header.split(',').count() {
+            return Err(line.fault("the line", "a field for each of the header's names", text));
+        } else if index > 0 {
+            records.push(record(&line)?);
+        }
+    }
+    if records.is_empty() {
+        let line = Line { path, number: 1, header, text };
+        return Err(line.fault("the file", "a header and at least one line", text));
+    }
+    Ok(records)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use super::*;
+
+    fn written(name: &str, text: &str) -> PathBuf {
+        let path = std::env::temp_dir().join(format!("em-routing-{}-{name}.csv", std::process::id()));
+        std::fs::write(&path, text).unwrap();
+        path
+    }
+
+    #[test]
+    fn trials_are_read_and_what_is_wrong_is_named_with_its_line() {
+        let header = "setting,seed,images,error\n";
+        let path = written("trials", &format!("{header}default,1,5500,0.078\nbeta-v=0 beta-a=0,2,5500,\n"));
+        let trial = |setting: &str, seed, error| Trial { setting: setting.into(), seed, images: 5500, error };
+        let expected = [trial("default", 1, Some(0.078)), trial("beta-v=0 beta-a=0", 2, None)];
+        assert_eq!(read_trials(&path).unwrap(), expected);
+        for (text, words) in [
+            (String::new(), "line 1: the file"),
+            (header.to_owned(), "line 1: the file"),
+            ("seed,setting,images,error\n".to_owned(), "line 1: the header"),
+            (format!("{header}default,1,5500\n"), "line 2: the line"),
+            (format!("{header}default,1,5500,0.1\n,1,5500,0.1\n"), "line 3: setting"),
+            (format!("{header}default,one,5500,0.1\n"), "line 2: seed is \"one\""),
+            (format!("{header}default,1,0,0.1\n"), "line 2: images is \"0\""),
+            (format!("{header}default,1,5500,NaN\n"), "line 2: error is \"NaN\""),
+            (format!("{header}default,1,5500,7.8\n"), "line 2: error is \"7.8\""),
+        ] {
+            std::fs::write(&path, text).unwrap();
+            let error = read_trials(&path).unwrap_err().to_string();
+            assert!(error.contains(words) && error.contains("trials.csv"), "{error}");
+        }
+        std::fs::write(&path, format!("{header}default,one,5500,0.1\n")).unwrap();
+        let error = read_trials(&path).unwrap_err();
+        let root = std::error::Error::source(&error).and_then(|root| root.downcast_ref());
+        assert!(matches!(root, Some(Fault { line: 2, field: "seed", .. })), "{error:?}");
+        std::fs::remove_file(&path).unwrap();
+        assert!(matches!(read_trials(&path), Err(Error::Io { .. })));
+    }
+
+    #[test]
+    fn epochs_are_read_and_what_is_wrong_is_named_with_its_line() {
+        let header = "recipe,seed,epochs,epoch,validation_errors,validation_images,test_errors,test_images\n";
+        let path =
+            written("epochs", &format!("{header}default,1,2,1,60,5000,,\ndefault,1,2,2,50,5000,99,10000\n"));
+        let found = read_epochs(&path).unwrap();
+        assert_eq!((found[0].epoch, found[0].test), (1, None));
+        assert_eq!((found[1].validation, found[1].test), (Some(0.01), Some(0.0099)));
+        for (line, words) in [
+            ("default,1,2,3,60,5000,,", "line 2: epoch is \"3\""),
+            ("default,1,2,0,60,5000,,", "line 2: epoch is \"0\""),
+            ("default,1,2,1,5001,5000,,", "line 2: validation_errors is \"5001\""),
+            ("default,1,2,1,60,,,", "line 2: validation_images is \"\""),
+            ("default,1,2,1,60,5000,9,", "line 2: test_images is \"\""),
+            ("default,1,2,1,60,5000,", "line 2: the line"),
+        ] {
+            std::fs::write(&path, format!("{header}{line}\n")).unwrap();
+            let error = read_epochs(&path).unwrap_err().to_string();
+            assert!(error.contains(words), "{error}");
+        }
+        std::fs::remove_file(&path).unwrap();
+    }
+}
