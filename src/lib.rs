@@ -26,10 +26,8 @@ pub mod em;
 pub mod error;
 pub mod figures;
 pub mod files;
-pub mod gallery;
 pub mod gmm;
 pub mod kmeans;
-pub mod plot;
 pub mod routing;
 pub mod samples;
 #[cfg(feature = "serde")]
@@ -52,13 +50,13 @@ pub mod prelude {
     pub use crate::data::idx::{self, ImageSet, Images};
     pub use crate::data::npy::{self, NpyFile};
     pub use crate::data::{self, Rows};
+    pub use crate::draw::{self, Figure, Palette, Table};
     pub use crate::em::{Fit, Stop, maximise};
     pub use crate::error::Error;
+    pub use crate::figures;
     pub use crate::gmm::{self, CovarianceKind, Covariances, Gmm, GmmOptions, GmmStart};
     pub use crate::kmeans::{KMeans, KMeansOptions, KMeansStart};
     pub use crate::on_threads;
-    pub use crate::draw::{self, Figure, Palette, Table};
-    pub use crate::figures;
     pub use crate::routing::{
         self, CapsuleLayer, Capsules, Competition, CostScale, InverseTemperature, LadderOptions, Parents,
         Reach, Routing, RoutingInput, RoutingOptions, RoutingStart, ladder,

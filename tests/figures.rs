@@ -1,16 +1,13 @@
-//! Every figure of the gallery: drawn, whole, small, and the same each time.
+//! Every figure of the chapters: drawn, whole, small, and the same each time.
 
 use em_routing::draw::Palette;
 use em_routing::error::Error;
-use em_routing::figures::{self, chapter01, chapter02};
 use em_routing::figures::chapter03::{self, Clustering};
 use em_routing::figures::chapter04::{self, Objective};
-use em_routing::gallery::{self, FIGURES};
-use em_routing::plot::{self, Rung, View};
 use em_routing::figures::chapter05::{self, View};
 use em_routing::figures::chapter06;
 use em_routing::figures::chapter07;
-use em_routing::plot::{self, Clustering, Objective, StartGrid};
+use em_routing::figures::{self, chapter01, chapter02};
 use em_routing::prelude::*;
 
 #[path = "support/svg.rs"]
@@ -118,9 +115,9 @@ fn bad_input_is_an_error_that_names_it() {
         chapter02::responsibilities(&other, &hidden.expectations(&fit).unwrap()),
         Err(Error::Length { .. })
     ));
-    let row = plot::Table::new(&["a", "b"]).row(&[&1]).map(|_| ()).unwrap_err().to_string();
+    let row = Table::new(&["a", "b"]).row(&[&1]).map(|_| ()).unwrap_err().to_string();
     assert!(row.contains("2 is needed"), "{row}");
-    assert!(plot::Table::of(&["a"], [vec![1.0, 2.0]], 2).is_err());
+    assert!(Table::of(&["a"], [vec![1.0, 2.0]], 2).is_err());
 }
 
 #[test]
@@ -432,7 +429,7 @@ fn routings_of_other_sizes_draw_too() {
 
 #[test]
 fn a_table_reads_as_text_and_as_html() {
-    let table = plot::Table::of(&["t", "<theta>"], array![[0.0, 0.6], [1.0, 0.7131]].rows(), 3).unwrap();
+    let table = Table::of(&["t", "<theta>"], array![[0.0, 0.6], [1.0, 0.7131]].rows(), 3).unwrap();
     assert_eq!(table.to_string(), "t  <theta>\n0    0.600\n1    0.713\n");
     assert_well_formed("table", &table.html());
     assert!(table.html().contains("&lt;theta&gt;"));
@@ -535,7 +532,10 @@ fn error_curves_are_drawn_from_nothing_to_everything_and_bad_ones_are_named() {
         [(1.0, -0.1), (2.0, 0.1)],
         [(1.0, 0.1), (2.0, 1.1)],
     ] {
-        assert!(matches!(chapter09::error_curves("x", &[("bad", &bad)]), Err(Error::Setting { .. })), "{bad:?}");
+        assert!(
+            matches!(chapter09::error_curves("x", &[("bad", &bad)]), Err(Error::Setting { .. })),
+            "{bad:?}"
+        );
     }
 }
 
@@ -564,13 +564,18 @@ fn an_ablation_says_what_is_better_worse_and_within_the_spread() {
         assert!(figure.alt().contains(words), "{words}: {}", figure.alt());
     }
     assert_sound(&chapter09::ablation(&[("none", &[Some(0.0)])]).unwrap());
-    assert_sound(&chapter09::ablation(&vec![("a name that is longer than most = 1", &base[..]); 40]).unwrap());
+    assert_sound(
+        &chapter09::ablation(&vec![("a name that is longer than most = 1", &base[..]); 40]).unwrap(),
+    );
     assert!(chapter09::ablation(&vec![("many", &base[..]); 41]).is_err());
     for bad in [vec![], vec![("no runs", &[][..])], vec![("diverged", &[None][..])]] {
         assert!(matches!(chapter09::ablation(&bad), Err(Error::Empty { .. })));
     }
     for bad in [f64::NAN, -0.1, 1.1] {
-        assert!(matches!(chapter09::ablation(&[("bad", &[Some(0.1), Some(bad)])]), Err(Error::Setting { .. })));
+        assert!(matches!(
+            chapter09::ablation(&[("bad", &[Some(0.1), Some(bad)])]),
+            Err(Error::Setting { .. })
+        ));
     }
 }
 
@@ -624,7 +629,8 @@ fn trials_are_ordered_by_their_error_and_trainings_named_by_their_length() {
         validation: Some(error),
         test: None,
     };
-    let epochs = [record("a", 2, 1, 0.09), record("a", 2, 2, 0.05), record("a", 1, 1, 0.07), record("b", 1, 1, 0.08)];
+    let epochs =
+        [record("a", 2, 1, 0.09), record("a", 2, 2, 0.05), record("a", 1, 1, 0.07), record("b", 1, 1, 0.08)];
     let curves = chapter09::validation_curves(&epochs);
     let names: Vec<&str> = curves.iter().map(|curve| curve.0.as_str()).collect();
     assert_eq!(names, ["a, 2 epochs", "a, 1 epoch", "b"]);
@@ -633,7 +639,7 @@ fn trials_are_ordered_by_their_error_and_trainings_named_by_their_length() {
 
 #[test]
 fn a_figure_of_an_unknown_name_is_told_with_the_names_that_there_are() {
-    match gallery::figure("jensen") {
+    match figures::figure("jensen") {
         Err(Error::UnknownName { what: "figure", found, known }) => {
             assert_eq!((found.as_str(), known.len()), ("jensen", FIGURES.len()));
         }

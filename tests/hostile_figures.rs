@@ -4,18 +4,14 @@ use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use em_routing::capsnet::{Architecture, CapsNet, Evaluation};
-use em_routing::figures::{self, chapter01, chapter02};
+use em_routing::draw::Along;
 use em_routing::figures::chapter03::{self, Clustering, Objective};
 use em_routing::figures::chapter04;
-use em_routing::gallery;
-use em_routing::gmm::Criteria;
-use em_routing::plot::{Map, Rung, StoppedGradient, View};
-use em_routing::draw::Along;
 use em_routing::figures::chapter05::{self, View};
 use em_routing::figures::chapter06;
 use em_routing::figures::chapter07::{self, StoppedGradient};
-use em_routing::plot::{AtlasGround, Clustering, Map, Objective, StartGrid};
-use em_routing::plot::{AtlasGround, Clustering, Objective, Rung, StartGrid, StoppedGradient, View};
+use em_routing::figures::{self, chapter01, chapter02};
+use em_routing::gmm::Criteria;
 use em_routing::prelude::*;
 use em_routing::routing::{CapsuleLayerRun, LadderStep, Patches, RoutingStep};
 use ndarray::Array5;
@@ -149,8 +145,8 @@ const DRAWN: &[(&str, Draw)] = &[
         figures::chapter09::error_curves(&h.name(), &curves)
     }),
     ("figure", |h| match h.odds(20) {
-        true => gallery::figure("jensen-chord"),
-        false => gallery::figure(&h.name()),
+        true => figures::figure("jensen-chord"),
+        false => figures::figure(&h.name()),
     }),
     ("information_criteria", |h| {
         let counts = h.counts();
@@ -643,8 +639,13 @@ fn drawn_in_time(name: &str, draw: impl FnOnce() -> Drawn + Send + 'static) -> D
             match &drawn {
                 Ok(figure) => {
                     svg::assert_numbers(figure);
-                    let most = if figure.svg().contains("@keyframes") { 4_200_000 } else { 1_100_000 };
-                    assert!(figure.svg().len() <= most, "{name} has {} bytes", figure.svg().len());
+                    let most =
+                        if figure.svg(Palette::Light).contains("@keyframes") { 4_200_000 } else { 1_100_000 };
+                    assert!(
+                        figure.svg(Palette::Light).len() <= most,
+                        "{name} has {} bytes",
+                        figure.svg(Palette::Light).len()
+                    );
                     assert!(figure.alt().chars().count() <= 3_001 && figure.name().len() <= 100, "{name}");
                 }
                 Err(error) => assert!(error.to_string().len() < 100_000, "{name}"),
@@ -678,10 +679,9 @@ fn hostile_input_is_bounded((name, draw): (&str, Draw)) {
 fn every_function_that_returns_a_figure_is_tested_here() {
     let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     let mut found = Vec::new();
-    for path in sources(&root.join("plot")).into_iter().chain(sources(&root.join("gallery"))) {
+    for path in sources(&root.join("draw")).into_iter().chain(sources(&root.join("figures"))) {
         found.extend(functions_of_figures(&std::fs::read_to_string(path).unwrap()));
     }
-    found.extend(functions_of_figures(&std::fs::read_to_string(root.join("gallery.rs")).unwrap()));
     found.sort();
     let tested: Vec<&str> = DRAWN.iter().map(|entry| entry.0).collect();
     assert_eq!(found, tested, "left: in the sources; right: in this test");
@@ -818,11 +818,6 @@ const LARGE: &[Named] = &[
         let fits: Vec<Fit<Coins>> = (0..2_000).map(|i| long_fit(1, |t| moving_coins(t + i % 9))).collect();
         chapter02::starts(&many_experiments(1_000_000), &fits)
     }),
-    ("criterion_curve of 10,000 counts", || {
-        let counts: Vec<usize> = (0..10_000).collect();
-        let values: Vec<f64> = counts.iter().map(|&k| wave(k)).collect();
-        plot::criterion_curve("c", &counts, &[("a", &values)], true)
-    }),
     ("difference_errors of 1,000,000 points", || {
         let points: Vec<(f64, f64)> = (1..1_000_001).map(|i| (1e-6 * i as f64, 2.0 + wave(i))).collect();
         chapter07::difference_errors(&[("a", &points)])
@@ -940,15 +935,22 @@ const TOO_LARGE: &[Named] = &[
 fn very_much_is_thinned_out_and_drawn() {
     for &(name, draw) in LARGE {
         let figure = drawn_in_time(name, draw).unwrap_or_else(|error| panic!("{name}: {error}"));
-        let most = if figure.svg().contains("@keyframes") { 4_000_000 } else { 700_000 };
-        assert!(figure.svg().len() <= most, "{name} has {} bytes", figure.svg().len());
+        let most = if figure.svg(Palette::Light).contains("@keyframes") { 4_000_000 } else { 700_000 };
+        assert!(
+            figure.svg(Palette::Light).len() <= most,
+            "{name} has {} bytes",
+            figure.svg(Palette::Light).len()
+        );
     }
 }
 
 #[test]
 fn too_much_is_an_error_that_says_how_much_may_be() {
     for &(name, draw) in TOO_LARGE {
-        let error = drawn_in_time(name, draw).map(|figure| figure.svg().len()).expect_err(name).to_string();
+        let error = drawn_in_time(name, draw)
+            .map(|figure| figure.svg(Palette::Light).len())
+            .expect_err(name)
+            .to_string();
         assert!(error.contains("at most") || error.contains("from 1 to"), "{name}: {error}");
     }
 }

@@ -53,7 +53,10 @@ pub fn animate(name: &str, frames: &[Figure], seconds_per_frame: f64) -> Result<
     let bytes = charts.iter().flat_map(|frame| frame.iter()).map(Chart::bytes).fold(0, usize::saturating_add);
     if bytes > MOST_BYTES {
         let count = frames.len();
-        return Err(failed(format!("its {count} frames take {} kB, and at most 4000 kB are drawn", bytes / 1000)));
+        return Err(failed(format!(
+            "its {count} frames take {} kB, and at most 4000 kB are drawn",
+            bytes / 1000
+        )));
     }
     if frames.len() == 1 {
         return Ok(last.clone().named(name));
@@ -72,11 +75,7 @@ fn charts(frame: &Figure) -> Option<&[Chart]> {
 impl Animation {
     /// The frames' SVGs, one element a line; all with the same title and description.
     fn drawn(&self, title: &str, alt: &str, palette: Palette) -> Vec<String> {
-        self.frames
-            .iter()
-            .filter_map(charts)
-            .map(|charts| render::svg(charts, title, alt, palette))
-            .collect()
+        self.frames.iter().filter_map(charts).map(|charts| render::svg(charts, title, alt, palette)).collect()
     }
 
     pub fn svg(&self, title: &str, alt: &str, palette: Palette) -> String {
@@ -84,7 +83,8 @@ impl Animation {
         let lines: Vec<Vec<&str>> = drawn.iter().map(|frame| frame.lines().collect()).collect();
         let first = &lines[0];
         let shortest = lines.iter().map(Vec::len).min().unwrap_or(0);
-        let prefix = (0..shortest - 1).take_while(|&i| lines.iter().all(|frame| frame[i] == first[i])).count();
+        let prefix =
+            (0..shortest - 1).take_while(|&i| lines.iter().all(|frame| frame[i] == first[i])).count();
         let from_end = |frame: &[&str], i: usize| frame[frame.len() - i] == first[first.len() - i];
         let suffix =
             (1..=shortest - prefix).take_while(|&i| lines.iter().all(|frame| from_end(frame, i))).count();

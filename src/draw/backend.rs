@@ -9,8 +9,8 @@ use std::fmt::Write as _;
 use base64::Engine as _;
 use plotters_backend::text_anchor::HPos;
 use plotters_backend::{
-    BackendColor, BackendCoord, BackendStyle, BackendTextStyle, DrawingBackend, DrawingErrorKind,
-    FontStyle, FontTransform,
+    BackendColor, BackendCoord, BackendStyle, BackendTextStyle, DrawingBackend, DrawingErrorKind, FontStyle,
+    FontTransform,
 };
 
 use super::figure::escaped;
@@ -370,10 +370,13 @@ mod tests {
     fn opaque_neighbours_of_one_look_become_one_path_and_translucent_ones_share_a_group() {
         let colour = |alpha| BackendColor { alpha, rgb: (0, 0, 0) };
         let discs = |alpha: f64| {
-            drawn(|svg| [1, 4].iter().for_each(|&x| svg.draw_circle((x, 2), 3, &colour(alpha), true).unwrap()))
+            drawn(|svg| {
+                [1, 4].iter().for_each(|&x| svg.draw_circle((x, 2), 3, &colour(alpha), true).unwrap())
+            })
         };
         assert!(discs(1.0).contains("<path stroke=\"#000\" stroke-width=\"6\" d=\"M1 2h0M4 2h0\"/>"));
-        let group = "<g fill=\"#000\" fill-opacity=\"0.4\"><circle cx=\"1\" cy=\"2\" r=\"3\"/><circle cx=\"4\"";
+        let group =
+            "<g fill=\"#000\" fill-opacity=\"0.4\"><circle cx=\"1\" cy=\"2\" r=\"3\"/><circle cx=\"4\"";
         assert!(discs(0.4).contains(group));
     }
 

@@ -364,7 +364,9 @@ impl Chart {
 fn fault(charts: &[Chart]) -> Option<String> {
     let (width, height) = charts[0].size;
     if !((1..=MOST_PIXELS).contains(&width) && (1..=MOST_PIXELS).contains(&height)) {
-        return Some(format!("it would be {width} x {height} pixels; at most {MOST_PIXELS} a side are drawn"));
+        return Some(format!(
+            "it would be {width} x {height} pixels; at most {MOST_PIXELS} a side are drawn"
+        ));
     }
     if let Some(fault) = charts.iter().flat_map(|chart| [&chart.x, &chart.y]).find_map(Axis::fault) {
         return Some(fault);

@@ -18,7 +18,7 @@ impl Chart {
     }
 
     /// Lines of text under each other, the first one as [`Chart::label`] has it.
-    pub fn labels(&mut self, at: Point, (right, down): (f64, f64), ink: Ink, lines: &[String]) {
+    pub fn paragraph(&mut self, at: Point, (right, down): (f64, f64), ink: Ink, lines: &[String]) {
         for (i, line) in lines.iter().enumerate() {
             self.label(at, (right, down + LINE * i as f64), ink, line);
         }

@@ -12,6 +12,7 @@ mod chart;
 mod contour;
 mod curves;
 mod figure;
+mod heat_scale;
 mod label;
 mod layout;
 mod legend;

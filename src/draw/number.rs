@@ -26,7 +26,16 @@ pub fn trimmed(value: f64, decimals: usize) -> String {
 
 /// A number to about three digits.
 pub fn three_digits(value: f64) -> String {
-    number(value, if value.abs() >= 100.0 { 0 } else if value.abs() >= 10.0 { 1 } else { 2 })
+    number(
+        value,
+        if value.abs() >= 100.0 {
+            0
+        } else if value.abs() >= 10.0 {
+            1
+        } else {
+            2
+        },
+    )
 }
 
 /// A number of a row of numbers that are a `step` apart, with the digits that tell it from its neighbours.

@@ -124,7 +124,7 @@ fn ground(name: &str, title: &str, field: &Field, highest: f64) -> Result<Chart>
 fn told(chart: &mut Chart, at: Point, tint: Tint, lines: &[String]) {
     let across = if at.0 > 0.82 { -12.0 } else { 12.0 };
     let down = if at.1 < 0.09 { 4.0 - 17.0 * lines.len() as f64 } else { -2.0 };
-    chart.labels(at, (across, down), Ink::new(tint).bold(), lines);
+    chart.paragraph(at, (across, down), Ink::new(tint).bold(), lines);
 }
 
 /// The log-likelihood of two coins with hidden labels, taken equally often, over theta_A and theta_B: colours and isolines,
@@ -270,7 +270,7 @@ pub fn starts(experiments: &Experiments, fits: &[Fit<Coins>]) -> Result<Figure> 
     for (k, end) in ends.iter().enumerate().take(8) {
         let at = chart.at_pixel(632.0, row(k));
         chart.centre(at, component(k));
-        chart.labels(at, (18.0, 0.0), ink, &lines(end));
+        chart.paragraph(at, (18.0, 0.0), ink, &lines(end));
     }
     chart.note((622.0, row(ends.len().min(8))), ink.size(12.0), "Lines: equal log-likelihood.");
     chart.finish()

@@ -1,8 +1,8 @@
 //! Figures of what a network makes of images: counts, titles and alternative texts, all sizes, and bad input.
 
 use em_routing::capsnet::Pooling;
-use em_routing::gallery;
-use em_routing::plot::Map;
+use em_routing::figures::chapter08;
+use em_routing::figures::chapter09;
 use em_routing::prelude::*;
 use em_routing::routing::CapsuleLayerRun;
 use ndarray::Array5;
@@ -38,42 +38,42 @@ fn evaluated(labels: &[usize], predictions: &[usize], classes: usize) -> (Evalua
 fn mistakes_of_a_network_are_counted_and_shown() {
     let (labels, predictions) = ([0, 1, 1, 2, 2, 2, 1], [0, 2, 2, 2, 0, 2, 1]);
     let (evaluation, images) = evaluated(&labels, &predictions, 4);
-    let figure = plot::confusion(&evaluation).unwrap();
+    let figure = chapter09::confusion(&evaluation).unwrap();
     assert_sound(&figure);
     assert_eq!(
         figure.alt(),
         "Confusion of 4 classes: 3 of 7 images are mistaken, 2 times 1 is taken for 2, 1 times 2 is taken for 0."
     );
     for words in ["(0 of 1)", "(2 of 3)", "(1 of 3)", "no images", "42.86 %"] {
-        assert!(figure.svg().contains(words), "{words}");
+        assert!(figure.svg(Palette::Light).contains(words), "{words}");
     }
 
     // the worst first: the later an image is, the less active is its own class
-    let figure = plot::mistakes(&evaluation, &images, 8).unwrap();
+    let figure = chapter09::mistakes(&evaluation, &images, 8).unwrap();
     assert_sound(&figure);
     assert_eq!(
         figure.alt(),
         "all 3 mistakes among 7 images, the worst first. image 4 is a 2 taken for a 0, image 2 is a 1 taken for a 2, \
          image 1 is a 1 taken for a 2."
     );
-    assert!(figure.svg().contains("0.46 and 0.90"));
-    let figure = plot::mistakes(&evaluation, &images, 1).unwrap();
+    assert!(figure.svg(Palette::Light).contains("0.46 and 0.90"));
+    let figure = chapter09::mistakes(&evaluation, &images, 1).unwrap();
     assert_sound(&figure);
     assert_eq!(figure.alt(), "the worst 1 of 3 mistakes among 7 images. image 4 is a 2 taken for a 0.");
 
     let (right, images) = evaluated(&[3; 200], &[3; 200], 16);
-    let figure = plot::mistakes(&right, &images, 8).unwrap();
+    let figure = chapter09::mistakes(&right, &images, 8).unwrap();
     assert_sound(&figure);
     assert_eq!(figure.alt(), "none of 200 images is mistaken.");
-    let figure = plot::confusion(&right).unwrap();
+    let figure = chapter09::confusion(&right).unwrap();
     assert_sound(&figure);
     assert_eq!(figure.alt(), "Confusion of 16 classes: 0 of 200 images are mistaken.");
     // 240 mistakes, of which there is room for 40
     let labels: Vec<usize> = (0..256).map(|image| image % 16).collect();
     let predictions: Vec<usize> = (0..256).map(|image| image / 16).collect();
     let (evaluation, images) = evaluated(&labels, &predictions, 16);
-    assert_sound(&plot::confusion(&evaluation).unwrap());
-    assert_sound(&plot::mistakes(&evaluation, &images, 40).unwrap());
+    assert_sound(&chapter09::confusion(&evaluation).unwrap());
+    assert_sound(&chapter09::mistakes(&evaluation, &images, 40).unwrap());
 }
 
 #[test]
@@ -82,7 +82,7 @@ fn evaluations_that_do_not_fit_together_are_errors() {
     let of = |change: fn(&mut Evaluation)| {
         let mut evaluation = sound.clone();
         change(&mut evaluation);
-        let both = [plot::confusion(&evaluation), plot::mistakes(&evaluation, &images, 5)];
+        let both = [chapter09::confusion(&evaluation), chapter09::mistakes(&evaluation, &images, 5)];
         both.map(|figure| figure.unwrap_err())
     };
     assert!(matches!(of(|all| all.predictions.truncate(2)), [Error::Length { .. }, Error::Length { .. }]));
@@ -98,15 +98,18 @@ fn evaluations_that_do_not_fit_together_are_errors() {
         assert!(error.to_string().contains("the activations[1, 2] is NaN"), "{error}");
     }
     let (none, no_images) = evaluated(&[], &[], 3);
-    assert!(matches!(plot::confusion(&none), Err(Error::Empty { .. })));
-    assert_sound(&plot::mistakes(&none, &no_images, 5).unwrap());
+    assert!(matches!(chapter09::confusion(&none), Err(Error::Empty { .. })));
+    assert_sound(&chapter09::mistakes(&none, &no_images, 5).unwrap());
     let (many, _) = evaluated(&[0], &[0], 17);
-    assert!(matches!(plot::confusion(&many), Err(Error::Setting { .. })));
-    assert!(matches!(plot::mistakes(&sound, &images, 0), Err(Error::Empty { .. })));
-    assert!(matches!(plot::mistakes(&sound, &images.slice(0..2), 5), Err(Error::Length { .. })));
+    assert!(matches!(chapter09::confusion(&many), Err(Error::Setting { .. })));
+    assert!(matches!(chapter09::mistakes(&sound, &images, 0), Err(Error::Empty { .. })));
+    assert!(matches!(chapter09::mistakes(&sound, &images.slice(0..2), 5), Err(Error::Length { .. })));
     for (height, width) in [(2, 2), (0, 3), (2, 0)] {
         let other = Images { height, width, ..images.clone() };
-        assert!(matches!(plot::mistakes(&sound, &other, 5), Err(Error::Length { .. })), "{height} x {width}");
+        assert!(
+            matches!(chapter09::mistakes(&sound, &other, 5), Err(Error::Length { .. })),
+            "{height} x {width}"
+        );
     }
 }
 
@@ -149,7 +152,7 @@ fn the_routing_of_a_digit_draws_for_all_sizes() {
         let activations = run.routing.activations().row(0).to_vec();
         let found = (0..classes).max_by(|&a, &b| activations[a].total_cmp(&activations[b])).unwrap();
         for label in [None, Some(found), Some((found + 1) % classes)] {
-            let figure = plot::digit_routing(&pixels, 5, label, &run).unwrap();
+            let figure = chapter08::digit_routing(&pixels, 5, label, &run).unwrap();
             assert_sound(&figure);
             let title = match label {
                 None => format!("found to be a {found}"),
@@ -163,7 +166,7 @@ fn the_routing_of_a_digit_draws_for_all_sizes() {
                     activations[found]
                 )
             );
-            assert!(figure.svg().contains(&format!("each of the {kinds} kinds of capsule")));
+            assert!(figure.svg(Palette::Light).contains(&format!("each of the {kinds} kinds of capsule")));
         }
     }
 }
@@ -171,14 +174,16 @@ fn the_routing_of_a_digit_draws_for_all_sizes() {
 #[test]
 fn the_routing_of_a_digit_from_bad_input_is_an_error() {
     let pixels = [100; 12];
-    let draw = |run: &CapsuleLayerRun| plot::digit_routing(&pixels, 4, Some(1), run);
+    let draw = |run: &CapsuleLayerRun| chapter08::digit_routing(&pixels, 4, Some(1), run);
     let sound = layer_run((2, 2), 3, 4, Reach::Everywhere, 2);
     assert_sound(&draw(&sound).unwrap());
     for (pixels, width) in [(&pixels[..], 0), (&pixels[..], 5), (&[][..], 4)] {
-        assert!(matches!(plot::digit_routing(pixels, width, None, &sound), Err(Error::Length { .. })));
+        assert!(matches!(chapter08::digit_routing(pixels, width, None, &sound), Err(Error::Length { .. })));
     }
     // a label that is no class of the layer is only words
-    assert!(plot::digit_routing(&pixels, 4, Some(9), &sound).unwrap().alt().contains("a 9, taken for a"));
+    assert!(
+        chapter08::digit_routing(&pixels, 4, Some(9), &sound).unwrap().alt().contains("a 9, taken for a")
+    );
     assert!(matches!(draw(&layer_run((2, 2), 3, 17, Reach::Everywhere, 2)), Err(Error::Setting { .. })));
     let near = |stride| Reach::Neighbourhood { size: 3, stride };
     assert!(matches!(
@@ -203,67 +208,39 @@ fn the_routing_of_a_digit_from_bad_input_is_an_error() {
 }
 
 #[test]
-fn maps_of_any_shape_are_drawn_and_bad_ones_are_named() {
-    let map = |columns: usize, count: usize| Map {
-        title: "a < b".into(),
-        columns,
-        values: (0..count).map(|i| (i % 5) as f64 - 1.0).collect(),
-        range: (-1.0, 3.0),
-    };
-    let row = |maps: Vec<Map>| ("a & b".to_owned(), maps);
-    let shapes = [(1, 1), (7, 7), (1, 90), (6, 36), (14, 196), (28, 784), (200, 800)];
-    let all: Vec<Map> = shapes.map(|(columns, count)| map(columns, count)).to_vec();
-    assert_sound(&plot::maps(&[row(all.clone()), row(vec![map(4, 16); 10])]).unwrap());
-    assert_sound(&plot::maps(&vec![row(vec![map(14, 196); 3]); 8]).unwrap());
-    assert!(matches!(plot::maps(&[]), Err(Error::Empty { .. })));
-    assert!(matches!(plot::maps(&[row(vec![])]), Err(Error::Empty { .. })));
-    assert!(matches!(plot::maps(&[row(vec![map(1, 1); 11])]), Err(Error::Setting { .. })));
-    assert!(matches!(plot::maps(&vec![row(vec![map(1, 1)]); 9]), Err(Error::Setting { .. })));
-    for (columns, count) in [(0, 4), (3, 4), (5, 4)] {
-        assert!(matches!(plot::maps(&[row(vec![map(columns, count)])]), Err(Error::Length { .. })));
-    }
-    assert!(matches!(plot::maps(&[row(vec![map(2, 0)])]), Err(Error::Empty { .. })));
-    for range in [(0.0, 3.0), (-1.0, 2.0), (3.0, -1.0), (f64::NAN, 3.0), (-1.0, f64::INFINITY)] {
-        let bad = Map { range, ..map(2, 6) };
-        assert!(matches!(plot::maps(&[row(vec![bad])]), Err(Error::Setting { .. })), "{range:?}");
-    }
-    let bad = Map { values: vec![f64::NAN], ..map(1, 1) };
-    assert!(matches!(plot::maps(&[row(vec![bad])]), Err(Error::Setting { .. })));
-}
-
-#[test]
-fn the_liveliest_kinds_come_first_beside_their_images() {
+fn maps_show_the_kinds_that_differ_most_and_bad_ones_are_named() {
     // two images of 2 x 2 pixels, a layer of 2 x 2 places with three kinds: constant, changing much, changing a little
     let images = Images { pixels: (0..8).collect(), labels: vec![3, 5], height: 2, width: 2, classes: 10 };
     let numbers: Vec<f32> = (0..8).flat_map(|place| [9.0, place as f32, 0.5 * place as f32]).collect();
-    let rows = gallery::liveliest_maps(&images, &[1, 0], &numbers, (2, 3), 2).unwrap();
-    assert_eq!(rows[0].0, "a 5, from 0.00 (lightest) to 7.00 (darkest)");
-    assert_eq!(rows[1].0, "a 3");
-    let titles: Vec<&str> = rows[0].1.iter().map(|map| map.title.as_str()).collect();
-    assert_eq!(titles, ["image 1", "2", "3"]);
-    assert_eq!(rows[0].1[0].values, [4.0, 5.0, 6.0, 7.0]);
-    assert_eq!(rows[1].1[1].values, [4.0, 5.0, 6.0, 7.0]);
-    assert_sound(&plot::maps(&rows).unwrap());
+    let maps =
+        |shown: &[usize], numbers: &[f32], layer| chapter08::maps("a < b", &images, shown, numbers, layer);
+    let figure = maps(&[1, 0], &numbers, (2, 3)).unwrap();
+    assert_sound(&figure);
+    let svg = figure.svg(Palette::Light);
+    assert!(svg.contains("a 5") && svg.contains("a 3"), "{svg}");
+    let place = |words: &str| svg.find(words).unwrap_or_else(|| panic!("{words}: {svg}"));
+    assert!(place(">2</text>") < place(">3</text>") && place(">3</text>") < place(">1</text>"));
     // numbers that are all alike still have a scale
-    assert_sound(
-        &plot::maps(&gallery::liveliest_maps(&images, &[0], &[1.0; 12], (2, 3), 9).unwrap()).unwrap(),
-    );
-    let bad = |shown: &[usize], numbers: &[f32], layer, count| {
-        gallery::liveliest_maps(&images, shown, numbers, layer, count).unwrap_err()
-    };
-    assert!(matches!(bad(&[], &numbers, (2, 3), 2), Error::Empty { .. }));
-    assert!(matches!(bad(&[0], &numbers, (0, 3), 2), Error::Empty { .. }));
-    assert!(matches!(bad(&[0], &numbers, (2, 3), 0), Error::Empty { .. }));
-    assert!(matches!(bad(&[0], &numbers[1..], (2, 3), 2), Error::Length { .. }));
-    assert!(matches!(bad(&[0], &[], (2, 3), 2), Error::Length { .. }));
-    assert!(matches!(bad(&[2], &numbers, (2, 3), 2), Error::Setting { .. }));
-    assert!(matches!(bad(&[0], &[f32::NAN; 12], (2, 3), 2), Error::Setting { .. }));
+    assert_sound(&maps(&[0], &[1.0; 12], (2, 3)).unwrap());
+    for columns in [1, 7, 14, 28] {
+        let numbers: Vec<f32> = (0..columns * columns * 40).map(|i| (i % 7) as f32).collect();
+        assert_sound(&maps(&[0], &numbers, (columns, 40)).unwrap());
+    }
+    let bad = |shown: &[usize], numbers: &[f32], layer| maps(shown, numbers, layer).unwrap_err();
+    assert!(matches!(bad(&[], &numbers, (2, 3)), Error::Empty { .. }));
+    assert!(matches!(bad(&[0; 9], &numbers, (2, 3)), Error::Setting { .. }));
+    assert!(matches!(bad(&[0], &numbers, (0, 3)), Error::Empty { .. }));
+    assert!(matches!(bad(&[0], &numbers[1..], (2, 3)), Error::Length { .. }));
+    assert!(matches!(bad(&[0], &[], (2, 3)), Error::Length { .. }));
+    assert!(matches!(bad(&[2], &numbers, (2, 3)), Error::Setting { .. }));
+    assert!(matches!(bad(&[0], &[f32::NAN; 12], (2, 3)), Error::Setting { .. }));
 }
 
 #[test]
 fn votes_that_agree_are_drawn_for_parents_that_are_there() {
-    let (input, routing) = gallery::two_wholes_routing(&samples::two_wholes(11694)).unwrap();
-    let figure = plot::vote_agreement(&input, &routing, 0, &[("A", 0), ("C", 2)]).unwrap();
+    let (input, routing) =
+        em_routing::figures::chapter06::two_wholes_routing(&samples::two_wholes(11694)).unwrap();
+    let figure = chapter08::vote_agreement(&input, &routing, 0, &[("A", 0), ("C", 2)]).unwrap();
     assert_sound(&figure);
     // A is a whole and C is none; the number is the geometric mean of the deviations
     let deviation = |title: &str| -> f64 {
@@ -271,15 +248,16 @@ fn votes_that_agree_are_drawn_for_parents_that_are_there() {
         words.split([';', ' ']).next().unwrap().trim_end_matches('.').parse().unwrap()
     };
     assert!(deviation("A") < 0.5 * deviation("C"), "{}", figure.alt());
-    assert_eq!(gallery::surest(&routing), (0, 0, 2));
+    assert_eq!(chapter08::surest(&routing), (0, 0, 2));
     let draw =
-        |position, parents: &[(&str, usize)]| plot::vote_agreement(&input, &routing, position, parents);
+        |position, parents: &[(&str, usize)]| chapter08::vote_agreement(&input, &routing, position, parents);
     assert_sound(&draw(0, &[("a < b", 1); 4]).unwrap());
     assert!(matches!(draw(0, &[]), Err(Error::Empty { .. })));
     assert!(matches!(draw(0, &[("many", 0); 5]), Err(Error::Setting { .. })));
     assert!(matches!(draw(0, &[("none", 3)]), Err(Error::Setting { .. })));
     assert!(matches!(draw(1, &[("A", 0)]), Err(Error::Setting { .. })));
-    let of = |input: &RoutingInput, routing: &Routing| plot::vote_agreement(input, routing, 0, &[("A", 0)]);
+    let of =
+        |input: &RoutingInput, routing: &Routing| chapter08::vote_agreement(input, routing, 0, &[("A", 0)]);
     assert!(matches!(of(&input, &Routing { trace: Vec::new() }), Err(Error::Empty { .. })));
     let mut other = input.clone();
     other.votes = Array4::zeros((1, 24, 3, 3));
@@ -298,32 +276,32 @@ fn votes_that_agree_are_drawn_for_parents_that_are_there() {
 
 #[test]
 fn the_spread_loss_is_drawn_for_margins_from_0_to_1() {
-    assert_sound(&plot::spread_loss(&[0.0, 0.2, 0.4, 0.6, 0.8, 1.0]).unwrap());
-    assert!(matches!(plot::spread_loss(&[]), Err(Error::Empty { .. })));
-    assert!(matches!(plot::spread_loss(&[0.5; 7]), Err(Error::Setting { .. })));
+    assert_sound(&chapter08::spread_loss(&[0.0, 0.2, 0.4, 0.6, 0.8, 1.0]).unwrap());
+    assert!(matches!(chapter08::spread_loss(&[]), Err(Error::Empty { .. })));
+    assert!(matches!(chapter08::spread_loss(&[0.5; 7]), Err(Error::Setting { .. })));
     for bad in [-0.1, 1.1, f64::NAN] {
-        assert!(matches!(plot::spread_loss(&[bad]), Err(Error::Setting { .. })), "{bad}");
+        assert!(matches!(chapter08::spread_loss(&[bad]), Err(Error::Setting { .. })), "{bad}");
     }
 }
 
 #[test]
 fn networks_of_other_sizes_are_drawn_too() {
-    let blog = plot::architecture(&CapsNet::zeros(Architecture::blog()).unwrap()).unwrap();
-    assert!(blog.svg().contains("318,964 parameters") && blog.svg().contains("147,520 parameters"));
-    let ours = plot::architecture(&CapsNet::zeros(Architecture::default()).unwrap()).unwrap();
+    let blog = chapter08::architecture(&CapsNet::zeros(Architecture::blog()).unwrap()).unwrap();
+    assert!(blog.svg(Palette::Light).contains("318,964 parameters") && blog.svg(Palette::Light).contains("147,520 parameters"));
+    let ours = chapter08::architecture(&CapsNet::zeros(Architecture::default()).unwrap()).unwrap();
     for words in
         ["354,868 parameters", "18,496 parameters", "deep features", "7 × 7 places", "28 × 28 places"]
     {
-        assert!(ours.svg().contains(words), "{words}");
+        assert!(ours.svg(Palette::Light).contains(words), "{words}");
     }
     let strided = Architecture { pooling: Pooling::None, deep_features: 2, ..Architecture::default() };
-    assert_sound(&plot::architecture(&CapsNet::zeros(strided).unwrap()).unwrap());
+    assert_sound(&chapter08::architecture(&CapsNet::zeros(strided).unwrap()).unwrap());
     for (height, width, channels, kinds, deep_features) in
         [(13, 13, 1, 1, 0), (17, 17, 1, 1, 1), (20, 33, 3, 2, 2), (64, 17, 1, 100, 0)]
     {
         let sizes = Architecture { height, width, channels, features: kinds, ..Architecture::default() };
         let sizes = Architecture { deep_features, ..sizes };
         let architecture = Architecture { primary: kinds, first: kinds, second: 2, classes: kinds, ..sizes };
-        assert_sound(&plot::architecture(&CapsNet::zeros(architecture).unwrap()).unwrap());
+        assert_sound(&chapter08::architecture(&CapsNet::zeros(architecture).unwrap()).unwrap());
     }
 }
