@@ -17,24 +17,47 @@ use svg::{assert_sound, assert_well_formed};
 
 #[test]
 fn every_figure_is_whole_small_and_the_same_each_time() {
-    for entry in FIGURES {
-        let figure = (entry.draw)().unwrap_or_else(|error| panic!("{}: {error}", entry.name));
-        assert_eq!(figure.name(), entry.name);
+    for (name, draw) in figures::all() {
+        let figure = draw().unwrap_or_else(|error| panic!("{name}: {error}"));
+        assert_eq!(figure.name(), *name);
         assert_sound(&figure);
-        assert!(figure == (entry.draw)().unwrap(), "{} differs when drawn again", entry.name);
-        assert_well_formed(
-            entry.name,
-            &figure.captioned("a < b & \"c\"").html().replace("figcaption", "caption"),
-        );
+        assert!(figure == draw().unwrap(), "{name} differs when drawn again");
+        let (light, dark) = (figure.svg(Palette::Light), figure.svg(Palette::Dark));
+        assert_eq!(light, figure.svg(Palette::Light), "{name}");
+        assert_well_formed(name, &dark);
+        assert!(light != dark && light.lines().count() >= 5, "{name}");
+        let html = figure.captioned("a < b & \"c\"").html(Palette::Light).replace("figcaption", "caption");
+        assert_well_formed(name, &html);
     }
 }
 
 #[test]
+fn an_animation_has_a_strip_of_its_frames_and_plays_only_where_motion_is_wanted() {
+    let mut animations = 0;
+    for (name, draw) in figures::all() {
+        let figure = draw().unwrap();
+        let (svg, strip) = (figure.svg(Palette::Light), figure.strip(Palette::Light));
+        assert_well_formed(name, &strip);
+        assert_eq!(svg.contains("@keyframes"), figure.is_animation(), "{name}");
+        assert_eq!(svg != strip, figure.is_animation(), "{name}");
+        if figure.is_animation() {
+            animations += 1;
+            let motion = svg.find("@media (prefers-reduced-motion:no-preference)").unwrap();
+            assert!(motion < svg.find("animation:").unwrap(), "{name}");
+            assert!((2..=6).contains(&(strip.matches("<svg ").count() - 1)), "{name}");
+            assert!(!strip.contains("@keyframes"), "{name}");
+        }
+    }
+    assert!(animations > 0);
+}
+
+#[test]
 fn names_of_figures_are_unique() {
-    let mut names: Vec<_> = FIGURES.iter().map(|entry| entry.name).collect();
+    let mut names: Vec<_> = figures::all().map(|entry| entry.0).collect();
+    let count = names.len();
     names.sort_unstable();
     names.dedup();
-    assert_eq!(names.len(), FIGURES.len());
+    assert_eq!(names.len(), count);
 }
 
 #[test]
@@ -641,7 +664,7 @@ fn trials_are_ordered_by_their_error_and_trainings_named_by_their_length() {
 fn a_figure_of_an_unknown_name_is_told_with_the_names_that_there_are() {
     match figures::figure("jensen") {
         Err(Error::UnknownName { what: "figure", found, known }) => {
-            assert_eq!((found.as_str(), known.len()), ("jensen", FIGURES.len()));
+            assert_eq!((found.as_str(), known.len()), ("jensen", figures::all().count()));
         }
         other => panic!("{other:?}"),
     }
