@@ -187,8 +187,8 @@ pub fn minimiser_path(experiments: &Experiments, labels: &[usize], fit: &Fit<Vec
     chart.note((640.0, 358.0), ink.size(12.0), "near the minimum, four times as large");
     let marks = [(82.0, 20.0), (82.0, 44.0), (460.0, 20.0)].map(|(x, y)| chart.at_pixel(x, y));
     chart.disc(marks[0], 3.6, VERMILION);
-    chart.cross(marks[1], 6.0, INK);
-    chart.dot(marks[2], 2.2, TRIAL);
+    chart.cross(marks[1], 7.0, INK);
+    chart.dot(marks[2], 3.0, TRIAL);
     chart.label(marks[0], (14.0, 0.0), ink, format!("0 to {last}: each point lowers the least value so far"));
     chart.label(marks[1], (14.0, 0.0), ink, format!("closed-form {minimum}"));
     chart.label(marks[2], (14.0, 0.0), ink, format!("{trials} trial points that do not"));
@@ -201,7 +201,7 @@ pub fn minimiser_path(experiments: &Experiments, labels: &[usize], fit: &Fit<Vec
 impl Search {
     /// The part of it in these ranges, on the function's heat map and isolines.
     fn draw(&self, chart: &mut Chart, x: (f64, f64), y: (f64, f64)) -> Result<()> {
-        const N: usize = 160;
+        const N: usize = 120;
         let along = |groups: &Groups, (low, high): (f64, f64)| -> Vec<f64> {
             let place = |i| low + (high - low) * i as f64 / (N - 1) as f64;
             (0..N).map(|i| groups.of_one_coin(inside(place(i)))).collect()
@@ -210,11 +210,11 @@ impl Search {
         let field = Field::new(N, x, y, (0..N * N).map(|i| a[i % N] + b[i / N]).collect());
         field.draw_heat(chart, self.best, DEPTH);
         field.draw_depths(chart, self.best, 0.45)?;
-        chart.scatter(self.trials.iter().copied(), 2.2, TRIAL, 1.0);
+        chart.cross(self.minimum, 9.0, INK);
+        chart.scatter(self.trials.iter().copied(), 3.0, TRIAL, 1.0);
         chart.haloed(&self.accepted, Pen::new(VERMILION, 1.6));
         chart.scatter(self.accepted.iter().copied(), 5.1, CARD, 1.0);
         chart.scatter(self.accepted.iter().copied(), 3.6, VERMILION, 1.0);
-        chart.cross(self.minimum, 7.0, INK);
         // The numbers stand at the right of the way; those without room are left out.
         let pixels: Vec<Point> = self.accepted.iter().map(|&at| chart.pixel(at)).collect();
         let mut taken = vec![chart.pixel(self.minimum)];

@@ -104,7 +104,7 @@ fn nats(value: f64) -> String {
 fn field(groups: &Groups, weights: &[f64]) -> Result<Field> {
     Coins::new(&[0.5, 0.5], weights)?;
     let coins = |a, b| Coins { thetas: vec![inside(a), inside(b)], weights: weights.to_vec() };
-    Ok(Field::of(160, UNIT, UNIT, |a, b| groups.log_likelihood(&coins(a, b))))
+    Ok(Field::of(128, UNIT, UNIT, |a, b| groups.log_likelihood(&coins(a, b))))
 }
 
 /// A square of both thetas with heat map, isolines, diagonal and scale.
@@ -194,7 +194,7 @@ pub fn surface(experiments: &Experiments, fits: &[&Fit<Coins>]) -> Result<Figure
         format!(" A path of {last} steps from {} to {}.", pair(places[0]), pair(places[last]))
     };
     let alt = paths.iter().map(steps).collect::<String>();
-    let alt = format!("Colours and isolines, which mirror each other at a dashed diagonal.{alt}");
+    let alt = format!("Colours and isolines on both sides of a dashed diagonal.{alt}");
     let title = "Hidden labels: the log-likelihood of two coins and EM's path";
     let mut chart = ground("surface", title, &field, highest)?.alt(alt);
     for ((places, fit), &tint) in paths.iter().zip(fits).zip(PATHS.iter().cycle()) {
@@ -203,15 +203,11 @@ pub fn surface(experiments: &Experiments, fits: &[&Fit<Coins>]) -> Result<Figure
         let (start, end) = (places[0], places[places.len() - 1]);
         chart.ring(start, 5.0, tint);
         chart.cross(end, 6.0, tint);
-        let across = if start.0 < 0.12 {
-            6.0
-        } else if start.0 > 0.88 {
-            -6.0
-        } else {
-            0.0
-        };
+        // the text stays inside the square
+        let across = 6.0 * (f64::from(start.0 < 0.12) - f64::from(start.0 > 0.88));
+        let down = if start.1 < 0.06 { -20.0 } else { 20.0 };
         let text = format!("start ({}, {})", number(start.0, 2), number(start.1, 2));
-        chart.label(start, (across, if start.1 < 0.06 { -20.0 } else { 20.0 }), Ink::new(tint).bold(), text);
+        chart.label(start, (across, down), Ink::new(tint).bold(), text);
         told(&mut chart, end, tint, &[pair(end), nats(fit.objective())]);
     }
     chart.finish()
@@ -396,6 +392,12 @@ pub fn likelihood_trace(experiments: &Experiments, fit: &Fit<Coins>) -> Result<F
     staircase(&mut chart, &levels, &climbed);
     chart.label(levels[end], (-1.0, -18.0), Ink::new(BLUE).bold(), "log-likelihood");
     chart.label(levels[end], (-1.0, 20.0), Ink::new(VERMILION).bold(), "lower bound");
+    if end > 0 {
+        let middle = |a: f64, b: f64| a + (b - a) / 2.0;
+        let (climbs, lifts) = (middle(levels[0].1, climbed[0]), middle(climbed[0], levels[1].1));
+        chart.label((0.5, climbs), (10.0, 0.0), Ink::new(INK), "the M-step climbs the bound;");
+        chart.label((1.0, lifts), (10.0, 0.0), Ink::new(INK), "the E-step lifts it until it touches");
+    }
     let (low, high) = padded(blog.iter().map(|point| point.1), 0.2);
     let mut panel = chart.panel((72.0, 416.0), (724.0, 128.0), x, Axis::new("nats", low, high).most(4));
     panel.line(blog.iter().copied(), Pen::new(GREEN, 2.0));
@@ -515,7 +517,7 @@ fn legend(chart: &mut Chart, coins: usize) {
     for i in 0..25 {
         let (share, x) = ((f64::from(i) + 0.5) / 25.0, 648.0 + 4.0 * f64::from(i));
         let tint = shaded(usize::from(share < 0.5), share.max(1.0 - share), 2);
-        chart.block(chart.at_pixel(x, 14.0), chart.at_pixel(x + 4.0, 30.0), tint);
+        chart.block(chart.at_pixel(x, 14.0), chart.at_pixel(748.0, 30.0), tint);
     }
     chart.label(chart.at_pixel(648.0, 22.0), (-8.0, 0.0), ink, "coin B: 0");
     chart.note((756.0, 22.0), ink, "1: A");

@@ -10,7 +10,7 @@ use crate::draw::{Axis, Point, letter};
 use crate::em::Fit;
 use crate::error::{Error, Result};
 
-/// The most different numbers of heads: a heat map evaluates the log-likelihood 25,600 times.
+/// The most different numbers of heads: a heat map evaluates the log-likelihood 16,384 times.
 const MOST: usize = 2000;
 
 /// How far inside (0, 1) a heat map's outermost values are taken, since a log-likelihood may be infinite at 0 and at 1.
