@@ -6,7 +6,7 @@ use super::chart::{Chart, Ink, Pen, Side};
 use super::figure::Figure;
 use super::layout::extent;
 use super::logarithmic::{decades, powers};
-use super::number::{three_digits, trimmed};
+use super::number::{power_of_ten, three_digits, trimmed};
 use super::palette::{BLUE, INK};
 use crate::error::{Error, Result};
 
@@ -45,11 +45,14 @@ pub fn bars(name: &str, title: &str, quantity: &str, bars: &[(&str, f64)], along
     }
     let values = || bars.iter().map(|bar| bar.1);
     let x = if logarithmic {
-        let (low, high) = decades(values().chain(values().map(|value| 0.7 * value)));
-        Axis::new(quantity, low, high + 0.12 * (high - low)).ticks(powers((low, high), |power| match power {
+        let low = decades(values().map(|value| 0.7 * value)).0;
+        let top = extent(values().map(f64::log10)).1;
+        let range = (low, top + 0.14 * (top - low));
+        let words = |power| match power {
             -3..7 => trimmed(10f64.powi(power), 3),
-            _ => super::power_of_ten(power),
-        }))
+            _ => power_of_ten(power),
+        };
+        Axis::new(quantity, range.0, range.1).ticks(powers((low, range.1.floor()), words))
     } else {
         let longest = extent(values()).1;
         Axis::new(quantity, 0.0, if longest > 0.0 { 1.16 * longest } else { 1.0 }).most(7)

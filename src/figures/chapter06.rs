@@ -508,15 +508,16 @@ impl<'a> Scene<'a> {
             chart.line(self.ellipse(j, 1.0), Pen::new(tint, wide));
             chart.line(self.ellipse(j, 2.0), Pen::new(tint, 0.7 * wide).dashed(6.0, 4.0));
         }
-        // Of very many votes those of every n-th child; equal colours follow each other, the fullest last.
+        // Of very many votes those of every n-th child; equal looks follow each other, the fullest last.
         let every = stride(children * parents, if large { 1000 } else { 200 });
-        let level = |i: usize, j: usize| (self.shares[(i, j)].clamp(0.0, 1.0) * 8.0).round() as u8;
-        let mut dots: Vec<(u8, usize, usize)> = (0..children)
-            .step_by(every)
-            .flat_map(|i| (0..parents).map(move |j| (level(i, j), j, i)))
-            .collect();
+        let look = |i: usize, j: usize| {
+            let level = (self.shares[(i, j)].clamp(0.0, 1.0) * 8.0).round() as u8;
+            (level, if level > 0 { j } else { 0 }, self.children[i].to_bits(), i, j)
+        };
+        let mut dots: Vec<_> =
+            (0..children).step_by(every).flat_map(|i| (0..parents).map(move |j| look(i, j))).collect();
         dots.sort_unstable();
-        for (level, j, i) in dots {
+        for (level, _, _, i, j) in dots {
             let radius = size * (2.2 + 2.6 * self.children[i].clamp(0.0, 1.0));
             chart.scatter(
                 [self.vote(i, j)],
@@ -555,7 +556,7 @@ impl<'a> Scene<'a> {
     fn ellipse(&self, j: usize, deviations: f64) -> Vec<Point> {
         let along =
             |h: usize, share: f64| self.means[(j, h)] + deviations * self.variances[(j, h)].sqrt() * share;
-        let angle = |i: i32| std::f64::consts::TAU * f64::from(i) / 72.0;
-        (0..=72).map(|i| (along(0, angle(i).cos()), along(1, angle(i).sin()))).collect()
+        let angle = |i: i32| std::f64::consts::TAU * f64::from(i) / 60.0;
+        (0..=60).map(|i| (along(0, angle(i).cos()), along(1, angle(i).sin()))).collect()
     }
 }

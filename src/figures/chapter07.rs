@@ -134,8 +134,8 @@ pub fn vote_gradients(
     let panel = equal_units(x, y, (across, 400.0));
     let grid = Grid { columns: gradients.len(), panel, gap: (20.0, 0.0), origin: (62.0, 50.0) };
     let title = "Where each vote would go to switch a parent off";
-    let mut chart = grid.canvas("vote-gradients", title, gradients.len(), (24.0, 116.0), 500);
-    let mut words = Vec::new();
+    let mut chart = grid.canvas("vote-gradients", title, gradients.len(), (24.0, 136.0), 650);
+    let mut sizes = Vec::new();
     for (column, (&(title, _), (size, arrows))) in gradients.iter().zip(&arrows).enumerate() {
         let x = Axis::new("x_1", x.0, x.1).most(7);
         let y = Axis::new("x_2", y.0, y.1).most(7);
@@ -151,16 +151,19 @@ pub fn vote_gradients(
         let size = number(*size, 4);
         axes.heading(title, &format!("size of the gradient {size}"));
         let clear = arrows.iter().filter(|arrow| pixels(arrow.length) > 0.1 * LONGEST).count();
-        words.push(format!("{title}: {clear} arrows above a tenth of the longest, gradient of size {size}"));
+        sizes.push(format!("{title}: {clear} arrows above a tenth of the longest, gradient of size {size}"));
         chart.add(axes);
     }
     let low = grid.origin.1 + panel.1 + 70.0;
     arrow_scale(&mut chart, (62.0, low), round_step(0.8 * longest), &pixels);
     let right = grid.corner(gradients.len() - 1).0 + panel.0;
     let names = (0..parents).map(|j| (Mark::Dot(component(j)), format!("votes for {}", letter(j))));
-    legend_row(&mut chart, (62.0, low + 24.0), right.max(440.0), names);
+    legend_row(&mut chart, (62.0, low + 23.0), right.max(440.0), names);
+    let words =
+        "the fuller a vote, the more of its child the parent takes; ellipses: 1 σ and 2 σ of a parent";
+    chart.note((62.0, low + 46.0), Ink::new(INK).plain().size(12.5), words);
     let alt = "Dots, the votes in the colours of their parents, with the parents' ellipses and an arrow from each vote";
-    chart.alt(format!("{alt}. {}.", words.join("; "))).finish()
+    chart.alt(format!("{alt}. {}.", sizes.join("; "))).finish()
 }
 
 /// Where one vote would go.
