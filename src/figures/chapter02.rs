@@ -515,10 +515,10 @@ fn legend(chart: &mut Chart, coins: usize) {
     }
     chart.note((150.0, 22.0), ink, "number: responsibility of coin A");
     for i in 0..25 {
-        let (share, x) = ((f64::from(i) + 0.5) / 25.0, 648.0 + 4.0 * f64::from(i));
+        let (share, x) = ((f64::from(i) + 0.5) / 25.0, 630.0 + 4.0 * f64::from(i));
         let tint = shaded(usize::from(share < 0.5), share.max(1.0 - share), 2);
-        chart.block(chart.at_pixel(x, 14.0), chart.at_pixel(748.0, 30.0), tint);
+        chart.block(chart.at_pixel(x, 14.0), chart.at_pixel(730.0, 30.0), tint);
     }
-    chart.label(chart.at_pixel(648.0, 22.0), (-8.0, 0.0), ink, "coin B: 0");
-    chart.note((756.0, 22.0), ink, "1: A");
+    chart.label(chart.at_pixel(630.0, 22.0), (-8.0, 0.0), ink, "0 (coin B)");
+    chart.note((738.0, 22.0), ink, "1 (coin A)");
 }
