@@ -354,8 +354,8 @@ pub fn vote_agreement(
             let ((mean, sigma), middle) = (moments(j, h), 1.0 + h as f64);
             log_sigma += sigma.ln() / n;
             panel.line([(middle + 0.5, low), (middle + 0.5, high)], Pen::new(CARD, 0.16 * wide / n));
-            panel.haloed(&[(middle, mean - sigma), (middle, mean + sigma)], Pen::new(VERMILION, 1.6));
-            panel.haloed(&[(middle - 0.3, mean), (middle + 0.3, mean)], Pen::new(VERMILION, 2.2));
+            panel.haloed(&[(middle, mean - sigma), (middle, mean + sigma)], Pen::new(VERMILION, 1.3));
+            panel.haloed(&[(middle - 0.3, mean), (middle + 0.3, mean)], Pen::new(VERMILION, 2.0));
         }
         words.push(format!("{title}: σ {}", number(log_sigma.exp(), 3)));
         figure.write((left, TOP - 18.0), Side::Right, Ink::new(INK).plain().bold(), &words[column]);

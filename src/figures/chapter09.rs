@@ -153,21 +153,21 @@ pub fn ablation<N: AsRef<str>, R: AsRef<[Option<f64>]>>(rows: &[(N, R)]) -> Resu
     let (best, worst) = extent(errors[0].iter().copied());
 
     let letters = rows.iter().map(|row| row.0.as_ref().chars().count()).max().unwrap_or(0);
-    let left = (7.3 * letters as f64 + 28.0).clamp(90.0, 340.0);
+    let left = (6.8 * letters as f64 + 26.0).clamp(90.0, 340.0);
     let tall = ROW * rows.len() as f64;
     let (x, range) = error_axis(errors.iter().flatten().copied(), "mistaken validation images");
     let place = |error: f64| on_error_axis(error, range);
     let mut chart = Chart::canvas("ablation", "What each setting does to the error", (820.0, tall + 84.0));
-    let y = Axis::new("", 0.0, tall).no_grid().ticks(Vec::new());
+    let level = |index: usize| tall - ROW * (index as f64 + 0.5);
+    let names = rows.iter().enumerate().map(|(index, row)| (level(index), row.0.as_ref().to_owned()));
+    let y = Axis::new("", 0.0, tall).no_grid().ticks(names.collect());
     let mut panel = chart.panel((left, 22.0), (820.0 - left - 118.0, tall), x, y);
     panel.block((place(best), 0.0), (place(worst), tall), PALE);
     let middle = place(mean(errors[0].iter().copied()));
     panel.line([(middle, 0.0), (middle, tall)], Pen::new(INK, 1.2).dashed(4.0, 4.0));
-    let ink = Ink::new(INK).plain().size(12.5);
     let mut words = Vec::new();
     for (index, (row, errors)) in rows.iter().zip(&errors).enumerate() {
-        let level = tall - ROW * (index as f64 + 0.5);
-        let (name, runs) = (row.0.as_ref(), row.1.as_ref().len());
+        let (name, runs, level) = (row.0.as_ref(), row.1.as_ref().len(), level(index));
         let average = mean(errors.iter().copied());
         let (tint, verdict) = match average {
             _ if index == 0 => (INK, "the spread that it is read against"),
@@ -176,13 +176,6 @@ pub fn ablation<N: AsRef<str>, R: AsRef<[Option<f64>]>>(rows: &[(N, R)]) -> Resu
             average if average < best => (GREEN, "better"),
             _ => (GREY, "within the spread"),
         };
-        panel.text(
-            (range.0, level),
-            (-10.0, 0.0),
-            Side::Left,
-            if index == 0 { ink.bold() } else { ink },
-            name,
-        );
         if !errors.is_empty() {
             panel.line([(middle, level), (place(average), level)], Pen::new(tint, 1.6));
         }
