@@ -33,10 +33,11 @@ pub(super) enum Picture {
 
 impl Figure {
     pub(super) fn new(name: &str, title: &str, alt: &str, charts: Vec<Chart>) -> Figure {
+        let or_name = |words: &str| if words.is_empty() { name.replace('-', " ") } else { words.to_string() };
         Figure {
             name: slug(name),
-            title: title.to_string(),
-            alt: shortened(alt),
+            title: or_name(title),
+            alt: shortened(&or_name(alt)),
             caption: None,
             picture: Picture::Still(Arc::new(charts)),
         }

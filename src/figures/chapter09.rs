@@ -413,5 +413,13 @@ fn check_evaluation(evaluation: &Evaluation) -> Result<()> {
     for numbers in [labels, predictions] {
         Error::check_labels("image", numbers, *classes, "classes")?;
     }
-    checks::finite("an activation", activations.iter().map(|&a| f64::from(a)))
+    match activations.iter().position(|activation| !activation.is_finite()) {
+        None => Ok(()),
+        Some(at) => Err(Error::EntryOutOfRange {
+            name: "the activations",
+            place: vec![at / classes, at % classes],
+            expected: "finite",
+            value: f64::from(activations[at]),
+        }),
+    }
 }

@@ -100,11 +100,6 @@ impl Groups {
         Ok(Groups(counts.into_iter().map(group).collect()))
     }
 
-    /// Always; for the drawing code that this one replaces.
-    pub fn grouped(&self) -> bool {
-        true
-    }
-
     /// log p(x; theta, phi) as [`Experiments::expectation`] has it: minus infinity where an experiment is impossible.
     pub fn log_likelihood(&self, coins: &Coins) -> f64 {
         let logs = logarithms(coins);
