@@ -1,8 +1,10 @@
 //! Every figure of the gallery: drawn, whole, small, and the same each time.
 
 use em_routing::error::Error;
+use em_routing::figures::chapter03::{self, Clustering};
+use em_routing::figures::chapter04::{self, Objective};
 use em_routing::gallery::{self, FIGURES};
-use em_routing::plot::{self, Clustering, Objective, Rung, StartGrid, View};
+use em_routing::plot::{self, Rung, View};
 use em_routing::prelude::*;
 use em_routing::samples::Wholes;
 
@@ -143,7 +145,7 @@ fn other_data_than_the_blogs_draws_too() {
 #[test]
 fn the_kmeans_animation_has_two_frames_an_iteration_and_writes_what_stays_once() {
     let (samples, _) = samples::five_blobs(200, 1);
-    let fit = gallery::crowded_fit(&samples).unwrap();
+    let fit = chapter03::crowded_fit(&samples).unwrap();
     assert!(fit.converged && fit.iterations() > 3);
     let short = Fit {
         model: fit.models[3].clone(),
@@ -151,7 +153,7 @@ fn the_kmeans_animation_has_two_frames_an_iteration_and_writes_what_stays_once()
         models: fit.models[..4].to_vec(),
         converged: false,
     };
-    let svg = plot::kmeans_animation(&samples, &short).unwrap().svg().to_string();
+    let svg = chapter03::kmeans_animation(&samples, &short).unwrap().svg(Palette::Light);
     assert_eq!(svg.matches("<g id=\"f").count(), 7);
     assert!(svg.contains("the fit stopped here") && svg.contains("each centroid to the mean"));
     // 200 discs; those that move to another cluster are in each of the frames.
@@ -160,26 +162,29 @@ fn the_kmeans_animation_has_two_frames_an_iteration_and_writes_what_stays_once()
 }
 
 #[test]
-fn the_atlas_has_a_cell_for_each_start_and_counts_them() {
-    let grid = StartGrid { x_title: "a", x_range: (0.0, 3.0), y_title: "b", y_range: (0.0, 2.0), columns: 3 };
-    assert_eq!(grid.starts(2), [(0.5, 0.5), (1.5, 0.5), (2.5, 0.5), (0.5, 1.5), (1.5, 1.5), (2.5, 1.5)]);
-    let fit = |objective| Fit { model: (), objectives: vec![objective], models: vec![], converged: true };
-    let fits: Vec<Fit<()>> = [-1.0, -1.5, -3.0, -1.0, -9.0, -9.2].map(fit).into();
-    let figure = plot::atlas(&fits, grid, None, Objective::LogLikelihood, 0.6).unwrap();
+fn the_atlas_counts_the_starts_of_each_optimum() {
+    let (samples, _) = samples::five_blobs(50, 1);
+    let fixed = array![[-3.6, 3.2], [0.2, 0.3]];
+    let fits = chapter03::kmeans_from_grid(&samples, &fixed, 3).unwrap();
+    let ends: Vec<f64> = [1.0, 1.5, 3.0, 1.0, 9.0, 9.2, 1.2, 3.0, 3.0].into();
+    let fits: Vec<Fit<KMeans>> =
+        fits.into_iter().zip(ends).map(|(fit, end)| Fit { objectives: vec![-end], ..fit }).collect();
+    let atlas = |fits: &[Fit<KMeans>], same| chapter03::atlas(&samples, &fixed, fits, same);
+    let figure = atlas(&fits, 0.6).unwrap();
     assert_sound(&figure);
-    for words in ["3 of 6 starts", "1 of 6 starts", "2 of 6 starts"] {
-        assert!(figure.svg().contains(words), "{words}: {}", figure.alt());
+    for words in ["4 of 9 starts", "3 of 9 starts", "2 of 9 starts"] {
+        assert!(figure.svg(Palette::Light).contains(words), "{words}: {}", figure.alt());
     }
-    assert!(matches!(
-        plot::atlas(&fits[..5], grid, None, Objective::Inertia, 0.0),
-        Err(Error::Length { expected: 6, found: 5, .. })
-    ));
-    assert!(plot::atlas(&fits, grid, None, Objective::Inertia, f64::NAN).is_err());
-    assert!(plot::atlas::<()>(&[], grid, None, Objective::Inertia, 0.0).is_err());
-    let none = StartGrid { columns: 0, ..grid };
-    assert!(plot::atlas(&fits, none, None, Objective::Inertia, 0.0).is_err());
-    let flat = StartGrid { x_range: (1.0, 1.0), ..grid };
-    assert!(matches!(plot::atlas(&fits, flat, None, Objective::Inertia, 0.0), Err(Error::Drawing { .. })));
+    assert!(matches!(atlas(&fits[..5], 0.0), Err(Error::Length { expected: 4, found: 5, .. })));
+    assert!(atlas(&fits, f64::NAN).is_err());
+    assert!(atlas(&[], 0.0).is_err());
+    let far = array![[1e300, 0.0], [0.0, 1.0], [2.0, 2.0]];
+    assert!(matches!(chapter03::atlas(&far, &fixed, &fits, 0.0), Err(Error::Magnitude { .. })));
+}
+
+/// A pair plot with names for 100 clusters, none of them rimmed.
+fn pairs(data: &Array2<f64>, names: &[&str], labels: &Array1<usize>) -> Result<Figure, Error> {
+    chapter03::pair_plot("", data, names, labels, &["a cluster"; 100], &[])
 }
 
 #[test]
@@ -188,58 +193,49 @@ fn clusters_and_mixtures_of_bad_input_are_errors() {
     let space = array![[0.0, 1.0, 2.0], [2.0, 3.0, 4.0]];
     let holed = array![[0.0, 1.0], [f64::NAN, 3.0]];
     let names = ["a", "b"];
+    assert!(matches!(pairs(&plane, &names, &array![0, 1]), Err(Error::Length { found: 2, .. })));
+    assert!(matches!(pairs(&plane, &["a"], &array![0, 1, 0]), Err(Error::Length { found: 1, .. })));
+    let called = |clusters: &[&str], rims: &[usize]| {
+        chapter03::pair_plot("", &plane, &names, &array![0, 1, 0], clusters, rims)
+    };
+    assert!(matches!(called(&["x"], &[]), Err(Error::Length { .. })));
+    assert!(matches!(called(&["x", "y"], &[3]), Err(Error::Setting { .. })));
     assert!(matches!(
-        plot::pair_plot(&plane, &names, &array![0, 1], &[]),
-        Err(Error::Length { found: 2, .. })
-    ));
-    assert!(matches!(
-        plot::pair_plot(&plane, &["a"], &array![0, 1, 0], &[]),
-        Err(Error::Length { found: 1, .. })
-    ));
-    assert!(matches!(plot::pair_plot(&plane, &names, &array![0, 1, 0], &["x"]), Err(Error::Length { .. })));
-    assert!(matches!(
-        plot::pair_plot(&plane, &names, &array![0, usize::MAX, 0], &[]),
+        pairs(&plane, &names, &array![0, usize::MAX, 0]),
         Err(Error::LabelOutOfRange { index: 1, .. })
     ));
-    assert!(matches!(
-        plot::pair_plot(&holed, &names, &array![0, 1], &[]),
-        Err(Error::NonFinite { row: 1, .. })
-    ));
-    assert!(matches!(
-        plot::pair_plot(&Array2::zeros((0, 2)), &names, &array![], &[]),
-        Err(Error::Empty { .. })
-    ));
+    assert!(matches!(pairs(&holed, &names, &array![0, 1]), Err(Error::NonFinite { row: 1, .. })));
+    assert!(matches!(pairs(&Array2::zeros((0, 2)), &names, &array![]), Err(Error::Empty { .. })));
     let wide = Array2::zeros((2, 9));
-    assert!(matches!(plot::pair_plot(&wide, &["a"; 9], &array![0, 0], &[]), Err(Error::Setting { .. })));
+    assert!(matches!(pairs(&wide, &["a"; 9], &array![0, 0]), Err(Error::Setting { .. })));
 
     let kmeans = |data: &Array2<f64>| {
         KMeans::fit(data, &KMeansOptions { clusters: 2, keep_models: true, ..Default::default() })
     };
     let fit = kmeans(&plane).unwrap();
-    assert!(matches!(plot::kmeans_animation(&holed, &fit), Err(Error::NonFinite { .. })));
-    assert!(matches!(plot::kmeans_animation(&space, &fit), Err(Error::Length { found: 3, .. })));
-    assert!(plot::kmeans_animation(&plane, &kmeans(&space).unwrap()).is_err());
+    assert!(matches!(chapter03::kmeans_animation(&holed, &fit), Err(Error::NonFinite { .. })));
+    assert!(matches!(chapter03::kmeans_animation(&space, &fit), Err(Error::Length { found: 3, .. })));
+    assert!(chapter03::kmeans_animation(&plane, &kmeans(&space).unwrap()).is_err());
 
     let round = Gmm::standard(array![[0.0, 0.0]], CovarianceKind::Spherical);
     let solid = Gmm::standard(array![[0.0, 0.0, 0.0]], CovarianceKind::Full);
-    assert!(plot::mixture_contours(&plane, &solid, (0.0, 1.0), (0.0, 1.0)).is_err());
-    assert!(plot::mixture_contours(&plane, &round, (1.0, 0.0), (0.0, 1.0)).is_err());
-    assert!(plot::mixture_contours(&plane, &round, (0.0, f64::NAN), (0.0, 1.0)).is_err());
+    assert!(chapter04::mixture_contours("", &plane, &solid, (0.0, 1.0), (0.0, 1.0)).is_err());
+    assert!(chapter04::mixture_contours("", &plane, &round, (1.0, 0.0), (0.0, 1.0)).is_err());
+    assert!(chapter04::mixture_contours("", &plane, &round, (0.0, f64::NAN), (0.0, 1.0)).is_err());
 
     let labels = array![0, 1, 1];
     let one = Clustering { title: "one", labels: &labels, kmeans: None, mixture: None };
-    assert!(matches!(plot::clusterings(&plane, &[]), Err(Error::Empty { .. })));
-    assert!(matches!(plot::clusterings(&plane, &[one; 5]), Err(Error::Setting { .. })));
-    assert!(plot::clusterings(&plane, &[Clustering { labels: &array![0], ..one }]).is_err());
-    assert!(plot::clusterings(&plane, &[Clustering { mixture: Some(&solid), ..one }]).is_err());
+    assert!(matches!(chapter03::clusterings("", &plane, &[]), Err(Error::Empty { .. })));
+    assert!(matches!(chapter03::clusterings("", &plane, &[one; 5]), Err(Error::Setting { .. })));
+    assert!(chapter03::clusterings("", &plane, &[Clustering { labels: &array![0], ..one }]).is_err());
+    assert!(chapter03::clusterings("", &plane, &[Clustering { mixture: Some(&solid), ..one }]).is_err());
 
-    assert!(plot::elbow(&[], &[], "cm²").is_err());
-    assert!(plot::elbow(&[1, 2], &[1.0], "cm²").is_err());
-    assert!(plot::elbow(&[2, 2], &[1.0, 2.0], "cm²").is_err());
-    assert!(plot::elbow(&[1, 2], &[1.0, f64::INFINITY], "cm²").is_err());
-    assert!(plot::criterion_curve("c", &[1], &[], true).is_err());
-    assert!(plot::objective_trace::<()>(&[], &[], Objective::Inertia).is_err());
-    assert!(plot::objective_trace(&[&fit], &["a", "b"], Objective::Inertia).is_err());
+    assert!(chapter03::elbow(&[], &[], "cm²", 1).is_err());
+    assert!(chapter03::elbow(&[1, 2], &[1.0], "cm²", 1).is_err());
+    assert!(chapter03::elbow(&[2, 2], &[1.0, 2.0], "cm²", 2).is_err());
+    assert!(chapter03::elbow(&[1, 2], &[1.0, f64::INFINITY], "cm²", 1).is_err());
+    assert!(matches!(chapter03::elbow(&[1, 2], &[2.0, 1.0], "cm²", 3), Err(Error::Setting { .. })));
+    assert!(chapter03::objective_trace::<()>("", &[], Objective::Inertia).is_err());
 }
 
 #[test]
@@ -250,8 +246,8 @@ fn a_figure_of_a_fits_course_says_which_option_keeps_its_models() {
     let hidden = Experiments::blog_hidden();
     let coins = Coins::fit(&hidden, &CoinOptions::default()).unwrap();
     for figure in [
-        plot::kmeans_animation(&plane, &kmeans),
-        plot::mixture_animation(&plane, &mixture),
+        chapter03::kmeans_animation(&plane, &kmeans),
+        chapter04::mixture_animation(&plane, &mixture),
         plot::surface(&hidden, &[&coins]),
         plot::starts(&hidden, std::slice::from_ref(&coins)),
         plot::bound_animation(&hidden, &coins, 0, 3),
@@ -276,28 +272,31 @@ fn clusters_and_mixtures_of_odd_data_draw_too() {
         let options = KMeansOptions { clusters, start, keep_models: true, ..Default::default() };
         let fit = KMeans::fit(samples, &options).unwrap();
         let labels = fit.model().predict(samples).unwrap();
-        assert_sound(&plot::kmeans_animation(samples, &fit).unwrap());
-        assert_sound(&plot::pair_plot(samples, &["a", "b"], &labels, &[]).unwrap());
-        assert_sound(&plot::objective_trace(&[&fit, &fit], &[], Objective::Inertia).unwrap());
+        assert_sound(&chapter03::kmeans_animation(samples, &fit).unwrap());
+        assert_sound(&pairs(samples, &["a", "b"], &labels).unwrap());
+        assert_sound(
+            &chapter03::objective_trace("", &[fit.clone(), fit.clone()], Objective::Inertia).unwrap(),
+        );
         let panel =
             Clustering { title: "K-means", labels: &labels, kmeans: Some(fit.model()), mixture: None };
-        assert_sound(&plot::clusterings(samples, &[panel, panel]).unwrap());
+        assert_sound(&chapter03::clusterings("", samples, &[panel, panel]).unwrap());
         let components = clusters;
         let options =
             GmmOptions { components, regularisation: 1e-3, keep_models: true, ..Default::default() };
         let fit = Gmm::fit(samples, &options).unwrap();
-        assert_sound(&plot::mixture_animation(samples, &fit).unwrap());
-        assert_sound(&plot::mixture_contours(samples, fit.model(), (-4.0, 4.0), (-3.0, 3.0)).unwrap());
+        assert_sound(&chapter04::mixture_animation(samples, &fit).unwrap());
+        assert_sound(
+            &chapter04::mixture_contours("", samples, fit.model(), (-4.0, 4.0), (-3.0, 3.0)).unwrap(),
+        );
         let criteria = fit.model().criteria(samples).unwrap();
-        assert_sound(&plot::information_criteria(&[clusters], &[criteria]).unwrap());
+        assert_sound(&chapter04::information_criteria(&[clusters], &[criteria]).unwrap());
     }
     // Many samples, many clusters, many columns: still within the sizes.
     let (many, labels) = samples::five_blobs(6_000, 4);
-    let fits = gallery::kmeans_runs(&many, 12, KMeansStart::PlusPlus, 2).unwrap();
+    let fits = chapter03::kmeans_runs(&many, 12, KMeansStart::PlusPlus, 2).unwrap();
     let options = KMeansOptions { clusters: 12, keep_models: true, ..Default::default() };
-    assert_sound(&plot::kmeans_animation(&many, &KMeans::fit(&many, &options).unwrap()).unwrap());
-    let names = ["k-means++", "k-means++"];
-    assert_sound(&plot::objective_trace(&[&fits[0], &fits[1]], &names, Objective::Inertia).unwrap());
+    assert_sound(&chapter03::kmeans_animation(&many, &KMeans::fit(&many, &options).unwrap()).unwrap());
+    assert_sound(&chapter03::objective_trace("", &fits, Objective::Inertia).unwrap());
     let options = GmmOptions {
         components: 9,
         stop: Stop { max_iterations: 30, tolerance: 0.0 },
@@ -305,12 +304,12 @@ fn clusters_and_mixtures_of_odd_data_draw_too() {
         ..Default::default()
     };
     let mixture = Gmm::fit(&many, &options).unwrap();
-    assert_sound(&plot::mixture_animation(&many, &mixture).unwrap());
-    assert_sound(&plot::mixture_contours(&many, mixture.model(), (-8.0, 8.0), (-8.0, 8.0)).unwrap());
+    assert_sound(&chapter04::mixture_animation(&many, &mixture).unwrap());
+    assert_sound(&chapter04::mixture_contours("", &many, mixture.model(), (-8.0, 8.0), (-8.0, 8.0)).unwrap());
     let panel = Clustering { title: "drawn", labels: &labels, kmeans: None, mixture: Some(mixture.model()) };
-    assert_sound(&plot::clusterings(&many, &[panel; 4]).unwrap());
+    assert_sound(&chapter03::clusterings("", &many, &[panel; 4]).unwrap());
     let wide = Array2::from_shape_fn((3000, 8), |(i, j)| many[(i + 13 * j, j % 2)]);
-    assert_sound(&plot::pair_plot(&wide, &["a"; 8], &labels.slice(s![..3000]).to_owned(), &[]).unwrap());
+    assert_sound(&pairs(&wide, &["a"; 8], &labels.slice(s![..3000]).to_owned()).unwrap());
 }
 
 #[test]

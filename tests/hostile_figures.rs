@@ -4,9 +4,11 @@ use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use em_routing::capsnet::{Architecture, CapsNet, Evaluation};
+use em_routing::figures::chapter03::{self, Clustering, Objective};
+use em_routing::figures::chapter04;
 use em_routing::gallery;
 use em_routing::gmm::Criteria;
-use em_routing::plot::{AtlasGround, Clustering, Map, Objective, Rung, StartGrid, StoppedGradient, View};
+use em_routing::plot::{Map, Rung, StoppedGradient, View};
 use em_routing::prelude::*;
 use em_routing::routing::{CapsuleLayerRun, LadderStep, Patches, RoutingStep};
 use ndarray::Array5;
@@ -66,14 +68,11 @@ const DRAWN: &[(&str, Draw)] = &[
         plot::assignments(&routing, h.index())
     }),
     ("atlas", |h| {
-        let fits: Vec<Fit<()>> = (0..h.size() * h.size()).map(|_| h.fit(|_| ())).collect();
-        let (x_title, y_title) = (h.name(), h.name());
-        let columns = h.size();
-        let (x_range, y_range) = (h.range(), h.range());
-        let grid = StartGrid { x_title: &x_title, x_range, y_title: &y_title, y_range, columns };
-        let (samples, fixed) = (h.plane(), h.plane());
-        let ground = h.odds(2).then_some(AtlasGround { samples: &samples, fixed: &fixed });
-        plot::atlas(&fits, grid, ground, h.objective(), h.number().abs())
+        let side = h.size();
+        let clusters = h.size();
+        let fits: Vec<Fit<KMeans>> =
+            (0..side * side).map(|_| h.fit(|h| KMeans { centroids: h.shuffled(clusters, 2) })).collect();
+        chapter03::atlas(&h.plane(), &h.plane(), &fits, h.number().abs())
     }),
     ("bars", |h| {
         let bars: Vec<(String, f64)> = (0..h.size()).map(|_| (h.name(), h.number().abs())).collect();
@@ -95,20 +94,12 @@ const DRAWN: &[(&str, Draw)] = &[
             kmeans: h.odds(2).then_some(&kmeans),
             mixture: h.odds(2).then_some(&mixture),
         };
-        plot::clusterings(&data, &vec![one; h.size()])
+        chapter03::clusterings(&h.name(), &data, &vec![one; h.size()])
     }),
     ("confusion", |h| plot::confusion(&h.evaluation().0)),
     ("cost_growth", |h| {
         let curves = h.curves();
         plot::cost_growth(&borrowed(&curves))
-    }),
-    ("criterion_curve", |h| {
-        let (counts, count) = (h.counts(), h.size());
-        let values: Vec<(String, Vec<f64>)> =
-            (0..count).map(|_| (h.name(), h.numbers(counts.len()))).collect();
-        let curves: Vec<(&str, &[f64])> =
-            values.iter().map(|(name, values)| (name.as_str(), &values[..])).collect();
-        plot::criterion_curve(&h.name(), &counts, &curves, h.odds(2))
     }),
     ("difference_errors", |h| {
         let curves = h.curves();
@@ -142,7 +133,8 @@ const DRAWN: &[(&str, Draw)] = &[
     ("elbow", |h| {
         let counts = h.counts();
         let values = h.numbers(counts.len());
-        plot::elbow(&counts, &values, &h.name())
+        let chosen = if counts.is_empty() { 0 } else { h.pick(&counts) };
+        chapter03::elbow(&counts, &values, &h.name(), chosen)
     }),
     ("error_curves", |h| {
         let curves = h.curves();
@@ -163,12 +155,12 @@ const DRAWN: &[(&str, Draw)] = &[
                 icl: h.number(),
             })
             .collect();
-        plot::information_criteria(&counts, &criteria)
+        chapter04::information_criteria(&counts, &criteria)
     }),
     ("jensen_chord", |h| plot::jensen_chord(h.number().abs(), h.number().abs(), h.number())),
     ("kmeans_animation", |h| {
         let fit = h.fit(Hostile::kmeans);
-        plot::kmeans_animation(&h.plane(), &fit)
+        chapter03::kmeans_animation(&h.plane(), &fit)
     }),
     ("known_likelihood", |h| {
         let experiments = h.experiments();
@@ -214,17 +206,15 @@ const DRAWN: &[(&str, Draw)] = &[
     }),
     ("mixture_animation", |h| {
         let fit = h.fit(Hostile::mixture);
-        plot::mixture_animation(&h.plane(), &fit)
+        chapter04::mixture_animation(&h.plane(), &fit)
     }),
     ("mixture_contours", |h| {
         let (x_range, y_range) = (h.range(), h.range());
-        plot::mixture_contours(&h.plane(), &h.mixture(), x_range, y_range)
+        chapter04::mixture_contours(&h.name(), &h.plane(), &h.mixture(), x_range, y_range)
     }),
     ("objective_trace", |h| {
         let fits: Vec<Fit<()>> = (0..h.size()).map(|_| h.fit(|_| ())).collect();
-        let names: Vec<String> = (0..if h.odds(2) { 0 } else { fits.len() }).map(|_| h.name()).collect();
-        let names: Vec<&str> = names.iter().map(String::as_str).collect();
-        plot::objective_trace(&fits.iter().collect::<Vec<_>>(), &names, h.objective())
+        chapter03::objective_trace(&h.name(), &fits, h.objective())
     }),
     ("pair_plot", |h| {
         let data = match h.odds(2) {
@@ -237,7 +227,10 @@ const DRAWN: &[(&str, Draw)] = &[
         let names: Vec<String> = (0..data.ncols()).map(|_| h.name()).collect();
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
         let labels = Array1::from(h.labels(data.nrows()));
-        plot::pair_plot(&data, &names, &labels, &[])
+        let clusters = vec![h.name(); h.pick(&[3, 60, 200])];
+        let clusters: Vec<&str> = clusters.iter().map(String::as_str).collect();
+        let rims = if h.odds(3) { vec![] } else { vec![h.index()] };
+        chapter03::pair_plot(&h.name(), &data, &names, &labels, &clusters, &rims)
     }),
     ("responsibilities", |h| {
         let experiments = h.experiments();
@@ -307,6 +300,11 @@ const DRAWN: &[(&str, Draw)] = &[
         plot::vote_gradients(&input, &routing, h.index(), &vec![(name.as_str(), &gradient); h.size()])
     }),
 ];
+
+/// A pair plot with names for 200 clusters, none of them rimmed.
+fn pairs(data: &Array2<f64>, names: &[&str], labels: &Array1<usize>) -> Drawn {
+    chapter03::pair_plot("", data, names, labels, &["a cluster"; 200], &[])
+}
 
 fn borrowed(curves: &[(String, Vec<(f64, f64)>)]) -> Vec<(&str, &[(f64, f64)])> {
     curves.iter().map(|(name, points)| (name.as_str(), points.as_slice())).collect()
@@ -746,38 +744,41 @@ fn long_routing(children: usize, parents: usize, iterations: usize) -> (RoutingI
 /// What is very much, and drawn nevertheless.
 const LARGE: &[Named] = &[
     ("pair_plot of 8 columns and 200,000 samples", || {
-        plot::pair_plot(&samples(200_000, 8), &["a"; 8], &Array1::from(cycle(200_000, 3)), &[])
+        pairs(&samples(200_000, 8), &["a"; 8], &Array1::from(cycle(200_000, 3)))
     }),
     ("pair_plot of 1,000,000 samples in 100 clusters", || {
-        plot::pair_plot(&samples(1_000_000, 2), &["a"; 2], &Array1::from(cycle(1_000_000, 100)), &[])
+        pairs(&samples(1_000_000, 2), &["a"; 2], &Array1::from(cycle(1_000_000, 100)))
     }),
     ("clusterings of 1,000,000 samples", || {
         let labels = Array1::from(cycle(1_000_000, 5));
         let one = Clustering { title: "t", labels: &labels, kmeans: None, mixture: None };
-        plot::clusterings(&samples(1_000_000, 2), &[one; 4])
+        chapter03::clusterings("", &samples(1_000_000, 2), &[one; 4])
     }),
     ("kmeans_animation of 1,000,000 samples and 10,000 iterations", || {
         let fit = long_fit(10_000, |t| KMeans { centroids: spiral(t, 5) });
-        plot::kmeans_animation(&samples(1_000_000, 2), &fit)
+        chapter03::kmeans_animation(&samples(1_000_000, 2), &fit)
     }),
     ("mixture_animation of 200,000 samples and 10,000 iterations", || {
         let fit = long_fit(10_000, |t| Gmm::standard(spiral(t, 3), CovarianceKind::Spherical));
-        plot::mixture_animation(&samples(200_000, 2), &fit)
+        chapter04::mixture_animation(&samples(200_000, 2), &fit)
     }),
     ("mixture_contours of 1,000,000 samples", || {
         let mixture = Gmm::standard(spiral(0, 5), CovarianceKind::Full);
-        plot::mixture_contours(&samples(1_000_000, 2), &mixture, (-5.0, 5.0), (-5.0, 5.0))
+        chapter04::mixture_contours("", &samples(1_000_000, 2), &mixture, (-5.0, 5.0), (-5.0, 5.0))
     }),
     ("objective_trace of 1,000,000 iterations", || {
-        plot::objective_trace(&[&long_fit(1_000_000, |_| ())], &["name"], Objective::LogLikelihood)
+        chapter03::objective_trace("", &[long_fit(1_000_000, |_| ())], Objective::LogLikelihood)
     }),
     ("atlas of 90,000 optima", || {
-        let fits: Vec<Fit<()>> = (0..90_000)
-            .map(|i| Fit { model: (), objectives: vec![-(i as f64)], models: vec![], converged: true })
-            .collect();
-        let grid =
-            StartGrid { x_title: "x", x_range: (0.0, 1.0), y_title: "y", y_range: (0.0, 1.0), columns: 300 };
-        plot::atlas(&fits, grid, None, Objective::Inertia, 0.0)
+        let model = KMeans { centroids: spiral(0, 3) };
+        let fit = |i| Fit {
+            model: model.clone(),
+            objectives: vec![-f64::from(i)],
+            models: vec![],
+            converged: true,
+        };
+        let fits: Vec<Fit<KMeans>> = (0..90_000).map(fit).collect();
+        chapter03::atlas(&samples(1_000_000, 2), &spiral(0, 2), &fits, 0.0)
     }),
     ("known_likelihood of 1,000,000 experiments", || {
         plot::known_likelihood(&many_experiments(1_000_000), &cycle(1_000_000, 3))
@@ -883,25 +884,23 @@ const LARGE: &[Named] = &[
 
 /// What is too much.
 const TOO_LARGE: &[Named] = &[
-    ("pair_plot of 200 columns", || {
-        plot::pair_plot(&samples(5, 200), &["a"; 200], &Array1::from(vec![0; 5]), &[])
-    }),
+    ("pair_plot of 200 columns", || pairs(&samples(5, 200), &["a"; 200], &Array1::from(vec![0; 5]))),
     ("pair_plot of 10,000 clusters", || {
-        plot::pair_plot(&samples(10_000, 2), &["a"; 2], &Array1::from(cycle(10_000, 10_000)), &[])
+        pairs(&samples(10_000, 2), &["a"; 2], &Array1::from(cycle(10_000, 10_000)))
     }),
     ("clusterings with 10,000 clusters", || {
         let model = KMeans { centroids: samples(10_000, 2) };
         let labels = Array1::from(cycle(10_000, 10));
         let one = Clustering { title: "t", labels: &labels, kmeans: Some(&model), mixture: None };
-        plot::clusterings(&samples(10_000, 2), &[one; 2])
+        chapter03::clusterings("", &samples(10_000, 2), &[one; 2])
     }),
     ("kmeans_animation of 10,000 clusters", || {
         let fit = long_fit(2, |_| KMeans { centroids: samples(10_000, 2) });
-        plot::kmeans_animation(&samples(10_000, 2), &fit)
+        chapter03::kmeans_animation(&samples(10_000, 2), &fit)
     }),
     ("mixture_animation of 10,000 components", || {
         let fit = long_fit(2, |_| Gmm::standard(samples(10_000, 2), CovarianceKind::Spherical));
-        plot::mixture_animation(&samples(100, 2), &fit)
+        chapter04::mixture_animation(&samples(100, 2), &fit)
     }),
     ("known_likelihood of 10,000 coins", || {
         plot::known_likelihood(&many_experiments(10_000), &cycle(10_000, 10_000))
@@ -912,7 +911,7 @@ const TOO_LARGE: &[Named] = &[
     }),
     ("objective_trace of 100,000 fits", || {
         let fit = long_fit(1, |_| ());
-        plot::objective_trace(&vec![&fit; 100_000], &[], Objective::Inertia)
+        chapter03::objective_trace("", &vec![fit; 100_000], Objective::Inertia)
     }),
     ("animate with 1,000 frames that differ", || {
         let frames: Vec<Figure> =
@@ -950,15 +949,18 @@ fn too_much_is_an_error_that_says_how_much_may_be() {
 #[test]
 fn columns_at_the_ends_of_the_numbers_are_named() {
     let data = array![[8e307, 0.0], [-8e307, 1.0]];
-    let error = drawn_in_time("pair_plot", move || plot::pair_plot(&data, &["a", "b"], &array![0, 0], &[]));
+    let error = drawn_in_time("pair_plot", move || pairs(&data, &["a", "b"], &array![0, 0]));
     assert!(matches!(error, Err(Error::Magnitude { row: 0, column: 0, .. })), "{error:?}");
-    let error =
-        drawn_in_time("elbow", || plot::elbow(&[1, 2], &[8e307, -8e307], "cm²")).unwrap_err().to_string();
+    let error = drawn_in_time("elbow", || chapter03::elbow(&[1, 2], &[8e307, -8e307], "cm²", 1))
+        .unwrap_err()
+        .to_string();
     assert!(error.contains("inertia (cm²)") && error.contains("at most 1e140 from 0"), "{error}");
     // The largest numbers that are drawn, and the smallest, are as sound as others.
     for scale in [1e130, 1e-120, 1.0] {
-        svg::assert_sound(&plot::elbow(&[1, 2, 3], &[scale, 0.2 * scale, 0.1 * scale], "cm²").unwrap());
+        svg::assert_sound(
+            &chapter03::elbow(&[1, 2, 3], &[scale, 0.2 * scale, 0.1 * scale], "cm²", 1).unwrap(),
+        );
         let data = samples(50, 2) * (0.3 * scale);
-        svg::assert_sound(&plot::pair_plot(&data, &["a", "b"], &Array1::from(cycle(50, 2)), &[]).unwrap());
+        svg::assert_sound(&pairs(&data, &["a", "b"], &Array1::from(cycle(50, 2))).unwrap());
     }
 }

@@ -8,24 +8,32 @@ mod axis;
 mod backend;
 mod chart;
 mod contour;
+mod curves;
 mod figure;
 mod layout;
+mod legend;
 mod lines;
 mod number;
 mod palette;
 mod png;
+mod regions;
 mod render;
+mod steps;
 mod table;
 
 pub use animation::animate;
 pub use axis::Axis;
 pub use chart::{Chart, Image, Ink, Pen, Point, Side};
 pub use contour::{DEPTHS, Field, Scale, draw_scale};
+pub use curves::Label;
 pub use figure::Figure;
 pub use layout::{Grid, equal_units, extent, padded, ranges, spread, stride};
+pub use legend::{Mark, legend_row};
 pub use number::{in_steps, letter, number, power_of_ten, round_step, scientific, three_digits, trimmed};
 pub use palette::{
     BLUE, CARD, FRAME, GREEN, GREY, INK, ORANGE, PALE, PURPLE, Palette, Rgb, SKY, Tint, VERMILION, between,
     component, heat,
 };
+pub use regions::draw_regions;
+pub use steps::shown_iterations;
 pub use table::Table;

@@ -1,6 +1,506 @@
-//! The figures of chapter 3.
+//! The figures of chapter 3: K-means.
 
-use super::Entry;
+use ndarray::{Array1, Array2, ArrayView1, Axis as NdAxis, array, s};
+
+pub use super::clusters::{Clustering, Objective, clusterings, objective_trace};
+use super::clusters::{Course, Optimum, border_pen, borders, curves_over_counts, optima};
+use super::{Entry, checks};
+use crate::draw::{
+    Axis, CARD, Chart, FRAME, Figure, GREY, Grid, INK, Ink, Mark, Pen, Point, Side, Tint, animate, component,
+    draw_regions, equal_units, extent, legend_row, number, padded, ranges, stride,
+};
+use crate::em::Fit;
+use crate::error::{Error, Result};
+use crate::gmm::{Gmm, GmmOptions};
+use crate::kmeans::{KMeans, KMeansOptions, KMeansStart};
+use crate::samples::{self, iris};
 
 /// The chapter's reproducible figures.
-pub const FIGURES: &[Entry] = &[];
+pub const FIGURES: &[Entry] = &[
+    ("iris-species", || {
+        let title = "Iris: the species, pair by pair of measurements";
+        let flowers = iris::measurements();
+        Ok(pair_plot(title, &flowers, &IRIS_AXES, &iris::species(), &iris::SPECIES, &[])?
+            .named("iris-species"))
+    }),
+    ("iris-pairs", iris_pairs),
+    ("kmeans-start", || {
+        let (samples, start) = (blobs(), KMeans { centroids: crowded_start() });
+        let labels = &start.predict(&samples)?;
+        let panel = Clustering { title: "the start", labels, kmeans: Some(&start), mixture: None };
+        Ok(clusterings("K-means before its first iteration", &samples, &[panel])?.named("kmeans-start"))
+    }),
+    ("kmeans-animation", || kmeans_animation(&blobs(), &crowded_fit(&blobs())?)),
+    ("kmeans-trace", || {
+        let fits = kmeans_runs(&blobs(), 5, KMeansStart::RandomPoints, 30)?;
+        let title = "Inertia by iteration from thirty random starts";
+        Ok(objective_trace(title, &fits, Objective::Inertia)?.named("kmeans-trace"))
+    }),
+    ("kmeans-atlas", || {
+        let (samples, _) = samples::five_blobs(100, 1);
+        let fixed = array![[-3.6, 3.2], [0.2, 0.3]];
+        atlas(&samples, &fixed, &kmeans_from_grid(&samples, &fixed, 100)?, 3.0)
+    }),
+    ("kmeans-elbow", kmeans_elbow),
+    ("kmeans-failure", kmeans_failure),
+];
+
+/// Names of the columns of iris with their unit, for the axes.
+const IRIS_AXES: [&str; 4] =
+    ["sepal length (cm)", "sepal width (cm)", "petal length (cm)", "petal width (cm)"];
+
+fn iris_pairs() -> Result<Figure> {
+    let (flowers, species) = (iris::measurements(), iris::species());
+    let fit = KMeans::fit(&flowers, &KMeansOptions { clusters: 3, restarts: 5, ..one_thread() })?;
+    let labels = in_order_of_appearance(&fit.model().predict(&flowers)?);
+    let elsewhere: Vec<usize> = (0..labels.len()).filter(|&i| labels[i] != species[i]).collect();
+    let (title, names) = ("Iris: the clusters that K-means finds", ["cluster 0", "cluster 1", "cluster 2"]);
+    Ok(pair_plot(title, &flowers, &IRIS_AXES, &labels, &names, &elsewhere)?.named("iris-pairs"))
+}
+
+fn kmeans_elbow() -> Result<Figure> {
+    let (flowers, counts) = (iris::measurements(), Vec::from_iter(1..=9));
+    let inertia = |&clusters: &usize| {
+        let fit = KMeans::fit(&flowers, &KMeansOptions { clusters, restarts: 10, ..one_thread() })?;
+        Ok(-fit.objective())
+    };
+    elbow(&counts, &counts.iter().map(inertia).collect::<Result<Vec<f64>>>()?, "cm²", 3)
+}
+
+fn kmeans_failure() -> Result<Figure> {
+    let (samples, drawn) = samples::three_stripes(450, 2);
+    let kmeans = KMeans::fit(&samples, &KMeansOptions { clusters: 3, restarts: 5, ..one_thread() })?;
+    let options =
+        GmmOptions { components: 3, restarts: 5, regularisation: 0.0, threads: 1, ..Default::default() };
+    let mixture = Gmm::fit(&samples, &options)?;
+    let (hard, soft) = (kmeans.model().predict(&samples)?, mixture.model().predict(&samples)?);
+    let truth = Clustering { title: "as drawn", labels: &drawn, kmeans: None, mixture: None };
+    let panels = [
+        truth,
+        Clustering { title: "K-means", labels: &hard, kmeans: Some(kmeans.model()), ..truth },
+        Clustering { title: "Gaussian mixture", labels: &soft, mixture: Some(mixture.model()), ..truth },
+    ];
+    Ok(clusterings("Where K-means fails: long clusters", &samples, &panels)?.named("kmeans-failure"))
+}
+
+fn blobs() -> Array2<f64> {
+    samples::five_blobs(400, 1).0
+}
+
+/// Five centroids that all stand in one corner of [`samples::five_blobs`].
+fn crowded_start() -> Array2<f64> {
+    array![[-5.6, -4.2], [-5.2, -1.2], [-3.8, -3.8], [-2.6, -2.4], [-3.4, -0.8]]
+}
+
+/// Small data: more threads would only wait for each other.
+fn one_thread() -> KMeansOptions {
+    KMeansOptions { threads: 1, ..Default::default() }
+}
+
+/// K-means on [`samples::five_blobs`] from five centroids that all stand in one corner. The fit keeps its models.
+///
+/// # Errors
+///
+/// As [`KMeans::fit`].
+pub fn crowded_fit(samples: &Array2<f64>) -> Result<Fit<KMeans>> {
+    let start = KMeansStart::Given(crowded_start());
+    KMeans::fit(samples, &KMeansOptions { clusters: 5, start, keep_models: true, ..one_thread() })
+}
+
+/// `runs` fits of K-means, each from a start of its own (seeds 0, 1, …).
+///
+/// # Errors
+///
+/// As [`KMeans::fit`].
+pub fn kmeans_runs(
+    samples: &Array2<f64>,
+    clusters: usize,
+    start: KMeansStart,
+    runs: usize,
+) -> Result<Vec<Fit<KMeans>>> {
+    let options = KMeansOptions { clusters, start, ..one_thread() };
+    (0..runs as u64).map(|seed| KMeans::fit(samples, &KMeansOptions { seed, ..options.clone() })).collect()
+}
+
+/// The labels renumbered: the cluster of the first sample is 0, the next one that appears is 1, and so on.
+pub fn in_order_of_appearance(labels: &Array1<usize>) -> Array1<usize> {
+    let mut seen: Vec<usize> = Vec::new();
+    labels.mapv(|label| {
+        seen.iter().position(|&other| other == label).unwrap_or_else(|| {
+            seen.push(label);
+            seen.len() - 1
+        })
+    })
+}
+
+/// Each pair of columns as a scatter plot, and on the diagonal the density of each cluster along one column: a d x d grid.
+///
+/// `data` are the samples (n x d, d at most 8), `names` their columns with units (d), `labels` the cluster of each sample
+/// (n), `clusters` the clusters' names and `rimmed` the samples that get a dark rim. Densities are Gaussian kernel estimates
+/// (Scott's bandwidth: standard deviation times n_k^(-1/5)), each as high as its cluster's share; their height has no scale.
+/// Of more samples than fit in a figure every n-th is drawn, but all of them make the densities.
+///
+/// # Errors
+///
+/// Returns an error if there are no samples, more than 8 columns or more than 200 clusters, if a number is not finite or
+/// beyond 1e130, if names or labels are too few or too many, if a rimmed sample is not among them, and if the panels hold
+/// more than a figure can.
+pub fn pair_plot(
+    title: &str,
+    data: &Array2<f64>,
+    names: &[&str],
+    labels: &Array1<usize>,
+    clusters: &[&str],
+    rimmed: &[usize],
+) -> Result<Figure> {
+    checks::samples(data)?;
+    let (n, d) = data.dim();
+    checks::at_most("the number of columns", d, 8, "at most 8")?;
+    checks::length("names", d, names.len())?;
+    let count = checks::labels(data, labels)?;
+    checks::length("clusters", count, clusters.len().min(count))?;
+    let farthest = rimmed.iter().max().map_or(0, |sample| sample.saturating_add(1));
+    checks::at_most("a rimmed sample", farthest, n, "one of the samples")?;
+    let mut members: Vec<Vec<usize>> = vec![Vec::new(); count];
+    labels.iter().enumerate().for_each(|(i, &label)| members[label].push(i));
+
+    let side = ((860.0 - 66.0 - 12.0 * d as f64) / d as f64).min(240.0).floor();
+    let grid = Grid { columns: d, panel: (side, side), gap: (12.0, 12.0), origin: (66.0, 46.0) };
+    let mut chart = grid.canvas("pair-plot", title, d * d, (22.0, 58.0), 1);
+    let every = stride(n, 9000 / (d * (d - 1)).max(1));
+    let radius = if n / every > 400 { 1.8 } else { 2.4 };
+    let axis = |k: usize, shown: bool| {
+        let (low, high) = padded(data.column(k).iter().copied(), 0.1);
+        let axis = Axis::new(names[k], low, high).most(5);
+        if shown { axis } else { axis.bare() }
+    };
+    for index in 0..d * d {
+        let (row, column) = (index / d, index % d);
+        let (x, y) = (axis(column, row + 1 == d), axis(row, column == 0));
+        let mut panel = chart.panel(grid.corner(index), grid.panel, x, y);
+        let at = |i: usize| (data[(i, column)], data[(i, row)]);
+        if row == column {
+            draw_densities(&mut panel, data.column(row), &members);
+        } else {
+            for (k, rows) in members.iter().enumerate() {
+                let shown = rows.iter().filter(|&&i| i % every == 0);
+                panel.scatter(shown.map(|&i| at(i)), radius, component(k), 1.0);
+            }
+            rimmed.iter().for_each(|&i| panel.dot(at(i), radius + 1.5, INK));
+            rimmed.iter().for_each(|&i| panel.dot(at(i), radius - 0.4, component(labels[i])));
+        }
+        chart.add(panel);
+    }
+    let seen = (0..count).filter(|&k| !members[k].is_empty());
+    let words: Vec<(usize, String)> =
+        seen.map(|k| (k, format!("{} ({})", clusters[k], members[k].len()))).collect();
+    let alt = format!(
+        "{d} x {d} panels. Off the diagonal each sample is a dot in the colour of its cluster, on it each cluster a hump: {}.",
+        words.iter().map(|word| word.1.as_str()).collect::<Vec<_>>().join(", ")
+    );
+    let right = 54.0 + (side + 12.0) * d as f64 - if d > 2 { 270.0 } else { 0.0 };
+    let entries = words.into_iter().map(|(k, word)| (Mark::Dot(component(k)), word));
+    legend_row(&mut chart, (67.0, 22.0), right, entries);
+    if d > 2 {
+        let grey = Ink::new(GREY).plain().size(12.5);
+        chart.text(
+            (right + 270.0, -22.0),
+            (0.0, 0.0),
+            Side::Left,
+            grey,
+            "on the diagonal: each cluster's density",
+        );
+    }
+    chart.alt(alt).finish()
+}
+
+/// The densities of all clusters along a column, scaled to their panel.
+fn draw_densities(panel: &mut Chart, column: ArrayView1<f64>, members: &[Vec<usize>]) {
+    let (low, high) = padded(column.iter().copied(), 0.1);
+    let of = |rows: &Vec<usize>| density(&column.select(NdAxis(0), rows), (low, high), column.len());
+    let densities: Vec<Vec<Point>> = members.iter().map(of).collect();
+    let highest = densities.iter().flatten().map(|point| point.1).fold(1e-300, f64::max);
+    let up = |&(x, share): &Point| (x, low + 0.92 * (high - low) * share / highest);
+    for (k, density) in densities.iter().enumerate().filter(|(_, density)| !density.is_empty()) {
+        let feet = [(high, low), (low, low)];
+        panel.area(density.iter().map(up).chain(feet), component(k), 0.22);
+        panel.line(density.iter().map(up), Pen::new(component(k), 1.8));
+    }
+    panel.line([(low, low), (high, low)], Pen::new(GREY, 1.0));
+}
+
+/// A kernel estimate of the density of some of `total` numbers over a range; none for fewer than two.
+fn density(values: &Array1<f64>, (low, high): (f64, f64), total: usize) -> Vec<Point> {
+    const PLACES: usize = 120;
+    // Values count by bins, five to a place: narrower than a seventh of the bandwidth.
+    const BINS: usize = 5 * PLACES;
+    if values.len() < 2 {
+        return Vec::new();
+    }
+    let along = |share: f64| low + (high - low) * share;
+    let mut counts = [0.0; BINS];
+    for value in values {
+        counts[(((value - low) / (high - low) * BINS as f64) as usize).min(BINS - 1)] += 1.0;
+    }
+    // Not narrower than a place, so that equal values still show.
+    let scott = values.std(1.0) * (values.len() as f64).powf(-0.2);
+    let bandwidth = scott.max(1.5 * (high - low) / PLACES as f64);
+    let scale = 1.0 / (total as f64 * bandwidth * (2.0 * std::f64::consts::PI).sqrt());
+    let height = |x: f64| -> f64 {
+        let kernel = |(bin, count): (usize, &f64)| {
+            let from = (x - along((bin as f64 + 0.5) / BINS as f64)) / bandwidth;
+            if *count > 0.0 { scale * count * (-0.5 * from * from).exp() } else { 0.0 }
+        };
+        counts.iter().enumerate().map(kernel).sum()
+    };
+    (0..=PLACES).map(|i| along(i as f64 / PLACES as f64)).map(|x| (x, height(x))).collect()
+}
+
+/// K-means at work, two frames an iteration: each sample takes the colour of its nearest centroid (between which the
+/// borders run), then each centroid moves to the mean of its samples, with its path behind it.
+///
+/// `data` are samples in the plane (n x 2) and `fit` is one of theirs. Of a long fit the first iterations and some of the
+/// others are shown, of more than 1200 samples every n-th.
+///
+/// # Errors
+///
+/// Returns an error if there are no samples, if samples or centroids are not of two finite numbers within 1e130 of 0, and
+/// if the fit has not kept its models ([`KMeansOptions::keep_models`]), has no steps, steps of different numbers of clusters,
+/// more than 200 clusters or an objective that is not finite.
+pub fn kmeans_animation(data: &Array2<f64>, fit: &Fit<KMeans>) -> Result<Figure> {
+    let course = Course::new(data, fit, |model| &model.centroids, |model| Ok(model.predict(data)?.to_vec()))?;
+    let (models, last) = (fit.kept_models()?, fit.iterations());
+    let name = ("kmeans-animation", "K-means at work: nearest centroid, mean, and again");
+    let mut frames = Vec::new();
+    for (index, &t) in course.shown.iter().enumerate() {
+        for &moved in if t < last { &[false, true][..] } else { &[false] } {
+            let title =
+                if t == last { format!("after {t} iterations") } else { format!("iteration {}", t + 1) };
+            let what = match (t == last, moved) {
+                (true, _) if fit.converged => "no centroid moves any more",
+                (true, _) => "the fit stopped here",
+                (_, false) => "each sample to its nearest centroid",
+                (_, true) => "each centroid to the mean of its samples",
+            };
+            let inertia = format!("inertia {}", number(-fit.objectives[t], 1));
+            let mut chart = course.chart(name, index, component, (title, what, inertia.clone()));
+            let pen = border_pen().faded(if moved { 0.35 } else { 1.0 });
+            let borders = borders(&models[t].centroids, course.x, course.y);
+            borders.into_iter().for_each(|ends| chart.line(ends, pen));
+            let now = t + usize::from(moved);
+            course.draw_paths(&mut chart, now, |_| INK);
+            for (k, path) in course.paths.iter().enumerate() {
+                let between = course.shown.iter().filter(|&&step| 0 < step && step < now);
+                between.for_each(|&step| chart.dot(path[step], 2.6, INK));
+                chart.centre(path[now], component(k));
+            }
+            let alt = format!(
+                "Points in the colours of {} centroids, with dashed borders between them. Black paths run from hollow rings \
+                 to the centroids in {last} iterations. At last the {inertia} is reached.",
+                course.paths.len()
+            );
+            frames.push(chart.alt(alt).finish()?);
+        }
+    }
+    animate("kmeans-animation", &frames, 1.0)
+}
+
+/// Inertia over the number of clusters: where it bends, more clusters stop paying.
+///
+/// `counts` are the numbers of clusters, rising, `inertias` one for each of them and `unit` is theirs ("cm²"). `chosen` is
+/// marked, with what the last cluster before it and the next one after it save. Up to ten values are written at their points.
+///
+/// # Errors
+///
+/// Returns an error if there are no counts, if they don't rise or `chosen` is not among them, if there are more or fewer
+/// inertias, and if one is not finite or beyond 1e140.
+pub fn elbow(counts: &[usize], inertias: &[f64], unit: &str, chosen: usize) -> Result<Figure> {
+    let title = ("kmeans-elbow", "Inertia over the number of clusters");
+    let y = format!("inertia ({unit})");
+    let curves = [("inertia", inertias.to_vec())];
+    let mut chart = curves_over_counts(title, counts, &curves, ("number of clusters k", &y), 40)?;
+    let Some(at) = counts.iter().position(|&count| count == chosen) else {
+        return Err(Error::Setting { name: "chosen", expected: "one of the counts", value: chosen as f64 });
+    };
+    let largest = extent(inertias.iter().copied()).1.abs().max(1e-9);
+    let value = |inertia: f64| number(inertia, (2 - largest.log10().floor() as i32).clamp(0, 6) as usize);
+    let place = |index: usize| (counts[index] as f64, inertias[index]);
+    let ink = Ink::new(component(0)).size(12.5);
+    for index in (0..counts.len()).filter(|_| counts.len() <= 10) {
+        chart.text(place(index), (9.0, -12.0), Side::Right, ink, value(inertias[index]));
+    }
+    chart.ring(place(at), 8.0, component(1));
+    chart.dot(place(at), 4.0, component(0));
+    chart.text(
+        place(at),
+        (38.0, -130.0),
+        Side::Right,
+        Ink::new(component(1)).bold(),
+        format!("k = {chosen}"),
+    );
+    let (x, y) = chart.pixel(place(at));
+    let ends = [(x + 5.0, y - 9.0), (x + 34.0, y - 100.0)].map(|(x, y)| chart.at_pixel(x, y));
+    chart.line(ends, Pen::new(component(1), 1.2));
+    let mut alt = format!("A falling curve with a ring at k = {chosen}");
+    for pair in at.saturating_sub(1)..(at + 1).min(counts.len() - 1) {
+        let change = value(inertias[pair + 1] - inertias[pair]);
+        let text = format!("from {} to {}: {change} {unit}", counts[pair], counts[pair + 1]);
+        alt += &format!("; {text}");
+        let down = if pair < at { -111.0 } else { -92.0 };
+        chart.text(place(at), (38.0, down), Side::Right, Ink::new(INK), text);
+    }
+    chart.alt(alt + ".").finish()
+}
+
+/// K-means from each start of a grid: the `fixed` centroids (m x 2) and one more in the middle of each of `side` x `side` cells
+/// over the `samples` (n x 2); x varies fastest, the lowest y first.
+///
+/// # Errors
+///
+/// Returns an error if samples or fixed centroids are not points in the plane within 1e130 of 0, for more than 100,000 cells,
+/// and as [`KMeans::fit`].
+pub fn kmeans_from_grid(samples: &Array2<f64>, fixed: &Array2<f64>, side: usize) -> Result<Vec<Fit<KMeans>>> {
+    checks::plane(samples)?;
+    checks::length("a centroid to be drawn in the plane", 2, fixed.ncols())?;
+    checks::at_most("the number of cells", side.saturating_mul(side), 100_000, "at most 100000")?;
+    let (x, y) = ranges(&checks::points(samples));
+    let middle = |(low, high): (f64, f64), i: usize| low + (high - low) * (i as f64 + 0.5) / side as f64;
+    let clusters = fixed.nrows() + 1;
+    let fit = |cell: usize| {
+        let mut start = Array2::zeros((clusters, 2));
+        start.slice_mut(s![..clusters - 1, ..]).assign(fixed);
+        start.row_mut(clusters - 1).assign(&array![middle(x, cell % side), middle(y, cell / side)]);
+        KMeans::fit(samples, &KMeansOptions { clusters, start: KMeansStart::Given(start), ..one_thread() })
+    };
+    (0..side * side).map(fit).collect()
+}
+
+/// The most optima of an [`atlas`] with a colour of their own.
+const MOST_OPTIMA: usize = 6;
+
+/// Which optimum each start leads to: a map of the starts in the colours of their optima, under the samples and the fixed
+/// centroids; beside it a small picture of each optimum.
+///
+/// `samples` (n x 2) and `fixed` (m x 2) are in the plane, `fits` those of [`kmeans_from_grid`]. Fits whose inertias are at
+/// most `same` apart count as one optimum; the best takes the first colour.
+///
+/// # Errors
+///
+/// Returns an error if fits are none, more than 100,000 or not a square number, if a fit has no steps or an inertia that is not
+/// finite, if `same` is negative or not finite, and if samples or centroids are not points in the plane within 1e130 of 0.
+pub fn atlas(samples: &Array2<f64>, fixed: &Array2<f64>, fits: &[Fit<KMeans>], same: f64) -> Result<Figure> {
+    if !(same >= 0.0 && same.is_finite()) {
+        return Err(Error::Setting { name: "same", expected: "finite and not negative", value: same });
+    }
+    checks::plane(samples)?;
+    checks::length("a centroid to be drawn in the plane", 2, fixed.ncols())?;
+    checks::finite("a fixed centroid", fixed.iter().copied())?;
+    checks::not_empty("starts", fits)?;
+    checks::at_most("the number of starts", fits.len(), 100_000, "at most 100000")?;
+    let side = fits.len().isqrt();
+    checks::length("the fits from a grid", side * side, fits.len())?;
+    fits.iter().try_for_each(checks::steps)?;
+    checks::centres("the centroids", fits.iter().map(|fit| &fit.model.centroids))?;
+    let ends: Vec<f64> = fits.iter().map(Fit::objective).collect();
+    checks::finite("an objective", ends.iter().copied())?;
+    let (found, member) = optima(&ends, same);
+
+    let points = checks::points(samples);
+    let (x, y) = ranges(&points);
+    let (width, height) = equal_units(x, y, (560.0, 520.0));
+    let size = (width as u32 + 320, (height as u32 + 76).max(86 * found.len().min(7) as u32 + 50));
+    let title = "Which optimum each start of one centroid leads to";
+    let axis = |name: &str, (low, high)| Axis::new(format!("{name} of the free centroid's start"), low, high);
+    let mut chart = Chart::new("kmeans-atlas", title, size, axis("x_1", x), axis("x_2", y)).margins(
+        72,
+        248,
+        20,
+        size.1 - 20 - height as u32,
+    );
+    // All optima after the first few have one colour.
+    let regions: Vec<usize> = member.iter().map(|&group| group.min(MOST_OPTIMA)).collect();
+    let solid = |index: usize| if index < MOST_OPTIMA { component(index) } else { FRAME };
+    let count = found.len().min(MOST_OPTIMA + 1);
+    let tints: Vec<Tint> = (0..count).map(|index| solid(index).mixed(CARD, 0.38)).collect();
+    draw_regions(&mut chart, (x, y), side, &regions, &tints)?;
+    chart.scatter(points.iter().copied().step_by(stride(points.len(), 1500)), 1.8, INK, 1.0);
+    checks::points(fixed).into_iter().for_each(|at| chart.cross(at, 6.5, INK));
+
+    // The others share a place in the legend, too.
+    let mut shown = found;
+    let others = shown.split_off(shown.len().min(MOST_OPTIMA));
+    if let (Some(&first), Some(last)) = (others.first(), others.last()) {
+        let count = others.iter().map(|optimum| optimum.count).sum();
+        shown.push(Optimum { count, worst: last.worst, ..first });
+    }
+    let (left, mut top) = (72.0 + width + 20.0, 20.0);
+    let ink = Ink::new(INK).plain();
+    let mut words = Vec::new();
+    for (optimum, &tint) in shown.iter().zip(&tints) {
+        let best = ends.iter().position(|&end| end == optimum.best).unwrap_or(0);
+        let picture = thumbnail(&chart, (left, top), (x, y), &points, &fits[best].model, tint);
+        chart.add(picture);
+        let reached = Objective::Inertia.words(optimum);
+        let share = format!("{} of {} starts", optimum.count, fits.len());
+        words.push(format!("{reached} from {share}"));
+        chart.note((left + 90.0, top + 28.0), ink.bold(), reached);
+        chart.note((left + 90.0, top + 46.0), Ink::new(GREY).plain().size(12.5), share);
+        top += 86.0;
+    }
+    chart.cross(chart.at_pixel(left + 76.0, top + 6.0), 6.5, INK);
+    chart.note((left + 90.0, top + 6.0), ink, "fixed in each start");
+    let alt = format!(
+        "The plane in the colours of the optima that starts there lead to: {}. Beside it a small picture of each optimum, \
+         with its centroids and the borders between them.",
+        words.join("; ")
+    );
+    chart.alt(alt).finish()
+}
+
+/// An optimum as a small picture: some of the samples, the centroids and their borders.
+fn thumbnail(
+    chart: &Chart,
+    corner: Point,
+    (x, y): ((f64, f64), (f64, f64)),
+    points: &[Point],
+    model: &KMeans,
+    tint: Tint,
+) -> Chart {
+    let [x_axis, y_axis] = [x, y].map(|range| Axis::new("", range.0, range.1).ticks(Vec::new()));
+    let mut panel = chart.panel(corner, equal_units(x, y, (82.0, 78.0)), x_axis, y_axis);
+    panel.block((x.0, y.0), (x.1, y.1), tint);
+    borders(&model.centroids, x, y).into_iter().for_each(|ends| panel.line(ends, Pen::new(INK, 1.0)));
+    panel.scatter(points.iter().copied().step_by(stride(points.len(), 50)), 0.9, INK, 1.0);
+    let centroids = checks::points(&model.centroids);
+    centroids.iter().for_each(|&at| panel.dot(at, 4.2, INK));
+    centroids.iter().for_each(|&at| panel.dot(at, 2.6, CARD));
+    panel
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_density_integrates_to_its_share() {
+        let values: Array1<f64> = (0..50).map(|i| f64::from(i % 7)).collect();
+        let density = density(&values, (-10.0, 16.0), 125);
+        let step = 26.0 / 120.0;
+        let integral: f64 = density.iter().map(|point| step * point.1).sum();
+        assert!((integral - 0.4).abs() < 1e-3, "{integral}");
+        assert!(super::density(&array![1.0], (0.0, 2.0), 1).is_empty());
+    }
+
+    #[test]
+    fn a_density_that_is_counted_in_bins_is_that_of_the_values() {
+        let values: Array1<f64> =
+            (0..2000).map(|i| (i as f64).sin() + 0.1 * (0.7 * i as f64).cos()).collect();
+        let n = values.len() as f64;
+        let bandwidth = values.std(1.0) * n.powf(-0.2);
+        for (x, height) in density(&values, (-4.0, 4.0), 2000) {
+            let kernels = values.iter().map(|value| (-0.5 * ((x - value) / bandwidth).powi(2)).exp());
+            let exact = kernels.sum::<f64>() / (n * bandwidth * (2.0 * std::f64::consts::PI).sqrt());
+            assert!((height - exact).abs() <= 2e-3, "at {x}: {height}, not {exact}");
+        }
+    }
+}
