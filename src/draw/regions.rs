@@ -29,10 +29,8 @@ pub fn draw_regions(
     // A region is painted together with all later ones, which then cover their part, so that no gaps show between two.
     for (region, &tint) in tints.iter().enumerate().skip(1) {
         let inside: Vec<f64> = regions.iter().map(|&other| f64::from(u8::from(other >= region))).collect();
-        let builder = ContourBuilder::new(columns, rows, false);
-        for polygon in
-            builder.contours(&inside, &[0.5]).map_err(failed)?.iter().flat_map(|found| found.geometry())
-        {
+        let found = ContourBuilder::new(columns, rows, false).contours(&inside, &[0.5]).map_err(failed)?;
+        for polygon in found.iter().flat_map(|contour| contour.geometry()) {
             // Holes run the other way round, so they stay holes where all rings make one path.
             for ring in std::iter::once(polygon.exterior()).chain(polygon.interiors()) {
                 let ring: Vec<Point> = ring.0.iter().map(|point| place(point.x, point.y)).collect();

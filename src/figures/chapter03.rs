@@ -3,7 +3,7 @@
 use ndarray::{Array1, Array2, ArrayView1, Axis as NdAxis, array, s};
 
 pub use super::clusters::{Clustering, Objective, clusterings, objective_trace};
-use super::clusters::{Course, Optimum, border_pen, borders, curves_over_counts, optima};
+use super::clusters::{Course, Optimum, Rectangle, border_pen, borders, curves_over_counts, optima};
 use super::{Entry, checks};
 use crate::draw::{
     Axis, CARD, Chart, FRAME, Figure, GREY, Grid, INK, Ink, Mark, Pen, Point, Side, Tint, animate, component,
@@ -136,7 +136,8 @@ pub fn in_order_of_appearance(labels: &Array1<usize>) -> Array1<usize> {
 /// Each pair of columns as a scatter plot, and on the diagonal the density of each cluster along one column: a d x d grid.
 ///
 /// `data` are the samples (n x d, d at most 8), `names` their columns with units (d), `labels` the cluster of each sample
-/// (n), `clusters` the clusters' names and `rimmed` the samples that get a dark rim. Densities are Gaussian kernel estimates
+/// (n), `clusters` the clusters' names and `rimmed` the samples that get a dark rim in the panels below
+/// the diagonal. Densities are Gaussian kernel estimates
 /// (Scott's bandwidth: standard deviation times n_k^(-1/5)), each as high as its cluster's share; their height has no scale.
 /// Of more samples than fit in a figure every n-th is drawn, but all of them make the densities.
 ///
@@ -182,12 +183,12 @@ pub fn pair_plot(
         if row == column {
             draw_densities(&mut panel, data.column(row), &members);
         } else {
+            let rims = rimmed.iter().filter(|_| row > column);
+            rims.for_each(|&i| panel.dot(at(i), radius + 1.5, INK));
             for (k, rows) in members.iter().enumerate() {
                 let shown = rows.iter().filter(|&&i| i % every == 0);
                 panel.scatter(shown.map(|&i| at(i)), radius, component(k), 1.0);
             }
-            rimmed.iter().for_each(|&i| panel.dot(at(i), radius + 1.5, INK));
-            rimmed.iter().for_each(|&i| panel.dot(at(i), radius - 0.4, component(labels[i])));
         }
         chart.add(panel);
     }
@@ -195,7 +196,7 @@ pub fn pair_plot(
     let words: Vec<(usize, String)> =
         seen.map(|k| (k, format!("{} ({})", clusters[k], members[k].len()))).collect();
     let alt = format!(
-        "{d} x {d} panels. Off the diagonal each sample is a dot in the colour of its cluster, on it each cluster a hump: {}.",
+        "{d} x {d} panels of dots in the clusters' colours, on the diagonal humps: {}.",
         words.iter().map(|word| word.1.as_str()).collect::<Vec<_>>().join(", ")
     );
     let right = 54.0 + (side + 12.0) * d as f64 - if d > 2 { 270.0 } else { 0.0 };
@@ -203,13 +204,8 @@ pub fn pair_plot(
     legend_row(&mut chart, (67.0, 22.0), right, entries);
     if d > 2 {
         let grey = Ink::new(GREY).plain().size(12.5);
-        chart.text(
-            (right + 270.0, -22.0),
-            (0.0, 0.0),
-            Side::Left,
-            grey,
-            "on the diagonal: each cluster's density",
-        );
+        let note = "on the diagonal: each cluster's density";
+        chart.text((right + 270.0, -22.0), (0.0, 0.0), Side::Left, grey, note);
     }
     chart.alt(alt).finish()
 }
@@ -231,7 +227,7 @@ fn draw_densities(panel: &mut Chart, column: ArrayView1<f64>, members: &[Vec<usi
 
 /// A kernel estimate of the density of some of `total` numbers over a range; none for fewer than two.
 fn density(values: &Array1<f64>, (low, high): (f64, f64), total: usize) -> Vec<Point> {
-    const PLACES: usize = 120;
+    const PLACES: usize = 100;
     // Values count by bins, five to a place: narrower than a seventh of the bandwidth.
     const BINS: usize = 5 * PLACES;
     if values.len() < 2 {
@@ -331,23 +327,18 @@ pub fn elbow(counts: &[usize], inertias: &[f64], unit: &str, chosen: usize) -> R
     }
     chart.ring(place(at), 8.0, component(1));
     chart.dot(place(at), 4.0, component(0));
-    chart.text(
-        place(at),
-        (38.0, -130.0),
-        Side::Right,
-        Ink::new(component(1)).bold(),
-        format!("k = {chosen}"),
-    );
     let (x, y) = chart.pixel(place(at));
-    let ends = [(x + 5.0, y - 9.0), (x + 34.0, y - 100.0)].map(|(x, y)| chart.at_pixel(x, y));
-    chart.line(ends, Pen::new(component(1), 1.2));
+    let top = (34.0 - y).max(-128.0);
+    chart.line([y - 11.0, y + top + 50.0].map(|y| chart.at_pixel(x, y)), Pen::new(component(1), 1.2));
+    let note = Ink::new(component(1)).bold();
+    chart.text(place(at), (0.0, top), Side::Middle, note, format!("k = {chosen}"));
     let mut alt = format!("A falling curve with a ring at k = {chosen}");
     for pair in at.saturating_sub(1)..(at + 1).min(counts.len() - 1) {
         let change = value(inertias[pair + 1] - inertias[pair]);
         let text = format!("from {} to {}: {change} {unit}", counts[pair], counts[pair + 1]);
         alt += &format!("; {text}");
-        let down = if pair < at { -111.0 } else { -92.0 };
-        chart.text(place(at), (38.0, down), Side::Right, Ink::new(INK), text);
+        let down = top + if pair < at { 19.0 } else { 38.0 };
+        chart.text(place(at), (0.0, down), Side::Middle, Ink::new(INK), text);
     }
     chart.alt(alt + ".").finish()
 }
@@ -357,11 +348,11 @@ pub fn elbow(counts: &[usize], inertias: &[f64], unit: &str, chosen: usize) -> R
 ///
 /// # Errors
 ///
-/// Returns an error if samples or fixed centroids are not points in the plane within 1e130 of 0, for more than 100,000 cells,
+/// Returns an error if samples or fixed centroids are none or not points in the plane within 1e130 of 0, for more than 100,000 cells,
 /// and as [`KMeans::fit`].
 pub fn kmeans_from_grid(samples: &Array2<f64>, fixed: &Array2<f64>, side: usize) -> Result<Vec<Fit<KMeans>>> {
     checks::plane(samples)?;
-    checks::length("a centroid to be drawn in the plane", 2, fixed.ncols())?;
+    checks::centres("the fixed centroids", [fixed])?;
     checks::at_most("the number of cells", side.saturating_mul(side), 100_000, "at most 100000")?;
     let (x, y) = ranges(&checks::points(samples));
     let middle = |(low, high): (f64, f64), i: usize| low + (high - low) * (i as f64 + 0.5) / side as f64;
@@ -393,8 +384,7 @@ pub fn atlas(samples: &Array2<f64>, fixed: &Array2<f64>, fits: &[Fit<KMeans>], s
         return Err(Error::Setting { name: "same", expected: "finite and not negative", value: same });
     }
     checks::plane(samples)?;
-    checks::length("a centroid to be drawn in the plane", 2, fixed.ncols())?;
-    checks::finite("a fixed centroid", fixed.iter().copied())?;
+    checks::centres("the fixed centroids", [fixed])?;
     checks::not_empty("starts", fits)?;
     checks::at_most("the number of starts", fits.len(), 100_000, "at most 100000")?;
     let side = fits.len().isqrt();
@@ -407,16 +397,12 @@ pub fn atlas(samples: &Array2<f64>, fixed: &Array2<f64>, fits: &[Fit<KMeans>], s
 
     let points = checks::points(samples);
     let (x, y) = ranges(&points);
-    let (width, height) = equal_units(x, y, (560.0, 520.0));
-    let size = (width as u32 + 320, (height as u32 + 76).max(86 * found.len().min(7) as u32 + 50));
+    let (width, height) = equal_units(x, y, (530.0, 520.0));
+    let size = (width as u32 + 357, (height as u32 + 76).max(86 * found.len().min(7) as u32 + 50));
     let title = "Which optimum each start of one centroid leads to";
     let axis = |name: &str, (low, high)| Axis::new(format!("{name} of the free centroid's start"), low, high);
-    let mut chart = Chart::new("kmeans-atlas", title, size, axis("x_1", x), axis("x_2", y)).margins(
-        72,
-        248,
-        20,
-        size.1 - 20 - height as u32,
-    );
+    let (x_axis, y_axis, bottom) = (axis("x_1", x), axis("x_2", y), size.1 - 20 - height as u32);
+    let mut chart = Chart::new("kmeans-atlas", title, size, x_axis, y_axis).margins(72, 285, 20, bottom);
     // All optima after the first few have one colour.
     let regions: Vec<usize> = member.iter().map(|&group| group.min(MOST_OPTIMA)).collect();
     let solid = |index: usize| if index < MOST_OPTIMA { component(index) } else { FRAME };
@@ -461,7 +447,7 @@ pub fn atlas(samples: &Array2<f64>, fixed: &Array2<f64>, fits: &[Fit<KMeans>], s
 fn thumbnail(
     chart: &Chart,
     corner: Point,
-    (x, y): ((f64, f64), (f64, f64)),
+    (x, y): Rectangle,
     points: &[Point],
     model: &KMeans,
     tint: Tint,
@@ -470,7 +456,7 @@ fn thumbnail(
     let mut panel = chart.panel(corner, equal_units(x, y, (82.0, 78.0)), x_axis, y_axis);
     panel.block((x.0, y.0), (x.1, y.1), tint);
     borders(&model.centroids, x, y).into_iter().for_each(|ends| panel.line(ends, Pen::new(INK, 1.0)));
-    panel.scatter(points.iter().copied().step_by(stride(points.len(), 50)), 0.9, INK, 1.0);
+    panel.scatter(points.iter().copied().step_by(stride(points.len(), 40)), 0.9, INK, 1.0);
     let centroids = checks::points(&model.centroids);
     centroids.iter().for_each(|&at| panel.dot(at, 4.2, INK));
     centroids.iter().for_each(|&at| panel.dot(at, 2.6, CARD));
@@ -485,7 +471,7 @@ mod tests {
     fn a_density_integrates_to_its_share() {
         let values: Array1<f64> = (0..50).map(|i| f64::from(i % 7)).collect();
         let density = density(&values, (-10.0, 16.0), 125);
-        let step = 26.0 / 120.0;
+        let step = 26.0 / 100.0;
         let integral: f64 = density.iter().map(|point| step * point.1).sum();
         assert!((integral - 0.4).abs() < 1e-3, "{integral}");
         assert!(super::density(&array![1.0], (0.0, 2.0), 1).is_empty());

@@ -77,7 +77,7 @@ pub fn blog_mixture_fit(samples: &Array2<f64>) -> Result<Fit<Gmm>> {
 
 /// Colours of isolines from low to high, pale so that they stay behind the ellipses.
 const HEIGHTS: [Tint; 2] =
-    [Tint::new([222, 212, 226], [60, 54, 68]), Tint::new([150, 120, 166], [146, 122, 164])];
+    [Tint::new([206, 190, 212], [76, 68, 88]), Tint::new([136, 104, 152], [160, 134, 180])];
 
 /// The density of a mixture as isolines over the samples, with each component's ellipses of one and two standard
 /// deviations about its mean.
@@ -101,10 +101,7 @@ pub fn mixture_contours(
     checks::plane(data)?;
     checks::mixture(mixture)?;
     let places = Field::places(PLACES, x_range, y_range);
-    let grid = Array2::from_shape_fn(
-        (places.len(), 2),
-        |(i, axis)| if axis == 0 { places[i].0 } else { places[i].1 },
-    );
+    let grid = Array2::from(Vec::from_iter(places.into_iter().map(|(x, y)| [x, y])));
     let density = mixture.log_density(&grid)?.into_iter().map(f64::exp).collect();
     let field = Field::new(PLACES, x_range, y_range, density);
     checks::finite("the density of the mixture", [field.highest])?;
@@ -132,11 +129,9 @@ pub fn mixture_contours(
     let density = |level: f64| in_steps(level, 0.1 * step);
     let isoline = |(index, &level): (usize, &f64)| (Pen::new(tint(index), 1.6), density(level));
     let isolines: Vec<(Pen, String)> = levels.iter().enumerate().rev().map(isoline).collect();
-    let [one, two] = ellipse_pens(INK);
+    let rings = Vec::from_iter(ellipse_pens(INK).into_iter().zip(["1 σ".to_string(), "2 σ".to_string()]));
     let mut top = 30.0;
-    for (heading, lines) in
-        [("density", isolines), ("ellipses", vec![(one, "1 σ".into()), (two, "2 σ".into())])]
-    {
+    for (heading, lines) in [("density", isolines), ("ellipses", rings)] {
         chart.note((left, top), ink.bold(), heading);
         for (pen, text) in lines {
             top += 20.0;
@@ -164,7 +159,7 @@ fn components_in_words(mixture: &Gmm) -> String {
 }
 
 /// EM at work on a mixture, a frame an iteration: samples in the colour of the component with the largest responsibility,
-/// paler where it is less sure, and each component's ellipses of one and two standard deviations with the path of its mean.
+/// fainter where it is less sure, and each component's ellipses of one and two standard deviations with the path of its mean.
 ///
 /// `data` are samples in the plane (n x 2) and `fit` is one of theirs. Of a long fit the first iterations and some of the
 /// others are shown, of more than 1200 samples every n-th.
@@ -181,7 +176,7 @@ pub fn mixture_animation(data: &Array2<f64>, fit: &Fit<Gmm>) -> Result<Figure> {
         let unsure = (SHADES - 1 - look % SHADES) as f64 / (SHADES - 1) as f64;
         component(look / SHADES).mixed(CARD, 0.72 * unsure)
     };
-    let what = "colour: the likeliest component; paler: less sure";
+    let what = "colour: the likeliest component; fainter: less sure; ring: start";
     let mut frames = Vec::new();
     for (index, &t) in course.shown.iter().enumerate() {
         let model = &fit.kept_models()?[t];
@@ -195,7 +190,7 @@ pub fn mixture_animation(data: &Array2<f64>, fit: &Fit<Gmm>) -> Result<Figure> {
         course.draw_paths(&mut chart, t, component);
         draw_components(&mut chart, model, course.x)?;
         let alt = format!(
-            "Points in the colours of the components, paler between two. A path runs from a hollow ring to each mean. At last \
+            "Points in the colours of the components, fainter between two. A path runs from a hollow ring to each mean. At last \
              the log-likelihood is {nats}, with {}.",
             components_in_words(model)
         );

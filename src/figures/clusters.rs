@@ -14,6 +14,9 @@ use crate::error::{Error, Result};
 use crate::gmm::Gmm;
 use crate::kmeans::KMeans;
 
+/// A part of the plane: from the lowest to the highest x, and y.
+pub(super) type Rectangle = ((f64, f64), (f64, f64));
+
 /// The look of the ellipses of one and two standard deviations.
 pub(super) fn ellipse_pens(tint: Tint) -> [Pen; 2] {
     [Pen::new(tint, 2.2), Pen::new(tint, 1.5).dashed(6.0, 4.0)]
@@ -155,7 +158,7 @@ pub fn clusterings(title: &str, data: &Array2<f64>, clusterings: &[Clustering]) 
             note = format!("{share} % agree with the first");
             alt += &format!(" {}: {note}.", clustering.title);
         } else if count == 1 && clustering.kmeans.is_some() {
-            let marks = [(Mark::Centre(GREY), "centroid"), (Mark::Line(border_pen()), "border between two")];
+            let marks = [(Mark::Centre(GREY), "centroid"), (Mark::Line(border_pen()), "border")];
             let marks = marks.map(|(mark, name)| (mark, name.to_string()));
             legend_row(&mut panel, (60.0, 42.0), f64::INFINITY, marks);
             alt += " Large rimmed discs are the centroids, dashed lines the borders between them.";
@@ -167,12 +170,7 @@ pub fn clusterings(title: &str, data: &Array2<f64>, clusterings: &[Clustering]) 
 }
 
 /// The centroids and borders of K-means, the means and ellipses of a mixture.
-fn draw_models(
-    panel: &mut Chart,
-    clustering: &Clustering,
-    tints: &[usize],
-    (x, y): ((f64, f64), (f64, f64)),
-) -> Result<()> {
+fn draw_models(panel: &mut Chart, clustering: &Clustering, tints: &[usize], (x, y): Rectangle) -> Result<()> {
     let mut centres = Vec::new();
     if let Some(model) = clustering.kmeans {
         borders(&model.centroids, x, y).into_iter().for_each(|ends| panel.line(ends, border_pen()));
