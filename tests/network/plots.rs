@@ -286,7 +286,10 @@ fn the_spread_loss_is_drawn_for_margins_from_0_to_1() {
 #[test]
 fn networks_of_other_sizes_are_drawn_too() {
     let blog = chapter08::architecture(&CapsNet::zeros(Architecture::blog()).unwrap()).unwrap();
-    assert!(blog.svg(Palette::Light).contains("318,964 parameters") && blog.svg(Palette::Light).contains("147,520 parameters"));
+    assert!(
+        blog.svg(Palette::Light).contains("318,964 parameters")
+            && blog.svg(Palette::Light).contains("147,520 parameters")
+    );
     let ours = chapter08::architecture(&CapsNet::zeros(Architecture::default()).unwrap()).unwrap();
     for words in
         ["354,868 parameters", "18,496 parameters", "deep features", "7 × 7 places", "28 × 28 places"]
