@@ -8,8 +8,6 @@ use em_routing::figures::chapter05::{self, View};
 use em_routing::figures::chapter06;
 use em_routing::figures::chapter07;
 use em_routing::figures::{self, chapter01, chapter02};
-use em_routing::gallery::{self, FIGURES};
-use em_routing::plot::{self, Rung, View};
 use em_routing::prelude::*;
 
 #[path = "support/svg.rs"]
