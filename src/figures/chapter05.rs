@@ -78,7 +78,7 @@ pub fn viewpoint(views: &[View]) -> Result<Figure> {
     let panel = equal_units(x, y, (room, 400.0));
     let grid = Grid { columns: views.len(), panel, gap: (18.0, 36.0), origin: (62.0, 58.0) };
     let title = "A face turned: its parts' poses change and their votes agree";
-    let mut chart = grid.canvas("viewpoint", title, 2 * views.len(), (16.0, 112.0), 460);
+    let mut chart = grid.canvas("viewpoint", title, 2 * views.len(), (16.0, 92.0), 460);
     let mut words = Vec::new();
     for (column, view) in views.iter().enumerate() {
         let votes = face_votes(view.poses);
@@ -107,7 +107,7 @@ pub fn viewpoint(views: &[View]) -> Result<Figure> {
     }
     let names = PARTS.into_iter().chain(["face"]).map(str::to_string);
     let tints = (0..PARTS.len()).map(component).chain([INK]);
-    let low = grid.corner(views.len()).1 + panel.1 + 88.0;
+    let low = grid.corner(views.len()).1 + panel.1 + 68.0;
     legend_row(&mut chart, (grid.origin.0, low), 900.0, tints.map(Mark::Dot).zip(names));
     let alt = "Above, grey drawings of eyes, nose and mouth with a pair of arrows in the colour of each part. Below, dotted \
                lines from the parts to the pairs of arrows that they vote for; where the parts make a face, all lines end \

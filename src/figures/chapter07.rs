@@ -142,7 +142,7 @@ pub fn vote_gradients(
         let mut axes = chart.panel(grid.corner(column), panel, x, if column == 0 { y } else { y.bare() });
         // Under the votes, so that a short arrow covers none.
         for arrow in arrows.iter().take(MOST_ARROWS / gradients.len()) {
-            if pixels(arrow.length) >= 3.0 {
+            if pixels(arrow.length) >= 4.0 {
                 let pen = Pen::new(component(arrow.vote % parents), 1.6);
                 axes.arrow(votes[arrow.vote], arrow.angle, pixels(arrow.length), pen);
             }
