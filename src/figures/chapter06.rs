@@ -556,7 +556,7 @@ impl<'a> Scene<'a> {
     fn ellipse(&self, j: usize, deviations: f64) -> Vec<Point> {
         let along =
             |h: usize, share: f64| self.means[(j, h)] + deviations * self.variances[(j, h)].sqrt() * share;
-        let angle = |i: i32| std::f64::consts::TAU * f64::from(i) / 60.0;
-        (0..=60).map(|i| (along(0, angle(i).cos()), along(1, angle(i).sin()))).collect()
+        let angle = |i: i32| std::f64::consts::TAU * f64::from(i) / 50.0;
+        (0..=50).map(|i| (along(0, angle(i).cos()), along(1, angle(i).sin()))).collect()
     }
 }
