@@ -6,7 +6,7 @@ use super::{Entry, checks};
 use crate::capsnet::Evaluation;
 use crate::data::idx::Images;
 use crate::draw::{
-    Axis, CARD, Chart, Figure, GREEN, GREY, Grid, INK, Ink, Label, PALE, Pen, Point, Side, VERMILION,
+    Axis, CARD, Chart, Figure, GREEN, GREY, Grid, INK, Ink, Label, PALE, Pen, Point, Side, Tint, VERMILION,
     component, extent, heat, number, trimmed,
 };
 use crate::error::{Error, Result};
@@ -324,8 +324,9 @@ pub fn confusion(evaluation: &Evaluation) -> Result<Figure> {
         let shade = if count == 0 { 0.0 } else { 0.12 + 0.88 * count as f64 / most as f64 };
         let (tint, ink) = match shade {
             _ if row == column => (PALE, Ink::new(INK).size(12.5)),
-            0.6.. => (heat(shade), Ink::new(CARD).bold()),
-            _ => (heat(shade), Ink::new(INK).bold()),
+            ..0.68 => (heat(shade), Ink::new(INK).bold()),
+            // dark letters on the dark card's brightest colours, light ones on the light card's darkest
+            _ => (heat(shade), Ink::new(Tint::new([if shade < 0.8 { 34 } else { 255 }; 3], [0; 3])).bold()),
         };
         chart.block((left, bottom), (left + 1.0, bottom + 1.0), tint);
         if count > 0 {
