@@ -33,11 +33,12 @@ pub(super) enum Picture {
 
 impl Figure {
     pub(super) fn new(name: &str, title: &str, alt: &str, charts: Vec<Chart>) -> Figure {
-        let or_name = |words: &str| if words.is_empty() { name.replace('-', " ") } else { words.to_string() };
+        let name = slug(name);
+        let or_name = |words: &str| if words.trim().is_empty() { name.clone() } else { words.to_string() };
         Figure {
-            name: slug(name),
             title: or_name(title),
             alt: shortened(&or_name(alt)),
+            name,
             caption: None,
             picture: Picture::Still(Arc::new(charts)),
         }

@@ -539,10 +539,12 @@ fn check_run(pixels: &[u8], width: usize, run: &CapsuleLayerRun) -> Result<()> {
     checks::length("the children of the classes", expected, children)?;
     let below = &run.input.activations;
     checks::shape("the activations below", &[1, children], below.shape())?;
+    checks::entries("the activations below", below.row(0).into_dyn())?;
     for step in &run.routing.trace {
-        checks::finite("an activation", step.activations.iter().copied())?;
-        let masses =
-            step.responsibilities.indexed_iter().map(|((_, i, _), share)| (below[(0, i)] * share).abs());
+        checks::entries("the activations", step.activations.row(0).into_dyn())?;
+        let responsibilities = step.responsibilities.index_axis(Along(0), 0);
+        checks::entries("the responsibilities", responsibilities.into_dyn())?;
+        let masses = responsibilities.indexed_iter().map(|((i, _), share)| (below[(0, i)] * share).abs());
         checks::finite("the mass of all children", [masses.sum()])?;
     }
     Ok(())

@@ -1,6 +1,6 @@
 //! Checks of what figures are made of.
 
-use ndarray::{Array1, Array2};
+use ndarray::{Array1, Array2, ArrayViewD, Dimension as _};
 
 use crate::data::fits;
 use crate::draw::Point;
@@ -50,6 +50,16 @@ pub(super) fn shape(name: &'static str, expected: &[usize], found: &[usize]) -> 
 pub(super) fn finite(name: &'static str, values: impl IntoIterator<Item = f64>) -> Result<()> {
     match values.into_iter().find(|value| !value.is_finite()) {
         Some(value) => Err(Error::Setting { name, expected: "finite", value }),
+        None => Ok(()),
+    }
+}
+
+/// Are all entries of an array finite?
+pub(super) fn entries(name: &'static str, array: ArrayViewD<f64>) -> Result<()> {
+    match array.indexed_iter().find(|(_, value)| !value.is_finite()) {
+        Some((place, &value)) => {
+            Err(Error::EntryOutOfRange { name, place: place.slice().to_vec(), expected: "finite", value })
+        }
         None => Ok(()),
     }
 }

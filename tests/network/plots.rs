@@ -54,21 +54,21 @@ fn mistakes_of_a_network_are_counted_and_shown() {
     assert_sound(&figure);
     assert_eq!(
         figure.alt(),
-        "all 3 mistakes among 7 images, the worst first. image 4 is a 2 taken for a 0, image 2 is a 1 taken for a 2, \
-         image 1 is a 1 taken for a 2."
+        "Pictures of digits in rows, all 3 mistakes among 7 images, the worst first: image 4, a 2 taken for a 0; image 2, \
+         a 1 taken for a 2; image 1, a 1 taken for a 2."
     );
     assert!(figure.svg(Palette::Light).contains("0.46 and 0.90"));
     let figure = chapter09::mistakes(&evaluation, &images, 1).unwrap();
     assert_sound(&figure);
-    assert_eq!(figure.alt(), "the worst 1 of 3 mistakes among 7 images. image 4 is a 2 taken for a 0.");
+    assert!(figure.alt().contains("the worst 1 of 3 mistakes among 7 images: image 4, a 2 taken for a 0."));
 
     let (right, images) = evaluated(&[3; 200], &[3; 200], 16);
     let figure = chapter09::mistakes(&right, &images, 8).unwrap();
     assert_sound(&figure);
-    assert_eq!(figure.alt(), "none of 200 images is mistaken.");
+    assert!(figure.alt().contains("none of 200 images is mistaken"), "{}", figure.alt());
     let figure = chapter09::confusion(&right).unwrap();
     assert_sound(&figure);
-    assert_eq!(figure.alt(), "Confusion of 16 classes: 0 of 200 images are mistaken.");
+    assert!(figure.alt().contains("0 of 200 images are mistaken"), "{}", figure.alt());
     // 240 mistakes, of which there is room for 40
     let labels: Vec<usize> = (0..256).map(|image| image % 16).collect();
     let predictions: Vec<usize> = (0..256).map(|image| image / 16).collect();
@@ -100,7 +100,7 @@ fn evaluations_that_do_not_fit_together_are_errors() {
     }
     let (none, no_images) = evaluated(&[], &[], 3);
     assert!(matches!(chapter09::confusion(&none), Err(Error::Empty { .. })));
-    assert_sound(&chapter09::mistakes(&none, &no_images, 5).unwrap());
+    assert!(matches!(chapter09::mistakes(&none, &no_images, 5), Err(Error::Empty { .. })));
     let (many, _) = evaluated(&[0], &[0], 17);
     assert!(matches!(chapter09::confusion(&many), Err(Error::Setting { .. })));
     assert!(matches!(chapter09::mistakes(&sound, &images, 0), Err(Error::Empty { .. })));
