@@ -4,7 +4,6 @@
 //! title and a description for those who cannot see it; an animation plays without a script.
 
 mod animation;
-mod arrow;
 mod axis;
 mod backend;
 mod bars;
@@ -12,22 +11,20 @@ mod chart;
 mod contour;
 mod curves;
 mod figure;
-mod heat_scale;
-mod label;
+mod heat;
 mod layout;
 mod legend;
 mod lines;
 mod logarithmic;
+mod marks;
 mod number;
 mod palette;
-mod picture;
 mod png;
 mod regions;
 mod render;
-mod steps;
 mod table;
 
-pub use animation::animate;
+pub use animation::{animate, shown_iterations};
 pub use axis::Axis;
 pub use bars::{Along, bars};
 pub use chart::{Chart, Image, Ink, Pen, Point, Side};
@@ -43,5 +40,4 @@ pub use palette::{
     component, heat,
 };
 pub use regions::draw_regions;
-pub use steps::shown_iterations;
 pub use table::Table;

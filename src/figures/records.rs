@@ -93,7 +93,7 @@ pub fn read_trials(path: impl AsRef<Path>) -> Result<Vec<Trial>> {
 pub fn read_epochs(path: impl AsRef<Path>) -> Result<Vec<EpochRecord>> {
     read(path.as_ref(), EPOCHS, |line| {
         let epochs = line.count(2)?;
-        let share = |at: usize| {
+        let share = |at: usize| -> Result<Option<f64>> {
             if line.text(at).is_empty() && line.text(at + 1).is_empty() {
                 return Ok(None);
             }

@@ -16,8 +16,6 @@
 
 mod position;
 
-use std::sync::{Mutex, PoisonError};
-
 use self::position::{Backward, Forward, Found, Limits, ParameterSums, Parameters, Plan, Space};
 use super::{Competition, ELEMENTS, Reach, RoutingOptions, RoutingStart, SIDE};
 pub use crate::compute::simd::InstructionSet;
@@ -384,18 +382,12 @@ impl Kernel {
         // a chunk's part of the layer below: from its first row of it
         let first_capsule =
             |chunk: &Chunk| (chunk.image * height + chunk.rows.start * self.stride) * row_length;
-        // A sum that was merged into another is zeroed for the next chunk: its memory is still in the cache.
-        let merged = Mutex::new(Vec::new());
-        let zeroed = || {
-            let last = merged.lock().unwrap_or_else(PoisonError::into_inner).pop();
-            last.map_or_else(|| ParameterSums::new(&self.plan), ParameterSums::zeroed)
-        };
         let sums = sum_chunks(
             &chunks,
             self.threads,
             || Space::new(&self.plan, true),
             |space, chunk| {
-                let mut sums = zeroed();
+                let mut sums = ParameterSums::new(&self.plan);
                 let capsules_below = ((chunk.rows.len() - 1) * self.stride + self.tiles.0) * row_length;
                 let mut below = (vec![0.0; capsules_below * ELEMENTS], vec![0.0; capsules_below]);
                 for (row, column) in self.positions(chunk) {
@@ -421,7 +413,6 @@ impl Kernel {
             },
             |(sums, parts), (more, more_parts)| {
                 sums.merge(&more);
-                merged.lock().unwrap_or_else(PoisonError::into_inner).push(more);
                 parts.extend(more_parts);
             },
         )?;

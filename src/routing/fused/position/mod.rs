@@ -123,13 +123,6 @@ impl ParameterSums {
         }
     }
 
-    pub fn zeroed(mut self) -> ParameterSums {
-        self.transforms.fill(ZEROS);
-        self.beta_v.fill(ZERO);
-        self.beta_a.fill(ZERO);
-        self
-    }
-
     pub fn merge(&mut self, other: &ParameterSums) {
         let pairs = [(&mut self.beta_v, &other.beta_v), (&mut self.beta_a, &other.beta_a)];
         let betas = pairs.into_iter().flat_map(|(own, others)| own.iter_mut().zip(others));

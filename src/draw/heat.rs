@@ -1,9 +1,21 @@
-//! The colours of a heat map and what they mean.
+//! Pictures of numbers, and what their colours mean.
 
 use super::chart::{Chart, Image, Ink, Pen};
-use super::palette::{FRAME, GREY};
+use super::palette::{FRAME, GREY, PALE};
 
 impl Chart {
+    /// A picture with a frame in a square of `side` pixels: numbers in [0, 1], `columns` to a row, as one image in the colours
+    /// of [`heat`](super::heat). Of more numbers than pixels every n-th row and column is kept.
+    pub fn picture(&mut self, (left, top): (f64, f64), side: f64, columns: usize, values: &[f64]) {
+        let rows = values.len() / columns;
+        let unit = side / columns.max(rows) as f64;
+        let from = self.at_pixel(left, top);
+        let to = self.at_pixel(left + unit * columns as f64, top + unit * rows as f64);
+        self.image(from, to, Image::new(columns, values, side as usize, true));
+        let frame = [from, (to.0, from.1), to, (from.0, to.1), from];
+        self.line_anywhere(frame, Pen::new(PALE, 1.0));
+    }
+
     /// The colours of [`heat`](super::heat), 16 pixels wide, with 0 at the foot and 1 at the top; the corner and the height are
     /// in pixels.
     pub fn heat_scale(&mut self, (left, top): (f64, f64), height: f64) {
