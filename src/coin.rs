@@ -97,7 +97,7 @@ pub struct CoinOptions {
     pub mixing: Mixing,
     /// When to stop; the tolerance is in nats.
     pub stop: Stop,
-    /// Whether the fit keeps the model of each iteration; figures of the iterations need them.
+    /// Whether the fit keeps the model of each iteration, which figures of the iterations need.
     pub keep_models: bool,
 }
 
