@@ -354,8 +354,7 @@ impl Experiments {
 
     /// The evidence lower bound for any model and any distribution q over the labels (m x k, rows add up to 1).
     ///
-    /// As a function of the model, for fixed q, it is what the M-step maximises. It touches the log-likelihood at the model
-    /// whose E-step gave q.
+    /// The M-step maximises it over the model, for fixed q. It touches the log-likelihood at the model whose E-step gave q.
     ///
     /// # Formula
     ///

@@ -33,7 +33,7 @@ struct CoinFields<A> {
 }
 
 impl Serialize for Coins {
-    /// Returns an error if this is not a valid model.
+    /// Returns an error if the model is not valid.
     fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
         let Coins { thetas, weights } = self.normalised().map_err(S::Error::custom)?;
         CoinFields { thetas, weights }.serialize(serializer)
@@ -41,7 +41,7 @@ impl Serialize for Coins {
 }
 
 impl<'de> Deserialize<'de> for Coins {
-    /// Returns an error if what is read is not a valid model.
+    /// Returns an error if the fields are not a valid model.
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Coins, D::Error> {
         let fields = CoinFields::<Vec<f64>>::deserialize(deserializer)?;
         Coins::new(&fields.thetas, &fields.weights).map_err(D::Error::custom)
@@ -62,7 +62,7 @@ impl Serialize for KMeans {
 }
 
 impl<'de> Deserialize<'de> for KMeans {
-    /// Returns an error if what is read is not a table of numbers.
+    /// Returns an error if the centroids are not a valid table.
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<KMeans, D::Error> {
         let fields = KMeansFields::<Lists>::deserialize(deserializer)?;
         let model = KMeans { centroids: fields.centroids.array("centroids").map_err(D::Error::custom)? };
@@ -80,7 +80,7 @@ struct GmmFields<A> {
 }
 
 impl Serialize for Gmm {
-    /// Returns an error if this is not a valid model.
+    /// Returns an error if the model is not valid.
     fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
         let model = self.normalised().map_err(S::Error::custom)?;
         let fields = GmmFields {
@@ -94,7 +94,7 @@ impl Serialize for Gmm {
 }
 
 impl<'de> Deserialize<'de> for Gmm {
-    /// Returns an error if what is read is not a valid model.
+    /// Returns an error if the fields are not a valid model.
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Gmm, D::Error> {
         let GmmFields { covariance, weights, means, covariances } =
             GmmFields::<Lists>::deserialize(deserializer)?;
@@ -139,7 +139,7 @@ impl<'de> Deserialize<'de> for Lists {
     }
 }
 
-const UNEVEN: &str = "lists beside each other should have the same length and depth";
+const UNEVEN: &str = "lists at the same level should have the same length and depth";
 
 /// The numbers of nested lists, while they are read.
 #[derive(Default)]

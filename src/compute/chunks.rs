@@ -131,7 +131,7 @@ struct Tree<'a, T, State, Work, Merge> {
 }
 
 impl<T: Send, State: Fn() -> T + Sync, Work: Sync, Merge: Sync> Tree<'_, T, State, Work, Merge> {
-    /// Sums these chunks, the first of which has the number `first`. The error `None` means that a chunk was skipped.
+    /// Sums these chunks; `first` is the number of the first one. The error `None` means that a chunk was skipped.
     fn sum<C: Send, S: Send>(
         &self,
         chunks: &mut [Option<C>],

@@ -241,7 +241,7 @@ impl<'a> Weighted<'a> {
         }
     }
 
-    /// Checks that there are at least `wanted` samples with a weight above 0; `what` names what needs them.
+    /// Checks that there are at least `wanted` samples with a weight above 0; `what` names the clusters or components that need them.
     pub(crate) fn check_enough(&self, what: &'static str, wanted: usize) -> Result<()> {
         let (counted, samples) = (self.data().samples(), self.all.samples());
         match wanted <= counted {

@@ -248,7 +248,7 @@ pub(super) fn accumulate_statistics(
     Ok(sum.unwrap_or_else(|| GmmStatistics::new(origins, covariance)))
 }
 
-/// Returns the weights of a block of samples, the first of which has the index `first`. Unused lanes get the weight 0.
+/// Returns the weights of a block of samples; `first` is the index of its first sample. Unused lanes get the weight 0.
 fn weight_lanes(all: Option<&[f64]>, first: usize, samples: usize) -> Lanes {
     let mut lanes = ZERO_LANES;
     match all {

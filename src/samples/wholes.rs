@@ -1,4 +1,4 @@
-//! Simulated votes in the plane: parts vote for three wholes, of which two exist.
+//! Simulated votes in the plane: parts vote for three wholes, but only two exist.
 
 use ndarray::{Array1, Array2, Array3, Axis};
 use rand::{Rng, SeedableRng};
