@@ -1,6 +1,6 @@
 //! Expectation-maximisation (EM) from the ground up: from two coins with hidden labels to a matrix-capsule network.
 //!
-//! The chapters (the notebooks in `notebooks/`) build on each other: each changes one thing of the chapter before. Read the
+//! The chapters (the notebooks in `notebooks/`) build on each other: each changes one thing in the chapter before. Read the
 //! modules in the same order:
 //!
 //! | chapter | hidden variable | E-step | M-step | module |

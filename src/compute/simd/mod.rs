@@ -69,11 +69,11 @@ pub(crate) trait Simd: Copy + Send + Sync {
     fn sums_f32(self, tile: &Tile) -> [f32; WIDTH];
 }
 
-/// What vectors of f64 and of f32 have in common. The operators work number by number.
+/// The operations that vectors of f64 and of f32 share. The operators work element by element.
 pub(crate) trait Vector: Copy + Add<Output = Self> + Sub<Output = Self> + Mul<Output = Self> {
     /// self * factor + term
     fn multiply_add(self, factor: Self, term: Self) -> Self;
-    /// Number by number: `yes` where self < other, else `no`.
+    /// Returns, element by element, `yes` if self < other, else `no`.
     fn if_less(self, other: Self, yes: Self, no: Self) -> Self;
 }
 
@@ -90,9 +90,9 @@ pub(crate) trait F64s: Vector {
 /// A vector of f32: a part of a [`Lane`].
 pub(crate) trait F32s: Vector + Div<Output = Self> {
     fn store(self, to: &mut Lane, part: usize);
-    /// The larger; `other` where either is NaN.
+    /// The elementwise maximum; `other` if either is NaN.
     fn larger(self, other: Self) -> Self;
-    /// The smaller; `other` where either is NaN.
+    /// The elementwise minimum; `other` if either is NaN.
     fn smaller(self, other: Self) -> Self;
     fn sqrt(self) -> Self;
     /// 2^n, where self is n + 1.5 * 2^23 and n lies in -126..=127.
