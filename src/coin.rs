@@ -1,4 +1,9 @@
-//! Two coins: once with their labels written down, once with the labels lost.
+//! Coin experiments: maximum likelihood with known labels, EM with hidden labels.
+//!
+//! Somebody picks one of k biased coins, tosses it n times and writes down the number of heads; this is repeated m times. If
+//! the labels (which coin was picked) are known, [`Experiments::known_maximum`] estimates the coins in closed form. If the
+//! labels are hidden, [`Coins::fit`] estimates them by EM: [`Experiments`] and [`CoinOptions`] in, a [`Fit`] of [`Coins`]
+//! out.
 //!
 //! | letter | meaning | here |
 //! |---|---|---|
@@ -8,7 +13,7 @@
 //! | x_i | heads of experiment i | [`Experiments::heads`] |
 //! | z_i | the coin of experiment i: known or hidden | `labels`, or `responsibilities` (m x k) |
 //! | theta_j | probability of heads of coin j | [`Coins::thetas`] |
-//! | phi_j | probability that an experiment takes coin j | [`Coins::weights`] |
+//! | phi_j | probability that coin j is picked | [`Coins::weights`] |
 //!
 //! All logarithms are natural, all likelihoods in nats.
 //!
@@ -38,14 +43,14 @@ use statrs::function::factorial::ln_binomial;
 use crate::em::{self, Fit, Stop};
 use crate::error::{Error, Result};
 
-/// What was written down: the heads of each experiment, all of equally many tosses.
+/// The data: the number of heads of each experiment. All experiments have the same number of tosses.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Experiments {
     heads: Vec<u64>,
     tosses: u64,
 }
 
-/// The model: a biased coin for each component, and how often each is taken.
+/// The model: the probability of heads of each coin, and the probability that each coin is picked.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Coins {
     /// theta_j, the probability of heads of each coin.
@@ -54,28 +59,28 @@ pub struct Coins {
     pub weights: Vec<f64>,
 }
 
-/// What the E-step finds at one model; likelihoods are in nats.
+/// The result of the E-step for one model; likelihoods are in nats.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Expectation {
     /// w_ij = p(z_i = j | x_i; theta), m x k; each row adds up to 1.
     pub responsibilities: Array2<f64>,
-    /// log p(x; theta), the labels summed out.
+    /// log p(x; theta), summed over the hidden labels.
     pub log_likelihood: f64,
-    /// The lower bound at q = w; it touches the log-likelihood.
+    /// The evidence lower bound at q = w, where it equals the log-likelihood.
     pub lower_bound: f64,
     /// E_w[log p(x, z; theta)]: the part of the bound that the M-step maximises.
     pub expected_complete_log_likelihood: f64,
     /// sum_ij w_ij log p(x_i | z_i = j; theta): the expected complete-data log-likelihood without its terms in log phi.
     ///
-    /// This is the number that the blog post's second program prints as `ll`; its first program leaves
-    /// [`Experiments::log_binomial_constant`] out of it as well. Neither is the log-likelihood nor the bound.
+    /// The blog post's second program prints this number as `ll`; its first program leaves out
+    /// [`Experiments::log_binomial_constant`] as well. It is neither the log-likelihood nor the lower bound.
     pub expected_conditional_log_likelihood: f64,
 }
 
-/// What becomes of the mixing weights in the M-step.
+/// Whether the M-step estimates the mixing weights.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Mixing {
-    /// They stay as the start gives them.
+    /// The weights stay as they are in the start.
     #[default]
     Given,
     /// phi_j = sum_i w_ij / m.
@@ -85,14 +90,14 @@ pub enum Mixing {
 /// Options of [`Coins::fit`].
 #[derive(Debug, Clone, PartialEq)]
 pub struct CoinOptions {
-    /// Where the model begins; it also gives the number of coins. By default the blog post's start: two coins with theta = 0.6 and
-    /// 0.5, taken equally often.
+    /// The initial model, which also sets the number of coins. Default, as in the blog post: two coins with theta = 0.6 and
+    /// 0.5, picked equally often.
     pub start: Coins,
     /// Whether the mixing weights are estimated.
     pub mixing: Mixing,
     /// When to stop; the tolerance is in nats.
     pub stop: Stop,
-    /// Whether the fit keeps the model of each iteration, as figures of its course need it.
+    /// Whether the fit keeps the model of each iteration, which figures of the iterations need.
     pub keep_models: bool,
 }
 
@@ -108,7 +113,7 @@ impl Default for CoinOptions {
 }
 
 impl Experiments {
-    /// Heads of each experiment, and the number of tosses that each of them makes.
+    /// Takes the number of heads of each experiment and the number of tosses per experiment.
     ///
     /// ```
     /// use em_routing::coin::Experiments;
@@ -120,7 +125,7 @@ impl Experiments {
     ///
     /// # Errors
     ///
-    /// Returns an error if there are no experiments, no tosses, or more heads than tosses.
+    /// Returns an error if there are no experiments or no tosses, or if an experiment has more heads than tosses.
     pub fn new(heads: &[u64], tosses: u64) -> Result<Experiments> {
         if heads.is_empty() {
             return Err(Error::Empty { what: "experiments" });
@@ -134,7 +139,8 @@ impl Experiments {
         }
     }
 
-    /// Tosses the coin `labels[i]`, whose probability of heads is `thetas[labels[i]]`, `tosses` times for each `i`.
+    /// Simulates one experiment for each label: `tosses` tosses of coin `labels[i]`, which lands heads with probability
+    /// `thetas[labels[i]]`.
     ///
     /// The same seed gives the same heads on every machine.
     ///
@@ -152,37 +158,37 @@ impl Experiments {
         Experiments::new(&heads, tosses)
     }
 
-    /// The blog post's five experiments of ten tosses whose labels are known, and these labels (A is 0, B is 1).
+    /// Returns the blog post's five experiments of ten tosses with known labels, and these labels (A is 0, B is 1).
     pub fn blog_known() -> (Experiments, Vec<usize>) {
         (Experiments { heads: vec![7, 9, 2, 6, 0], tosses: 10 }, vec![0, 0, 1, 0, 1])
     }
 
-    /// The blog post's five experiments of ten tosses whose labels are lost.
+    /// Returns the blog post's five experiments of ten tosses with hidden labels.
     pub fn blog_hidden() -> Experiments {
         Experiments { heads: vec![5, 9, 8, 4, 7], tosses: 10 }
     }
 
-    /// x_i, the heads of each experiment.
+    /// Returns x_i, the number of heads of each experiment.
     pub fn heads(&self) -> &[u64] {
         &self.heads
     }
 
-    /// n, the tosses of each experiment.
+    /// Returns n, the number of tosses per experiment.
     pub fn tosses(&self) -> u64 {
         self.tosses
     }
 
-    /// m, the number of experiments.
+    /// Returns m, the number of experiments.
     pub fn len(&self) -> usize {
         self.heads.len()
     }
 
-    /// Never true: there is at least one experiment.
+    /// Always returns false: there is at least one experiment.
     pub fn is_empty(&self) -> bool {
         self.heads.is_empty()
     }
 
-    /// sum_i log C(n, x_i), the part of every log-likelihood that no parameter changes.
+    /// Returns sum_i log C(n, x_i), the part of every log-likelihood that does not depend on the parameters.
     pub fn log_binomial_constant(&self) -> f64 {
         self.heads.iter().map(|&heads| ln_binomial(self.tosses, heads)).sum()
     }
@@ -203,14 +209,14 @@ impl Experiments {
         })
     }
 
-    /// The log-likelihood where experiment `i` was made with coin `labels[i]`.
+    /// The log-likelihood given the labels: experiment `i` was made with coin `labels[i]`.
     ///
-    /// Minus infinity where an experiment is impossible, as one head is with theta = 0.
+    /// It is minus infinity if an experiment is impossible, such as one head with theta = 0.
     ///
     /// # Errors
     ///
-    /// Returns an error if a label names no coin, if there are fewer or more labels than experiments, if there are no coins, or if a
-    /// theta is outside [0, 1].
+    /// Returns an error if a label names no coin, if there is not exactly one label per experiment, if there are no coins,
+    /// or if a theta is outside [0, 1].
     pub fn known_log_likelihood(&self, labels: &[usize], thetas: &[f64]) -> Result<f64> {
         check_thetas(thetas)?;
         check_labels(labels, self.len(), thetas.len())?;
@@ -218,7 +224,7 @@ impl Experiments {
         Ok(labels.iter().enumerate().map(|(i, &label)| log_probabilities[(i, label)]).sum())
     }
 
-    /// The maximum likelihood in closed form, where the labels are known: heads of a coin over its tosses.
+    /// The maximum-likelihood estimate for known labels, in closed form: each coin's heads over its tosses.
     ///
     /// # Formula
     ///
@@ -228,11 +234,11 @@ impl Experiments {
     ///
     /// # Errors
     ///
-    /// Returns an error if a label names no coin, if there are fewer or more labels than experiments, if there are no coins, or if a
-    /// coin has no experiment.
+    /// Returns an error if a label names no coin, if there is not exactly one label per experiment, if there are no coins,
+    /// or if a coin has no experiment.
     pub fn known_maximum(&self, labels: &[usize], coins: usize) -> Result<Vec<f64>> {
         check_labels(labels, self.len(), coins)?;
-        // u128, since any number of tosses is allowed and two of the largest don't fit in u64.
+        // u128: the sum of two tosses of u64::MAX does not fit in u64.
         let (mut heads, mut tosses) = (vec![0u128; coins], vec![0u128; coins]);
         for (&label, &count) in labels.iter().zip(&self.heads) {
             heads[label] += u128::from(count);
@@ -244,18 +250,19 @@ impl Experiments {
         }
     }
 
-    /// The same maximum found by a numerical minimiser of minus the log-likelihood, which knows nothing of the formula.
+    /// Finds the same estimate numerically, by minimising the negative log-likelihood.
     ///
-    /// It is SLSQP (Kraft 1988, from the crate `slsqp`), a quasi-Newton method with bounds. The fit's models are the points
-    /// at which it evaluated the function, in its order, each with the log-likelihood there; the last one is the best.
-    /// The bounds are [1e-9, 1 - 1e-9], since at 0 and 1 the gradient of the logarithm is infinite.
+    /// The minimiser is SLSQP (Kraft 1988, from the crate `slsqp`), a quasi-Newton method with bounds. The fit's models are
+    /// the points at which it evaluated the function, in order, each with its log-likelihood; the last one is the best. The
+    /// bounds are [1e-9, 1 - 1e-9], since at 0 and 1 the gradient of the logarithm is infinite.
     ///
     /// # Errors
     ///
-    /// Returns an error as [`Experiments::known_maximum`] does, if a theta is outside [0, 1], or if the minimiser gives up.
+    /// Returns an error in the cases of [`Experiments::known_maximum`], if a theta is outside [0, 1], or if the minimiser
+    /// fails.
     pub fn minimise_known(&self, labels: &[usize], start: &[f64]) -> Result<Fit<Vec<f64>>> {
         check_thetas(start)?;
-        self.known_maximum(labels, start.len())?; // is there a maximum?
+        self.known_maximum(labels, start.len())?; // returns an error if there is no maximum
         const EDGE: f64 = 1e-9;
         let trace = std::cell::RefCell::new(Vec::<(Vec<f64>, f64)>::new());
         let negative = |thetas: &[f64], gradient: Option<&mut [f64]>, _: &mut ()| {
@@ -268,7 +275,7 @@ impl Experiments {
                 }
             }
             let objective = self.known_log_likelihood(labels, thetas).unwrap_or(f64::NAN);
-            // It asks for value and gradient at the same point in two calls.
+            // The minimiser asks for the value and the gradient at a point in two calls; record the point once.
             let mut trace = trace.borrow_mut();
             if trace.last().is_none_or(|(last, _)| last != thetas) {
                 trace.push((thetas.to_vec(), objective));
@@ -278,14 +285,14 @@ impl Experiments {
         let start: Vec<f64> = start.iter().map(|theta| theta.clamp(EDGE, 1.0 - EDGE)).collect();
         let bounds = vec![(EDGE, 1.0 - EDGE); start.len()];
         #[allow(clippy::type_complexity)]
-        // the minimiser asks for a type even of constraints that are not there
+        // the minimiser needs a function type even for an empty list of constraints
         let unconstrained: [fn(&[f64], Option<&mut [f64]>, &mut ()) -> f64; 0] = [];
         let tolerances = slsqp::StopTols { ftol_rel: 1e-12, ..Default::default() };
         let outcome = slsqp::minimize(negative, &start, &bounds, &unconstrained, (), 500, Some(tolerances));
         let mut trace = trace.into_inner();
         let (best, value) = match outcome {
             Ok((_, best, value)) => (best, value),
-            // The last digits of the function are exhausted: the best point is as good as it gets.
+            // Rounding errors dominate the function's differences here, so the best point cannot be improved.
             Err((slsqp::FailStatus::RoundoffLimited, best, value)) => (best, value),
             Err((status, _, _)) => return Err(Error::Minimiser { status: format!("{status:?}") }),
         };
@@ -296,7 +303,7 @@ impl Experiments {
         Ok(Fit { model: best, objectives, models, converged: true })
     }
 
-    /// The E-step, and the likelihoods that it finds on its way.
+    /// The E-step: computes the responsibilities, the log-likelihood and the lower bound.
     ///
     /// # Formula
     ///
@@ -306,14 +313,14 @@ impl Experiments {
     ///
     /// # Errors
     ///
-    /// Returns an error if the model is not valid (see [`Coins::new`]), or if none of the coins can have made an experiment.
+    /// Returns an error if the model is not valid (see [`Coins::new`]), or if an experiment is impossible under every coin.
     pub fn expectation(&self, coins: &Coins) -> Result<Expectation> {
         let coins = coins.normalised()?;
         let conditional = self.log_probabilities(&coins.thetas);
         let mut responsibilities = self.joint(&conditional, &coins);
         let mut log_likelihood = 0.0;
         for (index, mut row) in responsibilities.rows_mut().into_iter().enumerate() {
-            // log sum exp, with the largest term taken out so that nothing underflows
+            // log-sum-exp: subtracting the largest term first prevents underflow
             let largest = row.fold(f64::NEG_INFINITY, |largest, &term| largest.max(term));
             if largest == f64::NEG_INFINITY {
                 return Err(Error::Impossible { index });
@@ -345,10 +352,9 @@ impl Experiments {
         joint
     }
 
-    /// The lower bound at any model, for any distribution q over the labels (m x k, rows add up to 1).
+    /// The evidence lower bound for any model and any distribution q over the labels (m x k, rows add up to 1).
     ///
-    /// With q held fixed and the model varied this is the curve that the M-step climbs; it touches the log-likelihood at
-    /// the model whose E-step gave q.
+    /// The M-step maximises it over the model, for fixed q. It touches the log-likelihood at the model whose E-step gave q.
     ///
     /// # Formula
     ///
@@ -368,8 +374,7 @@ impl Experiments {
 
     /// The M-step: the coins that maximise the lower bound for these responsibilities.
     ///
-    /// A coin that no experiment is given to (all its responsibilities are 0) leaves the bound flat in its theta; it keeps
-    /// the theta of `before`.
+    /// If all responsibilities of a coin are 0, the bound does not depend on its theta; the coin keeps its theta from `before`.
     ///
     /// # Formula
     ///
@@ -395,7 +400,8 @@ impl Experiments {
             };
             let (heads, tails) = (weighted(&|heads| heads), weighted(&|heads| self.tosses - heads));
             if heads + tails > 0.0 {
-                // A theta that is 0 or 1 only by rounding would make impossible what the responsibilities say has been seen.
+                // Rounding must not make theta 0 or 1: the experiments that the coin is responsible for would become
+                // impossible.
                 let (lowest, highest) = (
                     if heads > 0.0 { f64::MIN_POSITIVE } else { 0.0 },
                     if tails > 0.0 { 1f64.next_down() } else { 1.0 },
@@ -409,11 +415,12 @@ impl Experiments {
         Ok(next)
     }
 
-    /// The E-step at each model of a fit, for its plots and tables.
+    /// Computes the E-step at each model of a fit, for plots and tables.
     ///
     /// # Errors
     ///
-    /// Returns an error as [`Experiments::expectation`] does, or if the fit has not kept its models ([`CoinOptions::keep_models`]).
+    /// Returns an error in the cases of [`Experiments::expectation`], or if the fit has not kept its models
+    /// ([`CoinOptions::keep_models`]).
     pub fn expectations(&self, fit: &Fit<Coins>) -> Result<Vec<Expectation>> {
         fit.kept_models()?.iter().map(|coins| self.expectation(coins)).collect()
     }
@@ -439,7 +446,7 @@ impl Experiments {
 }
 
 impl Coins {
-    /// Fits the coins to experiments whose labels are lost, by EM.
+    /// Fits the coins by EM to experiments with hidden labels.
     ///
     /// ```
     /// use em_routing::prelude::*;
@@ -450,7 +457,7 @@ impl Coins {
     ///
     /// # Errors
     ///
-    /// Returns an error if the start is not a valid model, or if an experiment is impossible under it.
+    /// Returns an error if the start is not a valid model, or if an experiment is impossible under every coin of the start.
     pub fn fit(experiments: &Experiments, options: &CoinOptions) -> Result<Fit<Coins>> {
         em::maximise(options.start.normalised()?, options.stop, options.keep_models, |coins| {
             let expectation = experiments.expectation(coins)?;
@@ -459,7 +466,7 @@ impl Coins {
         })
     }
 
-    /// Coins that are taken equally often.
+    /// Returns coins that are picked equally often.
     ///
     /// # Errors
     ///
@@ -469,7 +476,7 @@ impl Coins {
         Ok(Coins { thetas: thetas.to_vec(), weights: vec![1.0 / thetas.len() as f64; thetas.len()] })
     }
 
-    /// Coins with the weights with which they are taken.
+    /// Returns coins with these thetas and mixing weights.
     ///
     /// # Errors
     ///
@@ -478,7 +485,7 @@ impl Coins {
         Coins { thetas: thetas.to_vec(), weights: weights.to_vec() }.normalised()
     }
 
-    /// The same coins with weights that add up to 1: those that do but for the rounding of f32 are divided by their sum.
+    /// Validates the model. Divides the weights by their sum if it differs from 1 only by the rounding of f32.
     pub(crate) fn normalised(&self) -> Result<Coins> {
         check_thetas(&self.thetas)?;
         if self.weights.len() != self.thetas.len() {
@@ -512,16 +519,17 @@ fn check_probabilities<'a>(name: &'static str, values: impl Iterator<Item = &'a 
     Ok(())
 }
 
-/// How far from 1 the sum of so many weights may be that were rounded to f32.
+/// The tolerance on the sum of this many weights after rounding to f32.
 pub(crate) fn weight_rounding(weights: usize) -> f64 {
     (weights as f64 * f64::from(f32::EPSILON)).max(1e-9)
 }
 
-/// What to divide so many mixing weights by, from their sum: by 1 where they add up to 1 in f64, so that they stay as they are.
+/// Returns the divisor that normalises this many mixing weights with this sum. It is 1 if they add up to 1 in f64, so that
+/// they keep their exact values.
 ///
 /// # Errors
 ///
-/// Returns an error if the sum is further from 1 than the rounding of f32 takes it.
+/// Returns an error if the sum differs from 1 by more than rounding to f32 explains.
 pub(crate) fn weight_sum(sum: f64, weights: usize) -> Result<f64> {
     match (sum - 1.0).abs() {
         error if error <= 1e-12 => Ok(1.0),
@@ -544,7 +552,7 @@ fn check_labels(labels: &[usize], experiments: usize, coins: usize) -> Result<()
     Error::check_labels("experiment", labels, coins, "coins")
 }
 
-/// a b, where 0 times minus infinity is 0: what cannot happen does not count.
+/// a b, where 0 times minus infinity is 0: impossible outcomes with probability 0 contribute nothing.
 fn times(a: f64, b: f64) -> f64 {
     if a == 0.0 { 0.0 } else { a * b }
 }

@@ -1,4 +1,7 @@
-//! The EM loop: alternates E-steps and M-steps, and records the objective of each model.
+//! The EM loop: alternates E-steps and M-steps, and records the objective of each iteration.
+//!
+//! [`maximise`] takes a start, a rule for stopping ([`Stop`]) and a function that makes one iteration. It returns a [`Fit`]:
+//! the last model and the objective of every iteration. Coins, K-means and mixtures all use it.
 //!
 //! # Formula
 //!
@@ -9,40 +12,40 @@
 //!                     `------- lower bound -----------'     `---------- >= 0 --------'
 //! ```
 //!
-//! The E-step takes `q = p(z | x; theta)`, so that the bound touches; the M-step maximises the bound in `theta`.
-//! So the objective never falls (Dempster, Laird and Rubin 1977).
+//! The E-step sets `q = p(z | x; theta)`, which makes the divergence 0: the bound touches the log-likelihood. The M-step
+//! maximises the bound in `theta`. So the objective never falls (Dempster, Laird and Rubin 1977).
 
 use crate::error::{Error, Result};
 
-/// The result of a fit: the last model, and the objective of each iteration's model.
+/// The result of a fit: the last model, and the objective of each iteration.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Fit<M> {
-    /// The fitted model: the last one.
+    /// The fitted model, that of the last iteration.
     pub model: M,
     /// `objectives[0]` is the objective of the start, `objectives[t]` that of the model after `t` iterations; never empty.
-    /// Higher is better: of the coins and the mixtures it is the log-likelihood in nats.
+    /// Higher is better: coins and mixtures use the log-likelihood in nats.
     pub objectives: Vec<f64>,
-    /// The model of each objective, where the options asked for them (`keep_models`); otherwise empty, so that the memory of
-    /// a fit does not grow with its iterations.
+    /// The model of each objective if the options asked for them (`keep_models`). Empty by default, so that the memory does
+    /// not grow with the number of iterations.
     pub models: Vec<M>,
-    /// Whether the last iteration changed the objective by no more than the tolerance.
+    /// Whether the last iteration changed the objective by at most the tolerance.
     pub converged: bool,
 }
 
 impl<M> Fit<M> {
-    /// The fitted model.
+    /// Borrows the fitted model.
     #[must_use]
     pub fn model(&self) -> &M {
         &self.model
     }
 
-    /// The fitted model, taken out of the fit.
+    /// Returns the fitted model and drops the rest of the fit.
     #[must_use]
     pub fn into_model(self) -> M {
         self.model
     }
 
-    /// The objective of the fitted model.
+    /// Returns the objective of the fitted model.
     ///
     /// # Panics
     ///
@@ -52,17 +55,17 @@ impl<M> Fit<M> {
         *self.objectives.last().expect("a fit holds at least the objective of its start")
     }
 
-    /// The number of iterations that were made.
+    /// Returns the number of iterations.
     #[must_use]
     pub fn iterations(&self) -> usize {
         self.objectives.len().saturating_sub(1)
     }
 
-    /// The model of each objective, from the start to the last.
+    /// Returns the model of each objective, from the start to the last.
     ///
     /// # Errors
     ///
-    /// Returns an error if the fit was not asked to keep its models.
+    /// Returns an error if the fit did not keep its models (option `keep_models`).
     pub fn kept_models(&self) -> Result<&[M]> {
         match self.models.len() == self.objectives.len() {
             true => Ok(&self.models),
@@ -71,13 +74,13 @@ impl<M> Fit<M> {
     }
 }
 
-/// When to stop.
+/// The rule for stopping.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Stop {
-    /// The most iterations that are made.
+    /// The maximum number of iterations.
     pub max_iterations: usize,
-    /// An iteration that changes the objective by no more than this ends the fit. At 0 only a fixed point ends it early;
-    /// a negative one makes all the iterations.
+    /// The fit ends after an iteration that changes the objective by at most this. With 0 only a fixed point ends it early;
+    /// with a negative tolerance it always runs `max_iterations`.
     pub tolerance: f64,
 }
 
@@ -87,13 +90,13 @@ impl Default for Stop {
     }
 }
 
-/// Improves a model until its objective stands still.
+/// Improves a model until its objective no longer changes.
 ///
-/// `step` is the E-step and the M-step together: it takes a model and returns the objective *of that model* (which the
-/// E-step finds on its way) and the next model. Where `keep_models` is set the fit holds every model beside its objective;
-/// otherwise it holds only the last one, and at most two exist at a time.
+/// `step` makes one iteration, an E-step and an M-step: it takes a model and returns the objective *of that model* (a
+/// by-product of the E-step) and the next model. With `keep_models` the fit holds every model beside its objective; without,
+/// only the last one, and at most two models exist at a time.
 ///
-/// Not converging within `stop.max_iterations` is no error: the fit says so and holds the last model.
+/// Reaching `stop.max_iterations` is not an error: the fit holds the last model and has `converged: false`.
 ///
 /// ```
 /// use em_routing::em::{Stop, maximise};
@@ -107,7 +110,7 @@ impl Default for Stop {
 ///
 /// # Errors
 ///
-/// Returns an error if `step` does, or if the tolerance is not a number.
+/// Returns an error if `step` does, or if the tolerance is NaN.
 pub fn maximise<M: Clone>(
     start: M,
     stop: Stop,

@@ -1,8 +1,8 @@
 //! The errors of the library.
 //!
-//! Each message is one sentence that names what is wrong, where, and what mends it if the library knows. The message of an error
-//! that has a source contains the source's message: print the error alone. Walk the sources to find a cause by its type, or ask
-//! for it with [`Error::fault`].
+//! Each message is one sentence that says what is wrong, where, and (if known) how to fix it. A message contains the
+//! messages of the error's sources, so print the error alone. To find a cause by its type, walk the sources or call
+//! [`Error::fault`].
 
 use std::fmt::Formatter;
 use std::path::{Path, PathBuf};
@@ -10,98 +10,98 @@ use std::path::{Path, PathBuf};
 /// A result whose error is [`Error`].
 pub type Result<T> = std::result::Result<T, Error>;
 
-/// An error of any type, as what caused another one.
+/// The cause of another error, of any type.
 pub type Cause = Box<dyn std::error::Error + Send + Sync>;
 
-/// What went wrong. Rows, columns, indices and steps count from 0.
+/// An error of the library. Rows, columns, indices and steps count from 0.
 #[derive(Debug, thiserror::Error)]
 #[allow(missing_docs, reason = "the message beside each variant says what its fields are")]
 #[non_exhaustive]
 pub enum Error {
-    /// Nothing was given where at least one thing is needed.
+    /// An empty list where at least one item is needed.
     #[error("there are no {what}; at least one is needed")]
     Empty { what: &'static str },
-    /// Two lengths that must agree do not.
+    /// A length that does not match the other arguments.
     #[error("{name} has length {found}, but {expected} is needed")]
     Length { name: &'static str, expected: usize, found: usize },
-    /// A probability outside [0, 1], or not a number.
+    /// A probability outside [0, 1], or NaN.
     #[error("{name}[{index}] is {value}, but a probability lies in [0, 1]")]
     Probability { name: &'static str, index: usize, value: f64 },
-    /// Probabilities that should add up to 1 do not.
+    /// Probabilities that do not add up to 1.
     #[error("{name} add up to {sum}, but should to 1")]
     NotNormalised { name: &'static str, sum: f64 },
-    /// An experiment of coins counts more heads than tosses.
+    /// An experiment with more heads than tosses.
     #[error("experiment {index} counts {heads} heads in {tosses} tosses")]
     MoreHeadsThanTosses { index: usize, heads: u64, tosses: u64 },
-    /// The label of an experiment, a sample or an image names none of the coins, clusters or classes.
+    /// A label of an experiment, a sample or an image that is not below the number of coins, clusters or classes.
     #[error("{item} {index} has label {label}, but there are only {count} {of} (from 0)")]
     LabelOutOfRange { item: &'static str, index: usize, label: usize, count: usize, of: &'static str },
-    /// No label names this coin.
+    /// A coin without any experiment.
     #[error("coin {coin} was never tossed, so its maximum likelihood is not defined")]
     NeverTossed { coin: usize },
-    /// The log-likelihood of this sample is minus infinity.
+    /// A sample whose log-likelihood is minus infinity.
     #[error("sample {index} has probability 0 under every component of the model")]
     Impossible { index: usize },
-    /// A setting or an argument out of its range.
+    /// A setting or an argument outside its range.
     #[error("{name} is {}, but should be {expected}", Short(.value))]
     Setting { name: &'static str, expected: &'static str, value: f64 },
-    /// The numerical minimiser of the coins' likelihood gave up; its status is its own word.
+    /// The numerical minimiser of the coins' likelihood failed; `status` is its own error code.
     #[error("the minimiser stopped without a minimum: {status}")]
     Minimiser { status: String },
-    /// A figure cannot be drawn; the source says why.
+    /// A figure that cannot be drawn; the source says why.
     #[error("figure {figure} cannot be drawn: {source}")]
     Drawing { figure: String, source: Cause },
     /// The system cannot read or write a file or folder.
     #[error("{}: {source}", .path.display())]
     Io { path: PathBuf, source: std::io::Error },
-    /// A file was read, but its contents are not what is needed. [`Error::fault`] gives the fault by its type.
+    /// A file with the wrong contents. [`Error::fault`] gives the fault by its type.
     #[error("{}: {source}{}", .path.display(), after(.remedy))]
     File {
         path: PathBuf,
-        /// A fault of the module that read the file.
+        /// The fault, of a type of the module that read the file.
         source: Cause,
-        /// What mends the file, where a line that can be typed does.
+        /// A command or a line of code that fixes the file, if there is one.
         remedy: Option<String>,
     },
 
     // Tables of samples, clusters and mixtures
-    /// A number of the data that is NaN or infinite.
+    /// A number in the data that is NaN or infinite.
     #[error("row {row}, column {column} of the data is {value}, but should be a finite number")]
     NonFinite { row: usize, column: usize, value: f64 },
-    /// A number whose square does not fit in `f64` (in a fit), or which does not fit in `f32` (in a file of these).
+    /// A number too large for a fit (its square must fit in `f64`) or for a file of `f32`.
     #[error(
         "row {row}, column {column} of the data is {value:e}, which is too large: fits compute with numbers up to 1e130, \
          and f32 holds them up to 3.4e38"
     )]
     Magnitude { row: usize, column: usize, value: f64 },
-    /// The shape of an array does not fit the other arguments.
+    /// An array whose shape does not fit the other arguments.
     #[error("the shape of {name} is {found:?}, but the other arguments ask for {expected:?}")]
     Shape { name: &'static str, expected: Vec<usize>, found: Vec<usize> },
-    /// The start of a mixture has another kind of covariances than its options.
+    /// The start of a mixture has a different kind of covariance than its options.
     #[error("the start has covariances of the kind {found}, but the options ask for {expected}")]
     CovarianceMismatch { expected: String, found: String },
     /// More clusters or components than samples.
     #[error("there are {wanted} {what}, but only {samples} samples")]
     TooFew { what: &'static str, wanted: usize, samples: usize },
-    /// More clusters or components than samples that count, among enough that do not.
+    /// More clusters or components than samples with a weight above 0.
     #[error("there are {wanted} {what}, but only {counted} of the {samples} samples have a weight above 0")]
     TooFewCounted { what: &'static str, wanted: usize, counted: usize, samples: usize },
-    /// Fewer images than one batch of the training takes.
+    /// Fewer images than one batch.
     #[error("a batch has {batch} images, but there are only {images} to train on")]
     BatchTooLarge { batch: usize, images: usize },
-    /// The data have other columns than the model or the start that they are given to.
+    /// Data with a different number of columns than the model or the start.
     #[error("the data have {found} column{}, but {of} {expected}", if *.found == 1 { "" } else { "s" })]
     Columns { found: usize, of: &'static str, expected: usize },
-    /// A fit's models are asked for, but its options did not keep them.
+    /// The models of all iterations are needed, but the fit did not keep them.
     #[error(
         "the fit has kept only its last model, but the model of each iteration is needed: set `keep_models: true` in its \
          options (CoinOptions, KMeansOptions or GmmOptions)"
     )]
     ModelsNotKept,
-    /// A sample's weight that is negative, too large, or not a number.
+    /// A sample weight that is negative, too large, or NaN.
     #[error("the weight of sample {index} is {}, but should lie between 0 and 1e30", Short(.value))]
     SampleWeight { index: usize, value: f64 },
-    /// A covariance differs from its transpose by more than rounding. Component 0 may stand for all, which have the same.
+    /// A covariance that differs from its transpose by more than rounding. With a shared covariance, the component is 0.
     #[error(
         "the covariance of component {component} is not symmetric: row {row}, column {column} is {}, but row {column}, \
          column {row} is {}",
@@ -109,60 +109,61 @@ pub enum Error {
         Short(.transposed)
     )]
     Asymmetric { component: usize, row: usize, column: usize, value: f64, transposed: f64 },
-    /// A covariance has no inverse. Component 0 may stand for all, which have the same.
+    /// A covariance that is not positive definite. With a shared covariance, the component is 0.
     #[error(
         "the covariance of component {component} is not positive definite: in some direction its variance is 0, negative, \
          or too small to compute with"
     )]
     NotPositiveDefinite { component: usize },
-    /// A component collapsed in a fit, on a point, a line or another flat. Component 0 may stand for all, which have the same.
+    /// A component that collapsed during a fit onto a point, a line or another flat. With a shared covariance, the component
+    /// is 0.
     #[error(
         "component {component} has collapsed: its covariance has no inverse with the regularisation {regularisation:e}; \
          the largest standard deviation of the data is {deviation:.3e} (column {column}); the regularisation \
          {suggestion:e} keeps all components from collapsing; fewer components or another start may help too"
     )]
     Collapsed { component: usize, regularisation: f64, column: usize, deviation: f64, suggestion: f64 },
-    /// The numbers of a model's file are nested in another way than its arrays.
+    /// Nested lists in a model's file with the wrong number of levels.
     #[cfg(feature = "serde")]
     #[error("{name} is nested {found} deep, but should be nested {expected} deep")]
     Nesting { name: &'static str, expected: usize, found: usize },
-    /// A file does not hold the model that is needed.
+    /// A file that does not hold the expected model.
     #[cfg(feature = "serde")]
     #[error("{} does not hold {what}: {message}", path.display())]
     ModelFile { path: PathBuf, what: &'static str, message: String },
-    /// linfa has no use for a data set.
+    /// A data set that linfa rejects.
     #[cfg(feature = "linfa")]
     #[error("linfa: {source}")]
     Dataset { source: Cause },
 
     // Capsules and routing
-    /// A number of an array is out of its range; its place is an index for each axis.
+    /// A number of an array outside its range; `place` has one index per axis.
     #[error("{name}{place:?} is {}, but should be {expected}", Short(.value))]
     EntryOutOfRange { name: &'static str, place: Vec<usize>, expected: &'static str, value: f64 },
-    /// The neighbourhood of K x K capsules does not fit into the layer below.
+    /// A neighbourhood of K x K capsules that is larger than the layer below.
     #[error("a neighbourhood of {size} x {size} does not fit into {height} x {width} capsules")]
     NeighbourhoodTooLarge { size: usize, height: usize, width: usize },
-    /// The fused kernel lacks an option that the reference has.
+    /// An option that only the reference has, not the fused kernel.
     #[error("the fused kernel has no {option}: only the reference in f64 has")]
     OnlyReference { option: &'static str },
 
     // The network
-    /// Nothing has this name; those that are known are listed.
+    /// An unknown name; the known names are listed.
     #[error("there is no {what} named {found:?}; there are: {}", .known.join(", "))]
     UnknownName { what: &'static str, found: String, known: Vec<String> },
-    /// The text of a setting is not of its kind.
+    /// A setting whose text cannot be parsed.
     #[error("{name} is {found:?}, but should be {expected}")]
     UnreadableSetting { name: String, expected: String, found: String },
-    /// A pass was made by a network of another architecture; the first setting that differs is named.
+    /// A pass made by a network of another architecture; the message names the first setting that differs.
     #[error("the pass was made by a network with {name} = {found}, but this one has {expected}")]
     OtherArchitecture { name: String, expected: String, found: String },
-    /// Training made numbers that are not finite.
+    /// The training diverged to numbers that are not finite.
     #[error("step {step} of the training made numbers that are not finite ({what}); {}", against_divergence(.step))]
     Diverged { step: usize, what: String },
 }
 
 impl Error {
-    /// Returns the fault of a file's contents if it is of this type, or was caused by one of this type.
+    /// Returns the fault of a file's contents if the source, or one of its sources, is of type `F`.
     ///
     /// ```
     /// use em_routing::prelude::*;
@@ -178,7 +179,7 @@ impl Error {
         std::iter::successors(Some(first), |error| error.source()).find_map(|error| error.downcast_ref())
     }
 
-    /// Checks that every label of the items names one of `count` things, which are numbered from 0.
+    /// Checks that every label is below `count`.
     pub(crate) fn check_labels(
         item: &'static str,
         labels: &[usize],
@@ -191,18 +192,18 @@ impl Error {
         }
     }
 
-    /// Wraps a system error with the path that it is about.
+    /// Wraps a system error with the path of the file.
     pub(crate) fn io(path: &Path) -> impl FnOnce(std::io::Error) -> Error + '_ {
         move |source| Error::Io { path: path.to_path_buf(), source }
     }
 
-    /// A fault of a file's contents, which no line that can be typed mends.
+    /// Wraps a fault of a file's contents, without a remedy.
     pub(crate) fn file(path: &Path, fault: impl Into<Cause>) -> Error {
         Error::File { path: path.to_path_buf(), source: fault.into(), remedy: None }
     }
 }
 
-/// A number in a message: without hundreds of zeros where it is very large or very small.
+/// A number in a message; very large and very small ones in scientific notation.
 struct Short<'a>(&'a f64);
 
 impl std::fmt::Display for Short<'_> {
@@ -216,12 +217,12 @@ impl std::fmt::Display for Short<'_> {
     }
 }
 
-/// A remedy as the end of a message.
+/// Formats a remedy for the end of a message.
 fn after(remedy: &Option<String>) -> String {
     remedy.as_ref().map(|remedy| format!("; {remedy}")).unwrap_or_default()
 }
 
-/// What may keep a training from diverging.
+/// Returns advice against divergence at this step.
 fn against_divergence(step: &usize) -> &'static str {
     match step {
         0 => {
@@ -421,7 +422,7 @@ mod tests {
         ]
     }
 
-    /// Does not compile without a new variant, which then belongs into the table.
+    /// Numbers the variants. A new variant does not compile until it is added here and to the table.
     fn number(error: &Error) -> usize {
         match error {
             Error::Empty { .. } => 0,

@@ -1,4 +1,4 @@
-//! Files that are there as a whole or not at all.
+//! Atomic writes: a file appears whole or not at all.
 
 use std::fs::File;
 use std::io::{BufWriter, Write as _};
@@ -7,7 +7,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::error::{Error, Result};
 
-/// Writes a file beside its place, syncs it, moves it there and syncs the folder. Whatever fails, an older file of that name stays as it was.
+/// Writes a file atomically: writes a temporary file in the same folder, syncs it, renames it and syncs the folder. On any
+/// error an older file of that name is unchanged.
 ///
 /// ```no_run
 /// em_routing::files::write("numbers.txt".as_ref(), b"1 2 3")?;
@@ -16,22 +17,22 @@ use crate::error::{Error, Result};
 ///
 /// # Errors
 ///
-/// What the file system says, with `path`.
+/// Returns an error with `path` if the file system does.
 pub fn write(path: &Path, contents: &[u8]) -> Result<()> {
     write_with(path, |file| file.write_all(contents).map_err(Error::io(path)))
 }
 
-/// [`write()`] of contents that are made while they are written.
+/// Writes a file atomically, as [`write()`] does; `contents` produces the contents piece by piece.
 ///
 /// # Errors
 ///
-/// What the file system says, with `path`; what `contents` brings.
+/// Returns an error with `path` if the file system does, and any error of `contents`.
 pub fn write_with(path: &Path, contents: impl FnOnce(&mut BufWriter<File>) -> Result<()>) -> Result<()> {
     let Some(name) = path.file_name() else {
         let words = "this is not the name of a file";
         return Err(Error::io(path)(std::io::Error::new(std::io::ErrorKind::InvalidInput, words)));
     };
-    // Another process, or another thread of this one, may be writing the same file.
+    // The name must be unique: another process or thread may be writing the same file.
     static COUNT: AtomicUsize = AtomicUsize::new(0);
     let count = COUNT.fetch_add(1, Ordering::Relaxed);
     let mut beside = std::ffi::OsString::from(".");
@@ -48,22 +49,22 @@ pub fn write_with(path: &Path, contents: impl FnOnce(&mut BufWriter<File>) -> Re
         sync_folder(path);
     }
     if written.is_err() {
-        // It may not even exist; the error that matters is the first.
+        // The temporary file may not exist; report the first error, not this one.
         let _ = std::fs::remove_file(&beside);
     }
     written
 }
 
-/// Lets the new name of a file reach the disk, too: without this a crash of the system may bring the older file back.
+/// Syncs the folder, so that the rename reaches the disk: without this, a crash of the system may bring back the older file.
 ///
-/// The file is whole and in its place either way, so a folder that cannot be synced (by who may not read it, or on some file
-/// systems) is no error.
+/// The file is complete and in place either way. So failing to sync the folder (no read permission, or an unsuitable file
+/// system) is not an error.
 #[cfg(unix)]
 fn sync_folder(file: &Path) {
     let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(".".as_ref());
     let _ = File::open(folder).and_then(|folder| folder.sync_all());
 }
 
-/// Only Unix opens a folder to sync it.
+/// Does nothing: only Unix can open and sync a folder.
 #[cfg(not(unix))]
 fn sync_folder(_file: &Path) {}

@@ -1,21 +1,46 @@
-//! From two coins with hidden labels to a matrix-capsule network, each step the one before it with one thing changed.
+//! Expectation-maximisation (EM) from the ground up: from two coins with hidden labels to a matrix-capsule network.
 //!
-//! | chapter | what is hidden | E-step | M-step | module |
+//! The chapters (the notebooks in `notebooks/`) build on each other: each changes one thing in the chapter before. Read the
+//! modules in the same order:
+//!
+//! | chapter | hidden variable | E-step | M-step | module |
 //! |---|---|---|---|---|
-//! | 1 | nothing: the coins' labels are known | - | heads over tosses | [`coin`] |
+//! | 1 | none: the coins' labels are known | - | heads over tosses | [`coin`] |
 //! | 2 | the coin of each experiment | posterior of the coin | weighted heads over weighted tosses | [`coin`], [`em`] |
 //! | 3 | the cluster of each sample | the nearest centroid: a hard posterior | mean of each cluster | [`kmeans`] |
 //! | 4 | the Gaussian of each sample | posterior of the component | weighted mean and covariance | [`gmm`] |
 //! | 5 | the whole that a part belongs to | - | votes: pose times transform | [`routing`] |
 //! | 6 | the same | posterior of the parent, weighted by activations | mean, variance and activation of the parent | [`routing::ladder`], [`routing`] |
-//! | 7 | the same, differentiated through all iterations | softmax, undone | moments, cost and activation, undone | [`routing`], [`routing::fused`] |
+//! | 7 | the same; now with gradients through all iterations | backward pass of the softmax | backward pass of moments, cost and activation | [`routing`], [`routing::fused`] |
+//! | 8, 9 | the same, in a network for handwritten digits | as in chapter 6 | as in chapter 6 | [`capsnet`] |
 //!
-//! The network that is made of them: [`capsnet`].
-//! Tables of samples are arrays or files: [`data`]; [`samples`] has those that the chapters draw from. With the feature `linfa` K-means and the mixture have linfa's traits,
-//! and with `serde` coins, K-means and mixtures are saved and loaded (`saved`).
+//! # A first example
 //!
-//! Figures of all of it are in [`figures`], drawn by [`draw`]; errors are in [`error`]; [`files`] writes files
-//! that are whole or not there; [`shipped`] has the paths of what a clone brings along: MNIST, trained weights, results.
+//! Two coins, five experiments of ten tosses each. Nobody wrote down which coin was tossed; EM estimates each coin's
+//! probability of heads all the same:
+//!
+//! ```
+//! use em_routing::prelude::*;
+//!
+//! let experiments = Experiments::new(&[5, 9, 8, 4, 7], 10)?; // heads of ten tosses each
+//! let options = CoinOptions { start: Coins::even(&[0.6, 0.5])?, ..Default::default() };
+//! let fit = Coins::fit(&experiments, &options)?;
+//! assert!(fit.converged);
+//! println!("theta {:.2?}, {:.4} nats after {} iterations", fit.model().thetas, fit.objective(), fit.iterations());
+//! # Ok::<(), em_routing::error::Error>(())
+//! ```
+//!
+//! [`KMeans::fit`](kmeans::KMeans::fit) and [`Gmm::fit`](gmm::Gmm::fit) follow the same pattern: data and options in, an
+//! [`em::Fit`] out, with the model and the objective of each iteration.
+//!
+//! # The other modules
+//!
+//! - [`data`] reads tables and labelled images from memory or files; [`samples`] has the data sets of the chapters.
+//! - [`figures`] has the figures of each chapter, drawn with [`draw`].
+//! - `saved` saves and loads coins, K-means and mixtures as JSON (feature `serde`).
+//! - `with_linfa` implements linfa's traits for K-means and mixtures (feature `linfa`).
+//! - [`error`] has the error type; [`files`] writes files atomically; [`shipped`] has the paths of MNIST, the trained
+//!   weights and the recorded results.
 
 pub mod capsnet;
 pub mod coin;
@@ -38,12 +63,12 @@ pub mod with_linfa;
 mod words;
 
 pub use compute::on_threads;
-/// The arrays of the whole interface. A notebook's type inference finds the names of their types here.
+/// The array crate of the public interface. A notebook's type inference needs its type names here.
 pub use ndarray;
 
-/// What a notebook's first line brings in: `use em_routing::prelude::*;`.
+/// The names that a notebook imports with its first line: `use em_routing::prelude::*;`.
 ///
-/// `error::Result` is not among it: a notebook's cells are wrapped in code that means the standard library's.
+/// `error::Result` is left out: the code that wraps a notebook's cells needs the standard library's `Result`.
 pub mod prelude {
     pub use crate::capsnet::{Architecture, CapsNet, Evaluation, Pass, Recipe, Settings, Training};
     pub use crate::coin::{CoinOptions, Coins, Expectation, Experiments, Mixing};

@@ -1,6 +1,7 @@
-//! Coins, K-means and mixtures for serde, and as JSON files.
+//! Saving and loading coins, K-means and mixtures: serde's traits, and JSON files.
 //!
-//! Arrays are nested lists, so that Python reads them: `numpy.array(json.load(open("mixture.json"))["means"])`.
+//! `save` writes a model to a JSON file, `load` reads it back. Arrays are nested lists, which Python reads too:
+//! `numpy.array(json.load(open("mixture.json"))["means"])`.
 //!
 //! | model | fields |
 //! |---|---|
@@ -8,7 +9,7 @@
 //! | [`KMeans`] | `centroids` (k x d) |
 //! | [`Gmm`] | `covariance` (`"full"`, `"tied"`, `"diagonal"` or `"spherical"`), `weights` (K), `means` (K x d), `covariances` |
 //!
-//! What is written is read again to the bit. Only valid models are written, and only valid ones are read.
+//! A model that is saved and loaded again is equal to the last bit. Invalid models are neither written nor read.
 
 use std::io::{Read as _, Write as _};
 use std::path::Path;
@@ -32,7 +33,7 @@ struct CoinFields<A> {
 }
 
 impl Serialize for Coins {
-    /// Returns an error if this is not a valid model.
+    /// Returns an error if the model is not valid.
     fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
         let Coins { thetas, weights } = self.normalised().map_err(S::Error::custom)?;
         CoinFields { thetas, weights }.serialize(serializer)
@@ -40,7 +41,7 @@ impl Serialize for Coins {
 }
 
 impl<'de> Deserialize<'de> for Coins {
-    /// Returns an error if what is read is not a valid model.
+    /// Returns an error if the fields are not a valid model.
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Coins, D::Error> {
         let fields = CoinFields::<Vec<f64>>::deserialize(deserializer)?;
         Coins::new(&fields.thetas, &fields.weights).map_err(D::Error::custom)
@@ -61,7 +62,7 @@ impl Serialize for KMeans {
 }
 
 impl<'de> Deserialize<'de> for KMeans {
-    /// Returns an error if what is read is not a table of numbers.
+    /// Returns an error if the centroids are not a valid table.
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<KMeans, D::Error> {
         let fields = KMeansFields::<Lists>::deserialize(deserializer)?;
         let model = KMeans { centroids: fields.centroids.array("centroids").map_err(D::Error::custom)? };
@@ -79,7 +80,7 @@ struct GmmFields<A> {
 }
 
 impl Serialize for Gmm {
-    /// Returns an error if this is not a valid model.
+    /// Returns an error if the model is not valid.
     fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
         let model = self.normalised().map_err(S::Error::custom)?;
         let fields = GmmFields {
@@ -93,7 +94,7 @@ impl Serialize for Gmm {
 }
 
 impl<'de> Deserialize<'de> for Gmm {
-    /// Returns an error if what is read is not a valid model.
+    /// Returns an error if the fields are not a valid model.
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Gmm, D::Error> {
         let GmmFields { covariance, weights, means, covariances } =
             GmmFields::<Lists>::deserialize(deserializer)?;
@@ -105,7 +106,7 @@ impl<'de> Deserialize<'de> for Gmm {
     }
 }
 
-/// An array that is written as nested lists.
+/// An array to be serialised as nested lists.
 struct ListsOf<'a>(ArrayViewD<'a, f64>);
 
 impl Serialize for ListsOf<'_> {
@@ -117,11 +118,11 @@ impl Serialize for ListsOf<'_> {
     }
 }
 
-/// An array that is read from nested lists.
+/// An array deserialised from nested lists.
 struct Lists(ArrayD<f64>);
 
 impl Lists {
-    /// The array, with the number of axes that is needed; `name` is what it is called.
+    /// Returns the array with the expected number of axes; `name` is for the error message.
     fn array<D: Dimension>(self, name: &'static str) -> Result<Array<f64, D>> {
         let found = self.0.ndim();
         let expected = D::NDIM.unwrap_or(found);
@@ -138,19 +139,19 @@ impl<'de> Deserialize<'de> for Lists {
     }
 }
 
-const UNEVEN: &str = "lists beside each other should have the same length and depth";
+const UNEVEN: &str = "lists at the same level should have the same length and depth";
 
-/// What has been read of nested lists.
+/// The numbers of nested lists, while they are read.
 #[derive(Default)]
 struct Numbers {
     values: Vec<f64>,
-    /// The length of the lists at each depth that have ended; usize::MAX where none has.
+    /// The length of the finished lists at each depth; usize::MAX where no list has finished yet.
     lengths: Vec<usize>,
-    /// In how many lists a number lies.
+    /// The depth of the numbers, once one has been read.
     depth: Option<usize>,
 }
 
-/// A list at this depth, or a number.
+/// A deserialiser for a list at this depth, or for a number.
 struct Level<'a> {
     depth: usize,
     numbers: &'a mut Numbers,
@@ -212,7 +213,7 @@ fn save(model: &impl Serialize, path: &Path) -> Result<()> {
     })
 }
 
-/// `what` is the model that is needed.
+/// Reads a model; `what` names the expected model in the error message.
 fn load<M: DeserializeOwned>(what: &'static str, path: &Path) -> Result<M> {
     let mut contents = Vec::new();
     open(path)?.read_to_end(&mut contents).map_err(Error::io(path))?;
@@ -226,16 +227,16 @@ fn load<M: DeserializeOwned>(what: &'static str, path: &Path) -> Result<M> {
 }
 
 impl Coins {
-    /// Writes the model as JSON: `{"thetas": [..], "weights": [..]}`. The file is there as a whole or not at all.
+    /// Writes the model as JSON, `{"thetas": [..], "weights": [..]}`, atomically.
     ///
     /// # Errors
     ///
-    /// Returns an error if this is not a valid model, or if the system cannot write the file.
+    /// Returns an error if the model is not valid, or if the system cannot write the file.
     pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
         save(&self.normalised()?, path.as_ref())
     }
 
-    /// Reads what [`Coins::save`] has written, to the bit.
+    /// Reads a file of [`Coins::save`]; the model is equal to the last bit.
     ///
     /// # Errors
     ///
@@ -246,17 +247,17 @@ impl Coins {
 }
 
 impl KMeans {
-    /// Writes the model as JSON: `{"centroids": [[..], ..]}`. The file is there as a whole or not at all.
+    /// Writes the model as JSON, `{"centroids": [[..], ..]}`, atomically.
     ///
     /// # Errors
     ///
-    /// Returns an error if a centroid is not finite or beyond 1e130, or if the system cannot write the file.
+    /// Returns an error if a number of a centroid is not finite or beyond 1e130, or if the system cannot write the file.
     pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
         self.check()?;
         save(self, path.as_ref())
     }
 
-    /// Reads what [`KMeans::save`] has written, to the bit.
+    /// Reads a file of [`KMeans::save`]; the model is equal to the last bit.
     ///
     /// # Errors
     ///
@@ -267,8 +268,8 @@ impl KMeans {
 }
 
 impl Gmm {
-    /// Writes the model as JSON: `{"covariance": "full", "weights": [..], "means": [[..], ..], "covariances": [[[..], ..], ..]}`. The
-    /// file is there as a whole or not at all.
+    /// Writes the model as JSON, `{"covariance": "full", "weights": [..], "means": [[..], ..], "covariances": [[[..], ..],
+    /// ..]}`, atomically.
     ///
     /// ```
     /// # let folder = std::env::temp_dir().join(format!("em-routing-doc-{}", std::process::id()));
@@ -284,12 +285,12 @@ impl Gmm {
     ///
     /// # Errors
     ///
-    /// Returns an error if this is not a valid model, or if the system cannot write the file.
+    /// Returns an error if the model is not valid, or if the system cannot write the file.
     pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
         save(&self.normalised()?, path.as_ref())
     }
 
-    /// Reads what [`Gmm::save`] has written, to the bit.
+    /// Reads a file of [`Gmm::save`]; the model is equal to the last bit.
     ///
     /// # Errors
     ///

@@ -1,32 +1,32 @@
-//! The files that come with a clone of the repository: MNIST, trained weights, and the results of trainings.
+//! Paths of the files in a clone of the repository: MNIST, trained weights, and recorded training results.
 //!
-//! The paths are those of the clone that this library was built in. The published package leaves the files out. Only what is at the
+//! The paths are those of the clone in which this library was built. The published package has none of these files. Only the
 //! top of the crate uses this module: figures, commands, notebooks, benchmarks and tests.
 
 use std::path::{Path, PathBuf};
 
-/// The folder with MNIST's four files.
+/// The folder of MNIST's four files.
 pub fn mnist_folder() -> PathBuf {
     asset("mnist")
 }
 
-/// The trained network, which [`CapsNet::load`](crate::capsnet::CapsNet::load) reads.
+/// The weights of the trained network, for [`CapsNet::load`](crate::capsnet::CapsNet::load).
 pub fn mnist_weights() -> PathBuf {
     asset("capsnet/mnist.safetensors")
 }
 
-/// The short trainings with one setting changed, which [`read_trials`](crate::figures::records::read_trials) reads.
+/// The ablation: short trainings with one setting changed, for [`read_trials`](crate::figures::records::read_trials).
 pub fn ablation_file() -> PathBuf {
     asset("capsnet/ablation.csv")
 }
 
-/// The epochs of the full trainings, which [`read_epochs`](crate::figures::records::read_epochs) reads.
+/// The results of each epoch of the full trainings, for [`read_epochs`](crate::figures::records::read_epochs).
 pub fn runs_file() -> PathBuf {
     asset("capsnet/runs.csv")
 }
 
 fn asset(name: &str) -> PathBuf {
     let assets = Path::new(env!("CARGO_MANIFEST_DIR")).join("assets");
-    // by components, so that the path is written as the system writes paths
+    // join the components one by one, so that the path has the system's separators
     name.split('/').fold(assets, |path, part| path.join(part))
 }

@@ -1,5 +1,5 @@
-//! linfa's `Fit` and `Predict`: the options of K-means and of the mixture fit a linfa `Dataset`, and the models predict, so
-//! that linfa's metrics take what they give.
+//! linfa's `Fit` and `Predict` for K-means and mixtures: the options fit a linfa `Dataset`, and linfa's metrics accept the
+//! models' predictions.
 //!
 //! ```
 //! use em_routing::kmeans::KMeansOptions;
@@ -12,10 +12,9 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! Samples count as often as the data set's weights say. The objectives are what [`KMeans::fit`] and [`Gmm::fit`] return;
-//! linfa's `Fit` returns the model alone. linfa's `Predict` has no way to
-//! say that data are NaN or have other dimensions than the model: where [`KMeans::predict`] and [`Gmm::predict`] return an
-//! error, it panics with its words.
+//! The data set's weights are used as sample weights. linfa's `Fit` returns the model alone; call [`KMeans::fit`] or
+//! [`Gmm::fit`] to get the objectives too. linfa's `Predict` cannot return an error: for NaN or a wrong number of columns it
+//! panics with the message of [`KMeans::predict`] or [`Gmm::predict`].
 
 use linfa::DatasetBase;
 use linfa::traits::{Fit, PredictInplace};
@@ -31,7 +30,7 @@ impl From<linfa::Error> for Error {
     }
 }
 
-/// The weights of the samples, where the data set has any.
+/// Returns the weights of the samples, if the data set has any.
 fn weights<R: linfa::dataset::Records, T>(dataset: &DatasetBase<R, T>) -> Option<Vec<f64>> {
     dataset.weights().map(|weights| weights.iter().map(|&weight| f64::from(weight)).collect())
 }
@@ -93,7 +92,7 @@ mod tests {
     }
 
     #[test]
-    fn metrics_and_datasets_of_linfa_take_our_models() {
+    fn linfa_accepts_the_options_and_the_models() {
         let data = data();
         let dataset = DatasetBase::from(data.view());
         let options = KMeansOptions { clusters: 3, ..Default::default() };
@@ -111,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn a_sample_of_weight_0_is_not_there() {
+    fn samples_of_weight_0_are_ignored() {
         let data = ndarray::array![[0.0], [0.1], [0.2], [5.0], [5.1], [5.2], [1e6]];
         let weights = ndarray::array![1.0f32, 1.0, 1.0, 1.0, 1.0, 1.0, 0.0];
         let weighted = DatasetBase::from(data.view()).with_weights(weights);
@@ -123,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn an_error_passes_through() {
+    fn errors_are_returned_unchanged() {
         let none = DatasetBase::from(Array2::<f64>::zeros((0, 2)));
         let result: Result<KMeans, Error> = KMeansOptions::default().fit(&none);
         assert!(matches!(result, Err(Error::Empty { .. })));

@@ -1,7 +1,7 @@
-//! Choices as words: how an enum is written in a file of settings and in a command.
+//! Enums written as words in settings files and on the command line.
 
-/// Lets an enum be written as a word, or as a word and a number with a colon between them: `Display`, `FromStr` and the conversions
-/// that serde uses. The text behind the name of the enum says what may be written, for errors.
+/// Implements `Display`, `FromStr` and the conversions for serde of an enum whose values are written as a word, or as
+/// `word:number`. The text after the enum's name lists the valid values, for error messages.
 macro_rules! words {
     (
         $kind:ident, $expected:literal:
@@ -20,7 +20,7 @@ macro_rules! words {
         }
 
         impl std::str::FromStr for $kind {
-            /// What may be written.
+            /// The valid values.
             type Err = &'static str;
 
             fn from_str(text: &str) -> std::result::Result<Self, Self::Err> {

@@ -1,4 +1,4 @@
-//! The coins against the golden results of an independent reference, their properties, and what they refuse.
+//! Coins: results against an independent reference, properties, and rejected arguments.
 
 use em_routing::error::Error;
 use em_routing::prelude::*;
@@ -24,7 +24,7 @@ fn close(found: f64, expected: f64, tolerance: f64, what: &str) {
     assert!(error <= tolerance * expected.abs().max(1.0), "{what}: {found}, but {expected} is expected");
 }
 
-/// Makes exactly as many iterations as asked for.
+/// Options for exactly this many iterations.
 fn all_of(iterations: usize) -> CoinOptions {
     let stop = Stop { max_iterations: iterations, tolerance: -1.0 };
     CoinOptions { stop, keep_models: true, ..Default::default() }
@@ -36,7 +36,7 @@ fn from(start: Coins, options: CoinOptions) -> CoinOptions {
 }
 
 #[test]
-fn the_reference_s_every_iteration() {
+fn every_iteration_matches_the_reference() {
     let mut compared = 0;
     for case in golden()["coin_em"].as_array().unwrap() {
         let name = case["name"].as_str().unwrap();
@@ -44,8 +44,8 @@ fn the_reference_s_every_iteration() {
         let start = Coins::even(&[number(&case["theta_A0"]), number(&case["theta_B0"])]).unwrap();
         let constant = experiments.log_binomial_constant();
         close(constant, number(&case["log_comb_const"]), 1e-12, name);
-        // Program one leaves the binomial coefficients out of its number, program two does not. With 2,000 tosses its
-        // probabilities underflow to 0/0: those rows of it are empty.
+        // Program one omits the binomial coefficients from its number, program two does not. With 2,000 tosses program one's
+        // probabilities underflow to 0/0; its rows are empty there.
         for (program, left_out) in [("v1", constant), ("v2", 0.0)] {
             let rows = case[program].as_array().unwrap();
             let fit = Coins::fit(&experiments, &from(start.clone(), all_of(rows.len()))).unwrap();
@@ -68,7 +68,7 @@ fn the_reference_s_every_iteration() {
 }
 
 #[test]
-fn both_printed_traces_of_the_blog() {
+fn both_traces_printed_by_the_blog_are_reproduced() {
     let case = golden()["coin_em"][0].clone();
     let experiments = Experiments::blog_hidden();
     let fit = Coins::fit(&experiments, &all_of(9)).unwrap();
@@ -86,7 +86,7 @@ fn both_printed_traces_of_the_blog() {
 }
 
 #[test]
-fn where_the_blog_s_fit_ends() {
+fn the_blogs_fit_converges_to_known_numbers() {
     let experiments = Experiments::blog_hidden();
     let stop = Stop { max_iterations: 1000, tolerance: 1e-13 };
     let options = CoinOptions { stop, keep_models: true, ..Default::default() };
@@ -109,7 +109,7 @@ fn where_the_blog_s_fit_ends() {
 }
 
 #[test]
-fn known_labels_in_closed_form_and_by_the_minimiser() {
+fn the_minimiser_finds_the_closed_form_of_known_labels() {
     let reference = &golden()["complete_mle"];
     let (experiments, labels) = Experiments::blog_known();
     let closed = experiments.known_maximum(&labels, 2).unwrap();
@@ -135,7 +135,7 @@ fn the_minimiser_finds_a_maximum_on_the_edge() {
 }
 
 #[test]
-fn on_the_ridge_nothing_moves_off_it() {
+fn coins_with_equal_starts_stay_equal() {
     let experiments = Experiments::blog_hidden();
     let fit = Coins::fit(&experiments, &from(Coins::even(&[0.3, 0.3]).unwrap(), all_of(50))).unwrap();
     for model in &fit.models {
@@ -145,7 +145,7 @@ fn on_the_ridge_nothing_moves_off_it() {
 }
 
 #[test]
-fn estimated_weights_do_better_than_given_ones() {
+fn estimated_weights_give_a_higher_likelihood_than_fixed_weights() {
     let experiments = Experiments::blog_hidden();
     let given = Coins::fit(&experiments, &all_of(2000)).unwrap();
     let options = CoinOptions { mixing: Mixing::Estimated, ..all_of(2000) };
@@ -155,7 +155,7 @@ fn estimated_weights_do_better_than_given_ones() {
 }
 
 #[test]
-fn a_seed_reproduces_its_tosses() {
+fn a_seed_determines_the_tosses() {
     let labels: Vec<usize> = (0..2000).map(|i| i % 2).collect();
     let once = Experiments::simulate(&labels, &[0.8, 0.3], 10, 7).unwrap();
     assert_eq!(once, Experiments::simulate(&labels, &[0.8, 0.3], 10, 7).unwrap());
@@ -166,7 +166,7 @@ fn a_seed_reproduces_its_tosses() {
 }
 
 #[test]
-fn what_is_wrong_is_named_with_its_place() {
+fn invalid_arguments_are_named_with_their_place() {
     let experiments = Experiments::blog_hidden();
     let (known, labels) = Experiments::blog_known();
     let fit = |thetas: &[f64], weights: &[f64]| {
@@ -232,7 +232,7 @@ fn a_fit_keeps_model_and_objective_together() {
 }
 
 #[test]
-fn a_fit_holds_its_last_model_alone_unless_asked() {
+fn a_fit_keeps_only_its_last_model_by_default() {
     let experiments = Experiments::blog_hidden();
     let start = Coins::even(&[0.9, 0.1]).unwrap();
     let options = from(start, all_of(20));
@@ -246,7 +246,7 @@ fn a_fit_holds_its_last_model_alone_unless_asked() {
 }
 
 #[test]
-fn weights_that_f32_has_rounded_are_put_right() {
+fn weights_rounded_to_f32_are_normalised() {
     let experiments = Experiments::blog_hidden();
     let rounded: Vec<f64> = [0.1f32, 0.7, 0.2].iter().map(|&weight| f64::from(weight)).collect();
     let off = rounded.iter().sum::<f64>() - 1.0;
@@ -259,13 +259,13 @@ fn weights_that_f32_has_rounded_are_put_right() {
     assert_eq!(found, experiments.expectation(&coins).unwrap());
     let fit = Coins::fit(&experiments, &from(literal, all_of(3))).unwrap();
     assert_eq!((&fit.models[0], fit.objectives[0]), (&coins, found.log_likelihood));
-    // one coin whose weight is a rounding above 1
+    // one coin whose weight exceeds 1 by rounding
     assert_eq!(Coins::new(&[0.5], &[1.00000006]).unwrap().weights, [1.0]);
     assert!(matches!(Coins::new(&[0.5], &[1.00001]), Err(Error::Probability { index: 0, .. })));
     assert!(matches!(Coins::new(&[0.5, 0.5], &[0.5, 0.50001]), Err(Error::NotNormalised { .. })));
 }
 
-/// Experiments, and coins that can have made them.
+/// Random experiments, and coins under which they are possible.
 fn problems() -> impl Strategy<Value = (Experiments, Coins)> {
     (1u64..60, 1usize..12, 1usize..5).prop_flat_map(|(tosses, experiments, coins)| {
         let heads = prop::collection::vec(0..=tosses, experiments);
@@ -291,7 +291,7 @@ proptest! {
     }
 
     #[test]
-    fn responsibilities_add_up_and_the_bound_touches((experiments, coins) in problems()) {
+    fn responsibilities_add_up_to_1_and_the_bound_is_tight((experiments, coins) in problems()) {
         let found = experiments.expectation(&coins).unwrap();
         for row in found.responsibilities.rows() {
             prop_assert!((row.sum() - 1.0).abs() <= 1e-12);
@@ -303,7 +303,7 @@ proptest! {
     }
 
     #[test]
-    fn the_bound_lies_below_everywhere((experiments, coins) in problems(), share in 0.01f64..0.99) {
+    fn the_bound_never_exceeds_the_log_likelihood((experiments, coins) in problems(), share in 0.01f64..0.99) {
         let k = coins.thetas.len();
         let q = Array2::from_shape_fn((experiments.len(), k), |(_, j)| match (k, j) {
             (1, _) => 1.0,
@@ -316,7 +316,7 @@ proptest! {
     }
 
     #[test]
-    fn the_maximisation_is_a_maximum((experiments, coins) in problems(), shift in -0.05f64..0.05) {
+    fn the_m_step_maximises_the_bound((experiments, coins) in problems(), shift in -0.05f64..0.05) {
         let q = experiments.expectation(&coins).unwrap().responsibilities;
         let best = experiments.maximisation(&q, &coins, Mixing::Given).unwrap();
         let bound = experiments.lower_bound(&q, &best).unwrap();

@@ -1,4 +1,4 @@
-//! Whatever keeps a file from being written, the error names it, the older file stays, and nothing half-written is left.
+//! Failed writes: the error names the file, the older file is unchanged, and no partial file is left.
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use em_routing::error::Error;
 use em_routing::files;
 
-/// A folder with an older file in it, which goes when the test ends.
+/// A folder with an older file in it, removed when the test ends.
 struct Folder(PathBuf);
 
 impl Folder {
@@ -53,7 +53,7 @@ fn a_file_is_replaced() {
 }
 
 #[test]
-fn threads_do_not_mix_what_they_write() {
+fn concurrent_writes_do_not_mix() {
     let folder = Folder::new("threads");
     let contents: Vec<Vec<u8>> = (0..4).map(|byte| vec![byte; 100_000]).collect();
     std::thread::scope(|scope| {
@@ -66,7 +66,7 @@ fn threads_do_not_mix_what_they_write() {
 }
 
 #[test]
-fn contents_that_fail_leave_the_older_file() {
+fn failing_contents_leave_the_older_file() {
     let folder = Folder::new("contents");
     let outcome = files::write_with(&folder.file(), |file| {
         file.write_all(&[1; 100_000]).unwrap();
@@ -77,25 +77,25 @@ fn contents_that_fail_leave_the_older_file() {
 }
 
 #[test]
-fn a_place_that_cannot_be_written_to_is_named() {
+fn errors_name_the_path_that_cannot_be_written() {
     let folder = Folder::new("place");
     let missing = folder.0.join("missing").join("file");
     assert_names(files::write(&missing, b"new"), &missing);
-    assert_names(files::write(&folder.0, b"new"), &folder.0); // a folder is there already
+    assert_names(files::write(&folder.0, b"new"), &folder.0); // the path is a folder
     assert_names(files::write("..".as_ref(), b"new"), "..".as_ref());
     folder.assert_untouched();
 }
 
-/// Where even root cannot make files.
+/// A folder in which even root cannot create files.
 #[cfg(target_os = "linux")]
 #[test]
-fn a_folder_that_takes_no_files_is_named() {
+fn errors_name_a_file_in_a_read_only_folder() {
     let file = Path::new("/sys/em-routing");
     assert_names(files::write(file, b"new"), file);
 }
 
-/// A disk that takes no more, by the shell's limit on the size of a file: the bytes are refused when they are handed on by
-/// the buffer. The test starts itself again under that limit.
+/// Simulates a full disk with the shell's limit on file sizes: writing fails when the buffer is flushed. The test runs
+/// itself again under this limit.
 #[cfg(unix)]
 #[test]
 fn bytes_that_do_not_fit_leave_the_older_file() {
@@ -103,7 +103,7 @@ fn bytes_that_do_not_fit_leave_the_older_file() {
     if let Some(folder) = std::env::var_os(LIMITED) {
         let file = PathBuf::from(folder).join("file");
         for size in [100, 1_000_000] {
-            // a little at a time, so that the last of it fails when all is flushed
+            // in small pieces, so that the last piece only fails in the final flush
             let whole = files::write_with(&file, |file| {
                 (0..size / 100)
                     .try_for_each(|_| file.write_all(&[1; 100]))
@@ -117,7 +117,7 @@ fn bytes_that_do_not_fit_leave_the_older_file() {
     }
     let folder = Folder::new("limited");
     let again = std::process::Command::new("sh")
-        .args(["-c", "trap '' XFSZ; ulimit -f 1; exec \"$@\"", "sh"]) // a block of 512 bytes, or of 1024
+        .args(["-c", "trap '' XFSZ; ulimit -f 1; exec \"$@\"", "sh"]) // blocks have 512 or 1024 bytes
         .arg(std::env::current_exe().unwrap())
         .args(["--exact", "bytes_that_do_not_fit_leave_the_older_file", "--nocapture"])
         .env(LIMITED, &folder.0)
@@ -129,7 +129,7 @@ fn bytes_that_do_not_fit_leave_the_older_file() {
 }
 
 #[test]
-fn errors_of_files_pass_between_threads() {
+fn file_errors_are_send_and_sync() {
     fn passes<E: std::error::Error + Send + Sync + 'static>() {}
     passes::<Error>();
     passes::<em_routing::data::npy::Fault>();

@@ -1,5 +1,5 @@
-//! IDX files: MNIST as it is shipped, every fault with its path, and mutated files, which must not panic or take memory that
-//! they only promise.
+//! IDX files: MNIST is read as shipped, every fault is reported with the path, and mutated files cause neither panics nor
+//! large allocations.
 
 use std::io::Write as _;
 use std::path::Path;
@@ -27,7 +27,7 @@ fn file(kind: u8, sizes: &[u32], bytes: &[u8]) -> Vec<u8> {
     file
 }
 
-/// Images of 3 x 2 whose grey levels count up.
+/// Images of 3 x 2 with consecutive grey levels.
 fn images(count: u32) -> Vec<u8> {
     file(8, &[count, 3, 2], &(0..count * 6).map(|level| level as u8).collect::<Vec<_>>())
 }
@@ -42,7 +42,7 @@ fn packed(bytes: &[u8]) -> Vec<u8> {
     encoder.finish().unwrap()
 }
 
-/// A set of 5 images to train on and 2 to test on.
+/// A set of 5 training images and 2 test images.
 fn small_set(name: &str) -> Folder {
     let folder = Folder::new(name);
     folder.write("train-images-idx3-ubyte", &images(5));
@@ -52,7 +52,7 @@ fn small_set(name: &str) -> Folder {
     folder
 }
 
-/// What is wrong with an image file of these bytes beside four labels; the error must name the file.
+/// Returns the fault of an image file with these bytes and four labels; checks that the error names the file.
 fn image_fault(folder: &Folder, bytes: &[u8]) -> Fault {
     let labels = folder.write("labels", &labels(&[0, 1, 2, 3]));
     fault_at(&folder.write("images", bytes), Images::read(&folder.0.join("images"), &labels, 10))
@@ -68,14 +68,14 @@ fn fault_at<T: std::fmt::Debug>(file: &Path, outcome: em_routing::error::Result<
     }
 }
 
-/// Faults hold system errors, which cannot be compared; what they print for debugging can.
+/// Faults hold system errors, which cannot be compared; their debug output can.
 #[track_caller]
 fn assert_same(found: impl std::fmt::Debug, expected: impl std::fmt::Debug) {
     assert_eq!(format!("{found:?}"), format!("{expected:?}"));
 }
 
 #[test]
-fn mnist_is_whole() {
+fn mnist_is_complete() {
     let digits = ImageSet::load(shipped::mnist_folder(), 5_000).unwrap();
     for (part, count) in [(&digits.train, 55_000), (&digits.validation, 5_000), (&digits.test, 10_000)] {
         assert_eq!((part.len(), part.height, part.width, part.classes), (count, 28, 28, 10));
@@ -89,7 +89,7 @@ fn mnist_is_whole() {
     let all = counts(&[&digits.train, &digits.validation]);
     assert_eq!(all, [5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949]);
     assert_eq!(counts(&[&digits.test]), [980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009]);
-    // The mean grey level of all images to train on, which many programs normalise by: 0.1307.
+    // The mean grey level of all training images, used by many programs for normalisation: 0.1307.
     let levels = digits.train.pixels.iter().chain(&digits.validation.pixels).map(|&level| u64::from(level));
     let mean = levels.sum::<u64>() as f64 / (60_000.0 * 784.0) / 255.0;
     assert!((mean - 0.1307).abs() <= 0.00005, "{mean}");
@@ -166,7 +166,7 @@ fn faults_of_a_gzip_stream_are_named() {
 }
 
 #[test]
-fn the_sources_of_an_error_lead_to_its_root() {
+fn error_sources_lead_to_the_root_cause() {
     let folder = Folder::new("sources");
     let labels = folder.write("labels", &labels(&[0, 1, 2, 3]));
     let read = |bytes: &[u8]| Images::read(&folder.write("images", bytes), &labels, 10).unwrap_err();
@@ -175,7 +175,7 @@ fn the_sources_of_an_error_lead_to_its_root() {
         let error = read(&whole[..cut]);
         let [_, fault, root] = chain(&error)[..] else { panic!("{error:?}") };
         assert!(matches!(fault.downcast_ref(), Some(Fault::Gzip { .. })), "{fault:?}");
-        let root = root.downcast_ref::<std::io::Error>().expect("what the system says");
+        let root = root.downcast_ref::<std::io::Error>().expect("the system's error");
         assert_eq!(root.kind(), std::io::ErrorKind::UnexpectedEof);
     }
     let error = read(b"\x07\0\x08\x03");
@@ -205,9 +205,9 @@ fn faults_between_files_are_named() {
     assert!(missing.starts_with(&format!("{}: there is no such file", test_images.display())), "{missing}");
 }
 
-/// The names that unpackers, Kaggle and EMNIST give the files.
+/// The file names used by unpackers, Kaggle and EMNIST.
 #[test]
-fn sets_are_found_by_the_names_that_people_have() {
+fn sets_are_found_under_all_common_names() {
     let names = |dot: &str, end: &str, prefix: &str, test: &str| {
         ["train", test].map(|part| {
             [
@@ -237,7 +237,7 @@ fn sets_are_found_by_the_names_that_people_have() {
         assert_eq!((set.train.len(), set.validation.len(), set.test.len()), (4, 1, 2), "{prefix}{dot}{end}");
     }
 
-    // of several forms of one name the first in the documented order; a folder is none of them
+    // if several names match, the first in the documented order is read; folders are skipped
     let folder = small_set("order");
     folder.write("train-images-idx3-ubyte.gz", b"not read");
     folder.write("train-images.idx3-ubyte", b"not read");
@@ -245,7 +245,7 @@ fn sets_are_found_by_the_names_that_people_have() {
     std::fs::create_dir(folder.0.join("t10k-images-idx3-ubyte")).unwrap();
     assert_eq!(ImageSet::load(&folder.0, 1).unwrap().train.len(), 4);
 
-    // of several sets none
+    // with several sets, none is read
     let folder = Folder::new("several");
     for set in ["letters", "digits"] {
         folder.write(&format!("emnist-{set}-train-images-idx3-ubyte.gz"), b"");
@@ -258,7 +258,7 @@ fn sets_are_found_by_the_names_that_people_have() {
 }
 
 #[test]
-fn a_form_transposes_images_and_counts_labels_from_another() {
+fn a_form_transposes_images_and_shifts_labels() {
     let folder = Folder::new("form");
     let image = folder.write("images", &images(2));
     let label = folder.write("labels", &labels(&[1, 26]));
@@ -268,7 +268,7 @@ fn a_form_transposes_images_and_counts_labels_from_another() {
     assert_eq!(found.image(1), [6, 8, 10, 7, 9, 11]);
     let plain = Images::read(&image, &label, 27).unwrap();
     assert_eq!((plain.height, plain.width, plain.labels.as_slice()), (3, 2, &[1, 26][..]));
-    // labels that do not fit come with the settings that mend them
+    // labels out of range are reported with the settings that fix it
     let refused = |values: &[u8], form: idx::Form| {
         folder.write("labels", &labels(values));
         folder.write("images", &images(values.len() as u32));
@@ -295,7 +295,7 @@ fn a_form_transposes_images_and_counts_labels_from_another() {
 }
 
 #[test]
-fn labels_of_every_kind_of_number_are_read() {
+fn labels_of_every_type_are_read() {
     let folder = Folder::new("kinds");
     let image = folder.write("images", &images(3));
     let bytes = |values: [f64; 3]| -> [(u8, Vec<u8>); 5] {
@@ -320,7 +320,7 @@ fn labels_of_every_kind_of_number_are_read() {
     }
     let label = folder.write("labels", &file(0x0a, &[3], &[0, 1, 2]));
     assert_same(fault_at(&label, Images::read(&image, &label, 100)), Fault::Kind { code: 0x0a });
-    // images of other numbers are refused with a line of Python, which was tried
+    // images of other types are rejected with a line of Python, which was tested
     let image = folder.write("images", &file(0x0d, &[1, 2, 1], &[0; 8]));
     let text = Images::read(&image, &label, 10).unwrap_err().to_string();
     assert!(
@@ -329,7 +329,7 @@ fn labels_of_every_kind_of_number_are_read() {
     );
 }
 
-/// The kinds that have NaN.
+/// Selects the types that have NaN.
 trait Floats {
     fn split_off_floats(self) -> Vec<(u8, Vec<u8>)>;
 }
@@ -365,7 +365,7 @@ fn gzip_files_with_padding_or_several_members_are_read() {
 }
 
 #[test]
-fn what_is_no_idx_file_is_named() {
+fn other_file_formats_are_named() {
     let folder = Folder::new("plain");
     let label = folder.write("labels", &labels(&[0]));
     let text = |image: &Path| {
@@ -389,7 +389,7 @@ fn what_is_no_idx_file_is_named() {
     {
         let pipe = folder.0.join("pipe");
         assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
-        let found = text(&pipe); // nobody writes to it: opening it would wait
+        let found = text(&pipe); // opening it would block: nobody writes to it
         assert!(
             found.contains("is a pipe") && found.contains(&format!("cat {} > copy", pipe.display())),
             "{found}"
@@ -398,9 +398,9 @@ fn what_is_no_idx_file_is_named() {
     }
 }
 
-/// Sizes of gigabytes in the header of a short file: the error comes before any such allocation.
+/// A short file whose header claims gigabytes: the error comes before any such allocation.
 #[test]
-fn a_promise_takes_no_memory() {
+fn claimed_sizes_are_not_allocated() {
     let folder = Folder::new("promise");
     let short = file(8, &[60_000, 10_000, 10_000], &[1; 1000]);
     for bytes in [short.clone(), packed(&short)] {
@@ -411,10 +411,10 @@ fn a_promise_takes_no_memory() {
     }
 }
 
-/// Files with a few bytes changed, cut off or put in: an image set or an error with the file's name, and no more memory than
-/// the file holds. `EM_ROUTING_FUZZ=1000000` tries as many.
+/// Files with a few bytes changed, removed or inserted give an image set or an error with the file's name, and never
+/// allocate much more than the file can hold. `EM_ROUTING_FUZZ=1000000` tries that many files.
 #[test]
-fn mutated_files_do_no_harm() {
+fn mutated_files_never_panic_or_allocate_too_much() {
     let cases = std::env::var("EM_ROUTING_FUZZ").map_or(4_000, |count| count.parse().unwrap());
     let folder = Folder::new("fuzz");
     let plain = [images(4), labels(&[0, 1, 2, 3])];
@@ -422,14 +422,14 @@ fn mutated_files_do_no_harm() {
     let mut generator = rand_chacha::ChaCha8Rng::seed_from_u64(1);
     let [mut read, mut refused] = [0; 2];
     for case in 0..cases {
-        // plain, damaged after it was packed, or packed after it was damaged
+        // plain, or damaged after compression, or damaged before compression
         let mut files = if case % 3 == 1 { zipped.clone() } else { plain.clone() };
         let bytes = &mut files[usize::from(generator.gen_bool(0.3))];
         mutate(bytes, &mut generator);
         if case % 3 == 2 {
             *bytes = packed(bytes);
         }
-        // Deflate makes at most 1032 bytes of one, and a growing vector up to twice what it holds.
+        // Deflate expands a byte to at most 1032, and a growing vector allocates up to twice its length.
         let unpacked = if bytes.starts_with(&[0x1f, 0x8b]) { 1032 * bytes.len() } else { bytes.len() };
         let paths = [folder.write("images", &files[0]), folder.write("labels", &files[1])];
         LARGEST.set(0);
@@ -462,12 +462,12 @@ fn mutate(bytes: &mut Vec<u8>, generator: &mut impl Rng) {
         match generator.gen_range(0..6) {
             0 => bytes.truncate(place),
             1 => bytes.insert(place, generator.r#gen()),
-            // a run of the file, once more
+            // repeat a part of the file
             2 => {
                 let run = bytes[place..(place + generator.gen_range(0..16)).min(bytes.len())].to_vec();
                 bytes.splice(place..place, run);
             }
-            // the header and the end are where most is decided
+            // the header is the most sensitive part
             3 => bytes.iter_mut().take(16).for_each(|byte| {
                 if generator.gen_bool(0.1) {
                     *byte = *[0, 1, 2, 3, 4, 8, 0x7f, 0x80, 0xff].get(generator.gen_range(0..9)).unwrap();

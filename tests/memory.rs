@@ -1,4 +1,4 @@
-//! The memory of a fit does not grow with its iterations, unless it is asked to keep its models.
+//! The memory of a fit does not grow with the number of iterations, unless it keeps its models.
 
 use em_routing::prelude::*;
 
@@ -7,7 +7,7 @@ mod noting;
 
 use noting::{HELD, LARGEST, PEAK};
 
-/// The most bytes that a fit holds beyond what was there before, and its iterations.
+/// The peak memory of a fit in bytes, beyond what was allocated before, and its number of iterations.
 fn peak<M>(fit: impl FnOnce() -> Fit<M>) -> (isize, usize) {
     let before = HELD.get();
     PEAK.set(before);
@@ -16,7 +16,7 @@ fn peak<M>(fit: impl FnOnce() -> Fit<M>) -> (isize, usize) {
     (PEAK.get() - before, iterations)
 }
 
-/// What 400 iterations hold beyond what 20 hold, in bytes, without and with their models.
+/// The growth of the peak memory from 20 to 400 iterations in bytes, without and with kept models.
 fn growth<M>(fit: impl Fn(Stop, bool) -> Fit<M>) -> [isize; 2] {
     let stop = |max_iterations| Stop { max_iterations, tolerance: -1.0 };
     [false, true].map(|keep_models| {
@@ -28,7 +28,7 @@ fn growth<M>(fit: impl Fn(Stop, bool) -> Fit<M>) -> [isize; 2] {
     })
 }
 
-/// The objectives of the best run, and of one whose vector is just doubling: old and new.
+/// The objectives of the best run, and of another run whose vector is being doubled: the old and the new allocation.
 const OBJECTIVES: isize = 8 * (512 + 256 + 512);
 
 #[track_caller]
@@ -38,7 +38,7 @@ fn assert_grows_by_models_only_if_kept([without, with]: [isize; 2], model: isize
 }
 
 #[test]
-fn mixtures_and_kmeans_hold_as_much_after_many_iterations_as_after_few() {
+fn the_memory_of_mixtures_and_kmeans_does_not_grow_with_iterations() {
     let (data, _) = samples::five_blobs(600, 1);
     let data = Array2::from_shape_fn((200, 6), |(i, j)| data[(i * 3 + j % 3, j % 2)]);
     let (k, d) = (8, 6);
@@ -76,7 +76,7 @@ fn mixtures_and_kmeans_hold_as_much_after_many_iterations_as_after_few() {
 }
 
 #[test]
-fn coins_hold_as_much_after_many_iterations_as_after_few() {
+fn the_memory_of_coins_does_not_grow_with_iterations() {
     let experiments = Experiments::simulate(&[0, 1, 2, 0, 1], &[0.2, 0.5, 0.9], 30, 1).unwrap();
     let start = Coins::even(&[0.3, 0.5, 0.7]).unwrap();
     let fit = |stop, keep_models| {
@@ -87,7 +87,7 @@ fn coins_hold_as_much_after_many_iterations_as_after_few() {
 }
 
 #[test]
-fn a_fit_of_a_mixture_holds_few_models_at_a_time() {
+fn a_mixture_fit_holds_few_models_at_a_time() {
     let (k, d) = (20, 24);
     let data = Array2::from_shape_fn((400, d), |(i, j)| ((i * (j + 3) * 7919) % 1013) as f64 / 500.0);
     let start = Gmm::standard(data.slice(s![..k, ..]).to_owned(), CovarianceKind::Full);
@@ -101,6 +101,6 @@ fn a_fit_of_a_mixture_holds_few_models_at_a_time() {
     };
     let (held, _) = peak(|| Gmm::fit(&data, &options).unwrap());
     let model = (8 * k * d * d) as isize;
-    // The model, and either its factors with two chunks' sums of half a model each, or these sums and the next model.
+    // The model, plus either its factors and the sums of two chunks (half a model each), or these sums and the next model.
     assert!(held <= 4 * model, "{held} bytes are {:.1} models", held as f64 / model as f64);
 }

@@ -1,4 +1,4 @@
-//! Coins, K-means and mixtures as JSON: read again to the bit, and refused where they are no valid models.
+//! Saved coins, K-means and mixtures: JSON files are read back exactly, and invalid models are rejected.
 
 use std::path::PathBuf;
 
@@ -7,7 +7,7 @@ use em_routing::prelude::*;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-/// A path of its own for each test, whose file goes when the test ends.
+/// A path unique to each test; its file is removed when the test ends.
 struct Temporary(PathBuf);
 
 impl Temporary {
@@ -22,7 +22,7 @@ impl Drop for Temporary {
     }
 }
 
-/// Numbers of all sizes, with all their digits.
+/// Numbers of all magnitudes, with all their digits.
 fn number() -> impl Strategy<Value = f64> {
     (-1.0..1.0f64, -40i32..40).prop_map(|(x, exponent)| x * 10f64.powi(exponent))
 }
@@ -31,7 +31,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))] // each case syncs three files
 
     #[test]
-    fn a_model_is_read_to_the_bit(
+    fn saved_models_are_read_back_exactly(
         k in 1usize..5, d in 1usize..5, kind in prop::sample::select(CovarianceKind::ALL.to_vec()),
         numbers in prop::collection::vec(number(), 16), shares in prop::collection::vec(0.01..1.0f64, 4)
     ) {
@@ -75,13 +75,13 @@ fn arrays_are_nested_lists() {
     assert_eq!(serde_json::to_value(&model).unwrap(), expected);
     let turned = KMeans { centroids: array![[1.0, 3.0], [2.0, 4.0]].reversed_axes() };
     assert_eq!(serde_json::to_value(&turned).unwrap(), json!({"centroids": [[1.0, 2.0], [3.0, 4.0]]}));
-    // as Python writes them
+    // Python writes whole numbers without a decimal point
     let whole = json!({"covariance": "spherical", "weights": [1], "means": [[-2, 0]], "covariances": [4]});
     assert_eq!(serde_json::from_value::<Gmm>(whole).unwrap().means, array![[-2.0, 0.0]]);
 }
 
 #[test]
-fn what_is_no_model_is_refused_with_the_reason() {
+fn invalid_files_are_rejected_with_the_reason() {
     let good = json!({
         "covariance": "full", "weights": [0.5, 0.5], "means": [[0.0, 1.0], [2.0, 3.0]],
         "covariances": [[[1.0, 0.0], [0.0, 1.0]], [[1.0, 0.0], [0.0, 1.0]]],
@@ -137,7 +137,7 @@ fn what_is_no_model_is_refused_with_the_reason() {
 }
 
 #[test]
-fn an_invalid_model_is_not_written() {
+fn invalid_models_are_not_written() {
     let file = Temporary::new("invalid");
     let bad = Gmm {
         weights: array![1.0],

@@ -1,5 +1,5 @@
-//! `.npy` and `.npz` files as numpy writes them, every fault with its path and what mends it, and mutated files, which must not
-//! panic or take memory that they only promise.
+//! `.npy` and `.npz` files: everything numpy writes is read, every fault is reported with the path and a remedy, and mutated
+//! files cause neither panics nor large allocations.
 
 use std::io::Write as _;
 use std::path::Path;
@@ -40,7 +40,7 @@ fn npy(descriptor: &str, fortran: bool, shape: &str, numbers: &[u8]) -> Vec<u8> 
     with_header(1, &header, numbers)
 }
 
-/// All rows, read two at a time.
+/// Reads all rows, two at a time.
 fn table(file: &NpyFile) -> Array2<f64> {
     let mut buffer = RowBuffer::default();
     let mut values = Vec::new();
@@ -57,7 +57,7 @@ fn text_of<T: std::fmt::Debug>(path: &Path, outcome: em_routing::error::Result<T
     text
 }
 
-/// A zip archive, by hand: the name, the method and the bytes of each member.
+/// Builds a zip archive by hand from the name, the method and the bytes of each member.
 fn zip(members: &[(&str, u16, &[u8])], flags: u16, zip64: bool) -> Vec<u8> {
     let (mut bytes, mut directory) = (Vec::new(), Vec::new());
     for &(name, method, contents) in members {
@@ -114,9 +114,9 @@ fn zip(members: &[(&str, u16, &[u8])], flags: u16, zip64: bool) -> Vec<u8> {
     bytes
 }
 
-/// The numbers of a table in every kind that holds them, in both orders of bytes.
+/// A table in every type that can hold its numbers, in both byte orders.
 #[test]
-fn numbers_of_every_kind_are_read() {
+fn numbers_of_every_type_are_read() {
     let folder = Folder::new("kinds");
     let values: [i8; 6] = [0, 1, 2, 100, 127, 3];
     let expected = array![[0.0, 1.0, 2.0], [100.0, 127.0, 3.0]];
@@ -162,7 +162,7 @@ fn numbers_of_every_kind_are_read() {
     assert_eq!(table(&NpyFile::open(&path).unwrap()), array![[0.0, 1.0], [1.0, 0.0]]);
     let negative = [i64::MIN, -1, i64::MAX, (1 << 53) + 1].map(i64::to_le_bytes).concat();
     let path = folder.write("a.npy", &npy("<i8", false, "(2, 2)", &negative));
-    // the nearest that f64 has, as numpy's astype("f8")
+    // rounded to the nearest f64, as by numpy's astype("f8")
     let nearest =
         array![[-9_223_372_036_854_775_808.0, -1.0], [9_223_372_036_854_775_808.0, 9_007_199_254_740_992.0]];
     assert_eq!(table(&NpyFile::open(&path).unwrap()), nearest);
@@ -185,14 +185,14 @@ fn headers_of_every_version_and_of_python_2_are_read() {
             assert_eq!(table(&NpyFile::open(&path).unwrap()), expected, "version {version}: {header}");
         }
     }
-    // what follows the numbers is another array's, as numpy has it
+    // bytes after the numbers are ignored, as by numpy
     let path = folder.write("a.npy", &[npy("<f8", false, "(3, 2)", &numbers), b"more".to_vec()].concat());
     assert_eq!(table(&NpyFile::open(&path).unwrap()), expected);
 }
 
-/// Columns one after another, over several chunks and on several threads: the same fit to the bit.
+/// A file in Fortran order with several chunks and threads gives the bits of a fit in memory.
 #[test]
-fn a_file_by_columns_fits_as_memory_does() {
+fn a_file_in_fortran_order_gives_the_fit_of_the_array() {
     let folder = Folder::new("columns");
     let mut generator = rand_chacha::ChaCha8Rng::seed_from_u64(1);
     let data = Array2::from_shape_simple_fn((5000, 3), || generator.r#gen::<f64>());
@@ -234,7 +234,7 @@ fn arrays_of_an_archive_are_read_by_name() {
     }
 }
 
-/// Faults hold system errors, which cannot be compared: their fields in words can.
+/// Faults hold system errors, which cannot be compared; their debug output can.
 fn in_words(fault: impl std::fmt::Debug) -> String {
     format!("{fault:?}")
 }
@@ -272,7 +272,7 @@ fn faults_of_an_archive_are_named() {
     for length in 4..whole.len() {
         assert!(fault(&whole[..length]).starts_with("Archive {"), "cut off at {length}");
     }
-    // a packed byte that differs is found by the unpacker, and a checksum that differs by comparing it
+    // the decompressor finds a changed packed byte; the comparison finds a wrong checksum
     let mut damaged = zip(&[("x.npy", 8, &rows)], 0, false);
     damaged[60] ^= 1;
     let found = fault(&damaged);
@@ -281,18 +281,18 @@ fn faults_of_an_archive_are_named() {
     let entry = damaged.windows(4).position(|bytes| bytes == b"PK\x01\x02").unwrap();
     damaged[entry + 16] ^= 1;
     assert!(fault(&damaged).starts_with("Archive {"));
-    // far more bytes than memory, of a few: refused before they are unpacked
+    // a few bytes that claim to unpack to more than the limit are rejected before unpacking
     let mut large = zip(&[("x.npy", 8, &rows)], 0, false);
     large[entry + 24..][..4].copy_from_slice(&(1u32 << 31).to_le_bytes());
     assert_eq!(fault(&large), member(Fault::Large { bytes: 1 << 31, most: 1 << 30 }));
 }
 
 #[test]
-fn the_sources_of_an_error_lead_to_its_root() {
+fn error_sources_lead_to_the_root_cause() {
     let folder = Folder::new("sources");
     let error = NpyFile::open(&folder.0.join("missing.npy")).unwrap_err();
     let [_, root] = chain(&error)[..] else { panic!("{error:?}") };
-    let root = root.downcast_ref::<std::io::Error>().expect("what the system says");
+    let root = root.downcast_ref::<std::io::Error>().expect("the system's error");
     assert_eq!(root.kind(), std::io::ErrorKind::NotFound);
 
     let error = NpyFile::open(&folder.write("table.csv", b"1,2\n3,4\n")).unwrap_err();
@@ -301,7 +301,7 @@ fn the_sources_of_an_error_lead_to_its_root() {
     assert!(matches!(error.fault(), Some(Fault::Text { .. })));
     assert!(error.fault::<MemberFault>().is_none());
 
-    // a block of the kind 3, which deflate does not have
+    // a block of kind 3, which deflate does not define
     let rows = npy("<f8", false, "(1, 1)", &1f64.to_le_bytes());
     let mut damaged = zip(&[("x.npy", 8, &rows)], 0, false);
     let name = u16::from_le_bytes([damaged[26], damaged[27]]) as usize;
@@ -316,9 +316,9 @@ fn the_sources_of_an_error_lead_to_its_root() {
     assert!(error.fault::<std::io::Error>().is_some());
 }
 
-/// Each refusal has a line of Python that mends it; that these lines do was tried with numpy 2.4.
+/// Each rejected file comes with a line of Python that fixes it. These lines were tested with numpy 2.4.
 #[test]
-fn what_is_refused_comes_with_a_remedy() {
+fn rejected_files_come_with_a_remedy() {
     let folder = Folder::new("remedies");
     let quoted = |name: &str| format!("{:?}", folder.0.join(name).display().to_string());
     let load = format!("numpy.load({})", quoted("a.npy"));
@@ -372,7 +372,7 @@ fn what_is_refused_comes_with_a_remedy() {
 }
 
 #[test]
-fn what_is_no_plain_file_is_named() {
+fn folders_pipes_and_devices_are_rejected() {
     let folder = Folder::new("plain");
     let text = text_of(&folder.0, NpyFile::open(&folder.0));
     assert!(text.contains("is a folder"), "{text}");
@@ -380,7 +380,7 @@ fn what_is_no_plain_file_is_named() {
     {
         let pipe = folder.0.join("a pipe.npy");
         assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
-        let text = text_of(&pipe, NpyFile::open(&pipe)); // nobody writes to it: opening it would wait
+        let text = text_of(&pipe, NpyFile::open(&pipe)); // opening it would block: nobody writes to it
         let line = format!("cat '{}' > copy.npy", pipe.display());
         assert!(text.contains("is a pipe") && text.ends_with(&line), "{text}");
         let null = Path::new("/dev/null");
@@ -390,7 +390,7 @@ fn what_is_no_plain_file_is_named() {
 }
 
 #[test]
-fn a_file_that_becomes_shorter_is_named_with_its_bytes() {
+fn a_file_truncated_after_opening_is_reported() {
     let folder = Folder::new("shorter");
     for fortran in [false, true] {
         let path = folder.write("a.npy", &npy("<f8", fortran, "(1000, 2)", &[0; 16_000]));
@@ -404,7 +404,7 @@ fn a_file_that_becomes_shorter_is_named_with_its_bytes() {
 }
 
 #[test]
-fn a_number_too_large_for_f32_is_named_and_nothing_is_written() {
+fn a_number_too_large_for_f32_is_reported_and_nothing_is_written() {
     let folder = Folder::new("narrow");
     let path = folder.0.join("a.npy");
     for value in [1e39, -1e39, f64::MAX, 3.402_823_6e38] {
@@ -420,7 +420,7 @@ fn a_number_too_large_for_f32_is_named_and_nothing_is_written() {
         assert_eq!(table(&NpyFile::open(&path).unwrap()), data);
         std::fs::remove_file(&path).unwrap();
     }
-    // what f32 rounds to its largest number, and what it has itself
+    // numbers that round to the largest f32, and numbers that f32 represents
     let kept = array![[f64::from(f32::MAX), f64::INFINITY], [f64::NEG_INFINITY, 1e-60]];
     npy::write(&path, &kept, Precision::F32).unwrap();
     let expected = array![[f64::from(f32::MAX), f64::INFINITY], [f64::NEG_INFINITY, 0.0]];
@@ -428,9 +428,9 @@ fn a_number_too_large_for_f32_is_named_and_nothing_is_written() {
     assert_eq!(NpyFile::open(&path).unwrap().precision(), Precision::F32);
 }
 
-/// A header that promises gigabytes, a member that does, and a directory that does: an error before any such allocation.
+/// A header, a member and a directory that claim gigabytes: the error comes before any such allocation.
 #[test]
-fn a_promise_takes_no_memory() {
+fn claimed_sizes_are_not_allocated() {
     let folder = Folder::new("promise");
     let mut header = npy("<f8", false, "(2, 3)", &[0; 48]);
     header[6] = 2;
@@ -450,10 +450,10 @@ fn a_promise_takes_no_memory() {
     }
 }
 
-/// Files with a few bytes changed, cut off or put in: the numbers or an error with the file's name, and no more memory than the file
-/// holds. `EM_ROUTING_FUZZ=1000000` tries as many.
+/// Files with a few bytes changed, removed or inserted give the numbers or an error with the file's name, and never allocate
+/// much more than the file can hold. `EM_ROUTING_FUZZ=1000000` tries that many files.
 #[test]
-fn mutated_files_do_no_harm() {
+fn mutated_files_never_panic_or_allocate_too_much() {
     let cases = std::env::var("EM_ROUTING_FUZZ").map_or(8_000, |count| count.parse().unwrap());
     let folder = Folder::new("fuzz");
     let numbers: Vec<u8> = (0..12).flat_map(|value| f64::from(value).to_le_bytes()).collect();
@@ -475,7 +475,7 @@ fn mutated_files_do_no_harm() {
                 None => NpyFile::open(&path),
                 Some(name) => NpyFile::open_member(&path, name),
             };
-            // Deflate makes at most 1032 bytes of one, and a growing vector up to twice what it holds.
+            // Deflate expands a byte to at most 1032, and a growing vector allocates up to twice its length.
             let most = (1 << 17) + 2 * 1032 * bytes.len();
             assert!(LARGEST.get() <= most, "case {case}: {} bytes at once", LARGEST.get());
             match outcome {
@@ -508,7 +508,7 @@ fn mutate(bytes: &mut Vec<u8>, generator: &mut impl Rng) {
             let run = bytes[place..(place + generator.gen_range(0..16)).min(bytes.len())].to_vec();
             bytes.splice(place..place, run);
         }
-        // a number of a header
+        // overwrite a number of a header
         3 => {
             let value = *[0u64, 1, 0xff, 0xffff, 1 << 24, 0xffff_ffff, u64::MAX]
                 .get(generator.gen_range(0..7))

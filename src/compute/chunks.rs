@@ -1,4 +1,4 @@
-//! Work on chunks of data by several threads, with sums that are the same to the bit for any number of threads.
+//! Parallel work on chunks of data. Sums are equal to the last bit for any number of threads.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -8,7 +8,7 @@ use rayon_core::{ThreadPool, ThreadPoolBuilder};
 
 use crate::error::{Error, Result};
 
-/// The number of threads that an option asks for, where 0 means one for each core.
+/// Returns the number of threads for an option, where 0 means one per core.
 fn thread_count(threads: usize) -> usize {
     match threads {
         0 => std::thread::available_parallelism().map_or(1, usize::from),
@@ -16,7 +16,7 @@ fn thread_count(threads: usize) -> usize {
     }
 }
 
-/// Runs `work` for each chunk on up to `threads` threads (0: one for each core) and merges what it returns by a binary tree over the
+/// Runs `work` for each chunk on up to `threads` threads (0: one per core) and merges the results by a binary tree over the
 /// chunks' numbers:
 ///
 /// ```text
@@ -24,14 +24,14 @@ fn thread_count(threads: usize) -> usize {
 ///                 = sum(first..middle) + sum(middle..end)    else, with middle - first = the largest power of two below end - first
 /// ```
 ///
-/// The tree depends on the number of chunks alone, so the bits of a floating-point sum do not depend on the threads. Subtrees know
-/// nothing of each other, so that several machines could share them.
+/// The tree depends only on the number of chunks, so the threads do not change the bits of a floating-point sum. Subtrees
+/// are independent; several machines could share them.
 ///
-/// `chunks` holds for each chunk what it reads and the part of the output that it writes. `state` makes the buffers of a thread.
+/// Each item of `chunks` holds the chunk's input and its part of the output. `state` makes the buffers of one thread.
 ///
 /// # Errors
 ///
-/// Returns the error of the first chunk that has one. Returns `None` if there are no chunks.
+/// Returns the error of the first chunk that fails. Returns `None` if there are no chunks.
 pub(crate) fn sum_chunks<C: Send, T: Send, S: Send>(
     chunks: impl IntoIterator<Item = C>,
     threads: usize,
@@ -48,15 +48,15 @@ pub(crate) fn sum_chunks<C: Send, T: Send, S: Send>(
     let failed = AtomicUsize::new(usize::MAX);
     let tree = Tree { state: &state, work: &work, merge: &merge, states: &states, failed: &failed };
     let sum = with_pool(threads, |parallel| tree.sum(&mut chunks, 0, parallel));
-    // A skipped chunk comes after one that failed, whose error is therefore returned in its place.
+    // A chunk is skipped only after an earlier one failed, and the error of the earlier one is returned.
     sum.map(Some).map_err(|error| error.expect("a chunk is skipped only where an earlier one failed"))
 }
 
-/// [`sum_chunks`] where each chunk only writes its part of the output.
+/// Runs `work` for each chunk as [`sum_chunks`] does, but without results to merge.
 ///
 /// # Errors
 ///
-/// Returns the error of the first chunk that has one.
+/// Returns the error of the first chunk that fails.
 pub(crate) fn for_each_chunk<C: Send, T: Send>(
     chunks: impl IntoIterator<Item = C>,
     threads: usize,
@@ -66,17 +66,18 @@ pub(crate) fn for_each_chunk<C: Send, T: Send>(
     sum_chunks(chunks, threads, state, work, |(), ()| ()).map(Option::unwrap_or_default)
 }
 
-/// Runs `job` in the pool of so many threads (0: one for each core), so that the [`sum_chunks`] in it find its threads awake. A fit
-/// wraps its iterations in this: handing each iteration to the pool anew would cost as much as an iteration over some thousand samples.
+/// Runs `job` inside the pool of this many threads (0: one per core), so that each [`sum_chunks`] in it finds the threads
+/// awake. A fit wraps all its iterations in this: entering the pool for each iteration would cost as much as an iteration
+/// over some thousand samples.
 pub(crate) fn in_pool<R: Send>(threads: usize, job: impl FnOnce() -> R + Send) -> R {
     with_pool(threads, |_| job())
 }
 
-/// Runs `job` on so many threads (0: one for each core).
+/// Runs `job` on this many threads (0: one per core).
 ///
-/// Everything in this crate that computes on all cores, like [`Gmm::predict`](crate::gmm::Gmm::predict), uses these threads instead
-/// when it is called in `job`; so does a fit whose options leave its `threads` at 0. Results do not depend on the number of threads.
-/// A thread of a rayon pool of the caller's own has the same effect: the work stays in that pool.
+/// Inside `job`, every parallel computation of this crate, such as [`Gmm::predict`](crate::gmm::Gmm::predict), uses these
+/// threads instead of all cores; so does a fit whose option `threads` is 0. Results do not depend on the number of threads.
+/// Calling from a thread of your own rayon pool has the same effect: the work stays in that pool.
 ///
 /// ```
 /// use em_routing::prelude::*;
@@ -93,9 +94,8 @@ pub fn on_threads<R: Send>(threads: usize, job: impl FnOnce() -> R + Send) -> R 
     }
 }
 
-/// Calls `job` on a pool of so many threads (0: one for each core), and tells it whether it may share its work among them. Within a
-/// pool, that of [`on_threads`] or one of the caller's own, it stays there: going over to another would leave the threads of the first
-/// idle.
+/// Calls `job` on a pool of this many threads (0: one per core) and tells it whether it may work in parallel. Inside a pool
+/// (of [`on_threads`] or the caller's own) it stays there: moving to another pool would leave the first one's threads idle.
 fn with_pool<R: Send>(threads: usize, job: impl FnOnce(bool) -> R + Send) -> R {
     if threads != 1 && rayon_core::current_thread_index().is_some() {
         return job(true);
@@ -107,7 +107,7 @@ fn with_pool<R: Send>(threads: usize, job: impl FnOnce(bool) -> R + Send) -> R {
     }
 }
 
-/// The pool of so many threads, made at its first use. None where the system starts no threads, as in a web page.
+/// Returns the pool of this many threads, created at its first use. None if the system cannot start threads, as in a web page.
 fn pool(threads: usize) -> Option<Arc<ThreadPool>> {
     static POOLS: Mutex<BTreeMap<usize, Arc<ThreadPool>>> = Mutex::new(BTreeMap::new());
     let mut pools = lock(&POOLS);
@@ -119,19 +119,19 @@ fn pool(threads: usize) -> Option<Arc<ThreadPool>> {
     Some(pool)
 }
 
-/// What all the nodes of the tree share.
+/// The data shared by all nodes of the tree.
 struct Tree<'a, T, State, Work, Merge> {
     state: &'a State,
     work: &'a Work,
     merge: &'a Merge,
-    /// States that no thread uses at the moment.
+    /// States that no thread is using.
     states: &'a Mutex<Vec<T>>,
-    /// The first chunk that is known to have failed: later ones are skipped.
+    /// The first chunk known to have failed; later ones are skipped.
     failed: &'a AtomicUsize,
 }
 
 impl<T: Send, State: Fn() -> T + Sync, Work: Sync, Merge: Sync> Tree<'_, T, State, Work, Merge> {
-    /// The sum of these chunks, of which the first has the number `first`. An error of `None` is a chunk that was skipped.
+    /// Sums these chunks; `first` is the number of the first one. The error `None` means that a chunk was skipped.
     fn sum<C: Send, S: Send>(
         &self,
         chunks: &mut [Option<C>],
@@ -169,7 +169,7 @@ impl<T: Send, State: Fn() -> T + Sync, Work: Sync, Merge: Sync> Tree<'_, T, Stat
     }
 }
 
-/// Poisoned or not: a panic is passed on to the caller, and what it left half done is not used.
+/// Locks a mutex even if it is poisoned: a panic is passed on to the caller, and the interrupted results are discarded.
 fn lock<T>(of: &Mutex<T>) -> MutexGuard<'_, T> {
     of.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
 }
@@ -178,10 +178,10 @@ fn lock<T>(of: &Mutex<T>) -> MutexGuard<'_, T> {
 mod tests {
     use super::*;
 
-    /// The tree over so many chunks, in brackets.
+    /// Draws the tree over this many chunks with brackets.
     fn brackets(chunks: usize, threads: usize) -> String {
         let work = |(): &mut (), chunk: usize| {
-            // the later a chunk, the sooner it is ready
+            // later chunks finish first
             std::thread::sleep(std::time::Duration::from_micros(100 - chunk as u64));
             Ok(chunk.to_string())
         };
@@ -190,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn the_tree_depends_on_the_number_of_chunks_alone() {
+    fn the_tree_depends_only_on_the_number_of_chunks() {
         assert_eq!(brackets(0, 2), "");
         assert_eq!(brackets(1, 1), "0");
         assert_eq!(brackets(3, 1), "((0 1) 2)");
@@ -204,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_chunk_that_fails_names_the_error() {
+    fn the_first_failing_chunk_gives_the_error() {
         for threads in [1, 2, 3] {
             for _ in 0..20 {
                 let work = |(): &mut (), chunk: usize| match chunk {
@@ -222,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn each_chunk_writes_its_own_part_and_a_state_is_used_again() {
+    fn each_chunk_writes_its_own_part_and_states_are_reused() {
         let made = AtomicUsize::new(0);
         for threads in [1, 3] {
             let mut output = vec![0; 103];
@@ -238,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn sums_within_sums_and_within_a_pool_end() {
+    fn nested_sums_do_not_deadlock() {
         let count = |chunks: usize| {
             sum_chunks(0..chunks, 2, || (), |(), _| Ok(1), |all, more| *all += more).unwrap().unwrap()
         };
@@ -249,7 +249,7 @@ mod tests {
     }
 
     #[test]
-    fn the_work_stays_on_the_threads_that_were_asked_for() {
+    fn work_stays_on_the_requested_threads() {
         let threads_of = || {
             let seen = Mutex::new(std::collections::BTreeSet::new());
             let work = |(): &mut (), _| {
@@ -266,7 +266,7 @@ mod tests {
     }
 
     #[test]
-    fn a_panic_is_passed_on_and_the_threads_work_on() {
+    fn panics_reach_the_caller_and_leave_the_pool_usable() {
         for threads in [1, 2] {
             let work = |(): &mut (), chunk: usize| if chunk == 5 { panic!("on purpose") } else { Ok(()) };
             let panic = std::panic::catch_unwind(|| for_each_chunk(0..9, threads, || (), work)).unwrap_err();

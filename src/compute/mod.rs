@@ -1,4 +1,4 @@
-//! How numbers are computed: several at a time, and sums over chunks of data on several threads.
+//! SIMD arithmetic, and parallel sums over chunks of data.
 
 mod chunks;
 pub(crate) mod simd;

@@ -1,8 +1,11 @@
-//! IDX files, plain or gzipped: the images and labels of MNIST and of the sets that come in its form.
+//! IDX files, plain or gzipped: the images and labels of MNIST and of data sets in the same format.
 //!
-//! A file begins with two zero bytes, the kind of its numbers (8: bytes) and the count of its dimensions; each dimension's size
-//! follows as a big-endian `u32`, then the numbers, the last dimension running fastest. Images are bytes; labels may be numbers of
-//! any kind, if they are whole and from 0 to 255.
+//! [`ImageSet::load`] reads a whole set from a folder: images to train on, a validation set and a test set. [`Images::read`]
+//! reads one pair of files.
+//!
+//! A file begins with two zero bytes, the type of its numbers (8: bytes) and the number of dimensions; then come the size of
+//! each dimension as a big-endian `u32` and the numbers, with the last dimension varying fastest. Images are bytes; labels
+//! may have any type of number, but must be integers from 0 to 255.
 
 mod stream;
 
@@ -15,57 +18,57 @@ use self::stream::Unpacked;
 use crate::data::plain::{self, in_python, looks_like};
 use crate::error::{Error, Result};
 
-/// What keeps a file from being read as images or labels.
+/// The reason why a file cannot be read as images or labels.
 #[derive(Debug, thiserror::Error)]
 #[allow(missing_docs, reason = "the message beside each variant says what its fields are")]
 #[non_exhaustive]
 pub enum Fault {
-    /// A gzip stream that is cut off or damaged.
+    /// A truncated or damaged gzip stream.
     #[error("cannot be unpacked: {source}")]
     Gzip { source: IoError },
-    /// It does not begin as an IDX file does; its first four bytes.
+    /// A file that does not begin like an IDX file; `found` holds its first four bytes.
     #[error("not an IDX file: it {}", begins(.found))]
     Magic { found: [u8; 4] },
-    /// Images of other numbers than bytes, or a kind of numbers that the format does not have.
+    /// Images that are not bytes, or an unknown type of number.
     #[error("holds {}", kind_in_words(.code))]
     Kind { code: u8 },
-    /// Another count of dimensions than the images' or the labels'.
+    /// The wrong number of dimensions for images or labels.
     #[error("has {found} dimensions, but {expected} are needed (images have 3, labels 1)")]
     Dimensions { expected: usize, found: usize },
-    /// A dimension of size 0, or more bytes than can be counted.
-    #[error("has the sizes {sizes:?}: empty, or too large to be true")]
+    /// A dimension of size 0, or a total size that overflows.
+    #[error("has the sizes {sizes:?}: empty, or implausibly large")]
     Sizes { sizes: Vec<u32> },
-    /// Fewer bytes, unpacked, than its header has or promises.
+    /// A file shorter (unpacked) than its header, or than its header says.
     #[error(fmt = truncated_in_words)]
     Truncated { expected: u64, found: u64 },
-    /// More bytes, unpacked, than its header promises.
-    #[error("goes on after the {expected} bytes that its header promises")]
+    /// A file longer (unpacked) than its header says.
+    #[error("is longer than the {expected} bytes that its header promises")]
     Trailing { expected: u64 },
-    /// Not one label for each image of the other file.
+    /// A different number of labels than of images in the other file.
     #[error("holds {labels} labels, but {} holds {images} images", .other.display())]
     Count { labels: usize, images: usize, other: PathBuf },
-    /// The largest label of the file names no class.
+    /// A label that is not below the number of classes; the largest is reported.
     #[error(
         "image {index} has label {label}, but there are only {classes} classes (from 0); train with --set classes={}",
         usize::from(*.label) + 1
     )]
     Label { index: usize, label: u8, classes: usize },
-    /// Labels that begin at another number than the label of the first class.
+    /// Labels that do not begin with the first class's label.
     #[error(
         "its labels are {least} to {most}, but should be {classes} classes from {first} on; \
          train with --set first-label={least} --set classes={}",
         (*.classes).max(usize::from(.most - .least + 1))
     )]
     Labels { least: u8, most: u8, first: u8, classes: usize },
-    /// A label that is no whole number, or does not fit in a byte.
+    /// A label that is not an integer from 0 to 255.
     #[error("image {index} has label {label}, but labels are whole numbers from 0 to 255")]
     LabelValue { index: usize, label: String },
-    /// Images of another size (height, width) than those to train on.
-    #[error("its images are {} x {}, but those to train on are {} x {}", .found.0, .found.1, .expected.0, .expected.1)]
+    /// Test images of a different size (height, width) than the training images.
+    #[error("its images are {} x {}, but the training images are {} x {}", .found.0, .found.1, .expected.0, .expected.1)]
     Side { expected: (usize, usize), found: (usize, usize) },
 }
 
-/// The error of a file, with a line of Python that mends it if there is one.
+/// Makes the error of a file, with a line of Python that fixes it if there is one.
 fn error(path: &Path, fault: Fault) -> Error {
     let remedy = match fault {
         Fault::Kind { code } => Number::of(code).map(|number| in_bytes(path, number)),
@@ -94,13 +97,13 @@ fn truncated_in_words(expected: &u64, found: &u64, f: &mut Formatter<'_>) -> std
     write!(f, "{how}: {found} bytes, but its header {header} {expected}")
 }
 
-/// Python that makes an image file's numbers bytes, and keeps the file as it was beside it.
+/// Returns Python code that converts an image file's numbers to bytes and keeps the original file.
 fn in_bytes(path: &Path, number: Number) -> String {
     let mut kept = path.as_os_str().to_os_string();
     kept.push(".original");
     let (file, kept, kind) = (in_python(path), in_python(kept.as_ref()), number.numpy());
     let open = if path.extension().is_some_and(|end| end == "gz") { "gzip.open" } else { "open" };
-    // grey levels as floats mostly run from 0 to 1
+    // float grey levels mostly range from 0 to 1
     let scale = if kind.starts_with(">f") { " * (255 if x.max() <= 1 else 1)" } else { "" };
     let lines = [
         "import gzip, numpy, os".to_owned(),
@@ -115,16 +118,16 @@ fn in_bytes(path: &Path, number: Number) -> String {
     format!("in Python: {}", lines.join("; "))
 }
 
-/// How the files of a set are to be read.
+/// The format of a data set.
 ///
-/// A number of classes is one by itself: `10.into()` is how MNIST is read.
+/// A number of classes converts to a `Form`: MNIST is read with `10.into()`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Form {
     /// The number of classes, at most 256.
     pub classes: usize,
-    /// Whether each image stands in its file column by column, as in EMNIST, and is turned over as it is read.
+    /// Whether the file stores each image column by column, as EMNIST does; reading then transposes it.
     pub transposed: bool,
-    /// The label of the first class: 0, or 1 as in EMNIST's letters. [`Images::labels`] count from 0 either way.
+    /// The label of the first class: 0, or 1 as in EMNIST's letters. [`Images::labels`] always count from 0.
     pub first_label: usize,
 }
 
@@ -134,7 +137,7 @@ impl From<usize> for Form {
     }
 }
 
-/// The kinds of numbers that the format has.
+/// The types of numbers in the format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Number {
     U8,
@@ -158,7 +161,7 @@ impl Number {
         })
     }
 
-    /// Numpy's word for it.
+    /// Returns numpy's name of the type.
     fn numpy(self) -> &'static str {
         match self {
             Number::U8 => "u1",
@@ -170,7 +173,7 @@ impl Number {
         }
     }
 
-    /// The bytes of one.
+    /// Returns the number of bytes per number.
     fn size(self) -> usize {
         match self {
             Number::U8 | Number::I8 => 1,
@@ -180,7 +183,7 @@ impl Number {
         }
     }
 
-    /// The numbers of these bytes.
+    /// Decodes the numbers.
     fn decode(self, bytes: &[u8]) -> Vec<f64> {
         match self {
             Number::U8 => bytes.iter().map(|&byte| byte.into()).collect(),
@@ -199,27 +202,28 @@ impl Number {
     }
 }
 
-/// Grey images of one size, each with the label of its class.
+/// Grey images of one size with their labels.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Images {
-    /// Grey levels (images x height x width), 0 to 255.
+    /// Grey levels from 0 to 255, images x height x width.
     pub pixels: Vec<u8>,
-    /// The class of each image, from 0.
+    /// The class of each image, counted from 0.
     pub labels: Vec<u8>,
-    /// The rows of an image.
+    /// The number of rows of an image.
     pub height: usize,
-    /// The columns of an image.
+    /// The number of columns of an image.
     pub width: usize,
     /// The number of classes.
     pub classes: usize,
 }
 
 impl Images {
-    /// Reads a file of images and the file of their labels, each plain or gzipped, in a form or with a number of classes.
+    /// Reads a file of images and a file of their labels, each plain or gzipped. `form` is a [`Form`] or just the number of
+    /// classes.
     ///
     /// # Errors
     ///
-    /// Returns an error if a file cannot be read or is not what it should be ([`Fault`]), with its path.
+    /// Returns an error with the path if a file cannot be read or has the wrong contents ([`Fault`]).
     pub fn read(images: &Path, labels: &Path, form: impl Into<Form>) -> Result<Images> {
         let form = form.into();
         let (sizes, pixels) = read(images, 3, &[Number::U8])?;
@@ -233,7 +237,7 @@ impl Images {
         Ok(if form.transposed { images.transposed() } else { images })
     }
 
-    /// Rows become columns.
+    /// Transposes each image.
     fn transposed(self) -> Images {
         let (height, width) = (self.width, self.height);
         let mut pixels = Vec::with_capacity(self.pixels.len());
@@ -243,23 +247,23 @@ impl Images {
         Images { pixels, height, width, ..self }
     }
 
-    /// How many there are.
+    /// Returns the number of images.
     pub fn len(&self) -> usize {
         self.labels.len()
     }
 
-    /// Whether there are none.
+    /// Whether there are no images.
     pub fn is_empty(&self) -> bool {
         self.labels.is_empty()
     }
 
-    /// The grey levels of one image (height x width).
+    /// Returns the grey levels of one image (height x width).
     pub fn image(&self, index: usize) -> &[u8] {
         let size = self.height * self.width;
         &self.pixels[index * size..][..size]
     }
 
-    /// A copy of some images that stand one after another.
+    /// Copies a range of images.
     pub fn slice(&self, range: Range<usize>) -> Images {
         let size = self.height * self.width;
         Images {
@@ -269,8 +273,8 @@ impl Images {
         }
     }
 
-    /// Copies of these images, each moved so many pixels down and to the right; negative ones: up and to the left. What comes in
-    /// is 0.
+    /// Copies these images, each shifted by so many pixels down and to the right (negative: up and to the left). The
+    /// uncovered border is 0.
     ///
     /// ```
     /// use em_routing::data::idx::Images;
@@ -292,33 +296,33 @@ impl Images {
         Images { pixels, labels: numbers.iter().map(|&number| self.labels[number]).collect(), ..*self }
     }
 
-    /// Keeps the first `count` images, and gives the others.
+    /// Keeps the first `count` images and returns the others.
     fn split_off(&mut self, count: usize) -> Images {
         let pixels = self.pixels.split_off(count * self.height * self.width);
         Images { pixels, labels: self.labels.split_off(count), ..*self }
     }
 }
 
-/// The three parts of a set: to learn from, to choose by, and to report on.
+/// A data set in three parts: for training, for choosing settings, and for the final test.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ImageSet {
-    /// What parameters are fitted to.
+    /// The training set: the parameters are fitted to it.
     pub train: Images,
-    /// What every choice is made on: the last of the images to train on, which are taken from those.
+    /// The validation set, on which every choice is made: the last training images, which are removed from `train`.
     pub validation: Images,
-    /// What only the finished recipe sees.
+    /// The test set, used only once the recipe is final.
     pub test: Images,
 }
 
 impl ImageSet {
-    /// Reads a set of ten classes, as MNIST and Fashion-MNIST are, from a folder with the four files of MNIST's names
-    /// (`train-images-idx3-ubyte`, `train-labels-idx1-ubyte`, and the same two with `t10k` or `test`), each plain or with `.gz` at
-    /// its end. The last `validation` of the images to train on become the validation set.
+    /// Reads a set of ten classes, such as MNIST or Fashion-MNIST, from a folder with four files named as MNIST's
+    /// (`train-images-idx3-ubyte`, `train-labels-idx1-ubyte`, and the same two with `t10k` or `test`), each plain or with
+    /// the extension `.gz`. The last `validation` training images become the validation set.
     ///
-    /// A dot may stand before `idx` (`train-images.idx3-ubyte`), as some unpackers and Kaggle have it. Where several of these files
-    /// are there, the first of this order is read: `-idx3`, `-idx3` with `.gz`, `.idx3`, `.idx3` with `.gz`. Where there is none of
-    /// them, the names may begin with anything, as EMNIST's do (`emnist-letters-train-images-idx3-ubyte.gz`), if all of the folder's
-    /// begin alike.
+    /// A dot may replace the hyphen before `idx` (`train-images.idx3-ubyte`), as with some unpackers and on Kaggle. If
+    /// several of these files exist, the first in this order is read: `-idx3`, `-idx3` with `.gz`, `.idx3`, `.idx3` with
+    /// `.gz`. If none exists, the names may have any prefix, such as EMNIST's (`emnist-letters-train-images-idx3-ubyte.gz`),
+    /// provided that all sets in the folder have the same prefix.
     ///
     /// ```
     /// use em_routing::prelude::*;
@@ -330,17 +334,17 @@ impl ImageSet {
     ///
     /// # Errors
     ///
-    /// A file that is missing, cannot be read or is not what it should be ([`Fault`]), with its path; a validation set that
-    /// leaves nothing to train on.
+    /// Returns an error with the path if a file is missing, cannot be read or has the wrong contents ([`Fault`]). Also if
+    /// the validation set leaves no training images.
     pub fn load(folder: impl AsRef<Path>, validation: usize) -> Result<ImageSet> {
         ImageSet::load_classes(folder, validation, 10)
     }
 
-    /// [`ImageSet::load`] with another number of classes, or of another [`Form`].
+    /// Reads a set as [`ImageSet::load`] does, with another number of classes or another [`Form`].
     ///
     /// # Errors
     ///
-    /// Those of [`ImageSet::load`].
+    /// Returns an error in the cases of [`ImageSet::load`].
     pub fn load_classes(
         folder: impl AsRef<Path>,
         validation: usize,
@@ -356,11 +360,11 @@ impl ImageSet {
         Ok(ImageSet { train, validation, test })
     }
 
-    /// The images to train on and the validation set of [`ImageSet::load_classes`]; the test set is not opened.
+    /// Reads the training and validation sets of [`ImageSet::load_classes`] without opening the test set.
     ///
     /// # Errors
     ///
-    /// Those of [`ImageSet::load`].
+    /// Returns an error in the cases of [`ImageSet::load`].
     pub fn load_training(
         folder: impl AsRef<Path>,
         validation: usize,
@@ -378,38 +382,38 @@ impl ImageSet {
         Ok((train, validation))
     }
 
-    /// The test set of [`ImageSet::load_classes`]; the images to train on are not opened.
+    /// Reads the test set of [`ImageSet::load_classes`] without opening the training images.
     ///
     /// # Errors
     ///
-    /// Those of [`ImageSet::load`].
+    /// Returns an error in the cases of [`ImageSet::load`].
     pub fn load_test(folder: impl AsRef<Path>, form: impl Into<Form>) -> Result<Images> {
         Ok(part(folder.as_ref(), &TEST, form.into())?.0)
     }
 }
 
-/// What the names of a part's files hold.
+/// The name of a part within the names of its files.
 const TRAIN: [&str; 1] = ["train"];
 const TEST: [&str; 2] = ["t10k", "test"];
-/// What follows the name of a part, in the order in which files are looked for.
+/// The endings after the name of a part, in the order in which files are looked for.
 const IMAGES: [&str; 4] =
     ["-images-idx3-ubyte", "-images-idx3-ubyte.gz", "-images.idx3-ubyte", "-images.idx3-ubyte.gz"];
 const LABELS: [&str; 4] =
     ["-labels-idx1-ubyte", "-labels-idx1-ubyte.gz", "-labels.idx1-ubyte", "-labels.idx1-ubyte.gz"];
 
-/// The images of a part, with the path of their pixels.
+/// Reads the images of a part; also returns the path of the image file.
 fn part(folder: &Path, names: &[&str], form: Form) -> Result<(Images, PathBuf)> {
     let find = |ends: &[&str], prefix: &str| {
         let names = names.iter().flat_map(|name| ends.iter().map(move |end| format!("{prefix}{name}{end}")));
         let (folders, files): (Vec<_>, Vec<_>) =
             names.map(|name| folder.join(name)).filter(|path| path.exists()).partition(|path| path.is_dir());
-        files.into_iter().chain(folders).next() // a folder is no image file, which its error then says
+        files.into_iter().chain(folders).next() // a folder comes last; reading it then fails with a clear error
     };
     let missing = |ends: &[&str], prefix: &str| {
         let path = folder.join(format!("{prefix}{}{}", names[0], ends[0]));
         let words = match folder.is_dir() {
             true => {
-                "there is no such file, and none with .gz at its end, a dot before idx or a set's name before it"
+                "there is no such file, nor one ending in .gz, with a dot before idx or with a set's name as prefix"
             }
             false => "there is no such file: its folder is missing",
         };
@@ -424,11 +428,11 @@ fn part(folder: &Path, names: &[&str], form: Form) -> Result<(Images, PathBuf)> 
     Ok((Images::read(&images, &labels, form)?, images))
 }
 
-/// What all names of a set in this folder begin with, if there is one.
+/// Returns the common prefix of the file names of the set in this folder, if there is one.
 ///
 /// # Errors
 ///
-/// Returns an error if there are several sets, with their names.
+/// Returns an error with the names if the folder holds several sets.
 fn prefix(folder: &Path) -> Result<Option<String>> {
     let Ok(entries) = std::fs::read_dir(folder) else { return Ok(None) };
     let mut prefixes = std::collections::BTreeSet::new();
@@ -442,16 +446,14 @@ fn prefix(folder: &Path) -> Result<Option<String>> {
     prefixes.remove("");
     if prefixes.len() > 1 {
         let names: Vec<String> = prefixes.into_iter().map(|prefix| format!("{prefix}…")).collect();
-        let words = format!(
-            "holds several sets, but one is needed in a folder of its own; found: {}",
-            names.join(", ")
-        );
+        let words =
+            format!("holds several sets, but each set needs its own folder; found: {}", names.join(", "));
         return Err(Error::io(folder)(IoError::new(ErrorKind::InvalidInput, words)));
     }
     Ok(prefixes.pop_first())
 }
 
-/// The labels of a file, counted from 0 on.
+/// Reads the labels of a file, counted from 0.
 fn read_labels(path: &Path, form: Form) -> Result<Vec<u8>> {
     const ALL: [Number; 6] = [Number::U8, Number::I8, Number::I16, Number::I32, Number::F32, Number::F64];
     let fault = |fault| Err(error(path, fault));
@@ -471,7 +473,7 @@ fn read_labels(path: &Path, form: Form) -> Result<Vec<u8>> {
         labels.iter_mut().for_each(|label| *label -= first_label as u8); // it is not above a u8
         return Ok(labels);
     }
-    // every label from 1 on, but no 0: they are counted from 1
+    // labels without 0 and without gaps count from 1
     let counted = least > 0 && (least..=most).all(|label| labels.contains(&label));
     if first_label > 0 || (least == 1 && counted) {
         return fault(Fault::Labels { least, most, first: first_label.min(255) as u8, classes });
@@ -480,13 +482,14 @@ fn read_labels(path: &Path, form: Form) -> Result<Vec<u8>> {
     fault(Fault::Label { index, label: most, classes })
 }
 
-/// The numbers of a file as they stand in it.
+/// The undecoded numbers of a file.
 struct Numbers {
     number: Number,
     bytes: Vec<u8>,
 }
 
-/// The sizes of a file's dimensions, and its numbers. Nothing that the file promises is allocated before it is there.
+/// Returns the sizes of a file's dimensions and its numbers. Memory is allocated only as bytes arrive, never for a size that
+/// the file merely claims.
 fn read(path: &Path, dimensions: usize, kinds: &[Number]) -> Result<(Vec<usize>, Numbers)> {
     let fault = |fault| error(path, fault);
     let mut stream = Unpacked::new(BufReader::new(plain::open(path)?)).map_err(Error::io(path))?;
@@ -527,7 +530,7 @@ fn read(path: &Path, dimensions: usize, kinds: &[Number]) -> Result<(Vec<usize>,
     if (bytes.len() as u64) < length {
         return Err(truncated(header + length, header + bytes.len() as u64));
     }
-    // Reading on to the end of a gzip stream is also what compares its checksum.
+    // Reading to the end of a gzip stream also verifies its checksum.
     if !take(1)?.is_empty() {
         return Err(fault(Fault::Trailing { expected: header + length }));
     }

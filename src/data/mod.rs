@@ -1,4 +1,7 @@
-//! Readers: tables in memory or in a file, and sets of labelled images. They know no model.
+//! Readers of tables (in memory or in a file) and of labelled images. They do not depend on any model.
+//!
+//! K-means and mixtures read their data through the trait [`Rows`]: pass an `ndarray` array, or an
+//! [`NpyFile`](npy::NpyFile) for tables larger than memory. [`idx`] reads MNIST and similar image sets.
 
 pub mod idx;
 pub mod npy;

@@ -1,8 +1,9 @@
-//! `.npy` files, and the arrays of `.npz` files: tables of numbers that are read by ranges of rows, larger than memory if need be.
+//! `.npy` files and the arrays of `.npz` files: tables read by ranges of rows, which may be larger than memory.
 //!
-//! A table may hold numbers of any kind that numpy has beside complex ones and `longdouble`: `bool`, integers of 8 to 64 bits, floats
-//! of 16 to 64 bits, in either order of bytes, row by row or column by column (Fortran's order). All are read as `f64`; integers
-//! beyond 2^53 become the nearest that `f64` has, as with numpy's `astype("f8")`.
+//! [`NpyFile::open`] opens a file for any fit; [`write()`] writes a table. A table may have any real type of numpy except
+//! `longdouble`: `bool`, integers of 8 to 64 bits, floats of 16 to 64 bits, in either byte order, by rows (C) or by columns
+//! (Fortran). All numbers are converted to `f64`; integers beyond 2^53 are rounded to the nearest `f64`, as by numpy's
+//! `astype("f8")`.
 
 mod archive;
 mod header;
@@ -20,10 +21,10 @@ use crate::data::{RowBuffer, Rows, chunk_ranges};
 use crate::error::{Error, Result};
 use crate::files;
 
-/// Bytes of a header at most. Numpy's own reader takes 10,000.
+/// The maximum length of a header in bytes. Numpy's own reader accepts 10,000.
 const MOST_HEADER: u64 = 1 << 20;
 
-/// The precision that numbers are written in.
+/// The precision of the numbers in a written file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Precision {
     /// `<f8`
@@ -42,66 +43,66 @@ impl Precision {
     }
 }
 
-/// What keeps a file, or an array of a `.npz` file, from being read as a table.
+/// The reason why a file, or an array of a `.npz` file, cannot be read as a table.
 #[derive(Debug, thiserror::Error)]
 #[allow(missing_docs, reason = "the message beside each variant says what its fields are")]
 #[non_exhaustive]
 pub enum Fault {
-    /// Nothing is known about it, except that it does not begin as a `.npy` file does.
+    /// A file of an unknown format.
     #[error("not a .npy file: it does not begin with the bytes \\x93NUMPY")]
     Magic,
-    /// A file of another format, which is known by its first bytes.
+    /// A file of another format, recognised by its first bytes.
     #[error("not a .npy file: it looks like {looks_like}")]
     Foreign { looks_like: &'static str },
     /// A table as text.
     #[error("not a .npy file: it looks like text{}", between(.delimiter))]
     Text {
-        /// What stands between two numbers; none where there is one in each line.
+        /// The separator of the numbers; None if there is one number per line or spaces separate them.
         delimiter: Option<char>,
-        /// Whether its first line names the columns.
+        /// Whether the first line names the columns.
         header: bool,
     },
-    /// Another version of the format than those of numpy.
+    /// A version of the format that numpy does not have.
     #[error("version {major} of the .npy format is unknown; versions 1 to 3 are read")]
     Version { major: u8 },
-    /// A header that cannot be made out; of a long one, the beginning is kept.
-    #[error("the header cannot be made out: {text}")]
+    /// A header that cannot be parsed; `text` is at most its first 200 characters.
+    #[error("the header cannot be parsed: {text}")]
     Header { text: String },
-    /// Numbers of a kind that is not read, or no numbers at all. The descriptor is numpy's word for the kind.
+    /// A type of number that is not supported, or no numbers. The descriptor is numpy's name of the type.
     #[error("holds {} ({descriptor}), but real numbers of at most 64 bits are needed", kind_in_words(.descriptor))]
     Kind { descriptor: String },
-    /// An array that is not a table of rows and columns, or a larger one than any file holds.
+    /// An array that does not have two dimensions, or is too large for any file.
     #[error(fmt = dimensions_in_words)]
     Dimensions {
-        /// A size of `usize::MAX` stands for larger ones, too.
+        /// Sizes above `usize::MAX` are given as `usize::MAX`.
         shape: Vec<usize>,
     },
-    /// Fewer bytes than its header promises.
+    /// A file shorter than its header says.
     #[error("is cut off: {found} bytes, but its header promises {expected}")]
     Truncated { expected: u64, found: u64 },
-    /// A `.npz` file that is cut off or damaged.
+    /// A truncated or damaged `.npz` file.
     #[error("a damaged zip archive: {message}")]
     Archive { message: &'static str },
-    /// A `.npz` file without the array that was asked for, or with several where none was named.
+    /// A `.npz` file without the requested array, or with several arrays if none was requested.
     #[error(fmt = members_in_words)]
     Members { wanted: Option<String>, names: Vec<String> },
-    /// An array was asked for by name, but a `.npy` file holds one without a name.
-    #[error("a .npy file, which holds one array without a name: open it as such")]
+    /// An array requested by name from a `.npy` file, which holds a single array without a name.
+    #[error("a .npy file, which holds one array without a name: open it without a name (NpyFile::open)")]
     NoMembers,
-    /// An array that only a password opens.
+    /// An array that needs a password.
     #[error("is encrypted; unpack the file with its password (unzip, 7z)")]
     Encrypted,
-    /// A packed array of which the unpacker makes nothing.
-    #[error("is damaged: it cannot be unpacked: {source}")]
+    /// A compressed array that is damaged.
+    #[error("is damaged and cannot be unpacked: {source}")]
     Unpack { source: IoError },
-    /// An array that is packed in another way than stored or deflated; the zip format has a number for each way.
+    /// An array with another compression method than stored (0) or deflated (8).
     #[error(
-        "is compressed in the way {method} of the zip format, but only 0 (stored) and 8 (deflated) are read"
+        "uses compression method {method} of the zip format, but only 0 (stored) and 8 (deflated) are supported"
     )]
     Compression { method: u16 },
-    /// A deflated array that is too large to be unpacked to memory.
+    /// A deflated array that is too large to be unpacked into memory.
     #[error(
-        "has {bytes} bytes unpacked, but at most {most} are unpacked to memory; stored ones may be larger"
+        "has {bytes} bytes unpacked, but a compressed array may have at most {most}; an uncompressed one may be larger"
     )]
     Large { bytes: u64, most: u64 },
 }
@@ -112,12 +113,12 @@ pub enum Fault {
 pub struct MemberFault {
     /// The name of the array.
     pub name: String,
-    /// What keeps it from being read.
+    /// The reason why it cannot be read.
     #[source]
     pub fault: Fault,
 }
 
-/// The error of a file; `member` is the array that has the fault, where it is one of several.
+/// Makes the error of a file; `member` names the array of a `.npz` file that has the fault.
 fn error(path: &Path, member: Option<&str>, fault: Fault) -> Error {
     let loaded = |more: &str| {
         let member = member.map(|name| format!("[{}]", in_python(name.as_ref()))).unwrap_or_default();
@@ -131,7 +132,7 @@ fn error(path: &Path, member: Option<&str>, fault: Fault) -> Error {
     Error::File { path: path.to_path_buf(), source, remedy }
 }
 
-/// What stands between the numbers of a table as text.
+/// Describes the separator of a text table.
 fn between(delimiter: &Option<char>) -> &'static str {
     match delimiter {
         Some(',') => " with commas (CSV)",
@@ -159,7 +160,7 @@ fn dimensions_in_words(shape: &[usize], f: &mut Formatter<'_>) -> std::fmt::Resu
 fn members_in_words(wanted: &Option<String>, names: &[String], f: &mut Formatter<'_>) -> std::fmt::Result {
     if names.is_empty() {
         let wanted = wanted.as_ref().map(|name| format!(" {name:?}")).unwrap_or_default();
-        return write!(f, "a zip archive without arrays of numpy, so it has no array{wanted}");
+        return write!(f, "a zip archive without numpy arrays, so it has no array{wanted}");
     }
     match wanted {
         Some(wanted) => write!(f, "has no array {wanted:?}; there are: ")?,
@@ -170,7 +171,7 @@ fn members_in_words(wanted: &Option<String>, names: &[String], f: &mut Formatter
     write!(f, "{}{more}", shown.join(", "))
 }
 
-/// What numpy's word for a kind of numbers means.
+/// Describes a type by numpy's name of it.
 fn kind_in_words(descriptor: &str) -> &'static str {
     match descriptor.trim_start_matches(['<', '>', '=', '|']).chars().next() {
         Some('O') => "Python's objects",
@@ -183,7 +184,8 @@ fn kind_in_words(descriptor: &str) -> &'static str {
     }
 }
 
-/// The line of Python that mends a fault, if there is one; `loaded` is the array, loaded with more arguments.
+/// Returns a line of Python that fixes the fault, if there is one; `loaded` gives the code that loads the array, with more
+/// arguments.
 fn python(path: &Path, fault: &Fault, loaded: &dyn Fn(&str) -> String) -> Option<String> {
     let beside = |end: &str| {
         let mut name = path.file_stem().unwrap_or_default().to_os_string();
@@ -238,7 +240,7 @@ fn python(path: &Path, fault: &Fault, loaded: &dyn Fn(&str) -> String) -> Option
     Some(format!("import {import}; numpy.save({}, {table})", beside("-table.npy")))
 }
 
-/// What a file that does not begin as it should looks like.
+/// Diagnoses a file that does not begin like a `.npy` file.
 fn foreign(begin: &[u8]) -> Fault {
     if let Some(looks_like) = looks_like(begin) {
         return Fault::Foreign { looks_like };
@@ -253,13 +255,15 @@ fn foreign(begin: &[u8]) -> Fault {
         Some(delimiter) => line.split(delimiter).collect(),
         None => line.split_whitespace().collect(),
     };
-    // a remark is skipped anyway, and the last field may be cut off
+    // genfromtxt skips comments anyway; an incomplete last field does not matter
     let is_number = |field: &&str| field.trim().is_empty() || field.trim().parse::<f64>().is_ok();
     let header = !line.starts_with('#') && !fields.iter().all(is_number);
     Fault::Text { delimiter, header }
 }
 
-/// A table in a `.npy` file, or an array of a `.npz` file. Only its header is in memory, of a deflated array all.
+/// A table in a `.npy` file, or an array of a `.npz` file. It implements [`Rows`]: pass it to a fit like an array.
+///
+/// Only the header is in memory; of a deflated array, the whole array.
 ///
 /// ```no_run
 /// use em_routing::prelude::*;
@@ -273,19 +277,19 @@ pub struct NpyFile {
     path: PathBuf,
     source: Source,
     number: Number,
-    /// Whether its columns stand one after another, instead of its rows.
+    /// Whether the numbers are stored column by column, instead of row by row.
     by_columns: bool,
     samples: usize,
     dimensions: usize,
-    /// Where the numbers begin in the source.
+    /// The offset of the first number in the source.
     offset: u64,
 }
 
-/// Where the bytes of an array are.
+/// The source of an array's bytes.
 enum Source {
-    /// In a part of a file.
+    /// A part of a file.
     File { file: File, start: u64, length: u64 },
-    /// Unpacked.
+    /// Unpacked bytes.
     Memory(Vec<u8>),
 }
 
@@ -306,7 +310,7 @@ impl Source {
         }
     }
 
-    /// Fills the buffer with the bytes from this place on, without a cursor, so that threads can share the source.
+    /// Fills the buffer from this offset. It uses no cursor, so that threads can share the source.
     fn read(&self, buffer: &mut [u8], place: u64) -> std::io::Result<()> {
         match self {
             Source::File { file, start, .. } => read_exact_at(file, buffer, start + place),
@@ -317,7 +321,7 @@ impl Source {
         }
     }
 
-    /// The first bytes, `most` or as many as there are.
+    /// Returns the first `most` bytes, or fewer if the source is shorter.
     fn begin(&self, most: u64) -> std::io::Result<Vec<u8>> {
         let mut bytes = vec![0; self.length().min(most) as usize];
         self.read(&mut bytes, 0)?;
@@ -326,24 +330,24 @@ impl Source {
 }
 
 impl NpyFile {
-    /// Opens a `.npy` file, or a `.npz` file of one array, and checks that all of its rows are there.
+    /// Opens a `.npy` file, or a `.npz` file with one array, and checks that it is complete.
     ///
     /// # Errors
     ///
-    /// Returns an error if the file cannot be read, or is not such a table ([`Fault`]).
+    /// Returns an error if the file cannot be read, or does not hold a table of numbers ([`Fault`]).
     pub fn open(path: &Path) -> Result<NpyFile> {
         NpyFile::open_either(path, None)
     }
 
-    /// Opens the array of this name in a `.npz` file.
+    /// Opens the array with this name in a `.npz` file.
     ///
-    /// A stored array (`numpy.savez`) is read in place by ranges of rows. A deflated one (`numpy.savez_compressed`) is unpacked to
-    /// memory, at most 1 GiB, and its checksum is compared.
+    /// A stored array (`numpy.savez`) is read from the file by ranges of rows. A deflated one (`numpy.savez_compressed`) is
+    /// unpacked into memory, at most 1 GiB, and its checksum is verified.
     ///
     /// # Errors
     ///
-    /// Returns an error if the file cannot be read, has no such array, which lists those that it has, or if the array is not a
-    /// table ([`Fault`]).
+    /// Returns an error if the file cannot be read, if it has no such array (the error lists its arrays), or if the array is
+    /// not a table of numbers ([`Fault`]).
     pub fn open_member(path: &Path, name: &str) -> Result<NpyFile> {
         NpyFile::open_either(path, Some(name))
     }
@@ -400,7 +404,7 @@ impl NpyFile {
             return Err(truncated(offset));
         }
         if length > MOST_HEADER {
-            let text = format!("it would have {length} bytes");
+            let text = format!("its length of {length} bytes exceeds 1 MiB");
             return Err(fault(Fault::Header { text }));
         }
         let mut header = vec![0; length as usize];
@@ -412,7 +416,7 @@ impl NpyFile {
         let &[samples, dimensions] = shape.as_slice() else {
             return Err(fault(Fault::Dimensions { shape }));
         };
-        // a row and a column first, since one of a table without numbers may still be too long
+        // check one row and one column first: in an empty table they may still be too long
         let expected = [dimensions, samples]
             .iter()
             .all(|size| size.checked_mul(number.size()).is_some_and(|bytes| bytes <= isize::MAX as usize))
@@ -427,12 +431,13 @@ impl NpyFile {
         Ok(NpyFile { path, source, number, by_columns: fortran, samples, dimensions, offset })
     }
 
-    /// The precision in which [`write()`] keeps its numbers as they are read: `F32` for floats and integers of few bits.
+    /// Returns the precision in which [`write()`] stores the numbers without loss: `F32` for floats of up to 32 bits and
+    /// integers of up to 16.
     pub fn precision(&self) -> Precision {
         if self.number.fits_f32() { Precision::F32 } else { Precision::F64 }
     }
 
-    /// Fills the bytes with those of the numbers from this one on, in the file's order.
+    /// Fills `bytes` from the file, starting with number `first` in the file's order.
     fn fill(&self, bytes: &mut [u8], first: usize) -> Result<()> {
         let place = self.offset + first as u64 * self.number.size() as u64;
         self.source.read(bytes, place).map_err(|source| {
@@ -502,13 +507,13 @@ fn read_exact_at(file: &File, bytes: &mut [u8], offset: u64) -> std::io::Result<
     }
 }
 
-/// Writes a table as a `.npy` file, which is there as a whole or not at all ([`files`]). In `F32` each number becomes the nearest
-/// that `f32` has; NaN and infinities stay.
+/// Writes a table as a `.npy` file, atomically ([`files`]). With `F32` each number is rounded to the nearest `f32`; NaN and
+/// infinities are kept.
 ///
 /// # Errors
 ///
-/// Returns an error if a number is too large for the precision, with its row and column, and what writing or reading the table
-/// brings.
+/// Returns an error if a number is too large for the precision (with its row and column), if the table cannot be read, or if
+/// the file cannot be written.
 pub fn write(path: &Path, data: &dyn Rows, precision: Precision) -> Result<()> {
     let mut header = format!(
         "{{'descr': '{}', 'fortran_order': False, 'shape': ({}, {}), }}",
@@ -516,7 +521,7 @@ pub fn write(path: &Path, data: &dyn Rows, precision: Precision) -> Result<()> {
         data.samples(),
         data.dimensions()
     );
-    // 10 bytes come before it, and the numbers begin at a multiple of 64
+    // 10 bytes precede the header, and the numbers must begin at a multiple of 64
     let length = (10 + header.len() + 1).next_multiple_of(64) - 10;
     header.push_str(&" ".repeat(length - header.len() - 1));
     header.push('\n');

@@ -1,4 +1,4 @@
-//! Opens data files, and tells what a file of another kind looks like.
+//! Opens data files, and recognises other formats by their first bytes.
 
 use std::fs::{File, FileType};
 use std::io::ErrorKind;
@@ -6,13 +6,14 @@ use std::path::Path;
 
 use crate::error::{Error, Result};
 
-/// Opens a plain file.
+/// Opens a regular file.
 ///
-/// A folder, a pipe or a device has no bytes at a place, and opening a pipe would wait for a writer that may never come.
+/// Folders, pipes and devices cannot be read at an offset, and opening a pipe would wait for a writer that may never come.
 ///
 /// # Errors
 ///
-/// Returns an error if the path is no plain file, with what it is and what helps, or if the system does not open it.
+/// Returns an error if the path is not a regular file (the message says what it is and what to do), or if the system cannot
+/// open it.
 pub(crate) fn open(path: &Path) -> Result<File> {
     let kind = std::fs::metadata(path).map_err(Error::io(path))?.file_type();
     if kind.is_file() {
@@ -23,8 +24,9 @@ pub(crate) fn open(path: &Path) -> Result<File> {
     } else if is_pipe(kind) {
         let copy = Path::new("copy").with_extension(path.extension().unwrap_or_default());
         let (from, to) = (in_shell(path), in_shell(&copy));
-        let words =
-            format!("is a pipe, which cannot be read at a place; copy it to a file first: cat {from} > {to}");
+        let words = format!(
+            "is a pipe, which cannot be read at an offset; copy it to a file first: cat {from} > {to}"
+        );
         (ErrorKind::InvalidInput, words)
     } else {
         (ErrorKind::InvalidInput, "is a device or a socket, but a file is needed".to_owned())
@@ -42,7 +44,7 @@ fn is_pipe(_: FileType) -> bool {
     false
 }
 
-/// A path as a word of a POSIX shell.
+/// Quotes a path for a POSIX shell if necessary.
 fn in_shell(path: &Path) -> String {
     let text = path.to_string_lossy();
     let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+,:@%".contains(c);
@@ -52,7 +54,7 @@ fn in_shell(path: &Path) -> String {
     }
 }
 
-/// A path as a string of Python.
+/// Writes a path as a Python string literal.
 pub(crate) fn in_python(path: &Path) -> String {
     let mut text = String::from("\"");
     for c in path.to_string_lossy().chars() {
@@ -65,10 +67,10 @@ pub(crate) fn in_python(path: &Path) -> String {
     text + "\""
 }
 
-/// How files begin that people have beside the ones that are read here.
+/// The first bytes of common file formats, with their names.
 const BEGINNINGS: &[(&[u8], &str)] = &[
     (b"\x93NUMPY", "a .npy file"),
-    (b"PK\x03\x04", "a zip archive (.npz and .xlsx files are such)"),
+    (b"PK\x03\x04", "a zip archive (such as a .npz or .xlsx file)"),
     (b"PK\x05\x06", "an empty zip archive"),
     (b"PAR1", "a Parquet file"),
     (b"ARROW1", "an Arrow or Feather file"),
@@ -89,7 +91,7 @@ const BEGINNINGS: &[(&[u8], &str)] = &[
     (b"\x80\x05", "a Python pickle"),
     (b"\0\0\x08\x01", "an IDX file of labels"),
     (b"\0\0\x08\x03", "an IDX file of images"),
-    (b"version https://git-lfs", "a pointer of Git LFS, without the contents (git lfs pull fetches them)"),
+    (b"version https://git-lfs", "a Git LFS pointer, without the contents (git lfs pull fetches them)"),
     (b"<!DOCTYPE", "a web page"),
     (b"<!doctype", "a web page"),
     (b"<html", "a web page"),
@@ -98,7 +100,7 @@ const BEGINNINGS: &[(&[u8], &str)] = &[
     (b"\xfe\xff", "text in UTF-16"),
 ];
 
-/// What a file that begins with these bytes (four at least) looks like.
+/// Names the format of a file that begins with these bytes (at least four), if it is known.
 pub(crate) fn looks_like(begin: &[u8]) -> Option<&'static str> {
     let alike = |known: &[u8]| begin.len() >= 4 && begin.starts_with(&known[..known.len().min(begin.len())]);
     BEGINNINGS.iter().find(|(known, _)| alike(known)).map(|&(_, words)| words)

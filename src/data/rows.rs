@@ -1,4 +1,4 @@
-//! A table of numbers that is read by ranges of rows, so that it need not be in memory as a whole.
+//! Tables that are read by ranges of rows, so that they need not fit in memory.
 
 use std::borrow::Cow;
 use std::ops::Range;
@@ -8,20 +8,22 @@ use ndarray::{ArrayBase, Data, Ix2};
 use crate::compute::sum_chunks;
 use crate::error::{Error, Result};
 
-/// A table of n samples (rows) with d numbers each. Arrays in memory are one, and files: [`crate::data::npy::NpyFile`].
+/// A table of n samples (rows) with d numbers each, such as an array in memory or a file ([`crate::data::npy::NpyFile`]).
+///
+/// A fit reads it in chunks of rows with [`Rows::read`], several chunks at a time on different threads.
 pub trait Rows: Sync {
-    /// n, the number of samples.
+    /// Returns n, the number of samples.
     fn samples(&self) -> usize;
 
-    /// d, the numbers of each sample.
+    /// Returns d, the number of columns.
     fn dimensions(&self) -> usize;
 
-    /// The numbers of these samples, one sample after another: of the table itself where it holds them so, else copied to
-    /// the buffer.
+    /// Returns the numbers of these samples, row by row: borrowed from the table if its memory has this layout, otherwise
+    /// copied to the buffer.
     ///
     /// # Errors
     ///
-    /// Returns an error if they cannot be read.
+    /// Returns an error if the numbers cannot be read.
     ///
     /// # Panics
     ///
@@ -29,12 +31,12 @@ pub trait Rows: Sync {
     fn read<'a>(&'a self, range: Range<usize>, buffer: &'a mut RowBuffer) -> Result<&'a [f64]>;
 }
 
-/// Space that [`Rows::read`] may use; whoever reads many ranges passes the same one again.
+/// A buffer for [`Rows::read`]. Reuse it when you read many ranges.
 #[derive(Debug, Default)]
 pub struct RowBuffer {
     /// The numbers.
     pub values: Vec<f64>,
-    /// The numbers as they lie in a file.
+    /// The undecoded bytes of a file.
     pub bytes: Vec<u8>,
 }
 
@@ -58,20 +60,20 @@ impl<S: Data<Elem = f64> + Sync> Rows for ArrayBase<S, Ix2> {
     }
 }
 
-/// The number of samples of a chunk. It depends on nothing but d, so neither do the sums.
+/// Returns the number of samples per chunk. It depends only on d, so that the sums over chunks do, too.
 fn chunk_samples(dimensions: usize) -> usize {
     const NUMBERS: usize = 1 << 15; // 256 KiB: half of a core's second-level cache
     const MULTIPLE: usize = 64;
     (NUMBERS / dimensions.max(1) / MULTIPLE * MULTIPLE).clamp(MULTIPLE, 2048)
 }
 
-/// The samples of each chunk of a table.
+/// Returns the range of samples of each chunk of a table.
 pub(crate) fn chunk_ranges(data: &dyn Rows) -> impl Iterator<Item = Range<usize>> + use<> {
     let (samples, of_chunk) = (data.samples(), chunk_samples(data.dimensions()));
     (0..samples).step_by(of_chunk).map(move |first| first..(first + of_chunk).min(samples))
 }
 
-/// The samples of each chunk, with the part of an output that belongs to them: `width` numbers a sample, at least one.
+/// Returns the range of samples of each chunk and its part of an output: `width` numbers per sample, at least one.
 pub(crate) fn chunks_with_output<'a, T>(
     data: &dyn Rows,
     output: &'a mut [T],
@@ -80,7 +82,7 @@ pub(crate) fn chunks_with_output<'a, T>(
     chunk_ranges(data).zip(output.chunks_mut(chunk_samples(data.dimensions()) * width))
 }
 
-/// A table whose numbers are checked as they are read.
+/// A table whose numbers are checked when they are read.
 pub(crate) struct Checked<'a>(&'a dyn Rows);
 
 impl<'a> Checked<'a> {
@@ -105,7 +107,7 @@ impl Rows for Checked<'_> {
         self.0.dimensions()
     }
 
-    /// Returns an error that names the first number that is not finite or [too large](fits).
+    /// Returns an error that names the first number that is not finite or is [too large](fits).
     fn read<'a>(&'a self, range: Range<usize>, buffer: &'a mut RowBuffer) -> Result<&'a [f64]> {
         let first = range.start;
         let rows = self.0.read(range, buffer)?;
@@ -118,15 +120,15 @@ impl Rows for Checked<'_> {
     }
 }
 
-/// Whether the squares of such numbers, and their sums, are finite.
+/// Whether a number is small enough that its square, and sums of such squares, are finite.
 pub(crate) fn fits(value: f64) -> bool {
     value.abs() <= 1e130
 }
 
-/// Some rows of a table, as a table.
+/// A selection of rows of a table, as a table.
 struct Chosen<'a> {
     data: &'a dyn Rows,
-    /// The index of each of them, rising.
+    /// The indices of the rows, in ascending order.
     rows: Vec<usize>,
 }
 
@@ -142,7 +144,7 @@ impl Rows for Chosen<'_> {
     fn read<'a>(&'a self, range: Range<usize>, buffer: &'a mut RowBuffer) -> Result<&'a [f64]> {
         let mut inner = RowBuffer { values: Vec::new(), bytes: std::mem::take(&mut buffer.bytes) };
         buffer.values.clear();
-        // Rows that stand side by side are read at once.
+        // Adjacent rows are read together.
         for run in self.rows[range].chunk_by(|&row, &next| next == row + 1) {
             buffer.values.extend(self.data.read(run[0]..run[0] + run.len(), &mut inner)?);
         }
@@ -151,24 +153,24 @@ impl Rows for Chosen<'_> {
     }
 }
 
-/// Samples, each with a weight above 0.
+/// The samples with a weight above 0.
 ///
-/// A sample of weight 0 is not there: neither sums nor random draws see it, so that a result is the same to the bit with it
-/// and without it. Weights that are all 1 are none.
+/// Samples of weight 0 are ignored: neither sums nor random draws see them, so that a result has the same bits with and
+/// without them. If all weights are 1, they are dropped.
 pub(crate) struct Weighted<'a> {
-    /// The table that was given, with all of its rows.
+    /// The table with all of its rows.
     all: &'a dyn Rows,
-    /// Where some weights are 0, the other rows.
+    /// The rows with a weight above 0, if some weights are 0.
     chosen: Option<Chosen<'a>>,
-    /// Of the rows that are there; none where each counts once.
+    /// The weights of these rows; None if all are 1.
     weights: Option<Cow<'a, [f64]>>,
 }
 
 impl<'a> Weighted<'a> {
     /// # Errors
     ///
-    /// Returns an error if there are more or fewer weights than samples, or if a weight is negative, beyond 1e30 or not a
-    /// number, or if they add up to less than 1e-100.
+    /// Returns an error if there is not exactly one weight per sample, if a weight is negative, beyond 1e30 or NaN, or if
+    /// the weights add up to less than 1e-100.
     pub(crate) fn new(data: &'a dyn Rows, weights: Option<&'a [f64]>) -> Result<Weighted<'a>> {
         let Some(weights) = weights else { return Ok(Weighted { all: data, chosen: None, weights: None }) };
         Weighted { all: data, chosen: None, weights: None }.check_length("sample_weights", weights.len())?;
@@ -176,7 +178,7 @@ impl<'a> Weighted<'a> {
             return Err(Error::SampleWeight { index, value: weights[index] });
         }
         let sum = weights.iter().sum::<f64>();
-        // Below, products of a weight and a responsibility could all round to 0.
+        // With a smaller sum, all products of weight and responsibility could underflow.
         if sum < 1e-100 && !weights.is_empty() {
             let expected = "at least 1e-100";
             return Err(Error::Setting { name: "the sum of sample_weights", expected, value: sum });
@@ -193,22 +195,22 @@ impl<'a> Weighted<'a> {
         Ok(Weighted { all: data, chosen, weights: (!counts_once).then_some(weights) })
     }
 
-    /// The samples that count.
+    /// Returns the samples with a weight above 0.
     pub(crate) fn data(&self) -> &dyn Rows {
         self.chosen.as_ref().map_or(self.all, |chosen| chosen as &dyn Rows)
     }
 
-    /// The weight of each of them; none where each counts once.
+    /// Returns their weights; None if all are 1.
     pub(crate) fn weights(&self) -> Option<&[f64]> {
         self.weights.as_deref()
     }
 
-    /// The sum of the weights: n where each counts once.
+    /// Returns the sum of the weights: n if all are 1.
     pub(crate) fn total(&self) -> f64 {
         self.weights().map_or(self.data().samples() as f64, |weights| weights.iter().sum())
     }
 
-    /// Checks that there is one of something for each sample that was given.
+    /// Checks that an argument has one item per sample of the whole table.
     pub(crate) fn check_length(&self, name: &'static str, found: usize) -> Result<()> {
         match self.all.samples() {
             expected if expected == found => Ok(()),
@@ -216,7 +218,7 @@ impl<'a> Weighted<'a> {
         }
     }
 
-    /// Selects, from one thing for each sample that was given, those of the samples that count.
+    /// Selects the items of the samples with a weight above 0; `all` has one item per sample of the whole table.
     pub(crate) fn select<'b, T: Clone>(&self, all: &'b [T]) -> Cow<'b, [T]> {
         match &self.chosen {
             None => Cow::Borrowed(all),
@@ -224,14 +226,14 @@ impl<'a> Weighted<'a> {
         }
     }
 
-    /// Checks all numbers that were given, and finds the mean of the samples that count.
+    /// Checks all numbers of the table and computes the mean of the samples with a weight above 0.
     pub(crate) fn scan(&self, threads: usize) -> Result<ColumnScan> {
         self.check_uncounted(threads)?;
         ColumnScan::new(self.data(), self.weights(), threads)
     }
 
-    /// Checks also the numbers of samples of weight 0, which nothing else reads: what is no number is a fault of the table,
-    /// whatever its weight, and is named by its row among all.
+    /// Checks the whole table if it has samples of weight 0, which nothing else reads: a number that is not finite is an
+    /// error whatever its weight, and is reported with its row in the whole table.
     pub(crate) fn check_uncounted(&self, threads: usize) -> Result<()> {
         match self.chosen {
             Some(_) => ColumnScan::new(self.all, None, threads).map(drop),
@@ -239,7 +241,7 @@ impl<'a> Weighted<'a> {
         }
     }
 
-    /// Checks that there are at least so many samples that count; `what` is what asks for them.
+    /// Checks that there are at least `wanted` samples with a weight above 0; `what` names the clusters or components that need them.
     pub(crate) fn check_enough(&self, what: &'static str, wanted: usize) -> Result<()> {
         let (counted, samples) = (self.data().samples(), self.all.samples());
         match wanted <= counted {
@@ -249,7 +251,7 @@ impl<'a> Weighted<'a> {
         }
     }
 
-    /// An error about a sample, by its index among all that were given.
+    /// Changes the index of a sample in an error to its row in the whole table.
     pub(crate) fn rename(&self, error: Error) -> Error {
         match (error, &self.chosen) {
             (Error::Impossible { index }, Some(chosen)) => Error::Impossible { index: chosen.rows[index] },
@@ -258,20 +260,20 @@ impl<'a> Weighted<'a> {
     }
 }
 
-/// What a pass over all numbers finds before a fit: that they can be computed with, and their mean.
+/// The result of a first pass over the data: the numbers are valid, and this is their mean.
 #[derive(Debug, Clone)]
 pub(crate) struct ColumnScan {
-    /// Of each column, with the accuracy of a running sum: it serves as an origin.
+    /// The mean of each column. A running sum is accurate enough, since it only serves as an origin.
     pub(crate) mean: Vec<f64>,
 }
 
 impl ColumnScan {
-    /// Scans samples that count as often as their weights say, or once.
+    /// Scans the samples, with these weights if any.
     ///
     /// # Errors
     ///
-    /// Returns an error if there are no samples or no columns, or names the first number that is not finite or whose square would
-    /// not be.
+    /// Returns an error if there are no samples or no columns. Also if a number is not finite or too large to be squared;
+    /// the error names the first.
     pub(crate) fn new(data: &dyn Rows, weights: Option<&[f64]>, threads: usize) -> Result<ColumnScan> {
         let data = Checked::new(data)?;
         let dimensions = data.dimensions();

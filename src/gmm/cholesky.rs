@@ -1,10 +1,10 @@
-//! The triangular factor of a covariance, and its inverse.
+//! The Cholesky factor of a covariance, and its inverse.
 
-/// A pivot that is smaller than this times the diagonal element it comes from is rounding: the matrix is singular. An exactly
-/// singular covariance, as of points on a line, leaves pivots of about 1e-16 times the dimensions.
+/// A pivot below this times its diagonal element is rounding error: the matrix is singular. Exactly singular covariances,
+/// such as of points on a line, leave pivots of about 1e-16 times the number of dimensions.
 const SINGULAR: f64 = 1e-14;
 
-/// The lower triangular L with L L^T = A, row by row (d x d), or None where A (d x d, symmetric) is not positive definite.
+/// Returns the lower triangular L with L L^T = A, row by row (d x d), or None if A (d x d, symmetric) is not positive definite.
 ///
 /// ```text
 /// L_jj = sqrt(A_jj - sum_{m<j} L_jm^2)        L_ij = (A_ij - sum_{m<j} L_im L_jm) / L_jj,    i > j
@@ -29,7 +29,7 @@ pub(super) fn cholesky(matrix: &[f64], dimensions: usize) -> Option<Vec<f64>> {
     Some(factor)
 }
 
-/// W = L^-1, lower triangular as L is, or None where a number in it does not fit.
+/// Returns W = L^-1, lower triangular like L, or None if a number overflows.
 pub(super) fn invert(factor: &[f64], dimensions: usize) -> Option<Vec<f64>> {
     let d = dimensions;
     let mut inverse = vec![0.0; d * d];
@@ -48,7 +48,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn factor_and_inverse_undo_each_other() {
+    fn factor_and_inverse_multiply_to_the_identity() {
         let matrix = [4.0, 2.0, 0.6, 2.0, 5.0, -1.0, 0.6, -1.0, 3.0];
         let factor = cholesky(&matrix, 3).unwrap();
         let inverse = invert(&factor, 3).unwrap();

@@ -1,4 +1,4 @@
-//! The types of covariance. Everything that depends on the type is here: to add one, add it to the two enums and to each `match`.
+//! The types of covariance. All code that depends on the type is here: to add one, extend the two enums and each `match`.
 
 use ndarray::{Array1, Array2, Array3, ArrayViewD, ArrayViewMutD, Axis};
 
@@ -7,40 +7,40 @@ use super::cholesky::{cholesky, invert};
 use super::density::Whitening;
 use crate::error::{Error, Result};
 
-/// A type of covariance; [`Covariances`] holds the numbers.
+/// A type of covariance; [`Covariances`] holds the values.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "lowercase"))]
 pub enum CovarianceKind {
-    /// A matrix for each component: ellipsoids of any shape and direction.
+    /// One matrix per component: ellipsoids of any shape and direction.
     #[default]
     Full,
-    /// One matrix for all components: ellipsoids of the same shape and direction.
+    /// One matrix shared by all components: ellipsoids of the same shape and direction.
     Tied,
-    /// A variance for each component and column: ellipsoids along the axes.
+    /// One variance per component and column: axis-aligned ellipsoids.
     Diagonal,
-    /// A variance for each component: balls.
+    /// One variance per component: spheres.
     Spherical,
 }
 
 /// The covariances of a model.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Covariances {
-    /// A matrix for each component, K x d x d.
+    /// One matrix per component, K x d x d.
     Full(Array3<f64>),
-    /// One matrix for all components, d x d.
+    /// One matrix shared by all components, d x d.
     Tied(Array2<f64>),
-    /// A variance for each component and column, K x d.
+    /// One variance per component and column, K x d.
     Diagonal(Array2<f64>),
-    /// A variance for each component, K.
+    /// One variance per component, K.
     Spherical(Array1<f64>),
 }
 
 impl CovarianceKind {
-    /// All of them.
+    /// All types.
     pub const ALL: &[CovarianceKind] =
         &[CovarianceKind::Full, CovarianceKind::Tied, CovarianceKind::Diagonal, CovarianceKind::Spherical];
 
-    /// The shape of the covariances of K components in d dimensions.
+    /// Returns the shape of the covariances of K components in d dimensions.
     #[must_use]
     pub fn shape(self, components: usize, dimensions: usize) -> Vec<usize> {
         let (k, d) = (components, dimensions);
@@ -52,7 +52,7 @@ impl CovarianceKind {
         }
     }
 
-    /// The number of free parameters of the covariances of K components in d dimensions.
+    /// Returns the number of free parameters of the covariances of K components in d dimensions.
     #[must_use]
     pub fn parameters(self, components: usize, dimensions: usize) -> usize {
         let (k, d) = (components, dimensions);
@@ -64,8 +64,8 @@ impl CovarianceKind {
         }
     }
 
-    /// The number of second moments that the M-step needs of each component: those of all pairs of columns, d(d+1)/2, or of each
-    /// column with itself, d.
+    /// The number of second moments that the M-step needs per component: d(d+1)/2 for all pairs of columns, or d for the
+    /// single columns.
     pub(super) fn second_moments(self, dimensions: usize) -> usize {
         match self {
             CovarianceKind::Full | CovarianceKind::Tied => dimensions * (dimensions + 1) / 2,
@@ -73,7 +73,7 @@ impl CovarianceKind {
         }
     }
 
-    /// Covariances of variance 1 without correlation.
+    /// Returns identity matrices as covariances.
     pub(super) fn standard(self, components: usize, dimensions: usize) -> Covariances {
         let (k, d) = (components, dimensions);
         match self {
@@ -86,11 +86,11 @@ impl CovarianceKind {
         }
     }
 
-    /// Covariances of this type with these numbers.
+    /// Returns covariances of this type with these values.
     ///
     /// # Errors
     ///
-    /// Returns an error if they have more or fewer axes than covariances of this type.
+    /// Returns an error if the number of axes does not fit the type.
     #[cfg(feature = "serde")]
     pub(crate) fn with_values(self, values: ndarray::ArrayD<f64>) -> Result<Covariances> {
         let (expected, found) = (self.shape(1, 1).len(), values.ndim());
@@ -105,7 +105,7 @@ impl CovarianceKind {
 }
 
 impl Covariances {
-    /// Their type.
+    /// Returns the type.
     #[must_use]
     pub fn kind(&self) -> CovarianceKind {
         match self {
@@ -116,7 +116,7 @@ impl Covariances {
         }
     }
 
-    /// All their numbers, in the [shape](CovarianceKind::shape) of their type.
+    /// Returns all values, in the [shape](CovarianceKind::shape) of the type.
     #[must_use]
     pub fn values(&self) -> ArrayViewD<'_, f64> {
         match self {
@@ -127,7 +127,7 @@ impl Covariances {
         }
     }
 
-    /// All their numbers, to be changed.
+    /// Returns all values for modification.
     #[must_use]
     pub fn values_mut(&mut self) -> ArrayViewMutD<'_, f64> {
         match self {
@@ -138,8 +138,8 @@ impl Covariances {
         }
     }
 
-    /// The covariances of this type that come nearest to a matrix for each component (K x d x d), as the M-step has it. `weights`
-    /// are the mixing weights (K).
+    /// Converts one matrix per component (K x d x d) to covariances of this type, as the M-step does. `weights` are the
+    /// mixing weights (K).
     ///
     /// # Formula
     ///
@@ -193,7 +193,7 @@ impl Covariances {
         }
     }
 
-    /// The same with matrices that are symmetric to the bit.
+    /// Returns the same covariances with exactly symmetric matrices.
     ///
     /// # Errors
     ///
@@ -212,7 +212,8 @@ impl Covariances {
         Ok(self)
     }
 
-    /// What turns x - mu_k into numbers of variance 1 without correlation, for K components in d dimensions.
+    /// Returns the transformations that turn x - mu_k into uncorrelated numbers of variance 1, for K components in d
+    /// dimensions.
     ///
     /// # Errors
     ///
@@ -243,8 +244,8 @@ impl Covariances {
         })
     }
 
-    /// The M-step; `self` are the covariances before it, which a component that has lost its samples keeps. `regularisation` is
-    /// added to each variance.
+    /// The M-step. `self` holds the covariances before it; a component that has lost its samples keeps its own.
+    /// `regularisation` is added to each variance.
     ///
     /// # Formula
     ///
@@ -294,7 +295,7 @@ impl Covariances {
     }
 }
 
-/// 1 / sigma of a component's variance sigma^2.
+/// Returns 1 / sigma for a component's variance sigma^2.
 ///
 /// # Errors
 ///
@@ -306,7 +307,7 @@ fn inverse_deviation(variance: f64, component: usize) -> Result<f64> {
     }
 }
 
-/// L^-1 of a component's covariance L L^T, row by row.
+/// Returns L^-1 for a component's covariance L L^T, row by row.
 ///
 /// # Errors
 ///
@@ -318,10 +319,10 @@ fn inverse_factor(matrix: &Array2<f64>, component: usize) -> Result<Vec<f64>> {
     inverse.ok_or(Error::NotPositiveDefinite { component })
 }
 
-/// How far a covariance from outside may be from its transpose, relative to its variances: the rounding of f32.
+/// The tolerance on the asymmetry of a given covariance, relative to its variances: the rounding of f32.
 const ASYMMETRY: f64 = 1e-6;
 
-/// The mean of a component's covariance and its transpose, which is the same to the bit where it is symmetric.
+/// Returns the mean of a component's covariance and its transpose; a symmetric matrix is returned unchanged.
 ///
 /// # Errors
 ///

@@ -1,12 +1,12 @@
-//! The two inner loops, a block of samples at a time with one lane for each sample: log-densities and responsibilities, and
-//! the weighted sums of products.
+//! The two inner loops, for a block of samples with one lane per sample: log-densities with responsibilities, and weighted
+//! moments.
 
 use crate::compute::simd::{
     BLOCK, Chunk, F64s, InstructionSet, Lanes, Plain, Simd, TILE, Vector, WithSimd, ZERO_LANES, dot, exp_f64,
     load_tile, tiles_mut, transpose,
 };
 
-/// A model made ready for the E-step.
+/// A model prepared for the E-step.
 #[derive(Debug, Clone)]
 pub(super) struct Prepared {
     pub(super) components: usize,
@@ -18,7 +18,7 @@ pub(super) struct Prepared {
     pub(super) log_constants: Vec<f64>,
 }
 
-/// What turns x - mu_k into numbers of variance 1 without correlation.
+/// The transformations that turn x - mu_k into uncorrelated numbers of variance 1.
 #[derive(Debug, Clone)]
 pub(super) enum Whitening {
     /// W_k = L_k^-1 with L_k L_k^T the covariance: lower triangular, k x d x d.
@@ -38,15 +38,15 @@ impl Whitening {
     }
 }
 
-/// Space for one block, and what is found of it.
+/// The buffers and results of one block.
 pub(super) struct Workspace {
-    /// The block, d lanes.
+    /// The samples of the block, d x `BLOCK` lanes.
     x: Vec<Lanes>,
-    /// Samples that it holds.
+    /// The number of samples in the block.
     samples: usize,
-    /// x - mu of one component, times the root of its weights in the M-step; then lanes of 0 up to a multiple of 4.
+    /// x - mu of one component, in the M-step times the root of the weights; padded with zeros to a multiple of 4.
     shifted: Vec<Lanes>,
-    /// log pi_k p(x | k), then the responsibilities; k lanes.
+    /// log pi_k p(x | k), then the responsibilities; one `Lanes` per component.
     responsibilities: Vec<Lanes>,
     /// log p(x).
     log_density: Lanes,
@@ -63,23 +63,23 @@ impl Workspace {
         }
     }
 
-    /// Takes up to `BLOCK` rows; the lanes that are left over repeat the last of them.
+    /// Loads up to `BLOCK` rows; unused lanes repeat the last row.
     pub(super) fn load(&mut self, rows: &[f64]) {
         self.samples = rows.len() / self.x.len();
         transpose(Plain, rows, &mut self.x);
     }
 
-    /// The number of samples that it holds.
+    /// Returns the number of samples in the block.
     pub(super) fn samples(&self) -> usize {
         self.samples
     }
 
-    /// log p(x) of each sample.
+    /// Returns log p(x) of each sample.
     pub(super) fn log_density(&self) -> &[f64] {
         &self.log_density[..self.samples]
     }
 
-    /// r_k of each sample.
+    /// Returns r_k of each sample.
     pub(super) fn responsibilities(&self, component: usize) -> &[f64] {
         &self.responsibilities[component][..self.samples]
     }
@@ -89,19 +89,19 @@ impl Workspace {
     }
 }
 
-/// The sums of one component over samples, with z = x - origin and the weight w = (weight of the sample) r.
+/// The moments of one component, with z = x - origin and the weight w = (weight of the sample) r.
 pub(super) struct Sums<'a> {
     /// sum w
     pub(super) count: &'a mut f64,
     /// sum w z, d
     pub(super) first: &'a mut [f64],
-    /// sum w z_i z_j: the lower triangle row by row, or its diagonal alone (d).
+    /// sum w z_i z_j: the lower triangle row by row, or only the diagonal (d)
     pub(super) second: &'a mut [f64],
 }
 
-/// E-step of the loaded block: log-densities and responsibilities.
+/// Runs the E-step of the loaded block: log-densities and responsibilities.
 ///
-/// A sample that no component can have made gets a log-density of minus infinity or NaN.
+/// A sample that is impossible under every component gets a log-density of minus infinity or NaN.
 pub(super) fn expectation(instructions: InstructionSet, model: &Prepared, space: &mut Workspace) {
     instructions.run(Expectation { model, space });
 }
@@ -120,7 +120,7 @@ impl WithSimd for Expectation<'_> {
     }
 }
 
-/// Adds the loaded block to the sums of a component, with the weight of each sample times its responsibility.
+/// Adds the loaded block to the moments of a component, each sample with its weight times its responsibility.
 pub(super) fn accumulate(
     instructions: InstructionSet,
     component: usize,
@@ -179,7 +179,7 @@ fn expectation_body<S: Simd>(simd: S, model: &Prepared, space: &mut Workspace) {
             for t in 0..TILE {
                 square[t].store(&mut joint[t]);
                 for joint in joint[t].as_mut() {
-                    // A square that does not fit (or is NaN, since its parts don't) is a density of 0.
+                    // A square that overflows (or is NaN, since its parts overflow) means a density of 0.
                     *joint = if *joint < f64::INFINITY { constant - 0.5 * *joint } else { f64::NEG_INFINITY };
                 }
             }
@@ -188,7 +188,7 @@ fn expectation_body<S: Simd>(simd: S, model: &Prepared, space: &mut Workspace) {
     normalise(simd, &mut space.responsibilities, &mut space.log_density);
 }
 
-/// |W z|^2 of a tile. Two rows of W at a time: what is loaded of z serves twice, and eight sums run side by side.
+/// |W z|^2 of a tile. Two rows of W at a time: each loaded z is used twice, and eight sums run in parallel.
 #[inline(always)]
 fn full_square<S: Simd>(simd: S, w: &[f64], z: &[Lanes], tile: usize) -> [S::F64; TILE] {
     let d = z.len();
@@ -241,7 +241,7 @@ fn diagonal_square<S: Simd>(simd: S, w: &[f64], mean: &[f64], x: &[Lanes], tile:
     square
 }
 
-/// Log-sum-exp: with the largest term taken out, neither all terms underflow nor does one overflow.
+/// Log-sum-exp: subtracting the largest term first prevents underflow of all terms and overflow of any.
 #[inline(always)]
 fn normalise<S: Simd>(simd: S, joint: &mut [Lanes], log_density: &mut Lanes) {
     let mut largest = [f64::NEG_INFINITY; BLOCK];
@@ -268,7 +268,7 @@ fn normalise<S: Simd>(simd: S, joint: &mut [Lanes], log_density: &mut Lanes) {
     }
 }
 
-/// Rows and columns of the products that are summed side by side in registers.
+/// The rows and columns of the block of products that is summed in registers.
 const ROWS: usize = 4;
 const COLUMNS: usize = 2;
 
@@ -314,7 +314,7 @@ fn accumulate_body<S: Simd>(
     }
 }
 
-/// sum_s u_is u_js for some i and j.
+/// sum_s u_is u_js for a block of ROWS x COLUMNS pairs (i, j).
 #[inline(always)]
 fn products<S: Simd>(
     simd: S,
@@ -334,7 +334,7 @@ fn products<S: Simd>(
             }
         }
     }
-    // In plain loops: a closure is a function of its own, which need not have the instructions of this one.
+    // Plain loops, because a closure is a separate function that may be compiled without these instructions.
     let mut totals = [[0.0; COLUMNS]; ROWS];
     for i in 0..ROWS {
         for j in 0..COLUMNS {
@@ -352,7 +352,7 @@ mod tests {
         ((i as u64 * 2654435761) % 1009) as f64 / 500.0 - 1.0
     }
 
-    /// Means in [-1, 1] and whitenings near 1.
+    /// A model with means in [-1, 1] and whitening matrices near the identity.
     fn model(components: usize, dimensions: usize, full: bool) -> Prepared {
         let (k, d) = (components, dimensions);
         let whitening = if full {
@@ -372,7 +372,7 @@ mod tests {
     }
 
     #[test]
-    fn every_path_follows_the_formulas_at_every_remainder() {
+    fn every_instruction_set_follows_the_formulas() {
         for instructions in InstructionSet::all() {
             for samples in 1..=67 {
                 for (k, d, full) in
@@ -392,7 +392,7 @@ mod tests {
         let (k, d) = (model.components, model.dimensions);
         let samples = rows.len() / d;
         let mut space = Workspace::new(k, d);
-        // what an earlier block has left must not show
+        // nothing of an earlier block may remain
         space.load(&vec![3.0; BLOCK * d]);
         expectation(instructions, model, &mut space);
         space.load(rows);
@@ -443,7 +443,7 @@ mod tests {
     }
 
     #[test]
-    fn a_density_that_underflows_is_known_by_its_logarithm() {
+    fn log_densities_survive_underflow_of_the_density() {
         let model = Prepared {
             components: 2,
             dimensions: 1,
@@ -462,7 +462,7 @@ mod tests {
     }
 
     #[test]
-    fn a_sample_that_is_too_far_is_not_a_number_nor_finite() {
+    fn impossible_samples_have_no_finite_log_density() {
         let model = model(2, 2, true);
         for instructions in InstructionSet::all() {
             let mut space = Workspace::new(2, 2);

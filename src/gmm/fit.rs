@@ -1,4 +1,4 @@
-//! Fits: starts, restarts, and what is said of a component that collapses.
+//! Fits: starts, restarts, and the diagnosis of collapsed components.
 
 use ndarray::{Array2, ArrayView2};
 use rand::{Rng, SeedableRng};
@@ -43,7 +43,7 @@ pub(super) fn fit(samples: &Weighted, options: &GmmOptions) -> Result<Fit<Gmm>> 
     }
 }
 
-/// A fit with its samples, which have been scanned and are enough.
+/// A fit and its samples, which have been scanned and are known to be enough.
 struct Problem<'a> {
     samples: &'a Weighted<'a>,
     options: &'a GmmOptions,
@@ -64,7 +64,7 @@ impl Problem<'_> {
         in_pool(options.threads, || em::maximise(start, options.stop, options.keep_models, step))
     }
 
-    /// The best of the runs from random starts. A run in which a component collapses is given up.
+    /// Returns the best run from random starts. A run in which a component collapses is dropped.
     fn best_of(&self, start: impl Fn(u64) -> Result<Gmm>) -> Result<Fit<Gmm>> {
         let mut seeds = ChaCha8Rng::seed_from_u64(self.options.seed);
         let mut best: Option<Fit<Gmm>> = None;
@@ -84,7 +84,7 @@ impl Problem<'_> {
         best.ok_or_else(|| self.explain(collapse.expect("a run either ends or collapses")))
     }
 
-    /// In a run a covariance without an inverse comes from the data: the component has collapsed.
+    /// Translates an error of a run: a covariance that is not positive definite means that the component has collapsed.
     fn explain(&self, error: Error) -> Error {
         match error {
             Error::NotPositiveDefinite { component } => {
@@ -94,7 +94,7 @@ impl Problem<'_> {
         }
     }
 
-    /// Why a component has collapsed: the scale of the data, and a regularisation that suits it.
+    /// Diagnoses a collapse: finds the scale of the data and suggests a regularisation for it.
     ///
     /// # Errors
     ///
@@ -119,9 +119,9 @@ impl Problem<'_> {
         let deviations: Vec<f64> = squares.iter().map(|square| (square / total).sqrt()).collect();
         let widest = |a: &usize, b: &usize| deviations[*a].total_cmp(&deviations[*b]);
         let column = (0..dimensions).max_by(widest).unwrap_or(0);
-        // No variance of any component exceeds (range / 2)^2, and the rounding of its moments is a part in 1e11 of it at most. So
-        // this share of it, as a regularisation, leaves every covariance an inverse that has digits. Where the numbers are large
-        // and all alike, their own rounding takes the place of the range.
+        // No component's variance exceeds (range / 2)^2, and the rounding error of its moments is at most 1e-11 of that. So
+        // with SHARE of it as regularisation every covariance has a precise inverse. If the numbers are large and almost
+        // equal, their own rounding replaces the range.
         const SHARE: f64 = 1e-8;
         let half = |j: usize| {
             (0.5 * highest[j] - 0.5 * lowest[j]).max(1e-10 * highest[j].abs().max(lowest[j].abs()))
@@ -130,7 +130,7 @@ impl Problem<'_> {
         let regularisation = self.options.regularisation;
         let least = if deviations[column] > 0.0 { f64::MIN_POSITIVE } else { 1e-6 };
         let needed = (SHARE * half * half).max(10.0 * regularisation).max(least);
-        // One digit, so that it is easily typed; half as much again, so that rounding to it does not fall below.
+        // One digit, which is easy to type; 1.5 times as much, so that rounding to one digit does not fall below `needed`.
         let suggestion = format!("{:.0e}", 1.5 * needed).parse().unwrap_or(needed);
         let deviation = deviations[column];
         Ok(Error::Collapsed { component, regularisation, column, deviation, suggestion })
@@ -144,7 +144,7 @@ impl Problem<'_> {
         Ok(statistics.maximisation(&before, self.options.regularisation))
     }
 
-    /// The same mean for each component: that of the data.
+    /// The mean of the data, repeated for each component.
     fn centre(&self) -> Array2<f64> {
         let shape = (self.options.components, self.scan.mean.len());
         Array2::from_shape_fn(shape, |(_, column)| self.scan.mean[column])
@@ -175,7 +175,7 @@ impl Problem<'_> {
 
     fn start_from_responsibilities(&self, seed: u64) -> Result<Gmm> {
         self.maximisation(self.centre(), &|first, rows| {
-            // Each chunk draws from a stream of its own, so that it does not matter who draws first.
+            // Each chunk has its own random stream, so that the order of the threads does not matter.
             let mut rng = ChaCha8Rng::seed_from_u64(seed);
             rng.set_stream(first as u64);
             let shape = (rows.len() / self.scan.mean.len(), self.options.components);

@@ -1,11 +1,15 @@
-//! Gaussian mixtures: the hidden label of a sample is the Gaussian it was drawn from, and each iteration weighs them all.
+//! Gaussian mixtures, fitted by EM: each sample is assumed to come from one of K Gaussians, and which one is hidden.
+//!
+//! [`Gmm::fit`] takes a table ([`Rows`]) and [`GmmOptions`] and returns a [`Fit`] of [`Gmm`]: weights, means and
+//! covariances. The model then gives responsibilities, labels and log-densities of new samples, information criteria, and
+//! draws.
 //!
 //! | letter | meaning | here |
 //! |---|---|---|
 //! | n | samples | `data.samples()` |
 //! | d | numbers of a sample | `data.dimensions()` |
 //! | K | components | [`GmmOptions::components`] |
-//! | pi_k | share of component k | [`Gmm::weights`] |
+//! | pi_k | mixing weight of component k | [`Gmm::weights`] |
 //! | mu_k | mean of component k | [`Gmm::means`], row k |
 //! | Sigma_k | covariance of component k | [`Gmm::covariances`] |
 //! | r_ik | posterior of component k for sample i | [`Gmm::responsibilities`] (n x K) |
@@ -42,8 +46,8 @@
 //! # Ok::<(), em_routing::error::Error>(())
 //! ```
 //!
-//! [`plain`] is these lines as loops. What [`Gmm::fit`] runs is the same with both steps in one pass over the samples, in
-//! chunks, several samples an instruction. All logarithms are natural, all likelihoods in nats.
+//! [`plain`] has these formulas as plain loops. [`Gmm::fit`] does the same with both steps in one pass over the samples, in
+//! chunks and with SIMD. All logarithms are natural, all likelihoods in nats.
 
 mod cholesky;
 mod covariance;
@@ -63,31 +67,32 @@ pub use model::Criteria;
 pub use statistics::GmmStatistics;
 use statistics::{Responsibilities, accumulate_statistics};
 
-/// The model: a Gaussian for each component, and how often each is drawn from.
+/// The model: the weight, the mean and the covariance of each Gaussian.
 ///
-/// The fields are public, so that a model can be read and written in place; nothing keeps a changed one valid. So each function that
-/// takes a model checks it, which costs about as much as the E-step of d samples, and returns an error as [`Gmm::new`] does.
+/// The fields are public: you can read and change a model in place, even into an invalid one. So each function that takes a
+/// model checks it and returns an error in the cases of [`Gmm::new`]. The check costs about as much as the E-step of d
+/// samples.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Gmm {
-    /// pi_k, the mixing weights, K; they add up to 1.
+    /// pi_k, the mixing weights (K); they add up to 1.
     pub weights: Array1<f64>,
     /// mu_k, K x d.
     pub means: Array2<f64>,
-    /// Sigma_k.
+    /// Sigma_k, the covariances.
     pub covariances: Covariances,
 }
 
-/// Where the model begins.
+/// The initial model.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub enum GmmStart {
-    /// As this model; its type of covariance and number of components must be those of the options.
+    /// This model. Its type of covariance and number of components must be those of the options.
     Given(Gmm),
-    /// With the M-step of these labels, one for each sample.
+    /// The M-step of these labels, one per sample.
     Labels(Array1<usize>),
-    /// With the M-step of the clusters that [`KMeans`](crate::kmeans::KMeans) finds from one k-means++ start.
+    /// The M-step of the clusters of [`KMeans`](crate::kmeans::KMeans), fitted from one k-means++ start.
     #[default]
     KMeans,
-    /// With the M-step of responsibilities drawn at random.
+    /// The M-step of random responsibilities.
     RandomResponsibilities,
 }
 
@@ -98,21 +103,22 @@ pub struct GmmOptions {
     pub components: usize,
     /// The type of covariance.
     pub covariance: CovarianceKind,
-    /// Where the model begins.
+    /// The initial model.
     pub start: GmmStart,
-    /// The number of runs, each from a random start of its own; the one with the highest likelihood is kept. A given start
-    /// makes one run whatever this says.
+    /// The number of runs, each from a new random start; the fit keeps the run with the highest likelihood. A given start is
+    /// run once.
     pub restarts: usize,
-    /// What the random starts are drawn from.
+    /// The seed of the random starts.
     pub seed: u64,
-    /// Added to each variance, so that no component collapses. At 0 the log-likelihood never falls; above, it may, a little.
+    /// Added to each variance, so that no component collapses. With 0 the log-likelihood never falls; otherwise it may fall
+    /// slightly.
     pub regularisation: f64,
-    /// When to stop; the tolerance is in nats, of all samples together.
+    /// When to stop; the tolerance is in nats of the total log-likelihood.
     pub stop: Stop,
-    /// Whether the fit keeps the model of each iteration, as figures of its course need it.
+    /// Whether the fit keeps the model of each iteration, which figures of the iterations need.
     pub keep_models: bool,
-    /// The number of threads, 0 for those of [`on_threads`](crate::on_threads) or else one for each core. The result does not
-    /// depend on it.
+    /// The number of threads; 0 means those of [`on_threads`](crate::on_threads), or else one per core. It does not affect
+    /// the result.
     pub threads: usize,
 }
 
@@ -135,8 +141,8 @@ impl Default for GmmOptions {
 impl Gmm {
     /// Fits a mixture by EM.
     ///
-    /// A run in which a component collapses is given up; if there are other runs they go on without it. If there are none, the
-    /// error says which regularisation suits the scale of the data.
+    /// A run in which a component collapses is dropped. If all runs collapse, the error suggests a regularisation for the
+    /// scale of the data.
     ///
     /// ```
     /// use em_routing::prelude::*;
@@ -148,32 +154,31 @@ impl Gmm {
     ///
     /// # Errors
     ///
-    /// Returns an error if there are no components, no restarts or fewer samples than components, if the start does not fit, if a
-    /// number is not finite or beyond 1e130, if the regularisation is negative, if a component collapses
-    /// ([`Error::Collapsed`](crate::error::Error::Collapsed)) in each run, if a sample is impossible under all components, or if
-    /// the data cannot be read.
+    /// Returns an error if there are no components, no restarts or fewer samples than components, if the start does not fit,
+    /// if a number is not finite or beyond 1e130, if the regularisation is negative, if a component collapses in every run
+    /// ([`Error::Collapsed`](crate::error::Error::Collapsed)), if a sample is impossible under all components, or if the
+    /// data cannot be read.
     pub fn fit(data: &dyn Rows, options: &GmmOptions) -> Result<Fit<Gmm>> {
         fit::fit(&Weighted::new(data, None)?, options)
     }
 
-    /// Fits a mixture to samples that count more or less than once: a weight of 2 is the sample twice, and one of weight 0 is
-    /// not there.
+    /// Fits a mixture to weighted samples: weight 2 counts a sample twice, weight 0 ignores it.
     ///
     /// The weights (n) lie between 0 and 1e30.
     ///
     /// # Errors
     ///
-    /// Returns an error as [`Gmm::fit`] does, where only samples of weight above 0 count; also if a weight is negative or beyond
-    /// 1e30, if there are more or fewer weights than samples, or if they add up to less than 1e-100.
+    /// Returns an error in the cases of [`Gmm::fit`], counting only samples with a weight above 0. Also if a weight is
+    /// negative or beyond 1e30, if there is not exactly one weight per sample, or if the weights add up to less than 1e-100.
     pub fn fit_weighted(data: &dyn Rows, sample_weights: &[f64], options: &GmmOptions) -> Result<Fit<Gmm>> {
         fit::fit(&Weighted::new(data, Some(sample_weights))?, options)
     }
 
-    /// The E-step of all samples, and the sums for the M-step. The data are not checked for numbers that are not finite.
+    /// The E-step for all samples: computes the sums for the M-step. The data are not checked for NaN and infinity.
     ///
     /// # Errors
     ///
-    /// Returns an error as [`Gmm::log_density`] and [`Gmm::fit_weighted`] do.
+    /// Returns an error in the cases of [`Gmm::log_density`] and [`Gmm::fit_weighted`].
     pub fn statistics(&self, data: &dyn Rows, sample_weights: Option<&[f64]>) -> Result<GmmStatistics> {
         let prepared = self.prepare()?;
         self.check_dimensions(data)?;

@@ -1,4 +1,4 @@
-//! What a mixture says about samples.
+//! Methods of a mixture: densities, responsibilities, labels, information criteria, draws.
 
 use std::ops::Range;
 
@@ -18,7 +18,7 @@ use crate::compute::{for_each_chunk, sum_chunks};
 use crate::data::{Checked, RowBuffer, Rows, Weighted, chunk_ranges, chunks_with_output, fits};
 use crate::error::{Error, Result};
 
-/// What to choose the number of components by; of all but the likelihood the smallest is the best.
+/// Information criteria for choosing the number of components: choose the smallest AIC, BIC or ICL.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Criteria {
     /// log p(x), in nats.
@@ -29,13 +29,13 @@ pub struct Criteria {
     pub aic: f64,
     /// p log n - 2 log p(x) (Schwarz).
     pub bic: f64,
-    /// BIC - 2 sum_ik r_ik log r_ik: components that overlap cost (Biernacki, Celeux and Govaert).
+    /// BIC - 2 sum_ik r_ik log r_ik: also penalises overlapping components (Biernacki, Celeux and Govaert).
     pub icl: f64,
 }
 
 impl Gmm {
-    /// A mixture of these weights (K), means (K x d) and covariances. What is off by the rounding of f32 is put right: weights
-    /// are divided by their sum, and covariances made symmetric.
+    /// Returns a mixture with these weights (K), means (K x d) and covariances. It corrects rounding to f32: it divides the
+    /// weights by their sum and makes the covariances symmetric.
     ///
     /// # Errors
     ///
@@ -45,11 +45,11 @@ impl Gmm {
         Gmm { weights, means, covariances }.normalised()
     }
 
-    /// The same model with weights that add up to 1 and symmetric covariances.
+    /// Validates the model; returns it with weights that add up to 1 and symmetric covariances.
     ///
     /// # Errors
     ///
-    /// Returns an error as [`Gmm::new`] does.
+    /// Returns an error in the cases of [`Gmm::new`].
     pub(crate) fn normalised(&self) -> Result<Gmm> {
         self.prepare()?;
         let mut model = self.clone();
@@ -58,54 +58,54 @@ impl Gmm {
         Ok(model)
     }
 
-    /// Components with these means (K x d), equal weights and variance 1 without correlation.
+    /// Returns components with these means (K x d), equal weights and the identity as covariance.
     #[must_use]
     pub fn standard(means: Array2<f64>, covariance: CovarianceKind) -> Gmm {
         let (k, d) = means.dim();
         Gmm { weights: Array1::from_elem(k, 1.0 / k as f64), means, covariances: covariance.standard(k, d) }
     }
 
-    /// The type of its covariances.
+    /// Returns the type of the covariances.
     #[must_use]
     pub fn covariance_kind(&self) -> CovarianceKind {
         self.covariances.kind()
     }
 
-    /// Sigma_k as a matrix, d x d, whatever the type of the covariances.
+    /// Returns Sigma_k as a d x d matrix, for any type of covariance.
     ///
     /// # Panics
     ///
-    /// Panics if there is no component of this index.
+    /// Panics if `component` is out of range.
     #[must_use]
     pub fn covariance(&self, component: usize) -> Array2<f64> {
         self.covariances.matrix(component, self.means.ncols())
     }
 
-    /// The number of free parameters.
+    /// Returns the number of free parameters.
     #[must_use]
     pub fn parameters(&self) -> usize {
         let (k, d) = self.means.dim();
         self.covariance_kind().parameters(k, d) + k * d + k.saturating_sub(1)
     }
 
-    /// log p(x_i) of each sample (n), in nats.
+    /// Returns log p(x_i) of each sample (n), in nats.
     ///
     /// # Errors
     ///
-    /// Returns an error if this is not a valid model (see [`Gmm::new`]), if the data have other dimensions, if a number is not
-    /// finite or beyond 1e130, if a sample is so far from all components that its density is 0 even as a logarithm, or if the
-    /// data cannot be read.
+    /// Returns an error if the model is not valid (see [`Gmm::new`]), if the data have other dimensions, if a number is not
+    /// finite or beyond 1e130, if a sample is so far from all components that even its log-density overflows, or if the data
+    /// cannot be read.
     pub fn log_density(&self, data: &dyn Rows) -> Result<Array1<f64>> {
         let output =
             self.each_sample(data, 1, |space, output| output.copy_from_slice(space.log_density()))?;
         Ok(output.into())
     }
 
-    /// r_ik, n x K: the posterior of each component for each sample; each row adds up to 1.
+    /// Returns the responsibilities r_ik, n x K: the posterior of each component for each sample. Each row adds up to 1.
     ///
     /// # Errors
     ///
-    /// Returns an error as [`Gmm::log_density`] does.
+    /// Returns an error in the cases of [`Gmm::log_density`].
     pub fn responsibilities(&self, data: &dyn Rows) -> Result<Array2<f64>> {
         let components = self.weights.len();
         let output = self.each_sample(data, components, |space, output| {
@@ -118,11 +118,11 @@ impl Gmm {
         Ok(Array2::from_shape_vec(shape, output).expect("a responsibility for each sample and component"))
     }
 
-    /// The component with the largest responsibility for each sample (n), the first of them where several are equal.
+    /// Returns the component with the largest responsibility for each sample (n); ties go to the first.
     ///
     /// # Errors
     ///
-    /// Returns an error as [`Gmm::log_density`] does.
+    /// Returns an error in the cases of [`Gmm::log_density`].
     pub fn predict(&self, data: &dyn Rows) -> Result<Array1<usize>> {
         let output = self.each_sample(data, 1, |space, labels| {
             for (s, label) in labels.iter_mut().enumerate() {
@@ -133,11 +133,11 @@ impl Gmm {
         Ok(output.into())
     }
 
-    /// log p(x) of all samples together, in nats.
+    /// Returns log p(x) of all samples together, in nats.
     ///
     /// # Errors
     ///
-    /// Returns an error as [`Gmm::log_density`] does.
+    /// Returns an error in the cases of [`Gmm::log_density`].
     pub fn log_likelihood(&self, data: &dyn Rows) -> Result<f64> {
         let data = Checked::new(data)?;
         let e_step = EStep::new(self, &data)?;
@@ -150,20 +150,20 @@ impl Gmm {
         Ok(sum.unwrap_or_default())
     }
 
-    /// AIC, BIC and ICL.
+    /// Computes AIC, BIC and ICL.
     ///
     /// # Errors
     ///
-    /// Returns an error as [`Gmm::log_density`] does.
+    /// Returns an error in the cases of [`Gmm::log_density`].
     pub fn criteria(&self, data: &dyn Rows) -> Result<Criteria> {
         self.criteria_of(&Weighted::new(data, None)?)
     }
 
-    /// AIC, BIC and ICL of samples that count more or less than once; the n of BIC is the sum of their weights.
+    /// Computes AIC, BIC and ICL for weighted samples; the n of BIC is the sum of the weights.
     ///
     /// # Errors
     ///
-    /// Returns an error as [`Gmm::log_density`] does, or if the weights are not as for [`Gmm::fit_weighted`].
+    /// Returns an error in the cases of [`Gmm::log_density`], or if the weights are invalid (see [`Gmm::fit_weighted`]).
     pub fn criteria_weighted(&self, data: &dyn Rows, sample_weights: &[f64]) -> Result<Criteria> {
         self.criteria_of(&Weighted::new(data, Some(sample_weights))?)
     }
@@ -191,7 +191,7 @@ impl Gmm {
         Ok(Criteria { log_likelihood, parameters, aic, bic, icl: bic + 2.0 * entropy })
     }
 
-    /// What `write` makes of each block after its E-step: `width` numbers for each sample.
+    /// Runs the E-step and lets `write` fill the output of each block, `width` numbers per sample.
     fn each_sample<T: Clone + Default + Send>(
         &self,
         data: &dyn Rows,
@@ -211,11 +211,11 @@ impl Gmm {
         Ok(output)
     }
 
-    /// Draws samples (n x d), with the component that each is from (n). The same seed gives the same samples.
+    /// Draws samples (n x d) and returns them with their components (n). The same seed gives the same samples.
     ///
     /// # Errors
     ///
-    /// Returns an error if this is not a valid model (see [`Gmm::new`]).
+    /// Returns an error if the model is not valid (see [`Gmm::new`]).
     pub fn sample(&self, samples: usize, seed: u64) -> Result<(Array2<f64>, Array1<usize>)> {
         let model = self.normalised()?;
         let (components, d) = self.means.dim();
@@ -247,11 +247,11 @@ impl Gmm {
         Ok((drawn, labels))
     }
 
-    /// The parts of a valid model, ready for the E-step.
+    /// Validates the model and precomputes what the E-step needs.
     ///
     /// # Errors
     ///
-    /// Returns an error as [`Gmm::new`] does.
+    /// Returns an error in the cases of [`Gmm::new`].
     pub(super) fn prepare(&self) -> Result<Prepared> {
         let (k, d) = self.means.dim();
         if k == 0 {
@@ -288,7 +288,7 @@ impl Gmm {
         Ok(Prepared { components: k, dimensions: d, means, whitening, log_constants })
     }
 
-    /// Checks that it can be the start of a fit with these options to these data.
+    /// Checks that the model can start a fit with these options and data.
     pub(super) fn check_start(&self, options: &GmmOptions, data: &dyn Rows) -> Result<()> {
         let (found, expected) = (data.dimensions(), self.means.ncols());
         if found != expected {
@@ -304,7 +304,7 @@ impl Gmm {
         }
     }
 
-    /// Checks its shapes; `name` is what the means are called.
+    /// Checks the shapes; `name` names the means in the error message.
     pub(super) fn check_shape(&self, name: &'static str, k: usize, d: usize) -> Result<()> {
         let check = |name, expected: &[usize], found: &[usize]| match expected == found {
             true => Ok(()),
@@ -324,20 +324,20 @@ impl Gmm {
     }
 }
 
-/// The E-step of a table, block by block.
+/// The E-step of a table, one block at a time.
 struct EStep<'a> {
     model: Prepared,
     data: &'a dyn Rows,
     instructions: InstructionSet,
 }
 
-/// What a thread needs for an [`EStep`].
+/// The buffers of a thread for an [`EStep`].
 type Space = (RowBuffer, Workspace);
 
 impl<'a> EStep<'a> {
     /// # Errors
     ///
-    /// Returns an error if this is not a valid model, or if the data have other dimensions.
+    /// Returns an error if the model is not valid, or if the data have other dimensions.
     fn new(model: &Gmm, data: &'a dyn Rows) -> Result<EStep<'a>> {
         let prepared = model.prepare()?;
         model.check_dimensions(data)?;
@@ -348,11 +348,11 @@ impl<'a> EStep<'a> {
         (RowBuffer::default(), Workspace::new(self.model.components, self.model.dimensions))
     }
 
-    /// Hands the blocks of a chunk to `each`, with the index of their first samples.
+    /// Runs the E-step of a chunk and passes each block to `each`, with the index of its first sample.
     ///
     /// # Errors
     ///
-    /// Returns an error if the data cannot be read, or if no component can have made a sample.
+    /// Returns an error if the data cannot be read, or if a sample is impossible under every component.
     fn each_block(
         &self,
         (buffer, space): &mut Space,
@@ -370,7 +370,7 @@ impl<'a> EStep<'a> {
     }
 }
 
-/// The entropy of the responsibilities of a block of samples, each times its weight.
+/// The weighted sum of the entropies of the responsibilities of a block's samples.
 fn weighted_entropy(space: &Workspace, weights: &[f64], components: usize) -> f64 {
     let of_sample = |s: usize| {
         let terms = (0..components).map(|k| space.responsibilities(k)[s]);

@@ -1,7 +1,7 @@
-//! EM on a Gaussian mixture as its formulas read, loop by loop: what the fast one is tested against.
+//! EM for Gaussian mixtures as plain loops, close to the formulas. The fast implementation is tested against it.
 //!
-//! It forgoes the speed, the chunks, the threads and the sample weights, and takes every kind of covariance through its
-//! matrix. Letters are those of [the module above](super).
+//! It has no SIMD, chunks, threads or sample weights, and handles every type of covariance as a full matrix. For the letters
+//! see [the module above](super).
 
 use ndarray::{Array1, Array2, Array3, ArrayView1};
 
@@ -16,7 +16,7 @@ use crate::error::{Error, Result};
 /// log N = -1/2 (d log 2 pi + log det Sigma + (x - mu)^T Sigma^-1 (x - mu))
 /// ```
 ///
-/// With Sigma = L L^T the determinant is that of L squared, and L y = x - mu makes the last term y^T y. None where Sigma
+/// With Sigma = L L^T: log det Sigma = 2 log det L, and L y = x - mu turns the last term into y^T y. Returns None if Sigma
 /// is not positive definite.
 ///
 /// # Panics
@@ -64,7 +64,7 @@ pub fn expectation(data: &Array2<f64>, model: &Gmm) -> Result<(Array2<f64>, f64)
                 .ok_or(Error::NotPositiveDefinite { component: k })?;
             log_joint[k] = model.weights[k].ln() + log_normal;
         }
-        // log p(x_i) = log sum_k exp(log_joint_k), with the largest taken out: else all of them may underflow
+        // log p(x_i) = log sum_k exp(log_joint_k); subtracting the largest term first prevents underflow
         let largest = log_joint.iter().copied().fold(f64::NEG_INFINITY, f64::max);
         let log_density = largest + log_joint.iter().map(|log| (log - largest).exp()).sum::<f64>().ln();
         for k in 0..components {
@@ -75,17 +75,17 @@ pub fn expectation(data: &Array2<f64>, model: &Gmm) -> Result<(Array2<f64>, f64)
     Ok((responsibilities, log_likelihood))
 }
 
-/// The M-step: the model that these responsibilities (n x K) make most likely.
+/// The M-step: the model that maximises the likelihood for these responsibilities (n x K).
 ///
-/// `before` says of what kind its covariances are; `regularisation` is added to each variance. A component that no sample is
-/// given to (N_k = 0) divides 0 by 0 here, as the formulas do.
+/// `before` gives the type of covariance; `regularisation` is added to each variance. A component without samples (N_k = 0)
+/// divides 0 by 0, as the formulas do.
 ///
 /// ```text
 /// N_k = sum_i r_ik,    pi_k = N_k / n,    mu_k = sum_i r_ik x_i / N_k
 /// Sigma_k = sum_i r_ik (x_i - mu_k) (x_i - mu_k)^T / N_k
 /// ```
 ///
-/// [`Covariances::from_matrices`] makes the other types of them.
+/// [`Covariances::from_matrices`] converts Sigma_k to the other types.
 ///
 /// # Panics
 ///

@@ -1,4 +1,4 @@
-//! The sums that an iteration leaves of the samples, and the M-step that they are enough for.
+//! The sufficient statistics of an E-step, and the M-step that uses them.
 
 use std::ops::Range;
 
@@ -11,31 +11,31 @@ use crate::compute::sum_chunks;
 use crate::data::{RowBuffer, Weighted, chunk_ranges};
 use crate::error::{Error, Result};
 
-/// A variance below this times the mean square that it is computed from is rounding, and becomes 0.
+/// A variance below this times E[z^2] is cancellation noise and is set to 0.
 const VARIANCE_ROUNDING: f64 = 1e-14;
 
 /// If E[z^2] is more than this times Var[z] = E[z^2] - E[z]^2, the subtraction has lost about five digits.
 const SQUARE_TO_VARIANCE: f64 = 1e5;
 
-/// A component whose effective count is below this share of all samples has lost them all.
+/// A component whose effective count is below this share of the total has lost all its samples.
 const VANISHED_SHARE: f64 = 1e-200;
 
-/// What an E-step leaves of the samples for the M-step: sums, so that parts of the data can be taken apart and merged.
+/// The sufficient statistics of an E-step. They are sums, so that the E-steps of parts of the data can be merged.
 ///
 /// With z = x_i - origin_k and w = (weight of sample i) r_ik:
 #[derive(Debug, Clone, PartialEq)]
 pub struct GmmStatistics {
-    /// log p(x) of the model of the E-step, in nats; each sample times its weight.
+    /// log p(x) under the E-step's model, in nats; each sample is multiplied by its weight.
     pub log_likelihood: f64,
     /// N_k = sum_i w, k.
     pub effective_counts: Array1<f64>,
     /// sum_i w z, k x d.
     pub first_moments: Array2<f64>,
-    /// sum_i w z z^T: its lower triangle row by row, k x d(d+1)/2, or where the type of covariance needs no more its diagonal,
+    /// sum_i w z z^T: its lower triangle row by row, k x d(d+1)/2. For diagonal and spherical covariances only the diagonal,
     /// k x d.
     pub second_moments: Array2<f64>,
-    /// A point near each component, k x d: its mean before the M-step. With it as origin the moments of a component far
-    /// from 0 keep their digits.
+    /// A point near each component, k x d: its mean before the M-step. Moments about it stay precise even if the component
+    /// is far from 0.
     pub origins: Array2<f64>,
 }
 
@@ -51,7 +51,7 @@ impl GmmStatistics {
         }
     }
 
-    /// Adds what was found of other samples, with the same model.
+    /// Adds the statistics of other samples under the same model.
     ///
     /// # Panics
     ///
@@ -67,8 +67,8 @@ impl GmmStatistics {
 
     /// The M-step.
     ///
-    /// `before` gives the type of the covariances; and a component that has lost all its samples keeps its mean and covariance, at
-    /// the weight 0. `regularisation` is added to each variance.
+    /// `before` gives the type of covariance. A component that has lost all its samples keeps its mean and covariance from
+    /// `before` and gets the weight 0. `regularisation` is added to each variance.
     ///
     /// # Formula
     ///
@@ -79,7 +79,7 @@ impl GmmStatistics {
     ///
     /// # Panics
     ///
-    /// Panics if `before` does not have the shape and the type of covariance of the model of the E-step.
+    /// Panics if `before` differs in shape or type of covariance from the E-step's model.
     #[must_use]
     pub fn maximisation(&self, before: &Gmm, regularisation: f64) -> Gmm {
         let (k, d) = self.origins.dim();
@@ -94,7 +94,7 @@ impl GmmStatistics {
         }
     }
 
-    /// mu_k; a component that has lost all its samples keeps that of before.
+    /// mu_k; a component that has lost all its samples keeps its mean from `before`.
     fn means(&self, before: &Array2<f64>) -> Array2<f64> {
         let mut means = before.clone();
         for (component, mut mean) in means.rows_mut().into_iter().enumerate() {
@@ -116,8 +116,8 @@ impl GmmStatistics {
         self.effective_counts[component] <= VANISHED_SHARE * self.effective_counts.sum()
     }
 
-    /// Whether a component lies so far from its origin that its variances have lost digits: moments about the mean that these
-    /// give have them. It happens in the first iterations after a start far off.
+    /// Whether a component is so far from its origin that cancellation has cost its variances digits. It happens in the
+    /// first iterations after a bad start; a second pass with moments about the new mean is precise.
     fn loses_precision(&self, regularisation: f64) -> bool {
         let (k, d) = self.origins.dim();
         let diagonal = |j: usize| if self.second_moments.ncols() == d { j } else { j * (j + 3) / 2 };
@@ -149,7 +149,7 @@ impl GmmStatistics {
         scatter
     }
 
-    /// The diagonal of Sigma_k, d, from the second moments of each column with itself.
+    /// The diagonal of Sigma_k, d, from the second moments of the single columns.
     pub(super) fn variances(&self, component: usize) -> Array1<f64> {
         let count = self.effective_counts[component];
         let shift = &self.first_moments.row(component) / count;
@@ -159,23 +159,24 @@ impl GmmStatistics {
     }
 }
 
-/// Var[z] = E[z^2] - E[z]^2, or 0 if it is only the rounding of E[z^2].
+/// Var[z] = E[z^2] - E[z]^2, or 0 if the difference is only rounding error.
 fn without_rounding(variance: f64, square: f64) -> f64 {
     if variance > VARIANCE_ROUNDING * square { variance } else { 0.0 }
 }
 
-/// Where the responsibilities of the samples come from.
+/// The source of the responsibilities.
 pub(super) enum Responsibilities<'a> {
-    /// From the E-step of a model.
+    /// The E-step of a model.
     Model(&'a Prepared),
-    /// From a function of the index of the first sample of a chunk and its rows, which returns those of the chunk (m x k).
+    /// A function that takes the index of a chunk's first sample and its rows, and returns the chunk's responsibilities (m x
+    /// k).
     Given(&'a GivenResponsibilities<'a>),
 }
 
-/// See [`Responsibilities::Given`].
+/// The function of [`Responsibilities::Given`].
 pub(super) type GivenResponsibilities<'a> = dyn Fn(usize, &[f64]) -> Result<Array2<f64>> + Sync + 'a;
 
-/// What all passes of a fit over its samples have in common.
+/// The settings shared by all passes of a fit over its samples.
 pub(super) struct Pass<'a> {
     pub(super) samples: &'a Weighted<'a>,
     pub(super) covariance: CovarianceKind,
@@ -184,12 +185,12 @@ pub(super) struct Pass<'a> {
 }
 
 impl Pass<'_> {
-    /// The statistics, from one pass over the samples; or from two where the first [loses
+    /// Computes the statistics in one pass over the samples, or in two if the first [loses
     /// precision](GmmStatistics::loses_precision).
     ///
     /// # Errors
     ///
-    /// Returns an error as [`accumulate_statistics`] does.
+    /// Returns an error in the cases of [`accumulate_statistics`].
     pub(super) fn precise_statistics(
         &self,
         origins: &Array2<f64>,
@@ -206,11 +207,11 @@ impl Pass<'_> {
     }
 }
 
-/// One pass over the samples: responsibilities, and the sums that they weigh.
+/// Makes one pass over the samples: computes the responsibilities and the weighted sums.
 ///
 /// # Errors
 ///
-/// Returns an error if the data cannot be read, or if no component can have made a sample.
+/// Returns an error if the data cannot be read, or if a sample is impossible under every component.
 pub(super) fn accumulate_statistics(
     samples: &Weighted,
     origins: &Array2<f64>,
@@ -247,7 +248,7 @@ pub(super) fn accumulate_statistics(
     Ok(sum.unwrap_or_else(|| GmmStatistics::new(origins, covariance)))
 }
 
-/// The weights of a block of samples from `first` on. The lanes that are left over have the weight 0.
+/// Returns the weights of a block of samples; `first` is the index of its first sample. Unused lanes get the weight 0.
 fn weight_lanes(all: Option<&[f64]>, first: usize, samples: usize) -> Lanes {
     let mut lanes = ZERO_LANES;
     match all {
@@ -257,12 +258,12 @@ fn weight_lanes(all: Option<&[f64]>, first: usize, samples: usize) -> Lanes {
     lanes
 }
 
-/// log p(x) of the samples of a block after its E-step, each times its weight.
+/// The weighted sum of log p(x_i) over the samples of a block, after its E-step.
 pub(super) fn log_likelihood(space: &Workspace, weights: &[f64]) -> f64 {
     weights.iter().zip(space.log_density()).fold(0.0, |sum, (weight, log_density)| sum + weight * log_density)
 }
 
-/// Copies the responsibilities of a block of samples, the first of which has this row among those of its chunk.
+/// Copies the responsibilities of a block from those of its chunk; `first` is the row of the block's first sample.
 fn take_responsibilities(of_chunk: &Array2<f64>, first: usize, space: &mut Workspace) {
     for (component, column) in of_chunk.columns().into_iter().enumerate() {
         let lanes = space.responsibilities_mut(component);
@@ -271,7 +272,7 @@ fn take_responsibilities(of_chunk: &Array2<f64>, first: usize, space: &mut Works
 }
 
 impl GmmStatistics {
-    /// Adds the samples of a block, with these weights and the responsibilities in `space`.
+    /// Adds a block's samples with these weights and with the responsibilities in `space`.
     fn add(&mut self, instructions: InstructionSet, weights: &Lanes, space: &mut Workspace) {
         let dimensions = self.origins.ncols();
         let origins = self.origins.as_slice().expect("statistics are made in rows");
@@ -292,11 +293,11 @@ fn row_mut(array: &mut Array2<f64>, row: usize) -> &mut [f64] {
     &mut array.as_slice_mut().expect("statistics are made in rows")[row * columns..][..columns]
 }
 
-/// E-step of the loaded block, whose first sample has the index `first`.
+/// Runs the E-step of the loaded block and checks it; `first` is the index of the block's first sample.
 ///
 /// # Errors
 ///
-/// Returns an error if no component can have made a sample, so that its density is 0 even as a logarithm.
+/// Returns an error if a sample is so far from every component that even its log-density overflows.
 pub(super) fn possible_expectation(
     instructions: InstructionSet,
     model: &Prepared,

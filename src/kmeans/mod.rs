@@ -1,4 +1,8 @@
-//! K-means: the hidden label of a sample is the cluster it belongs to, and each iteration makes up its mind about it.
+//! K-means clustering: assigns each sample to its nearest centroid, then moves each centroid to the mean of its samples.
+//!
+//! [`KMeans::fit`] takes a table ([`Rows`]) and [`KMeansOptions`] and returns a [`Fit`] of [`KMeans`]; the model then
+//! assigns new samples to clusters ([`KMeans::predict`]). It is the hard counterpart of EM: the E-step picks one cluster for
+//! each sample.
 //!
 //! | letter | meaning | here |
 //! |---|---|---|
@@ -11,12 +15,12 @@
 //! # Formula
 //!
 //! ```text
-//! z_i = argmin_j |x_i - c_j|^2                      (E-step, hard: the nearest centroid, the first where several are)
+//! z_i = argmin_j |x_i - c_j|^2                      (E-step, hard: the nearest centroid; ties go to the first)
 //! c_j = mean of the x_i with z_i = j                (M-step)
 //! inertia = sum_i |x_i - c_{z_i}|^2                 (never rises; the objective is minus the inertia)
 //! ```
 //!
-//! Samples with weights count as often as their weights say, in the means and in the inertia.
+//! A sample weight of w counts the sample w times, in the means and in the inertia.
 //!
 //! ```
 //! use em_routing::prelude::*;
@@ -37,7 +41,7 @@
 //! # Ok::<(), em_routing::error::Error>(())
 //! ```
 //!
-//! It is the limit of EM on a mixture of spherical Gaussians with equal weights as their common variance goes to 0.
+//! K-means is the limit of EM for a mixture of spherical Gaussians with equal weights as their common variance goes to 0.
 
 mod nearest;
 mod relocation;
@@ -66,18 +70,18 @@ pub struct KMeans {
     pub centroids: Array2<f64>,
 }
 
-/// Where the centroids begin.
+/// The initial centroids.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub enum KMeansStart {
-    /// At these points, k x d.
+    /// These points, k x d.
     Given(Array2<f64>),
-    /// At k different samples, each equally likely, or as likely as its weight says.
+    /// k different samples, drawn with equal probability, or with probability proportional to their weight.
     RandomPoints,
-    /// At samples far from each other: greedy k-means++ (Arthur and Vassilvitskii 2007), as scikit-learn has it.
+    /// Samples far from each other: greedy k-means++ (Arthur and Vassilvitskii 2007), as in scikit-learn.
     ///
-    /// Each further centroid is the best of 2 + ln k samples that are drawn with a probability proportional to their squared
-    /// distance to the nearest centroid so far, times their weight; the best leaves the smallest sum of these products. A table of
-    /// more than 2^21 numbers is subsampled: about that many are read, of rows drawn at random.
+    /// To add a centroid, it draws 2 + ln k candidates with a probability proportional to their squared distance to the
+    /// nearest centroid so far, times their weight, and keeps the candidate with the smallest weighted sum of squared
+    /// distances. If the table has more than 2^21 numbers, it uses a random subsample of about that many.
     #[default]
     PlusPlus,
 }
@@ -87,19 +91,19 @@ pub enum KMeansStart {
 pub struct KMeansOptions {
     /// k, the number of clusters.
     pub clusters: usize,
-    /// Where the centroids begin.
+    /// The initial centroids.
     pub start: KMeansStart,
-    /// The number of runs, each from a random start of its own; the one with the smallest inertia is kept. A given start
-    /// makes one run whatever this says.
+    /// The number of runs, each from a new random start; the fit keeps the run with the smallest inertia. A given start is
+    /// run once.
     pub restarts: usize,
-    /// What the random starts are drawn from.
+    /// The seed of the random starts.
     pub seed: u64,
-    /// When to stop; the tolerance is in units of the inertia. At 0 a run ends when no sample changes its cluster.
+    /// When to stop; the tolerance is in units of the inertia. With 0 a run ends when no sample changes its cluster.
     pub stop: Stop,
-    /// Whether the fit keeps the model of each iteration, as figures of its course need it.
+    /// Whether the fit keeps the model of each iteration, which figures of the iterations need.
     pub keep_models: bool,
-    /// The number of threads, 0 for those of [`on_threads`](crate::on_threads) or else one for each core. The result does not
-    /// depend on it.
+    /// The number of threads; 0 means those of [`on_threads`](crate::on_threads), or else one per core. It does not affect
+    /// the result.
     pub threads: usize,
 }
 
@@ -120,9 +124,9 @@ impl Default for KMeansOptions {
 impl KMeans {
     /// Fits the centroids by Lloyd's iterations.
     ///
-    /// A cluster that no sample is nearest to moves to the sample farthest from its centroid, which leaves its own cluster; as
-    /// in scikit-learn. Where all samples lie on their centroids, as with fewer different samples than clusters, it stays
-    /// empty: [`KMeans::empty_clusters`] lists such clusters.
+    /// An empty cluster is moved to the sample farthest from its centroid, as in scikit-learn; that sample leaves its old
+    /// cluster. If every sample lies on its centroid (fewer different samples than clusters), the cluster stays empty:
+    /// [`KMeans::empty_clusters`] lists such clusters.
     ///
     /// ```
     /// use em_routing::prelude::*;
@@ -136,21 +140,20 @@ impl KMeans {
     ///
     /// # Errors
     ///
-    /// Returns an error if there are no clusters, no restarts or fewer samples than clusters, if the start has the wrong shape, if
-    /// a number is not finite or beyond 1e130, or if the data cannot be read.
+    /// Returns an error if there are no clusters, no restarts or fewer samples than clusters, if the start has the wrong
+    /// shape, if a number is not finite or beyond 1e130, or if the data cannot be read.
     pub fn fit(data: &dyn Rows, options: &KMeansOptions) -> Result<Fit<KMeans>> {
         KMeans::fit_samples(&Weighted::new(data, None)?, options)
     }
 
-    /// Fits the centroids to samples that count more or less than once: a weight of 2 is the sample twice, and one of weight 0
-    /// is not there.
+    /// Fits the centroids to weighted samples: weight 2 counts a sample twice, weight 0 ignores it.
     ///
     /// The weights (n) lie between 0 and 1e30.
     ///
     /// # Errors
     ///
-    /// Returns an error as [`KMeans::fit`] does, where only samples of weight above 0 count; also if a weight is negative or
-    /// beyond 1e30, if there are more or fewer weights than samples, or if they add up to less than 1e-100.
+    /// Returns an error in the cases of [`KMeans::fit`], counting only samples with a weight above 0. Also if a weight is
+    /// negative or beyond 1e30, if there is not exactly one weight per sample, or if the weights add up to less than 1e-100.
     pub fn fit_weighted(
         data: &dyn Rows,
         sample_weights: &[f64],
@@ -171,7 +174,7 @@ impl KMeans {
         KMeans::fit_scanned(samples, &scan, options)
     }
 
-    /// A fit to samples that have been scanned and are enough for its clusters.
+    /// Fits samples that have been scanned and are known to be enough for the clusters.
     pub(crate) fn fit_scanned(
         samples: &Weighted,
         scan: &ColumnScan,
@@ -208,13 +211,13 @@ impl KMeans {
         Ok(best.expect("there is at least one run"))
     }
 
-    /// The E-step of all samples, and the sums for the M-step. `sample_weights` are those of [`KMeans::fit_weighted`], and
-    /// `origin` is a point amid the data (d). The data are not checked for numbers that are not finite.
+    /// The E-step for all samples: computes the sums for the M-step. `sample_weights` are as for [`KMeans::fit_weighted`];
+    /// `origin` is a point near the data (d). The data are not checked for NaN and infinity.
     ///
     /// # Errors
     ///
-    /// Returns an error if the centroids or the origin have other dimensions than the data, if a centroid is not finite, if the
-    /// weights are not as for [`KMeans::fit_weighted`], or if the data cannot be read.
+    /// Returns an error if the centroids or the origin have other dimensions than the data, if a centroid is not finite, if
+    /// the weights are invalid (see [`KMeans::fit_weighted`]), or if the data cannot be read.
     pub fn statistics(
         &self,
         data: &dyn Rows,
@@ -251,28 +254,28 @@ impl KMeans {
         Ok(found)
     }
 
-    /// The cluster of each sample (n).
+    /// Returns the cluster of each sample (n).
     ///
     /// # Errors
     ///
-    /// Returns an error if the data have other dimensions than the centroids, if a number is not finite or beyond 1e130, or if
-    /// the data cannot be read.
+    /// Returns an error if the data have other dimensions than the centroids, if a number is not finite or beyond 1e130, or
+    /// if the data cannot be read.
     pub fn predict(&self, data: &dyn Rows) -> Result<Array1<usize>> {
         self.each_sample(data, |block, labels| {
             labels.iter_mut().zip(block.labels).for_each(|(label, &found)| *label = found as usize);
         })
     }
 
-    /// The squared distance of each sample to its nearest centroid (n); they add up to the inertia.
+    /// Returns the squared distance of each sample to its nearest centroid (n). Their sum is the inertia.
     ///
     /// # Errors
     ///
-    /// Returns an error as [`KMeans::predict`] does.
+    /// Returns an error in the cases of [`KMeans::predict`].
     pub fn squared_distances(&self, data: &dyn Rows) -> Result<Array1<f64>> {
         self.each_sample(data, |block, distances| distances.copy_from_slice(block.distances))
     }
 
-    /// What `write` makes of the samples of each block, one for each sample.
+    /// Runs the E-step and lets `write` fill the output of each block, one item per sample.
     fn each_sample<T: Clone + Default + Send>(
         &self,
         data: &dyn Rows,
@@ -292,11 +295,11 @@ impl KMeans {
         Ok(output.into())
     }
 
-    /// The distance of each sample to each centroid, n x k.
+    /// Returns the distance of each sample to each centroid, n x k.
     ///
     /// # Errors
     ///
-    /// Returns an error as [`KMeans::predict`] does.
+    /// Returns an error in the cases of [`KMeans::predict`].
     pub fn distances(&self, data: &dyn Rows) -> Result<Array2<f64>> {
         let data = Checked::new(data)?;
         let search = Search::new(self, &data)?;
@@ -313,11 +316,11 @@ impl KMeans {
         Ok(Array2::from_shape_vec((data.samples(), clusters), output).expect("k distances for each sample"))
     }
 
-    /// The sum of the squared distances of the samples to their nearest centroids.
+    /// Returns the inertia: the sum of the squared distances of the samples to their nearest centroids.
     ///
     /// # Errors
     ///
-    /// Returns an error as [`KMeans::predict`] does.
+    /// Returns an error in the cases of [`KMeans::predict`].
     pub fn inertia(&self, data: &dyn Rows) -> Result<f64> {
         let data = Checked::new(data)?;
         let search = Search::new(self, &data)?;
@@ -330,7 +333,7 @@ impl KMeans {
         Ok(sum.unwrap_or_default())
     }
 
-    /// The size of each cluster (k): how many samples are nearest to its centroid, or the sum of their weights.
+    /// Returns the size of each cluster (k): its number of samples, or the sum of their weights.
     ///
     /// ```
     /// use em_routing::prelude::*;
@@ -345,7 +348,7 @@ impl KMeans {
     ///
     /// # Errors
     ///
-    /// Returns an error as [`KMeans::predict`] does, or if the weights are not as for [`KMeans::fit_weighted`].
+    /// Returns an error in the cases of [`KMeans::predict`], or if the weights are invalid (see [`KMeans::fit_weighted`]).
     pub fn sizes(&self, data: &dyn Rows, sample_weights: Option<&[f64]>) -> Result<Array1<f64>> {
         let samples = Weighted::new(data, sample_weights)?;
         samples.check_uncounted(0)?;
@@ -367,18 +370,18 @@ impl KMeans {
         Ok(sum.unwrap_or_else(|| Array1::zeros(clusters)))
     }
 
-    /// The clusters that no sample (of weight above 0) is nearest to. A fit leaves some where there are fewer different samples
-    /// than clusters.
+    /// Lists the clusters without a sample of weight above 0. A fit leaves some if there are fewer different samples than
+    /// clusters.
     ///
     /// # Errors
     ///
-    /// Returns an error as [`KMeans::sizes`] does.
+    /// Returns an error in the cases of [`KMeans::sizes`].
     pub fn empty_clusters(&self, data: &dyn Rows, sample_weights: Option<&[f64]>) -> Result<Vec<usize>> {
         let sizes = self.sizes(data, sample_weights)?;
         Ok((0..sizes.len()).filter(|&cluster| sizes[cluster] == 0.0).collect())
     }
 
-    /// Checks that there are centroids of finite numbers.
+    /// Checks that the centroids exist and are finite numbers within 1e130 of 0.
     pub(crate) fn check(&self) -> Result<()> {
         if self.centroids.nrows() == 0 {
             return Err(Error::Empty { what: "centroids" });
@@ -393,7 +396,7 @@ impl KMeans {
     }
 }
 
-/// Checks that these centroids can be the start of a fit of so many clusters to these data.
+/// Checks that these centroids fit the number of clusters and the columns of the data.
 fn check_start(centroids: &Array2<f64>, clusters: usize, data: &dyn Rows) -> Result<()> {
     let (found, expected) = (data.dimensions(), centroids.ncols());
     if found != expected {
@@ -415,25 +418,25 @@ struct Search<'a> {
     instructions: InstructionSet,
 }
 
-/// What a thread needs for a [`Search`].
+/// The buffers of a thread for a [`Search`].
 type Space = (RowBuffer, Workspace);
 
-/// Some samples and what was found of them.
+/// A block of samples with their nearest centroids.
 struct Block<'a> {
-    /// The index of the first of them.
+    /// The index of its first sample.
     first: usize,
     rows: &'a [f64],
-    /// Indices of centroids.
+    /// Indices of the nearest centroids.
     labels: &'a [u32],
-    /// Squared.
+    /// Squared distances to them.
     distances: &'a [f64],
 }
 
 impl<'a> Search<'a> {
     /// # Errors
     ///
-    /// Returns an error if there are no centroids, if the data have other dimensions, or if a centroid is not finite or beyond
-    /// 1e130.
+    /// Returns an error if there are no centroids, if the data have other dimensions, or if a centroid is not finite or
+    /// beyond 1e130.
     fn new(model: &KMeans, data: &'a dyn Rows) -> Result<Search<'a>> {
         let (found, expected) = (data.dimensions(), model.centroids.ncols());
         if found != expected {
@@ -448,7 +451,7 @@ impl<'a> Search<'a> {
         (RowBuffer::default(), Workspace::new(self.data.dimensions()))
     }
 
-    /// Hands the samples of a chunk to `each`, block by block.
+    /// Finds the nearest centroids of a chunk's samples and passes each block to `each`.
     fn each_block(
         &self,
         (buffer, space): &mut Space,

@@ -1,16 +1,16 @@
-//! Distances to the nearest centroid, a block of samples at a time.
+//! Distances to the nearest centroid, computed for a block of samples at a time.
 
 use crate::compute::simd::{
     BLOCK, Chunk, F64s, InstructionSet, Lanes, Simd, TILE, Vector, WithSimd, ZERO_LANES, tiles, tiles_mut,
     transpose,
 };
 
-/// Space for one block, and what is found of it.
+/// The buffers and results of one block.
 pub(super) struct Workspace {
-    /// The block, d lanes.
+    /// The samples of the block, d x `BLOCK` lanes.
     x: Vec<Lanes>,
     distances: Lanes,
-    /// The index of this centroid.
+    /// The index of the nearest centroid.
     labels: [u32; BLOCK],
 }
 
@@ -19,18 +19,18 @@ impl Workspace {
         Workspace { x: vec![ZERO_LANES; dimensions], distances: ZERO_LANES, labels: [0; BLOCK] }
     }
 
-    /// The squared distance of each sample to its nearest centroid.
+    /// Returns the squared distance of each sample to its nearest centroid.
     pub(super) fn distances(&self) -> &[f64] {
         &self.distances
     }
 
-    /// The index of this centroid.
+    /// Returns the index of each sample's nearest centroid.
     pub(super) fn labels(&self) -> &[u32] {
         &self.labels
     }
 }
 
-/// For each of up to `BLOCK` rows the nearest of the centroids (k x d), the first of them where several are equally near.
+/// Finds the nearest centroid (k x d) of each of up to `BLOCK` rows; ties go to the first.
 pub(super) fn nearest(
     instructions: InstructionSet,
     rows: &[f64],
@@ -54,7 +54,7 @@ impl WithSimd for Nearest<'_> {
     #[inline(always)]
     fn with<S: Simd>(self, simd: S) {
         let Nearest { rows, dimensions, centroids, space } = self;
-        // as many centroids at once as there are registers for their sums
+        // process as many centroids together as their sums fit in registers
         match S::REGISTERS {
             ..32 => nearest_body::<S, 2>(simd, rows, dimensions, centroids, space),
             _ => nearest_body::<S, 4>(simd, rows, dimensions, centroids, space),
@@ -62,7 +62,7 @@ impl WithSimd for Nearest<'_> {
     }
 }
 
-/// The distances of up to `BLOCK` rows (m x d) to each of the centroids (k x d), m x k.
+/// Computes the distances of up to `BLOCK` rows (m x d) to each centroid (k x d), m x k.
 pub(super) fn distances(
     instructions: InstructionSet,
     rows: &[f64],
@@ -109,10 +109,10 @@ impl WithSimd for Distances<'_> {
 /// d_sj = sum_h (x_sh - c_jh)^2
 /// ```
 ///
-/// Written out as |x|^2 - 2 x c + |c|^2 it would take fewer operations, but lose digits where the data lie far from 0, and
-/// ties would be decided by rounding.
+/// Expanding it to |x|^2 - 2 x c + |c|^2 would take fewer operations, but lose digits to cancellation for data far from 0,
+/// and rounding would decide ties.
 ///
-/// So many centroids are taken `TOGETHER`: each vector that is loaded serves all of them, and their sums run side by side.
+/// `TOGETHER` centroids are processed at once: each loaded vector of x serves all of them, and their sums run in parallel.
 #[inline(always)]
 fn nearest_body<S: Simd, const TOGETHER: usize>(
     simd: S,
@@ -142,7 +142,7 @@ fn nearest_body<S: Simd, const TOGETHER: usize>(
     }
 }
 
-/// So many rows of d numbers.
+/// Splits numbers into `ROWS` rows of d.
 #[inline(always)]
 fn split<const ROWS: usize>(numbers: &[f64], dimensions: usize) -> [&[f64]; ROWS] {
     let mut rows = [numbers; ROWS];
@@ -152,11 +152,11 @@ fn split<const ROWS: usize>(numbers: &[f64], dimensions: usize) -> [&[f64]; ROWS
     rows
 }
 
-/// What is known of the samples of a tile.
+/// The nearest centroids so far of the samples of a tile.
 struct Best<V> {
     distances: [V; TILE],
-    /// Indices of centroids, as numbers so that they take lanes like the distances. (They are below 2^31: more centroids would fill
-    /// the memory.)
+    /// Indices of centroids, stored as f64 so that they use the same lanes as the distances. (They stay below 2^31: more
+    /// centroids would not fit in memory.)
     labels: [V; TILE],
 }
 
@@ -166,7 +166,7 @@ impl<V: Vector> Best<V> {
         Best { distances: [simd.splat_f64(f64::INFINITY); TILE], labels: [simd.splat_f64(0.0); TILE] }
     }
 
-    /// Looks at some more centroids, the first of which has this label.
+    /// Compares with more centroids; `label` is the index of the first of them.
     #[inline(always)]
     fn compare<S: Simd<F64 = V>, const TOGETHER: usize>(
         &mut self,
@@ -198,7 +198,7 @@ impl<V: Vector> Best<V> {
     }
 }
 
-/// Adds each sample, minus the origin (d), to the sums of its label (k x d), one after another.
+/// Adds each sample, minus the origin (d), to the sums of its label (k x d), sample by sample.
 pub(super) fn accumulate(
     instructions: InstructionSet,
     rows: &[f64],
@@ -235,8 +235,8 @@ fn accumulate_body<S: Simd>(simd: S, rows: &[f64], labels: &[u32], origin: &[f64
         for ((sum, x), origin) in sums.iter_mut().zip(xs).zip(origins) {
             (simd.load_f64(sum) + (simd.load_f64(x) - simd.load_f64(origin))).store(sum);
         }
-        // What wider vectors leave over, four at a time. All is read before anything is written, so that the compiler makes vectors
-        // though it does not know that the slices are apart.
+        // The columns that remain, four at a time. Reading everything before writing lets the compiler vectorise, although
+        // it does not know that the slices do not overlap.
         let ((sums, sum), (xs, row)) = (sum.as_chunks_mut::<4>(), row.as_chunks::<4>());
         let (origins, origin) = origin.as_chunks::<4>();
         for ((sum, x), origin) in sums.iter_mut().zip(xs).zip(origins) {
@@ -252,7 +252,7 @@ fn accumulate_body<S: Simd>(simd: S, rows: &[f64], labels: &[u32], origin: &[f64
     }
 }
 
-/// Adds each sample, minus the origin (d) and times its weight, to the sums of its label (k x d), one after another.
+/// Adds each sample, minus the origin (d) and times its weight, to the sums of its label (k x d), sample by sample.
 pub(super) fn accumulate_weighted(
     rows: &[f64],
     labels: &[u32],
@@ -274,7 +274,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_path_finds_the_nearest_at_every_remainder() {
+    fn every_instruction_set_finds_the_nearest_centroid() {
         for instructions in InstructionSet::all() {
             for samples in 1..=67 {
                 for (dimensions, clusters) in [(1, 1), (2, 3), (3, 2), (5, 4), (7, 5), (16, 16), (17, 1)] {
@@ -300,7 +300,7 @@ mod tests {
     }
 
     #[test]
-    fn sums_have_the_bits_of_plain_additions_on_every_path() {
+    fn every_instruction_set_gives_the_bits_of_scalar_sums() {
         let number = |i: usize| ((i as u64 * 2654435761) % 1009) as f64 / 500.0 - 1.0;
         for instructions in InstructionSet::all() {
             for dimensions in 1..=33 {
@@ -320,7 +320,7 @@ mod tests {
     }
 
     #[test]
-    fn of_equally_near_centroids_the_first_is_taken() {
+    fn ties_go_to_the_first_centroid() {
         for instructions in InstructionSet::all() {
             for clusters in 1..=5 {
                 let mut space = Workspace::new(2);

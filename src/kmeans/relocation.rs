@@ -1,4 +1,4 @@
-//! What becomes of empty clusters: each moves to a point that lies far from its own centroid.
+//! Relocation of empty clusters: each moves to a point far from its own centroid.
 
 use std::ops::Range;
 
@@ -10,12 +10,12 @@ use crate::compute::sum_chunks;
 use crate::data::{Weighted, chunk_ranges};
 use crate::error::Result;
 
-/// A point that lies far from its centroid, with all samples that lie at it: they move together, so that a sample of weight 2
-/// moves as two equal samples do.
+/// A point far from its centroid, with all samples equal to it. They move together, so that a sample of weight 2 behaves
+/// like two equal samples.
 #[derive(Debug, Clone)]
 struct FarPoint {
     distance: f64,
-    /// The first of its samples.
+    /// The index of the first of its samples.
     row: usize,
     label: usize,
     point: Vec<f64>,
@@ -23,9 +23,9 @@ struct FarPoint {
     weight: f64,
 }
 
-/// Merges equal points and keeps the `most` farthest, the farthest first.
+/// Merges equal points and keeps the `most` farthest, in descending order of distance.
 fn keep_farthest(far: &mut Vec<FarPoint>, most: usize) {
-    // Equal points have equal distances and labels: sorted by distance and coordinates they stand side by side.
+    // Equal points have equal distances and labels: sorting by distance and coordinates puts them side by side.
     far.sort_by(|a, b| {
         let coordinates = || a.point.iter().zip(&b.point).map(|(a, b)| a.total_cmp(b));
         let by_point = || coordinates().find(|order| order.is_ne()).unwrap_or(std::cmp::Ordering::Equal);
@@ -44,7 +44,7 @@ fn keep_farthest(far: &mut Vec<FarPoint>, most: usize) {
     far.truncate(most);
 }
 
-/// Adds the points of a block that do not lie on their centroid. `weights` are those of all samples.
+/// Adds the points of a block that do not lie on their centroid. `weights` holds the weights of all samples of the table.
 fn add_block(far: &mut Vec<FarPoint>, block: &Block, dimensions: usize, weights: Option<&[f64]>) {
     let samples = block.rows.chunks_exact(dimensions).zip(block.labels).zip(block.distances);
     for (s, ((point, &label), &distance)) in samples.enumerate() {
@@ -62,7 +62,7 @@ fn add_block(far: &mut Vec<FarPoint>, block: &Block, dimensions: usize, weights:
 }
 
 impl KMeans {
-    /// Gives each empty cluster the farthest point that can leave its own.
+    /// Moves each empty cluster to the farthest point that can leave its own cluster.
     pub(super) fn relocate(
         &self,
         samples: &Weighted,
@@ -70,7 +70,8 @@ impl KMeans {
         threads: usize,
     ) -> Result<()> {
         let (data, clusters) = (samples.data(), statistics.counts.len());
-        // Some of the farthest may be all there is in their cluster; empty and such clusters together are at most k.
+        // k points are enough: a point that is alone in its cluster cannot leave it, but such clusters and the empty ones
+        // together are at most k.
         let search = Search::new(self, data)?;
         let work = |space: &mut Space, range: Range<usize>| {
             let mut far = Vec::new();
@@ -90,7 +91,7 @@ impl KMeans {
             if statistics.counts[empty] > 0 {
                 continue;
             }
-            // What stays in the cluster must be more than the rounding of its weight.
+            // The weight that remains in the cluster must exceed its rounding error.
             let can_leave = |far: &FarPoint| {
                 let (samples, weight) = (statistics.counts[far.label], statistics.weights[far.label]);
                 samples > far.samples && weight - far.weight > 1e-12 * weight

@@ -1,4 +1,4 @@
-//! Random starts.
+//! Random initial centroids.
 
 use ndarray::Array2;
 use rand::Rng;
@@ -9,16 +9,16 @@ use crate::compute::simd::{BLOCK, InstructionSet};
 use crate::data::{RowBuffer, Rows, Weighted, chunk_ranges};
 use crate::error::Result;
 
-/// The numbers that k-means++ reads, if they make enough rows: 16 MiB.
+/// The maximum of numbers that k-means++ reads (16 MiB), unless 64 rows per cluster are more.
 const NUMBERS: usize = 1 << 21;
 
-/// k different samples, drawn one after another, each as likely as its weight says.
+/// Draws k different samples one after another, with probability proportional to their weight.
 pub(super) fn random_points(samples: &Weighted, clusters: usize, rng: &mut impl Rng) -> Result<Array2<f64>> {
     let data = samples.data();
     let rows = match samples.weights() {
         None => index::sample(rng, data.samples(), clusters).into_vec(),
         Some(weights) => {
-            // Efraimidis and Spirakis 2006: of waiting times with these rates the k shortest, in their order.
+            // Efraimidis and Spirakis 2006: draw exponential waiting times with these rates; the k shortest win, in order.
             let waits: Vec<f64> =
                 weights.iter().map(|weight| -(1.0 - rng.r#gen::<f64>()).ln() / weight).collect();
             let mut rows: Vec<usize> = (0..waits.len()).collect();
@@ -43,12 +43,12 @@ pub(super) fn plus_plus(samples: &Weighted, clusters: usize, rng: &mut impl Rng)
     let considered = (NUMBERS / dimensions).max(64 * clusters).min(data.samples());
     let wanted = choose(data.samples(), considered, rng);
     let rows = gather(data, &wanted)?;
-    // Each weighs 1 where there are no weights.
+    // Without weights each sample weighs 1.
     let weight = |index: usize| samples.weights().map_or(1.0, |weights| weights[wanted[index]]);
     let row = |index: usize| &rows[index * dimensions..][..dimensions];
     let instructions = InstructionSet::detect();
     let mut space = Workspace::new(dimensions);
-    // The smaller of the distances so far and those to a new centroid.
+    // Returns each sample's distance to the nearest centroid after adding one.
     let mut nearer_of = |before: &[f64], centroid: &[f64]| -> Vec<f64> {
         let mut after = Vec::with_capacity(before.len());
         for (block, before) in rows.chunks(BLOCK * dimensions).zip(before.chunks(BLOCK)) {
@@ -69,7 +69,7 @@ pub(super) fn plus_plus(samples: &Weighted, clusters: usize, rng: &mut impl Rng)
             cumulative(distances.iter().enumerate().map(|(index, distance)| weight(index) * distance));
         let mut best: Option<(f64, usize, Vec<f64>)> = None;
         for _ in 0..trials {
-            // Where all distances are 0, any sample is as good.
+            // If all distances are 0, any sample will do.
             let index = draw(&shares, rng).unwrap_or_else(|| rng.gen_range(0..considered));
             let after = nearer_of(&distances, row(index));
             let sum: f64 = after.iter().enumerate().map(|(index, distance)| weight(index) * distance).sum();
@@ -84,7 +84,7 @@ pub(super) fn plus_plus(samples: &Weighted, clusters: usize, rng: &mut impl Rng)
     Ok(Array2::from_shape_vec((clusters, dimensions), centroids).expect("k rows of d numbers"))
 }
 
-/// The sums of the first, the first two, the first three … numbers.
+/// Returns the cumulative sums.
 fn cumulative(numbers: impl Iterator<Item = f64>) -> Vec<f64> {
     numbers
         .scan(0.0, |sum, number| {
@@ -94,14 +94,14 @@ fn cumulative(numbers: impl Iterator<Item = f64>) -> Vec<f64> {
         .collect()
 }
 
-/// An index drawn with a probability proportional to its number, from the cumulative sums; None where all numbers are 0.
+/// Draws an index with a probability proportional to its number, given the cumulative sums; None if all numbers are 0.
 fn draw(cumulative: &[f64], rng: &mut impl Rng) -> Option<usize> {
     let last = cumulative.len() - 1;
     let drawn = rng.r#gen::<f64>() * cumulative[last];
     (cumulative[last] > 0.0).then(|| cumulative.partition_point(|&sum| sum <= drawn).min(last))
 }
 
-/// So many of the rows, all or drawn at random, in their order.
+/// Returns `count` row indices in ascending order: all rows, or a random subsample.
 fn choose(rows: usize, count: usize, rng: &mut impl Rng) -> Vec<usize> {
     let mut chosen = match count == rows {
         true => (0..count).collect(),
@@ -111,7 +111,7 @@ fn choose(rows: usize, count: usize, rng: &mut impl Rng) -> Vec<usize> {
     chosen
 }
 
-/// These rows, which rise.
+/// Copies these rows, which must be in ascending order.
 fn gather(data: &dyn Rows, wanted: &[usize]) -> Result<Vec<f64>> {
     let dimensions = data.dimensions();
     let mut rows = Vec::with_capacity(wanted.len() * dimensions);

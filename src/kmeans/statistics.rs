@@ -1,4 +1,4 @@
-//! The sums that an iteration leaves of the samples, and the M-step that they are enough for.
+//! The sufficient statistics of an E-step, and the M-step that uses them.
 
 use ndarray::{Array1, Array2};
 
@@ -6,18 +6,18 @@ use super::nearest::{accumulate, accumulate_weighted};
 use super::{Block, KMeans};
 use crate::compute::simd::InstructionSet;
 
-/// What an E-step leaves of the samples for the M-step: sums, so that parts of the data can be taken apart and merged.
+/// The sufficient statistics of an E-step. They are sums, so that the E-steps of parts of the data can be merged.
 #[derive(Debug, Clone, PartialEq)]
 pub struct KMeansStatistics {
-    /// The sum of the squared distances of the samples to their nearest centroids, each times its weight.
+    /// The weighted sum of the squared distances of the samples to their nearest centroids.
     pub inertia: f64,
-    /// The number of samples of each cluster, without those of weight 0.
+    /// The number of samples of each cluster, without samples of weight 0.
     pub counts: Array1<u64>,
-    /// The sum of the weights of each cluster's samples: their number where each counts once.
+    /// The sum of the sample weights of each cluster; without weights, the number of samples.
     pub weights: Array1<f64>,
-    /// For each cluster the sum of its samples minus `origin`, each times its weight, k x d.
+    /// The weighted sum of (sample - `origin`) for each cluster, k x d.
     pub sums: Array2<f64>,
-    /// A point amid the data, so that the sums keep their digits. It must be the same for all parts and iterations.
+    /// A point near the data, which keeps the sums precise. It must be the same for all parts and iterations.
     pub origin: Array1<f64>,
 }
 
@@ -32,7 +32,7 @@ impl KMeansStatistics {
         }
     }
 
-    /// Adds a block of samples; `weights` are those of all samples.
+    /// Adds a block of samples; `weights` holds the weights of all samples of the table.
     pub(super) fn add(&mut self, instructions: InstructionSet, block: &Block, weights: Option<&[f64]>) {
         for &label in block.labels {
             self.counts[label as usize] += 1;
@@ -52,7 +52,7 @@ impl KMeansStatistics {
         }
     }
 
-    /// Adds what was found of other samples, with the same centroids and origin.
+    /// Adds the statistics of other samples, with the same centroids and origin.
     ///
     /// # Panics
     ///
@@ -66,11 +66,11 @@ impl KMeansStatistics {
         self.sums += &other.sums;
     }
 
-    /// The M-step: the mean of each cluster. A cluster without a sample keeps the centroid of `before`.
+    /// The M-step: the mean of each cluster. An empty cluster keeps its centroid from `before`.
     ///
     /// # Panics
     ///
-    /// Panics if `before` does not have the shape of the model that the statistics are of.
+    /// Panics if `before` does not have the shape of the E-step's model.
     #[must_use]
     pub fn maximisation(&self, before: &KMeans) -> KMeans {
         assert_eq!(before.centroids.dim(), self.sums.dim(), "the M-step of another model");
@@ -84,7 +84,7 @@ impl KMeansStatistics {
     }
 }
 
-/// The sum of these numbers. Four sums run side by side: one alone would wait for each addition to end.
+/// Sums numbers. Four independent sums let the additions overlap; a single sum would wait for each addition to finish.
 pub(super) fn sum_of_four(numbers: &[f64]) -> f64 {
     let (fours, rest) = numbers.as_chunks::<4>();
     let mut sums = [0.0; 4];

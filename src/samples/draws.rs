@@ -1,4 +1,4 @@
-//! Samples drawn from mixtures that are known, so that what a fit finds can be compared with what was there.
+//! Samples from known mixtures, so that a fit can be compared with the truth.
 
 use ndarray::{Array1, Array2, Array3, array};
 use rand::{Rng, SeedableRng};
@@ -18,15 +18,15 @@ pub fn two_gaussians_model() -> Gmm {
 
 /// The blog post's data: `samples` draws (n x 2) from [`two_gaussians_model`], with the component of each (n).
 ///
-/// As there, the first 0.6 n (rounded) are from the first Gaussian, all others from the second: of 1000, 600 and 400. The
-/// same seed gives the same samples.
+/// As in the post, the first 0.6 n (rounded) are from the first Gaussian, all others from the second: 600 and 400 of 1000.
+/// The same seed gives the same samples.
 pub fn two_gaussians(samples: usize, seed: u64) -> (Array2<f64>, Array1<usize>) {
     let first = (0.6 * samples as f64).round() as usize;
     stratified(&two_gaussians_model(), &[first, samples - first], seed)
 }
 
-/// Five round clusters on a ring and in its middle, equally large, that touch: `samples` draws (n x 2) with the cluster of
-/// each (n). From a bad start K-means ends in one of several optima.
+/// Five round clusters of equal size that touch, four on a ring and one in the middle: `samples` draws (n x 2) with the
+/// cluster of each (n). From a bad start, K-means ends in one of several local optima.
 pub fn five_blobs(samples: usize, seed: u64) -> (Array2<f64>, Array1<usize>) {
     let means = array![[-4.0, -2.5], [4.0, -3.0], [3.6, 3.4], [-3.6, 3.2], [0.2, 0.3]];
     let model = Gmm {
@@ -37,8 +37,8 @@ pub fn five_blobs(samples: usize, seed: u64) -> (Array2<f64>, Array1<usize>) {
     stratified(&model, &shares(samples, 5), seed)
 }
 
-/// Three long clusters side by side, equally large: `samples` draws (n x 2) with the cluster of each (n). K-means, to
-/// which all clusters are round, cuts across them.
+/// Three long parallel clusters of equal size: `samples` draws (n x 2) with the cluster of each (n). K-means assumes round
+/// clusters and cuts across them.
 pub fn three_stripes(samples: usize, seed: u64) -> (Array2<f64>, Array1<usize>) {
     let mut covariances = Array3::zeros((3, 2, 2));
     for mut covariance in covariances.outer_iter_mut() {
@@ -52,12 +52,12 @@ pub fn three_stripes(samples: usize, seed: u64) -> (Array2<f64>, Array1<usize>) 
     stratified(&model, &shares(samples, 3), seed)
 }
 
-/// `samples` over `components` as evenly as may be, the first ones one more.
+/// Splits `samples` evenly among the components; the first ones get the remainder.
 fn shares(samples: usize, components: usize) -> Vec<usize> {
     (0..components).map(|k| samples / components + usize::from(k < samples % components)).collect()
 }
 
-/// So many draws from each component of a model in the plane, one component after another.
+/// Draws `counts[k]` samples from each component of a two-dimensional model, one component after another.
 fn stratified(model: &Gmm, counts: &[usize], seed: u64) -> (Array2<f64>, Array1<usize>) {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     let labels: Array1<usize> =
@@ -81,7 +81,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_blogs_draw_has_its_counts_and_moments() {
+    fn two_gaussians_have_the_counts_and_moments_of_the_blog() {
         let (data, labels) = two_gaussians(100_000, 3);
         assert_eq!(labels.iter().filter(|&&label| label == 0).count(), 60_000);
         for (k, mean, variance) in [(0, [0.0, 4.0], [3.0, 0.5]), (1, [-2.0, 0.0], [1.0, 2.0])] {
@@ -97,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn no_samples_are_no_trouble_and_shares_add_up() {
+    fn zero_samples_are_allowed_and_shares_add_up() {
         assert_eq!(two_gaussians(0, 1).0.dim(), (0, 2));
         assert_eq!(shares(11, 3), [4, 4, 3]);
     }

@@ -2,18 +2,18 @@
 //!
 //! Measured by E. Anderson, published by R. A. Fisher ("The use of multiple measurements in taxonomic problems", Annals of
 //! Eugenics 7, 1936), distributed by the UCI Machine Learning Repository under CC BY 4.0
-//! (<https://doi.org/10.24432/C56C76>). Two flowers differ there from Fisher's table (the 35th and the 38th); here they are
-//! as Fisher printed them, which is also how scikit-learn has them.
+//! (<https://doi.org/10.24432/C56C76>). In that copy two flowers (the 35th and the 38th) differ from Fisher's table; here
+//! they are as Fisher printed them, as in scikit-learn.
 
 use ndarray::{Array1, Array2};
 
-/// What was measured, in cm.
+/// The names of the four measurements, in cm.
 pub const FEATURES: [&str; 4] = ["sepal length", "sepal width", "petal length", "petal width"];
 
-/// The species, by label.
+/// The names of the species, by label.
 pub const SPECIES: [&str; 3] = ["setosa", "versicolor", "virginica"];
 
-/// The flowers (150 x 4, in cm, columns as in [`FEATURES`]).
+/// Returns the measurements of the flowers (150 x 4, in cm, columns as in [`FEATURES`]).
 ///
 /// ```
 /// let flowers = em_routing::samples::iris::measurements();
@@ -23,7 +23,7 @@ pub fn measurements() -> Array2<f64> {
     Array2::from_shape_fn((MILLIMETRES.len(), 4), |(row, column)| f64::from(MILLIMETRES[row][column]) / 10.0)
 }
 
-/// The species of each flower (150), an index into [`SPECIES`]: 50 of each, one species after another.
+/// Returns the species of each flower (150), an index into [`SPECIES`]: 50 of each, one species after another.
 pub fn species() -> Array1<usize> {
     (0..MILLIMETRES.len()).map(|row| row / 50).collect()
 }

@@ -1,4 +1,4 @@
-//! What the chapters draw from: flowers, draws from known mixtures, votes for wholes.
+//! The data sets of the chapters: iris flowers, draws from known mixtures, votes for wholes.
 
 mod draws;
 pub mod iris;

@@ -1,4 +1,4 @@
-//! Votes in the plane, made so that two of three wholes are there.
+//! Simulated votes in the plane: parts vote for three wholes, but only two exist.
 
 use ndarray::{Array1, Array2, Array3, Axis};
 use rand::{Rng, SeedableRng};
@@ -7,22 +7,24 @@ use rand_distr::StandardNormal;
 
 use crate::routing::RoutingInput;
 
-/// Children's votes for the places of three wholes, A, B and C, of which A and B are there: [`two_wholes`].
+/// The votes of children (parts) for the positions of three wholes A, B and C; only A and B exist. See [`two_wholes`].
 #[derive(Debug, Clone, PartialEq)]
 pub struct Wholes {
-    /// V_ijh, children x parents x elements: 24 x 3 x 2, as the ladder takes them.
+    /// V_ijh, children x parents x elements: 24 x 3 x 2, the layout of the ladder.
     pub votes: Array3<f64>,
-    /// a_i, one for each child.
+    /// a_i, the activation of each child.
     pub activations: Array1<f64>,
-    /// The whole of each child: 0 (A) or 1 (B), or none.
+    /// The whole that each child belongs to: 0 (A), 1 (B) or none.
     pub wholes: Vec<Option<usize>>,
 }
 
-/// Ten parts of A, eight of B and six of nothing, in this order, each of which votes for the places of A, B and C.
+/// Simulates ten parts of A, eight parts of B and six children without a whole, in this order. Each votes for the positions
+/// of A, B and C.
 ///
-/// The parts of A agree on where A is, the parts of B on where B is, and all other votes are scattered: an active child
-/// agrees with no other on C. Three of the six children of nothing are faint, with activations of 0.04, and agree on a C that
-/// is not there: only those who weigh children by their activation will not believe them. The same seed gives the same votes.
+/// The parts of A agree on the position of A and the parts of B on that of B; all other votes are scattered, so active
+/// children do not agree on C. Three of the six children without a whole have activations of only 0.04 and agree on C, which
+/// does not exist: routing that weighs children by their activation is not misled by them. The same seed gives the same
+/// votes.
 pub fn two_wholes(seed: u64) -> Wholes {
     const PARTS: [usize; 2] = [10, 8];
     const CHILDREN: usize = 24;
@@ -55,7 +57,7 @@ pub fn two_wholes(seed: u64) -> Wholes {
 }
 
 impl Wholes {
-    /// The votes at one position, with all betas 0: what [`RoutingInput::route`] takes.
+    /// Returns the votes as the input of [`RoutingInput::route`]: one position, all betas 0.
     pub fn input(&self) -> RoutingInput {
         let parents = self.votes.dim().1;
         let activations: Array2<f64> = self.activations.clone().insert_axis(Axis(0));
@@ -69,7 +71,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn parts_agree_on_their_whole_and_on_no_other() {
+    fn parts_agree_only_on_their_own_whole() {
         let Wholes { votes, activations, wholes } = two_wholes(3);
         let spread = |j: usize, keep: &dyn Fn(usize) -> bool| {
             let own: Vec<usize> = (0..24).filter(|&i| keep(i)).collect();

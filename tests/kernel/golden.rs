@@ -1,4 +1,4 @@
-//! The golden cases with 16 pose elements: convolutional and class layers, and votes given through identity poses.
+//! The golden cases with 16 pose elements: convolutional and class layers, and votes (as transforms of identity poses).
 
 use em_routing::routing::fused::{InstructionSet, LayerShape};
 use em_routing::routing::{Reach, RoutingOptions};
@@ -49,7 +49,7 @@ impl Golden {
         RoutingOptions { iterations: self.number("iters"), ..RoutingOptions::blog() }
     }
 
-    /// The golden tensor of this output or gradient; `grad_safe` where there is one.
+    /// Returns the golden tensor of this output or gradient; the `grad_safe` variant if there is one.
     fn expected(&self, name: &str) -> Vec<f64> {
         match name.strip_prefix("grad.") {
             None => self.wide(&format!("out.{name}")),
@@ -66,14 +66,14 @@ impl Golden {
                 true => (largest(expected).max(scale), 2e-4),
                 false => (largest(expected), 2e-5),
             };
-            // the blog's formula has no number for it, or not in f32
+            // skip what the blog's formula cannot compute, at least not in f32
             let Some(in_f32) = self.manifest["f32_rel_err"][*name].as_f64() else { continue };
             let finite = found
                 .iter()
                 .zip(expected)
                 .all(|(found, expected)| found.is_finite() || !expected.is_finite());
             assert!(finite, "{} {name}, {instructions}: not finite", self.name());
-            // ill-conditioned: that is all
+            // ill-conditioned cases only need to be finite
             if !self.manifest["cond"][*name].as_f64().is_some_and(|condition| condition <= 1e7) {
                 continue;
             }
@@ -85,7 +85,7 @@ impl Golden {
 }
 
 #[test]
-fn layers_agree() {
+fn layers_match_the_golden_cases() {
     let layers: Vec<Golden> = goldens("conv_caps").into_iter().chain(goldens("class_caps")).collect();
     assert_eq!(layers.len(), 10);
     for golden in layers {
@@ -121,9 +121,9 @@ fn layers_agree() {
     }
 }
 
-/// Each sample is a layer of its own, whose transforms are the votes and whose poses are the identity.
+/// Each sample becomes a layer: its votes are the transforms, and all poses are the identity.
 #[test]
-fn votes_agree() {
+fn votes_match_the_golden_cases() {
     let identity: Vec<f32> = (0..16).map(|h| if h % 5 == 0 { 1.0 } else { 0.0 }).collect();
     let goldens: Vec<Golden> =
         goldens("em_routing").into_iter().filter(|golden| golden.number("dim") == 16).collect();
@@ -152,7 +152,7 @@ fn votes_agree() {
                     let name = if name == "grad.W" { "grad.votes" } else { name };
                     match all.iter_mut().find(|(of, _)| *of == name) {
                         None => all.push((name, numbers)),
-                        // each sample has the betas of all
+                        // the betas are shared, so their gradients add up over the samples
                         Some((_, sum)) if name.starts_with("grad.beta") => {
                             sum.iter_mut().zip(numbers).for_each(|(sum, number)| *sum += number);
                         }
@@ -162,7 +162,7 @@ fn votes_agree() {
             }
             golden.check(instructions, &all);
 
-            // the default is finite, whatever the blog's formula does
+            // the default options give finite numbers even where the blog's formula does not
             for sample in 0..activations.len() / children {
                 let mut case = case(sample);
                 case.options = RoutingOptions { iterations: golden.number("iters"), ..Default::default() };

@@ -1,4 +1,4 @@
-//! The fused kernel in f32 against the reference in f64, on every path; its bits, its limits and its faults.
+//! The fused kernel (f32) against the reference (f64), for every instruction set; reproducible bits, limits and errors.
 
 mod golden;
 mod random;
@@ -23,7 +23,7 @@ pub(crate) struct Case {
     pub(crate) d_activations: Vec<f32>,
 }
 
-/// Each output and gradient by its name.
+/// The name and the numbers of each output and gradient.
 pub(crate) type Named = Vec<(&'static str, Vec<f64>)>;
 
 impl Case {
@@ -62,7 +62,7 @@ impl Case {
         ]
     }
 
-    /// The same by the reference.
+    /// Returns the results of the reference.
     pub(crate) fn expected(&self) -> Named {
         let wide =
             |numbers: &[f32]| -> Vec<f64> { numbers.iter().map(|&number| f64::from(number)).collect() };
@@ -100,12 +100,12 @@ impl Case {
     }
 }
 
-/// The largest finite size.
+/// Returns the largest absolute value, ignoring NaN and infinities.
 pub(crate) fn largest(numbers: &[f64]) -> f64 {
     numbers.iter().filter(|value| value.is_finite()).fold(0.0, |largest, value| value.abs().max(largest))
 }
 
-/// The largest error relative to `scale`, where the reference is finite; NaN if any number is.
+/// Returns the largest error relative to `scale` where the reference is finite; NaN if any number is NaN.
 pub(crate) fn error(found: &[f64], expected: &[f64], scale: f64) -> f64 {
     assert_eq!(found.len(), expected.len());
     let pairs = found.iter().zip(expected).filter(|(_, expected)| expected.is_finite());
@@ -113,13 +113,13 @@ pub(crate) fn error(found: &[f64], expected: &[f64], scale: f64) -> f64 {
     errors.fold(0.0, |largest: f64, error| if error.is_nan() || error > largest { error } else { largest })
 }
 
-/// The largest of all the gradients.
+/// Returns the largest absolute value of all gradients.
 pub(crate) fn largest_gradient(named: &Named) -> f64 {
     let gradients = named.iter().filter(|(name, _)| name.starts_with("grad."));
     gradients.map(|(_, numbers)| largest(numbers)).fold(0.0, f64::max)
 }
 
-/// A class layer or a neighbourhood of the whole, so that there is one position.
+/// A layer with a single position.
 pub(crate) fn one_position(children: usize, parents: usize) -> LayerShape {
     let reach = Reach::Neighbourhood { size: 1, stride: 1 };
     LayerShape { images: 1, height: 1, width: 1, capsules: children, parents, reach }

@@ -1,4 +1,4 @@
-//! Random layers: every remainder of the lanes, every option, the same bits for any threads, hostile numbers, and faults.
+//! Random layers: all sizes and options, reproducible bits with any number of threads, extreme numbers, and errors.
 
 use em_routing::error::Error;
 use em_routing::routing::fused::{InstructionSet, Kernel, LayerGradient, LayerOutput, LayerShape};
@@ -10,7 +10,7 @@ use rand_chacha::ChaCha8Rng;
 
 use super::{Case, error, largest, largest_gradient, one_position};
 
-/// Numbers of a size at which every term of the gradient shows.
+/// A random layer whose numbers make every term of the gradient matter.
 fn random(shape: LayerShape, options: &RoutingOptions, seed: u64) -> Case {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     let kernel = Kernel::new(shape, options, 1).unwrap();
@@ -31,8 +31,9 @@ fn random(shape: LayerShape, options: &RoutingOptions, seed: u64) -> Case {
     }
 }
 
-/// Fails unless equal to the reference within the tolerance that the layer's condition allows: what the reference itself makes
-/// of inputs that differ in their last bits. Returns how many outputs and gradients were well enough conditioned to compare.
+/// Checks the kernel against the reference. The tolerance follows from the condition of the layer: how much the reference
+/// changes if the last bits of its inputs change. Returns how many outputs and gradients were well enough conditioned to
+/// compare.
 #[track_caller]
 fn assert_agrees(name: &str, case: &Case) -> usize {
     let expected = case.expected();
@@ -52,7 +53,7 @@ fn assert_agrees(name: &str, case: &Case) -> usize {
         .zip(&nudged)
         .map(|((of, expected), (_, nudged))| error(nudged, expected, scale_of(of, expected)));
     let conditions: Vec<f64> = conditions.collect();
-    // beyond this the last bits of the inputs decide
+    // beyond this, the last bits of the inputs determine the result
     let is_fair = conditions.iter().all(|&condition| condition <= 1e-3);
     let mut compared = 0;
     for instructions in InstructionSet::all() {
@@ -73,7 +74,7 @@ fn assert_agrees(name: &str, case: &Case) -> usize {
     compared
 }
 
-/// What the options of the blog, the paper and the default and each switch between them make of a layer.
+/// The options of the blog, the paper and the default, and variants in which one option differs.
 fn all_options() -> Vec<(&'static str, RoutingOptions)> {
     let default = RoutingOptions::default();
     vec![
@@ -108,7 +109,7 @@ fn all_options() -> Vec<(&'static str, RoutingOptions)> {
 }
 
 #[test]
-fn every_remainder_agrees() {
+fn layers_of_every_size_match_the_reference() {
     let options = RoutingOptions::default();
     let mut compared = 0;
     for size in 1..=67 {
@@ -122,7 +123,7 @@ fn every_remainder_agrees() {
 }
 
 #[test]
-fn every_option_agrees() {
+fn every_option_matches_the_reference() {
     for (name, options) in all_options() {
         let mut compared = 0;
         for (size, stride) in [(2, 1), (3, 2), (1, 2)] {
@@ -137,9 +138,10 @@ fn every_option_agrees() {
     }
 }
 
-/// Far from 0 and with a first child far from all others, the sums about it lose digits.
+/// The votes are far from 0, and the first child is far from the others: moments about the first child lose digits to
+/// cancellation.
 #[test]
-fn variances_keep_their_digits() {
+fn variances_survive_cancellation() {
     let mut case = random(one_position(20, 9), &RoutingOptions::default(), 3);
     case.poses = (0..16).map(|h| if h % 5 == 0 { 1.0 } else { 0.0 }).collect::<Vec<f32>>().repeat(20);
     case.transforms[..9 * 16].iter_mut().for_each(|vote| *vote += 4096.0);
@@ -154,7 +156,7 @@ fn variances_keep_their_digits() {
     }
 }
 
-/// Of each output and gradient.
+/// The bits of each output and gradient.
 fn bits((output, gradient): &(LayerOutput, LayerGradient)) -> [Vec<u32>; 7] {
     [
         &output.poses,
@@ -186,10 +188,10 @@ fn threads_do_not_change_a_bit() {
     }
 }
 
-/// Training on a processor with AVX-512 is that on one with AVX2: all that can be shown is that of this processor's paths. The
-/// portable one, without multiply-add, rounds otherwise.
+/// Training with AVX-512 has the same bits as with AVX2. The test compares the instruction sets of this processor; the
+/// portable one has no fused multiply-add and rounds differently.
 #[test]
-fn the_width_of_the_vectors_does_not_change_a_bit() {
+fn the_vector_width_does_not_change_a_bit() {
     let fused = &InstructionSet::all()[1..];
     for reach in [Reach::Neighbourhood { size: 3, stride: 1 }, Reach::Everywhere] {
         for parents in [1, 8, 9, 16, 17, 32, 41] {
@@ -205,7 +207,7 @@ fn the_width_of_the_vectors_does_not_change_a_bit() {
 }
 
 #[test]
-fn what_is_kept_does_not_change_a_bit() {
+fn kept_intermediate_results_do_not_change_a_bit() {
     let reach = Reach::Neighbourhood { size: 3, stride: 1 };
     let shape = LayerShape { images: 3, height: 5, width: 4, capsules: 3, parents: 10, reach };
     for (name, options) in all_options() {
@@ -225,7 +227,7 @@ fn what_is_kept_does_not_change_a_bit() {
     let shorter = Kernel::new(shape, &options, 1).unwrap();
     let error = shorter.backward_kept(&case.input(), &kept, &case.d_poses, &case.d_activations).unwrap_err();
     assert!(matches!(error, Error::Shape { name: "what is kept", .. }), "{error}");
-    // as many blocks of parents, but other parents
+    // the same number of blocks of parents, but a different number of parents
     let shape = LayerShape { parents: 9, ..shape };
     let fewer = random(shape, &case.options, 3);
     let kernel = Kernel::new(shape, &case.options, 1).unwrap();
@@ -234,9 +236,10 @@ fn what_is_kept_does_not_change_a_bit() {
     assert!(matches!(error, Error::Shape { name: "what is kept", .. }), "{error}");
 }
 
-/// An image whose gradient is 0 above, of either sign, has none below; one with a single number that is not 0 is computed.
+/// An image whose incoming gradient is 0 (of either sign) gets a gradient of 0; a single number other than 0 is enough to
+/// compute it.
 #[test]
-fn images_without_a_gradient_are_left_out() {
+fn images_with_zero_gradient_are_skipped() {
     let reach = Reach::Neighbourhood { size: 3, stride: 1 };
     let shape = LayerShape { images: 3, height: 5, width: 4, capsules: 3, parents: 10, reach };
     let case = random(shape, &RoutingOptions::default(), 3);
@@ -267,7 +270,7 @@ fn images_without_a_gradient_are_left_out() {
     }
 }
 
-/// Sizes from nothing to the largest that is promised.
+/// Numbers from 0 to the largest supported size.
 fn hostile(rng: &mut ChaCha8Rng) -> f32 {
     let sizes = [0.0, 1e-38, 1e-30, 1e-9, 1e-4, 1.0, 1.000_000_1, 1e4, 1e7, 1e8];
     let sign = if rng.gen_bool(0.5) { 1.0 } else { -1.0 };
@@ -284,7 +287,7 @@ fn hostile_case(seed: u64) -> Case {
     let default = RoutingOptions { iterations: rng.gen_range(1..6), ..Default::default() };
     let options = match rng.gen_bool(0.5) {
         false => default,
-        // what makes the default finite makes the blog's form finite too
+        // the two settings that keep the default finite keep the blog's form finite, too
         true => RoutingOptions {
             mass_epsilon: default.mass_epsilon,
             variance_floor: default.variance_floor,
@@ -333,7 +336,7 @@ fn hostile_numbers_stay_finite() {
 }
 
 #[test]
-fn finite_numbers_of_any_size_give_finite_ones_or_an_error() {
+fn any_finite_input_gives_finite_output_or_an_error() {
     let sizes = [0.0, 1e-45, 1e-38, 1e-20, 1.0, 1e4, 1e9, 1e12, 1e19, 1e25, 1e38, f32::MAX];
     let mut refused = 0;
     for seed in 0..3_000 {
@@ -380,7 +383,7 @@ fn finite_numbers_of_any_size_give_finite_ones_or_an_error() {
 }
 
 #[test]
-fn votes_too_large_are_named_by_a_pose_or_a_transform() {
+fn oversized_votes_are_reported_by_their_pose_or_transform() {
     let shape = one_position(3, 2);
     let good = random(shape, &RoutingOptions::default(), 1);
     let kernel = Kernel::new(shape, &good.options, 1).unwrap();
@@ -402,7 +405,7 @@ fn votes_too_large_are_named_by_a_pose_or_a_transform() {
 }
 
 #[test]
-fn options_that_f32_does_not_hold_are_refused() {
+fn options_beyond_the_range_of_f32_are_rejected() {
     let shape = one_position(3, 2);
     let options = RoutingOptions { variance_floor: 1e40, ..Default::default() };
     let error = Kernel::new(shape, &options, 1).unwrap_err();
@@ -410,7 +413,7 @@ fn options_that_f32_does_not_hold_are_refused() {
 }
 
 #[test]
-fn faults_are_named() {
+fn invalid_arguments_are_named() {
     let shape = one_position(3, 2);
     let good = random(shape, &RoutingOptions::default(), 1);
     let kernel = Kernel::new(shape, &good.options, 1).unwrap();

@@ -1,4 +1,4 @@
-//! `.npy` files: the same fit as in memory, to the bit, and clear words about files that are none.
+//! `.npy` files: fits have the same bits as in memory, and invalid files give clear errors.
 
 use std::path::PathBuf;
 
@@ -12,7 +12,7 @@ use ndarray::Array2;
 
 use super::blobs;
 
-/// A path of its own for each test, whose file goes when the test ends.
+/// A path unique to each test; its file is removed when the test ends.
 struct Temporary(PathBuf);
 
 impl Temporary {
@@ -28,7 +28,7 @@ impl Drop for Temporary {
 }
 
 #[test]
-fn a_file_fits_as_memory_does_to_the_bit() {
+fn a_fit_from_a_file_equals_the_fit_in_memory() {
     for (samples, dimensions) in [(1, 1), (5000, 3), (4096, 16), (130, 700)] {
         let file = Temporary::new(&format!("fit-{samples}"));
         let data = blobs(samples, dimensions, 4, 7);
@@ -59,7 +59,7 @@ fn a_file_fits_as_memory_does_to_the_bit() {
 }
 
 #[test]
-fn any_layout_in_memory_gives_the_same_fit() {
+fn every_memory_layout_gives_the_same_fit() {
     let data = blobs(300, 4, 3, 8);
     let options = GmmOptions { components: 3, ..Default::default() };
     let expected = Gmm::fit(&data, &options).unwrap();
@@ -71,7 +71,7 @@ fn any_layout_in_memory_gives_the_same_fit() {
 }
 
 #[test]
-fn what_is_written_is_read_back() {
+fn written_tables_are_read_back() {
     let file = Temporary::new("back");
     let data = blobs(777, 5, 4, 9);
     write(&file.0, &data, Precision::F64).unwrap();
@@ -87,7 +87,7 @@ fn what_is_written_is_read_back() {
 }
 
 #[test]
-fn a_failed_write_leaves_nothing() {
+fn a_failed_write_leaves_no_partial_file() {
     let missing =
         std::env::temp_dir().join(format!("em-routing-{}-missing", std::process::id())).join("a.npy");
     assert!(matches!(write(&missing, &blobs(3, 2, 1, 1), Precision::F64), Err(Error::Io { .. })));
@@ -129,14 +129,14 @@ fn npy(version: u8, header: &str, body: usize) -> Vec<u8> {
     bytes
 }
 
-/// Faults hold system errors, which cannot be compared; what they print for debugging can.
+/// Faults hold system errors, which cannot be compared; their debug output can.
 #[track_caller]
 fn assert_same(found: impl std::fmt::Debug, expected: impl std::fmt::Debug) {
     assert_eq!(format!("{found:?}"), format!("{expected:?}"));
 }
 
 #[test]
-fn a_file_that_is_no_table_is_named_with_its_fault() {
+fn invalid_files_are_reported_with_their_fault() {
     let file = Temporary::new("fault");
     let open = |bytes: &[u8]| {
         std::fs::write(&file.0, bytes).unwrap();
@@ -192,7 +192,7 @@ fn a_file_that_is_no_table_is_named_with_its_fault() {
 }
 
 #[test]
-fn a_file_cut_off_while_it_is_read_is_an_error() {
+fn truncating_a_file_while_reading_is_an_error() {
     let file = Temporary::new("cut");
     write(&file.0, &blobs(5000, 3, 4, 7), Precision::F64).unwrap();
     let data = NpyFile::open(&file.0).unwrap();
@@ -204,7 +204,7 @@ fn a_file_cut_off_while_it_is_read_is_an_error() {
 }
 
 #[test]
-fn a_number_that_is_none_is_named_by_its_place() {
+fn non_finite_numbers_are_named_by_their_place() {
     let file = Temporary::new("nan");
     for (row, column, value) in [(0, 0, f64::NAN), (4321, 2, f64::INFINITY), (4999, 1, f64::NEG_INFINITY)] {
         let mut data = blobs(5000, 3, 4, 7);

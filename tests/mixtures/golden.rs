@@ -1,5 +1,5 @@
-//! The golden cases of `tests/golden/em_manifest.json`, made in float64 by an independent program with which scikit-learn
-//! agrees.
+//! The golden cases of `tests/golden/em_manifest.json`, computed in float64 by an independent program that agrees with
+//! scikit-learn.
 
 use std::path::{Path, PathBuf};
 
@@ -46,7 +46,7 @@ impl Golden {
         ArrayD::from_shape_vec(shape, numbers.map(f64::from_le_bytes).collect()).unwrap()
     }
 
-    /// A matrix, or with a name like "x[:50]" its first rows.
+    /// Returns a matrix, or its first rows for a name such as "x[:50]".
     fn table(&self, name: &str) -> Array2<f64> {
         let (name, rows) = match name.split_once("[:") {
             Some((name, rows)) => (name, rows.trim_end_matches(']').parse().unwrap()),
@@ -75,7 +75,7 @@ fn text(value: &Value) -> &str {
 }
 
 #[test]
-fn kmeans_agrees() {
+fn kmeans_matches_the_golden_cases() {
     let golden = Golden::read();
     for case in golden.cases("kmeans") {
         let name = text(&case["name"]);
@@ -101,8 +101,8 @@ fn kmeans_agrees() {
         close_each(name, &[-fit.objective()], &numbers(&Value::from(vec![case["inertia"].clone()])), 1e-8);
         close(name, &fit.model().centroids, &golden.table(&format!("kmeans.{name}.centroids")), 1e-8);
         assert_eq!(labels, golden.labels(&format!("kmeans.{name}.labels")), "{name}");
-        // The program of the blog makes ten iterations, whatever happens, and keeps the labels of the E-step of the tenth: those
-        // of the centroids before.
+        // The blog's program always makes ten iterations and keeps the labels of the tenth E-step, which belong to the
+        // centroids before the last update.
         let model = |iterations: usize| &fit.models[iterations.min(fit.iterations())];
         close(name, &model(10).centroids, &golden.table(&format!("kmeans.{name}.post10_centroids")), 1e-8);
         assert_eq!(
@@ -114,7 +114,7 @@ fn kmeans_agrees() {
 }
 
 #[test]
-fn mixtures_agree() {
+fn mixtures_match_the_golden_cases() {
     let golden = Golden::read();
     for case in golden.cases("gmm") {
         let name = text(&case["name"]);
@@ -148,13 +148,13 @@ fn mixtures_agree() {
             let responsibilities = fit.model().responsibilities(&data).unwrap();
             close(name, &responsibilities, &golden.table(&format!("gmm.{name}.final_resp")), 1e-8);
         }
-        // the program of the blog, which stops when an iteration gains less than 0.01
+        // the blog's program stops when an iteration gains less than 0.01
         let stopped = numbers(&case["post_ll_trace"]).len().min(fits[0].iterations());
         compare(name, &fits[0].models[stopped], &model("post_pi", "post_mu", "post_sigma"), 1e-8);
     }
 }
 
-/// Weights, means and covariances.
+/// Compares weights, means and covariances.
 #[track_caller]
 fn compare(what: &str, found: &Gmm, expected: &Gmm, tolerance: f64) {
     close(what, &found.weights, &expected.weights, tolerance);
@@ -184,7 +184,7 @@ fn matrices(value: &Value) -> Array3<f64> {
 }
 
 #[test]
-fn degenerate_mixtures_fail_by_name_or_fit_with_a_floor() {
+fn degenerate_mixtures_collapse_or_fit_with_regularisation() {
     let golden = Golden::read();
     for case in golden.cases("gmm_degenerate") {
         let name = text(&case["name"]);
@@ -212,7 +212,7 @@ fn degenerate_mixtures_fail_by_name_or_fit_with_a_floor() {
             let value = &case["sklearn_reg1e6"]["value"];
             let trace: Vec<f64> =
                 numbers(&value["trace"]).iter().map(|mean| mean * data.nrows() as f64).collect();
-            // trace[t] is what model t gives, as here
+            // trace[t] is the objective of model t, as in `objectives`
             let fit = fit(1e-6, trace.len()).unwrap();
             close_each(name, &fit.objectives[..trace.len()], &trace, 1e-8);
             let expected = Gmm {

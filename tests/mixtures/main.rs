@@ -1,4 +1,4 @@
-//! K-means and Gaussian mixtures: against the golden cases, against the plain formulas, and by their properties.
+//! K-means and Gaussian mixtures: golden cases, comparisons with the plain formulas, and properties.
 
 mod files;
 mod golden;
@@ -10,7 +10,7 @@ mod weights;
 
 use ndarray::{Array2, ArrayBase, Data, Dimension};
 
-/// Fails unless each number is within `tolerance` of the other, relative to the largest of the right-hand side. NaN fails.
+/// Checks that each number is within `tolerance` of the expected one, relative to the largest expected number. NaN fails.
 #[track_caller]
 pub fn close<S: Data<Elem = f64>, T: Data<Elem = f64>, D: Dimension>(
     what: &str,
@@ -30,7 +30,7 @@ pub fn close<S: Data<Elem = f64>, T: Data<Elem = f64>, D: Dimension>(
     }
 }
 
-/// Fails unless each number is within `tolerance` of the other, relative to this other. NaN fails.
+/// Checks that each number is within `tolerance` of the expected one, relative to that number. NaN fails.
 #[track_caller]
 pub fn close_each(what: &str, found: &[f64], expected: &[f64], tolerance: f64) {
     assert_eq!(found.len(), expected.len(), "{what}");
@@ -41,7 +41,7 @@ pub fn close_each(what: &str, found: &[f64], expected: &[f64], tolerance: f64) {
     }
 }
 
-/// Draws from `clusters` well-mixed blobs, by arithmetic that is the same everywhere.
+/// Draws from `clusters` overlapping blobs, with arithmetic that gives the same bits on every machine.
 pub fn blobs(samples: usize, dimensions: usize, clusters: usize, seed: u64) -> Array2<f64> {
     let mut state = seed;
     let mut uniform = move || {

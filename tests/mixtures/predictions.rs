@@ -1,4 +1,4 @@
-//! What a model says of samples: beside the sample that it is about, in one pass over the data, on as many threads as asked for.
+//! Predictions: in the order of the samples, in one pass over the data, with any number of threads.
 
 use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -12,7 +12,7 @@ use ndarray::{Array2, Axis, s};
 
 use super::blobs;
 
-/// Five chunks and a part of one.
+/// Five full chunks and a partial one.
 const SAMPLES: usize = 11_000;
 
 fn models(data: &Array2<f64>) -> (KMeans, Gmm) {
@@ -21,7 +21,7 @@ fn models(data: &Array2<f64>) -> (KMeans, Gmm) {
 }
 
 #[test]
-fn predictions_stand_beside_their_samples_on_any_number_of_threads() {
+fn predictions_match_single_samples_for_any_number_of_threads() {
     let data = blobs(SAMPLES, 3, 5, 7);
     let (kmeans, mixture) = models(&data);
     let all = || {
@@ -56,7 +56,7 @@ fn predictions_stand_beside_their_samples_on_any_number_of_threads() {
     }
 }
 
-/// A table that counts the rows that are read.
+/// A table that counts how many rows are read.
 struct Counted<'a> {
     data: &'a Array2<f64>,
     rows: AtomicUsize,
@@ -104,7 +104,7 @@ fn a_prediction_reads_each_sample_once() {
 }
 
 #[test]
-fn a_prediction_names_the_first_number_that_it_cannot_compute_with() {
+fn predictions_report_the_first_invalid_number() {
     let good = blobs(SAMPLES, 3, 5, 7);
     let (kmeans, mixture) = models(&good);
     for (row, column, value) in [(0, 0, f64::NAN), (7_777, 2, f64::NEG_INFINITY), (SAMPLES - 1, 1, 1e131)] {
@@ -133,7 +133,7 @@ fn a_prediction_names_the_first_number_that_it_cannot_compute_with() {
 }
 
 #[test]
-fn a_model_without_clusters_or_columns_is_an_error() {
+fn models_without_clusters_or_columns_are_rejected() {
     let data = blobs(20, 2, 2, 1);
     let none = KMeans { centroids: Array2::zeros((0, 2)) };
     let narrow = KMeans { centroids: Array2::zeros((2, 0)) };
@@ -154,7 +154,7 @@ fn a_model_without_clusters_or_columns_is_an_error() {
 }
 
 #[test]
-fn the_log_likelihood_of_a_fit_is_its_objective_to_the_bit() {
+fn the_log_likelihood_equals_the_objective_of_the_fit() {
     let data = blobs(SAMPLES, 3, 5, 7);
     for &covariance in CovarianceKind::ALL {
         let options = em_routing::gmm::GmmOptions { components: 3, covariance, ..Default::default() };

@@ -1,4 +1,4 @@
-//! What must hold whatever the data are.
+//! Properties that hold for all data.
 
 use em_routing::em::Stop;
 use em_routing::error::Error;
@@ -15,7 +15,7 @@ fn kinds() -> impl Strategy<Value = CovarianceKind> {
     prop::sample::select(KINDS.to_vec())
 }
 
-/// A start at some of the samples.
+/// A start with some of the samples as means.
 fn start_at(data: &Array2<f64>, components: usize, kind: CovarianceKind) -> Gmm {
     let step = data.nrows() / components;
     let rows: Vec<usize> = (0..components).map(|k| k * step).collect();
@@ -61,7 +61,7 @@ proptest! {
         let data = blobs(samples, dimensions, 3, seed).mapv(|x| (4.0 * x).round()); // many duplicates
         let start = if plus_plus { KMeansStart::PlusPlus } else { KMeansStart::RandomPoints };
         let fit = KMeans::fit(&data, &KMeansOptions { clusters, start, seed, ..Default::default() }).unwrap();
-        // A centroid is rounded, so where the inertia is 0 it may become as much as that.
+        // Centroids are rounded, so an inertia of 0 may rise by the square of the rounding error.
         let largest = data.iter().fold(0.0, |largest: f64, x| largest.max(x.abs()));
         let rounding = (samples * dimensions) as f64 * (1e-15 * largest).powi(2);
         for pair in fit.objectives.windows(2) {
@@ -72,7 +72,7 @@ proptest! {
     }
 
     #[test]
-    fn the_fast_one_follows_the_plain_one(
+    fn the_fast_implementation_matches_the_plain_one(
         samples in 10usize..400, dimensions in 1usize..9, components in 1usize..6, kind in kinds(), seed: u64
     ) {
         prop_assume!(components <= samples);
@@ -132,7 +132,7 @@ proptest! {
         for k in 0..components {
             close("covariance", &found.model().covariance(k), &expected_model.covariance(k), 1e-8);
         }
-        // The density is by volume: log p changes by d log scale a sample.
+        // log p of a sample in d dimensions changes by d log scale, since a density is per volume.
         let change = (samples * dimensions) as f64 * f64::ln(scale);
         for (found, expected) in found.objectives.iter().zip(expected.objectives) {
             prop_assert!((found + change - expected).abs() <= 1e-8 * (expected.abs() + change.abs()));
@@ -168,7 +168,7 @@ proptest! {
     }
 
     #[test]
-    fn nothing_hostile_panics_or_leaves_a_nan(
+    fn extreme_inputs_cause_neither_panic_nor_nan(
         rows in 0usize..40, columns in 0usize..5, components in 0usize..7, kind in kinds(), seed: u64,
         palette in prop::collection::vec(hostile(), 1..4), floor in prop::sample::select(vec![0.0, 1e-300, 1e-6, 1.0, -1.0, f64::NAN]),
         start in 0usize..5, restarts in 0usize..3
@@ -256,7 +256,7 @@ fn hostile() -> impl Strategy<Value = f64> {
         f64::NEG_INFINITY,
         f64::NAN,
     ];
-    // mostly numbers that one can fit
+    // mostly numbers that a fit can handle
     prop_oneof![6 => -10.0..10.0f64, 3 => prop::sample::select(extremes[..13].to_vec()), 1 => prop::sample::select(extremes.to_vec())]
 }
 
@@ -278,7 +278,7 @@ fn permuted(model: &Gmm, order: &[usize]) -> Gmm {
 }
 
 #[test]
-fn the_number_of_threads_does_not_show() {
+fn the_number_of_threads_does_not_change_a_fit() {
     let data = blobs(10_000, 5, 6, 11);
     for &kind in KINDS {
         let fit = |threads: usize| {
@@ -299,7 +299,7 @@ fn the_number_of_threads_does_not_show() {
 }
 
 #[test]
-fn parts_of_the_data_can_be_looked_at_apart() {
+fn statistics_of_parts_merge_to_those_of_the_whole() {
     let data = blobs(3000, 3, 4, 12);
     let (left, right) = data.view().split_at(Axis(0), 1234);
     let model = start_at(&data, 4, CovarianceKind::Full);
@@ -383,7 +383,7 @@ fn bic_finds_the_number_of_components() {
 }
 
 #[test]
-fn few_or_equal_samples_fit_where_a_fit_exists() {
+fn few_or_equal_samples_can_be_fitted() {
     // one sample
     let one = ndarray::array![[2.0, -1.0]];
     let fit = KMeans::fit(&one, &KMeansOptions { clusters: 1, ..Default::default() }).unwrap();
@@ -404,7 +404,7 @@ fn few_or_equal_samples_fit_where_a_fit_exists() {
             GmmOptions { components: 2, covariance: kind, regularisation: 0.0, ..Default::default() };
         let result = Gmm::fit(&data, &singular);
         if kind == CovarianceKind::Spherical {
-            assert!(result.is_ok(), "the other columns give the ball its width");
+            assert!(result.is_ok(), "the other columns give the sphere its variance");
         } else {
             assert!(matches!(result, Err(Error::Collapsed { .. })));
         }
@@ -441,7 +441,7 @@ fn a_component_on_a_line_or_a_point_has_collapsed() {
 }
 
 #[test]
-fn a_number_too_large_to_square_is_named() {
+fn numbers_too_large_to_square_are_reported() {
     let mut data = blobs(20, 2, 2, 1);
     data[(7, 1)] = -1e200;
     let (kmeans, gmm) = (KMeansOptions { clusters: 2, ..Default::default() }, GmmOptions::default());
@@ -455,7 +455,7 @@ fn a_number_too_large_to_square_is_named() {
 }
 
 #[test]
-fn a_wrong_argument_is_named() {
+fn invalid_arguments_are_named() {
     let data = blobs(20, 2, 2, 1);
     let kmeans = |options: KMeansOptions| KMeans::fit(&data, &options).unwrap_err();
     let some = KMeansOptions { clusters: 3, ..Default::default() };
@@ -505,7 +505,7 @@ fn a_wrong_argument_is_named() {
     full[(1, 0, 1)] = 0.5; // but [1, 0] is 0
     let error = given(covariances);
     assert!(matches!(error, Error::Asymmetric { component: 1, row: 0, column: 1, .. }), "{error}");
-    // of 2 components in 2 dimensions these have the same shape
+    // with 2 components in 2 dimensions both kinds have the same shape
     let other_kind = GmmOptions {
         components: 2,
         covariance: CovarianceKind::Diagonal,

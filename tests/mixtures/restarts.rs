@@ -1,6 +1,6 @@
-//! Restarts are runs of their own, and what the best of them leaves belongs together. linfa-clustering 0.8.1 fails both: its
-//! mixture's further runs go on where the last one ended, and its K-means counts clusters with the labels of the last run beside the
-//! centroids of the best.
+//! Restarts are independent runs, and all results belong to the best run. linfa-clustering 0.8.1 fails both: each further
+//! run of its mixture continues from the end of the last one, and its K-means counts clusters with the labels of the last
+//! run but the centroids of the best.
 
 use em_routing::gmm::{Gmm, GmmOptions, GmmStart};
 use em_routing::kmeans::{KMeans, KMeansOptions, KMeansStart};
@@ -8,7 +8,7 @@ use em_routing::kmeans::{KMeans, KMeansOptions, KMeansStart};
 use super::blobs;
 
 #[test]
-fn each_run_of_kmeans_begins_at_a_start_of_its_own() {
+fn each_run_of_kmeans_has_its_own_start() {
     let data = blobs(400, 3, 9, 1);
     let mut starts = Vec::new();
     let mut best = f64::NEG_INFINITY;
@@ -23,7 +23,7 @@ fn each_run_of_kmeans_begins_at_a_start_of_its_own() {
                 ..Default::default()
             };
             let fit = KMeans::fit(&data, &options).unwrap();
-            // The fit is the run from its own first model, to the bit.
+            // The fit equals a single run from its own first model.
             let start = KMeansStart::Given(fit.models[0].centroids.clone());
             let again = KMeans::fit(&data, &KMeansOptions { start, ..options.clone() }).unwrap();
             assert_eq!(fit, again);
@@ -35,11 +35,11 @@ fn each_run_of_kmeans_begins_at_a_start_of_its_own() {
         }
     }
     starts.dedup();
-    assert!(starts.len() > 1, "a later run is at times the better one");
+    assert!(starts.len() > 1, "a later run is sometimes better");
 }
 
 #[test]
-fn each_run_of_a_mixture_begins_at_a_start_of_its_own() {
+fn each_run_of_a_mixture_has_its_own_start() {
     let data = blobs(300, 2, 6, 2);
     let mut starts = Vec::new();
     let mut best = f64::NEG_INFINITY;
@@ -59,7 +59,7 @@ fn each_run_of_a_mixture_begins_at_a_start_of_its_own() {
 }
 
 #[test]
-fn labels_inertia_and_centroids_are_those_of_the_best_run() {
+fn labels_inertia_and_centroids_belong_to_the_best_run() {
     let data = blobs(500, 4, 7, 3);
     for seed in 0..5 {
         let options = KMeansOptions { clusters: 7, restarts: 6, seed, ..Default::default() };
@@ -86,7 +86,7 @@ fn labels_inertia_and_centroids_are_those_of_the_best_run() {
 }
 
 #[test]
-fn the_same_seed_gives_the_same_fit_and_another_another() {
+fn a_seed_determines_the_fit() {
     let data = blobs(300, 2, 5, 4);
     let fit = |seed: u64| {
         let start = KMeansStart::RandomPoints;

@@ -1,4 +1,4 @@
-//! Models from outside, and data of every scale: what is wrong is said with its place and with a remedy that works.
+//! Models from outside and data of every scale: errors name the place, and the suggested regularisation works.
 
 use em_routing::em::Stop;
 use em_routing::error::Error;
@@ -9,14 +9,14 @@ use proptest::prelude::*;
 
 use super::{blobs, close};
 
-/// The number that the message of a collapse suggests, as a reader would type it.
+/// Extracts the regularisation suggested by the message of a collapse.
 fn suggestion(error: &Error) -> f64 {
     let text = error.to_string();
     let (_, after) = text.split_once("; the regularisation ").unwrap_or_else(|| panic!("{text}"));
     after.split(' ').next().unwrap().parse().unwrap()
 }
 
-/// Fits, and if a component collapses fits again with what the message suggests. Returns whether it did collapse.
+/// Fits; if a component collapses, fits again with the suggested regularisation. Returns whether it collapsed.
 #[track_caller]
 fn mended(data: &Array2<f64>, weights: Option<&[f64]>, options: &GmmOptions) -> bool {
     let fit = |options: &GmmOptions| match weights {
@@ -37,7 +37,7 @@ fn mended(data: &Array2<f64>, weights: Option<&[f64]>, options: &GmmOptions) -> 
 }
 
 #[test]
-fn an_outlier_or_collinear_columns_are_told_which_regularisation_will_do() {
+fn collapse_by_an_outlier_or_collinear_columns_suggests_a_regularisation() {
     let mut outlier = blobs(100, 2, 1, 1);
     outlier.row_mut(50).fill(1e9);
     let error = Gmm::fit(&outlier, &GmmOptions::default()).unwrap_err();
@@ -49,13 +49,13 @@ fn an_outlier_or_collinear_columns_are_told_which_regularisation_will_do() {
     let along = blobs(200, 1, 3, 2);
     let collinear = Array2::from_shape_fn((200, 3), |(i, j)| 1e4 * along[(i, 0)] * (1.0 + 0.7 * j as f64));
     let error = Gmm::fit(&collinear, &GmmOptions::default()).unwrap_err();
-    assert!(suggestion(&error) < 1e4, "no more than a small part of the variances: {error}");
+    assert!(suggestion(&error) < 1e4, "no small part of the variances: {error}");
     assert!(mended(&collinear, None, &GmmOptions::default()));
 }
 
 proptest! {
     #[test]
-    fn the_suggested_regularisation_mends_the_fit(
+    fn the_suggested_regularisation_prevents_the_collapse(
         samples in 4usize..80, dimensions in 1usize..6, components in 1usize..4, seed: u64,
         scale in prop::sample::select(vec![1e-9, 1e-3, 1.0, 1e4, 1e9, 1e60]),
         shift in prop::sample::select(vec![0.0, 1.0, 1e3, -1e7]),
@@ -91,7 +91,7 @@ fn two(covariances: Covariances) -> Gmm {
     Gmm { weights: array![0.5, 0.5], means: array![[0.0, 0.0], [1.0, 1.0]], covariances }
 }
 
-/// Every way in for a model from outside.
+/// Passes an invalid model to every function that takes one; returns the errors.
 fn refused(model: &Gmm) -> Vec<Error> {
     let data = blobs(20, 2, 2, 1);
     let covariance = model.covariance_kind();
@@ -111,7 +111,7 @@ fn refused(model: &Gmm) -> Vec<Error> {
 }
 
 #[test]
-fn a_bad_covariance_is_named_by_its_place_and_not_called_a_collapse() {
+fn invalid_covariances_are_named_by_place_and_not_called_collapsed() {
     let unit = [[1.0, 0.0], [0.0, 1.0]];
     let full = |second: [[f64; 2]; 2]| Covariances::Full(array![unit, second]);
     let cases = [
@@ -148,7 +148,7 @@ fn a_bad_covariance_is_named_by_its_place_and_not_called_a_collapse() {
 }
 
 #[test]
-fn a_model_that_f32_has_rounded_is_put_right() {
+fn models_rounded_to_f32_are_normalised() {
     let rounded = |x: f64| f64::from(x as f32);
     let k = 3;
     let weights = array![0.1, 0.7, 0.2].mapv(rounded);
@@ -176,14 +176,14 @@ fn a_model_that_f32_has_rounded_is_put_right() {
     let fit =
         Gmm::fit(&data, &GmmOptions { components: k, start, stop, keep_models: true, ..Default::default() });
     assert_eq!(fit.unwrap().models[0], model);
-    // one weight alone
+    // a single weight
     let one = Covariances::Spherical(array![1.0]);
     assert_eq!(Gmm::new(array![1.00000006], array![[0.0]], one.clone()).unwrap().weights, array![1.0]);
     assert!(matches!(Gmm::new(array![1.00001], array![[0.0]], one), Err(Error::Probability { .. })));
 }
 
 #[test]
-fn data_of_other_columns_are_told_so() {
+fn a_wrong_number_of_columns_is_reported() {
     let data = Array2::zeros((4, 3));
     let words = "the data have 3 columns, but the model 2";
     let kmeans = KMeans { centroids: Array2::zeros((2, 2)) };

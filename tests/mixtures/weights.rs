@@ -1,4 +1,4 @@
-//! Samples that count more or less than once.
+//! Sample weights.
 
 use em_routing::em::{Fit, Stop};
 use em_routing::error::Error;
@@ -10,7 +10,7 @@ use proptest::prelude::*;
 use super::{blobs, close, close_each};
 
 #[test]
-fn a_sample_of_weight_0_does_not_decide_the_start() {
+fn samples_of_weight_0_do_not_affect_the_start() {
     let data = array![[0.0], [0.1], [0.2], [5.0], [5.1], [5.2], [1e6]];
     let six = data.slice(ndarray::s![..6, ..]).to_owned();
     let weights = [1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 0.0];
@@ -33,7 +33,7 @@ fn a_sample_of_weight_0_does_not_decide_the_start() {
     }
 }
 
-/// Rows of weight 0 among others, and where the others are.
+/// Inserts rows of weight 0; also returns the new indices of the original rows.
 fn with_nothing_between(
     data: &Array2<f64>,
     weights: &[f64],
@@ -71,7 +71,7 @@ fn kinds() -> impl Strategy<Value = CovarianceKind> {
     prop::sample::select(kinds.to_vec())
 }
 
-/// Both fits, or both errors.
+/// Checks that both fits are equal, or both errors.
 fn same<M: PartialEq + std::fmt::Debug>(found: Result<Fit<M>, Error>, expected: Result<Fit<M>, Error>) {
     match (found, expected) {
         (Ok(found), Ok(expected)) => assert_eq!(found, expected),
@@ -82,7 +82,7 @@ fn same<M: PartialEq + std::fmt::Debug>(found: Result<Fit<M>, Error>, expected: 
 
 proptest! {
     #[test]
-    fn a_row_of_weight_0_has_no_influence(
+    fn rows_of_weight_0_have_no_influence(
         samples in 6usize..60, dimensions in 1usize..4, k in 1usize..5, kind in kinds(), seed: u64,
         weights in weights(), nothings in nothings(), start in 0usize..4, restarts in 1usize..3
     ) {
@@ -125,10 +125,10 @@ proptest! {
     }
 
     #[test]
-    fn a_weight_is_a_repetition_for_kmeans(
+    fn weights_act_as_repetitions_in_kmeans(
         samples in 4usize..60, dimensions in 1usize..4, clusters in 1usize..6, seed: u64, far: bool
     ) {
-        // without ties, which rounding would break in another way; where the start is far off some clusters begin empty
+        // no ties, which rounding might break differently; a distant start makes some clusters empty
         let data = blobs(samples, dimensions, 3, seed);
         let counts: Vec<usize> = (0..samples).map(|i| (i * 7 + (seed % 5) as usize) % 4).collect();
         let repeated: Vec<usize> = (0..samples).flat_map(|i| std::iter::repeat_n(i, counts[i])).collect();
@@ -155,7 +155,7 @@ proptest! {
     }
 
     #[test]
-    fn weights_of_1_are_none(samples in 8usize..80, k in 1usize..5, seed: u64, random: bool) {
+    fn weights_of_1_change_nothing(samples in 8usize..80, k in 1usize..5, seed: u64, random: bool) {
         let data = blobs(samples, 2, 3, seed);
         let ones = vec![1.0; samples];
         let start = if random { KMeansStart::RandomPoints } else { KMeansStart::PlusPlus };
@@ -167,7 +167,7 @@ proptest! {
     }
 
     #[test]
-    fn criteria_count_a_weight_as_a_repetition(samples in 20usize..80, seed: u64) {
+    fn weights_act_as_repetitions_in_criteria(samples in 20usize..80, seed: u64) {
         let data = blobs(samples, 2, 3, seed);
         let model = Gmm::standard(data.slice(ndarray::s![..3, ..]).to_owned(), CovarianceKind::Diagonal);
         let counts: Vec<usize> = (0..samples).map(|i| (i + seed as usize % 7) % 3).collect();
@@ -202,7 +202,7 @@ fn random_starts_draw_by_weight() {
 }
 
 #[test]
-fn only_samples_that_count_are_enough_for_the_clusters() {
+fn only_samples_of_positive_weight_count_towards_the_minimum() {
     let data = blobs(7, 2, 2, 1);
     let weights = [0.0, 1.0, 0.0, 2.0, 0.0, 0.0, 0.5];
     let words = "there are 4 clusters, but only 3 of the 7 samples have a weight above 0";
@@ -215,7 +215,7 @@ fn only_samples_that_count_are_enough_for_the_clusters() {
 }
 
 #[test]
-fn a_fault_is_named_by_its_row_among_all() {
+fn errors_give_the_row_in_the_whole_table() {
     let mut data = blobs(40, 2, 2, 1);
     let mut weights = vec![1.0; 40];
     weights[3] = 0.0;
@@ -232,10 +232,10 @@ fn a_fault_is_named_by_its_row_among_all() {
     assert!(matches!(error, Error::Impossible { index: 17 }), "{error}");
     assert!(matches!(narrow.statistics(&data, Some(&weights)), Err(Error::Impossible { index: 17 })));
     assert!(matches!(narrow.criteria_weighted(&data, &weights), Err(Error::Impossible { index: 17 })));
-    weights[17] = 0.0; // the sample is impossible, but not there
+    weights[17] = 0.0; // the impossible sample is now ignored
     assert!(narrow.statistics(&data, Some(&weights)).unwrap().log_likelihood.is_finite());
     assert!(narrow.criteria_weighted(&data, &weights).unwrap().bic.is_finite());
-    // what cannot be a number is a fault of the table, whatever its weight
+    // a number that is not finite is an error whatever its weight
     data[(5, 1)] = f64::NAN;
     let error = KMeans::fit_weighted(&data, &weights, &KMeansOptions::default()).unwrap_err();
     assert!(matches!(error, Error::NonFinite { row: 5, column: 1, .. }), "{error}");
@@ -247,7 +247,7 @@ fn a_fault_is_named_by_its_row_among_all() {
 }
 
 #[test]
-fn weights_of_very_different_size_leave_no_nan() {
+fn weights_of_very_different_sizes_cause_no_nan() {
     let data = blobs(30, 2, 3, 4);
     for (small, large) in [(1e-300, 1.0), (5e-324, 1e30), (1e-50, 1e-50), (1e30, 1e30), (1e-5, 1e30)] {
         let weights: Vec<f64> = (0..30).map(|i| if i % 7 == 0 { large } else { small }).collect();
@@ -271,7 +271,7 @@ fn weights_of_very_different_size_leave_no_nan() {
 }
 
 #[test]
-fn clusters_that_stay_empty_are_told() {
+fn empty_clusters_are_reported() {
     let data = array![[1.0, 2.0], [1.0, 2.0], [5.0, 5.0], [1.0, 2.0]];
     let fit = KMeans::fit(&data, &KMeansOptions { clusters: 4, ..Default::default() }).unwrap();
     assert_eq!(fit.objective(), 0.0);

@@ -2,7 +2,7 @@
 
 use std::error::Error;
 
-/// An error and its sources, the root last.
+/// Returns an error and its sources, the root cause last.
 pub fn chain<'a>(error: &'a (dyn Error + 'static)) -> Vec<&'a (dyn Error + 'static)> {
     std::iter::successors(Some(error), |&error| error.source()).collect()
 }

@@ -1,16 +1,16 @@
-//! For tests that no size which a file only promises is allocated, and that memory does not grow.
+//! An allocator that records requests, for tests of memory use.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
-/// The system's allocator, which notes this thread's largest request, what it holds, and the most that it has held.
+/// The system's allocator; records this thread's largest request, its allocated bytes and their peak.
 struct Noting;
 
 thread_local! {
     pub static LARGEST: Cell<usize> = const { Cell::new(0) };
-    /// What this thread has allocated less what it has freed, in bytes.
+    /// The bytes that this thread has allocated and not yet freed.
     pub static HELD: Cell<isize> = const { Cell::new(0) };
-    /// The most that it has held since this was last set.
+    /// The maximum of `HELD` since this was last set.
     pub static PEAK: Cell<isize> = const { Cell::new(0) };
 }
 
@@ -23,23 +23,23 @@ fn note(requested: usize, freed: usize) {
 #[global_allocator]
 static ALLOCATOR: Noting = Noting;
 
-// SAFETY: every call is handed on to the system's allocator as it came.
+// SAFETY: every call is forwarded unchanged to the system's allocator.
 unsafe impl GlobalAlloc for Noting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         note(layout.size(), 0);
-        // SAFETY: the caller keeps the contract, which is the system's.
+        // SAFETY: the caller upholds the contract, which is the system's.
         unsafe { System.alloc(layout) }
     }
 
     unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
         note(0, layout.size());
-        // SAFETY: the caller keeps the contract, which is the system's.
+        // SAFETY: the caller upholds the contract, which is the system's.
         unsafe { System.dealloc(pointer, layout) }
     }
 
     unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
         note(size, layout.size());
-        // SAFETY: the caller keeps the contract, which is the system's.
+        // SAFETY: the caller upholds the contract, which is the system's.
         unsafe { System.realloc(pointer, layout, size) }
     }
 }

@@ -1,8 +1,8 @@
-//! For tests of figures.
+//! Checks of figures.
 
 use em_routing::draw::{Figure, Palette};
 
-/// Each tag that opens is closed in its order, attributes are quoted, and `<` and `&` stand for nothing else.
+/// Checks that the tags are balanced, the attributes quoted, and `<` and `&` escaped in text.
 pub fn assert_well_formed(name: &str, svg: &str) {
     let held = |letter: char| !letter.is_control() || "\n\r\t".contains(letter);
     assert!(
@@ -42,11 +42,11 @@ pub fn assert_well_formed(name: &str, svg: &str) {
     assert!(open.is_empty() && roots == 1 && rest.trim().is_empty(), "{name}: {open:?} left open");
 }
 
-/// Well-formed, and without a number that is none.
+/// Checks that the SVG is well-formed and contains no NaN or infinity.
 pub fn assert_numbers(figure: &Figure) {
     let (name, svg) = (figure.name(), &figure.svg(Palette::Light));
     assert_well_formed(name, svg);
-    // Base64 may spell anything; the numbers stand outside it.
+    // Base64 data may contain any word; check only the text outside it.
     let numbers: String = svg
         .split("base64,")
         .enumerate()
@@ -59,7 +59,7 @@ pub fn assert_numbers(figure: &Figure) {
     assert!(svg.contains("<title>") && svg.contains("<desc>"), "{name}");
 }
 
-/// Whole, no larger than a notebook bears, without a number that is none, no wider than a cell, and told in words.
+/// Checks that a figure is well-formed, has valid numbers and a description, and is not too large or too wide for a notebook.
 pub fn assert_sound(figure: &Figure) {
     assert_numbers(figure);
     let (name, svg) = (figure.name(), figure.svg(Palette::Light));

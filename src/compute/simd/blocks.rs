@@ -1,43 +1,43 @@
-//! Blocks of samples in f64, one lane for each sample.
+//! Blocks of samples in f64, with one lane per sample.
 
 use super::{Chunk, F64s, Simd, Vector, prefetch_line};
 
-/// The number of samples that a kernel takes at a time.
+/// The number of samples that a kernel processes at a time.
 pub(crate) const BLOCK: usize = 64;
 
-/// One number for each sample of a block.
+/// One number per sample of a block.
 pub(crate) type Lanes = [f64; BLOCK];
 
 /// Lanes of 0.
 pub(crate) const ZERO_LANES: Lanes = [0.0; BLOCK];
 
-/// The vectors of a block whose sums stay in registers side by side.
+/// The number of vectors whose sums are kept in registers side by side.
 pub(crate) const TILE: usize = 4;
 
-/// Rows and columns that [`Simd::transpose_f64`] turns.
+/// The size of the squares that [`Simd::transpose_f64`] transposes.
 const SQUARE: usize = 4;
 
-/// The lanes' vectors, tile after tile.
+/// The vectors of the lanes, grouped into tiles.
 #[inline(always)]
 pub(crate) fn tiles<S: Simd>(lanes: &Lanes) -> &[[S::F64Array; TILE]] {
     S::F64Array::all(lanes).as_chunks().0
 }
 
-/// The same, to be written to.
+/// The same, mutable.
 #[inline(always)]
 pub(crate) fn tiles_mut<S: Simd>(lanes: &mut Lanes) -> &mut [[S::F64Array; TILE]] {
     S::F64Array::all_mut(lanes).as_chunks_mut().0
 }
 
-/// The vectors of one tile of the lanes.
+/// Loads the vectors of one tile.
 #[inline(always)]
 pub(crate) fn load_tile<S: Simd>(simd: S, lanes: &Lanes, tile: usize) -> [S::F64; TILE] {
     let tile = &tiles::<S>(lanes)[tile];
     [simd.load_f64(&tile[0]), simd.load_f64(&tile[1]), simd.load_f64(&tile[2]), simd.load_f64(&tile[3])]
 }
 
-/// Turns up to [`BLOCK`] rows of d numbers into d lanes of `BLOCK` numbers, one for each sample. The lanes that are
-/// left over repeat the last sample; whoever sums gives them the weight 0.
+/// Transposes up to [`BLOCK`] rows of d numbers into d arrays of `BLOCK` lanes, one lane per sample. Unused lanes repeat the
+/// last sample; sums must give them the weight 0.
 #[inline(always)]
 pub(crate) fn transpose<S: Simd>(simd: S, rows: &[f64], transposed: &mut [Lanes]) {
     let dimensions = transposed.len();
@@ -48,7 +48,7 @@ pub(crate) fn transpose<S: Simd>(simd: S, rows: &[f64], transposed: &mut [Lanes]
             let (a, rest) = rows.split_at(dimensions);
             let (b, rest) = rest.split_at(dimensions);
             let (c, d) = rest.split_at(dimensions);
-            // the rows of the next block, if there is one; a line of the cache is 8 numbers
+            // the rows of the next block, if there is one; a cache line holds 8 numbers
             for at in (0..rows.len()).step_by(8) {
                 prefetch_line::<true>(rows.as_ptr().wrapping_add(BLOCK * dimensions + at).cast());
             }
@@ -75,7 +75,7 @@ pub(crate) fn transpose<S: Simd>(simd: S, rows: &[f64], transposed: &mut [Lanes]
     }
 }
 
-/// sum_s a_s b_s over a block, always in the same order.
+/// sum_s a_s b_s over a block, always in the same order of addition.
 #[inline(always)]
 pub(crate) fn dot<S: Simd>(simd: S, a: &Lanes, b: &Lanes) -> f64 {
     let mut sums = [simd.splat_f64(0.0); TILE];

@@ -1,15 +1,15 @@
-//! Exponential, logarithm and sigmoid, as polynomials.
+//! Polynomial approximations of the exponential and the logarithm, and the sigmoid.
 
 use super::{F32s, Simd, Vector};
 
-/// a b + c, with one rounding where the processor does it in one instruction; a call of the C library is many times slower.
+/// a b + c, fused if the processor has the instruction; without it, `mul_add` is a slow call of the C library.
 #[inline(always)]
 fn multiply_add<S: Simd>(_: S, a: f64, b: f64, c: f64) -> f64 {
     if S::FUSED { a.mul_add(b, c) } else { a * b + c }
 }
 
-/// e^x for x <= 709; 0 for x < -708, where the result would be subnormal. Within 1 unit in the last place. Of one number and without
-/// a branch: in a loop, the compiler makes vectors of it.
+/// e^x for x <= 709; 0 for x < -708, where the result would be subnormal. Within 1 unit in the last place. Scalar and
+/// without a branch, so that the compiler vectorises loops over it.
 ///
 /// ```text
 /// e^x = 2^m e^r,    m = round(x / ln 2),    r = x - m ln 2,    |r| <= 0.347,    e^r = sum_{i<=13} r^i / i!
@@ -17,9 +17,9 @@ fn multiply_add<S: Simd>(_: S, a: f64, b: f64, c: f64) -> f64 {
 #[inline(always)]
 pub(crate) fn exp_f64<S: Simd>(simd: S, x: f64) -> f64 {
     const SMALLEST: f64 = -708.0;
-    /// Adding it rounds to an integer, which then stands in the low bits.
+    /// Adding it rounds to an integer, which ends up in the low bits.
     const ROUNDER: f64 = 6755399441055744.0; // 1.5 * 2^52
-    /// ln 2 in two parts; the first has so few digits that its product with m is exact.
+    /// ln 2 in two parts; the first has few enough digits that its product with m is exact.
     const LN_2_HIGH: f64 = f64::from_bits(0x3fe62e42fee00000);
     const LN_2_LOW: f64 = 1.908_214_929_270_587_7e-10;
     let clamped = if x > SMALLEST { x } else { SMALLEST };
@@ -50,20 +50,20 @@ pub(crate) fn exp_f64<S: Simd>(simd: S, x: f64) -> f64 {
     if x >= SMALLEST { sum * exponent } else { 0.0 }
 }
 
-/// e^x for x <= 88; 0 for x < -87. NaN stays. Within 2 units in the last place.
+/// e^x for x <= 88; 0 for x < -87; NaN for NaN. Within 2 units in the last place.
 ///
 /// ```text
 /// e^x = 2^n e^r,    n = round(x / ln 2),    r = x - n ln 2
 /// ```
 #[inline(always)]
 pub(crate) fn exp<S: Simd>(simd: S, x: S::F32) -> S::F32 {
-    /// Adding it rounds to an integer, which then stands in the low bits.
+    /// Adding it rounds to an integer, which ends up in the low bits.
     const ROUNDER: f32 = 12582912.0; // 1.5 * 2^23
     let smallest = simd.splat_f32(-87.0);
     let clamped = smallest.larger(x);
     let rounded = clamped.multiply_add(simd.splat_f32(std::f32::consts::LOG2_E), simd.splat_f32(ROUNDER));
     let power = rounded - simd.splat_f32(ROUNDER);
-    // ln 2 in two parts; the first has so few digits that its product with n is exact
+    // ln 2 in two parts; the first has few enough digits that its product with n is exact
     let r = power.multiply_add(simd.splat_f32(-0.693_359_4), clamped);
     let r = power.multiply_add(simd.splat_f32(2.121_944_4e-4), r);
     let mut sum = simd.splat_f32(1.987_569_1e-4);
@@ -74,7 +74,7 @@ pub(crate) fn exp<S: Simd>(simd: S, x: S::F32) -> S::F32 {
     x.if_less(smallest, simd.splat_f32(0.0), sum * rounded.power_of_two())
 }
 
-/// ln x for x = 0 (minus infinity) and normal positive x. NaN stays. Within 2 units in the last place.
+/// ln x for x = 0 (minus infinity) and normal positive x; NaN for NaN. Within 2 units in the last place.
 #[inline(always)]
 pub(crate) fn ln<S: Simd>(simd: S, x: S::F32) -> S::F32 {
     let (one, half) = (simd.splat_f32(1.0), simd.splat_f32(0.5));
@@ -100,7 +100,7 @@ pub(crate) fn ln<S: Simd>(simd: S, x: S::F32) -> S::F32 {
     let tail = sum * r * square;
     let tail = e.multiply_add(simd.splat_f32(-2.121_944_4e-4), tail) - half * square;
     let value = e.multiply_add(simd.splat_f32(0.693_359_4), r + tail);
-    // NaN is not split: it comes back through the comparison, which is then false
+    // split() does not keep NaN: the last comparison is false for NaN and returns x itself
     let value = x.if_less(simd.splat_f32(f32::MIN_POSITIVE), simd.splat_f32(f32::NEG_INFINITY), value);
     simd.splat_f32(-1.0).if_less(x, value, x)
 }
@@ -112,7 +112,7 @@ pub(crate) fn sigmoid<S: Simd>(simd: S, x: S::F32) -> S::F32 {
     one / (one + exp(simd, simd.splat_f32(88.0).smaller(simd.splat_f32(0.0) - x)))
 }
 
-/// x, but at least -limit and at most limit. NaN stays.
+/// Clamps x to [-limit, limit]. NaN stays NaN.
 #[inline(always)]
 pub(crate) fn clamp<S: Simd>(simd: S, x: S::F32, limit: f32) -> S::F32 {
     simd.splat_f32(limit).smaller(simd.splat_f32(-limit).larger(x))

@@ -17,8 +17,8 @@
 //! The f32 results are the same bits with AVX2 and with AVX-512, and with [`Plain`] and with simd128; in f64 the latter holds too.
 //! (A NaN may have other bits.)
 //!
-//! Plain loops over numbers are left to the compiler. What they call ([`exp_f64`]) has no branch, so that the compiler can make
-//! vectors of them.
+//! Scalar loops are left to the compiler to vectorise. The functions they call ([`exp_f64`]) have no branches, which
+//! vectorising requires.
 
 mod blocks;
 mod functions;
@@ -41,13 +41,13 @@ pub(crate) use plain::Plain;
 pub(crate) trait Simd: Copy + Send + Sync {
     /// Whether a multiply-add is one instruction, which rounds once.
     const FUSED: bool;
-    /// The vectors that the processor can hold in registers.
+    /// The number of vector registers.
     const REGISTERS: usize;
-    /// The numbers of an [`F64s`].
+    /// The length of an [`F64s`].
     const F64_WIDTH: usize;
-    /// The [`F32s`] of a [`Lane`].
+    /// The number of [`F32s`] in a [`Lane`].
     const PARTS: usize;
-    /// An [`F64s`] in memory: `[f64; F64_WIDTH]`.
+    /// The array that an [`F64s`] is loaded from: `[f64; F64_WIDTH]`.
     type F64Array: Chunk;
     type F64: F64s<Array = Self::F64Array>;
     type F32: F32s;
@@ -57,68 +57,70 @@ pub(crate) trait Simd: Copy + Send + Sync {
 
     fn splat_f64(self, value: f64) -> Self::F64;
     fn load_f64(self, from: &Self::F64Array) -> Self::F64;
-    /// Four rows of four numbers as four columns, whatever the vector's width: so that few columns are left over.
+    /// Transposes four rows of four numbers. The size is the same for all vector widths, so that few columns are left over.
     fn transpose_f64(self, rows: [&[f64; 4]; 4]) -> [[f64; 4]; 4];
 
     fn splat_f32(self, value: f32) -> Self::F32;
     fn load_f32(self, from: &Lane, part: usize) -> Self::F32;
-    /// The sum of a lane's numbers, in the same order for all instruction sets: halves added, then their halves, and so on.
+    /// Adds a lane's numbers, in the same order for all instruction sets: the two halves, then the halves of the result, and
+    /// so on.
     fn sum_f32(self, lane: &Lane) -> f32;
-    /// The sum of each lane's numbers. AVX2 and AVX-512 add the halves, then neighbours; the others as [`Simd::sum_f32`].
+    /// Adds the numbers of each lane. AVX2 and AVX-512 add the halves, then neighbours; the others add as in [`Simd::sum_f32`].
     fn sums_f32(self, tile: &Tile) -> [f32; WIDTH];
 }
 
-/// What vectors of f64 and of f32 have in common. The operators work number by number.
+/// The operations that vectors of f64 and of f32 share. The operators work element by element.
 pub(crate) trait Vector: Copy + Add<Output = Self> + Sub<Output = Self> + Mul<Output = Self> {
     /// self * factor + term
     fn multiply_add(self, factor: Self, term: Self) -> Self;
-    /// Number by number: `yes` where self < other, else `no`.
+    /// Returns, element by element, `yes` if self < other, else `no`.
     fn if_less(self, other: Self, yes: Self, no: Self) -> Self;
 }
 
-/// Several f64.
+/// A vector of f64.
 pub(crate) trait F64s: Vector {
     type Array;
     fn store(self, to: &mut Self::Array);
-    /// Its numbers as integers, where they are whole, at least 0 and below 2^31.
+    /// Converts to integers. The numbers must be whole, at least 0 and below 2^31.
     fn store_whole(self, to: &mut [u32]);
-    /// The sum of its numbers: halves added, then their halves, and so on.
+    /// Adds its numbers: the two halves, then the halves of the result, and so on.
     fn sum(self) -> f64;
 }
 
-/// A part of a [`Lane`].
+/// A vector of f32: a part of a [`Lane`].
 pub(crate) trait F32s: Vector + Div<Output = Self> {
     fn store(self, to: &mut Lane, part: usize);
-    /// The larger; `other` where either is NaN.
+    /// The elementwise maximum; `other` if either is NaN.
     fn larger(self, other: Self) -> Self;
-    /// The smaller; `other` where either is NaN.
+    /// The elementwise minimum; `other` if either is NaN.
     fn smaller(self, other: Self) -> Self;
     fn sqrt(self) -> Self;
     /// 2^n, where self is n + 1.5 * 2^23 and n lies in -126..=127.
     fn power_of_two(self) -> Self;
     /// (m, e) with self = m 2^e, m in [1/2, 1), for normal positive numbers.
     fn split(self) -> (Self, Self);
-    /// The largest of its numbers; any of them where one is NaN.
+    /// Returns the largest number; any of them if one is NaN.
     fn largest(self) -> f32;
 }
 
-/// The numbers of a vector in memory.
+/// An array with the length of a vector.
 pub(crate) trait Chunk: Copy + AsMut<[f64]> {
-    /// As many as there are, and the numbers that are left over.
+    /// Splits a slice into whole vectors and the rest.
     fn split(numbers: &[f64]) -> (&[Self], &[f64]);
     fn split_mut(numbers: &mut [f64]) -> (&mut [Self], &mut [f64]);
-    /// Those of a block.
+    /// Splits the numbers of a block.
     fn all(lanes: &Lanes) -> &[Self];
     fn all_mut(lanes: &mut Lanes) -> &mut [Self];
 }
 
 /// A computation that [`InstructionSet::run`] compiles for each instruction set.
 pub(crate) trait WithSimd {
-    /// What it returns.
+    /// The type of its result.
     type Output;
 
-    /// Runs it. The method, and each function below it that has a vector, must be `#[inline(always)]`: only what becomes a part of
-    /// [`Simd::run`] is compiled with the instructions. No closure may hold a vector, since it is a function of its own.
+    /// Runs the computation. This method, and every function it calls with a vector, must be `#[inline(always)]`: only code
+    /// inlined into [`Simd::run`] is compiled with the instructions. No closure may capture a vector, since a closure is a
+    /// function of its own.
     fn with<S: Simd>(self, simd: S) -> Self::Output;
 }
 
@@ -144,10 +146,10 @@ impl<const W: usize> Chunk for [f64; W] {
     }
 }
 
-/// The numbers of a [`Lane`].
+/// The number of f32 in a [`Lane`].
 pub(crate) const WIDTH: usize = 16;
 
-/// Sixteen f32: a line of the cache.
+/// Sixteen f32: one cache line.
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[repr(C, align(64))]
 pub(crate) struct Lane(pub [f32; WIDTH]);
@@ -159,7 +161,7 @@ pub(crate) const ZERO: Lane = Lane([0.0; WIDTH]);
 pub(crate) const ZEROS: Tile = [ZERO; WIDTH];
 
 impl Lane {
-    /// Its numbers, so many at a time.
+    /// Splits the lane into parts of N numbers.
     #[inline(always)]
     fn parts<const N: usize>(&self) -> &[[f32; N]] {
         self.0.as_chunks().0
@@ -171,7 +173,7 @@ impl Lane {
     }
 }
 
-/// Asks for memory that is read soon to be brought into the second cache.
+/// Prefetches a tile into the second-level cache.
 #[inline(always)]
 pub(crate) fn prefetch(tile: &Tile) {
     for line in tile {
@@ -179,7 +181,8 @@ pub(crate) fn prefetch(tile: &Tile) {
     }
 }
 
-/// Asks for a line of the cache, the nearest or the second. The address is not read and need not be valid.
+/// Prefetches one cache line into the first-level (NEAREST) or second-level cache. The address is not read and need not be
+/// valid.
 #[inline(always)]
 fn prefetch_line<const NEAREST: bool>(address: *const u8) {
     #[cfg(target_arch = "x86_64")]
@@ -195,7 +198,7 @@ fn prefetch_line<const NEAREST: bool>(address: *const u8) {
     let _ = address;
 }
 
-/// The instructions that a computation uses. A value exists only for those that this processor has.
+/// An instruction set of this processor. A value exists only for those that the processor has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct InstructionSet(Token);
 
@@ -211,8 +214,9 @@ enum Token {
 }
 
 impl InstructionSet {
-    /// The best that this processor has, or the one whose [`InstructionSet::name`] is the value of the environment variable
-    /// `EM_ROUTING_INSTRUCTIONS`, by which a whole program computes with the bits of another machine.
+    /// Returns the best instruction set of this processor, or the one that the environment variable
+    /// `EM_ROUTING_INSTRUCTIONS` names (see [`InstructionSet::name`]). With the variable, a program can reproduce the bits
+    /// of another machine.
     pub fn detect() -> InstructionSet {
         static DETECTED: std::sync::OnceLock<InstructionSet> = std::sync::OnceLock::new();
         *DETECTED.get_or_init(|| {
@@ -223,7 +227,7 @@ impl InstructionSet {
         })
     }
 
-    /// Its name in `EM_ROUTING_INSTRUCTIONS`: `portable`, `avx2`, `avx512` or `simd128`.
+    /// Returns its name in `EM_ROUTING_INSTRUCTIONS`: `portable`, `avx2`, `avx512` or `simd128`.
     pub fn name(self) -> &'static str {
         match self.0 {
             Token::Plain(_) => "portable",
@@ -236,7 +240,7 @@ impl InstructionSet {
         }
     }
 
-    /// Each that this processor has, the best last.
+    /// Returns all instruction sets of this processor, the best last.
     pub fn all() -> Vec<InstructionSet> {
         #[allow(unused_mut, reason = "on some targets there is no other")]
         let mut all = vec![Token::Plain(Plain)];
@@ -250,7 +254,7 @@ impl InstructionSet {
         all.into_iter().map(InstructionSet).collect()
     }
 
-    /// Runs a computation with these instructions.
+    /// Runs a computation compiled for these instructions.
     #[inline]
     pub(crate) fn run<O: WithSimd>(self, operation: O) -> O::Output {
         match self.0 {

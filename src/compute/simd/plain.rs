@@ -1,10 +1,10 @@
-//! Arrays that the compiler makes vectors of, for any processor.
+//! The portable vectors: arrays whose loops the compiler vectorises.
 
 use std::ops::{Add, Div, Mul, Sub};
 
 use super::{F32s, F64s, Lane, Simd, Tile, Vector, WIDTH, WithSimd};
 
-/// The token of what every processor has.
+/// The token of the portable instructions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Plain;
 
@@ -67,7 +67,7 @@ impl Simd for Plain {
     }
 }
 
-/// A vector of what an expression says for each index. In a plain loop, which the compiler makes vectors of more readily than of
+/// Computes a vector from an expression of the index. It is a plain loop, which the compiler vectorises more readily than
 /// closures.
 macro_rules! each {
     ($vector:ident, $index:ident => $value:expr) => {{
@@ -124,7 +124,7 @@ impl F64s for F64x4 {
     fn store_whole(self, to: &mut [u32]) {
         let to: &mut [u32; 4] = to.try_into().expect("as many numbers as the vector has");
         for (to, number) in to.iter_mut().zip(self.0) {
-            // beside 2^52 a whole number stands in the low bits
+            // after adding 2^52, the whole number is in the low bits
             *to = (number + 4503599627370496.0).to_bits() as u32;
         }
     }

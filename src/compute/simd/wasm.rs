@@ -1,7 +1,7 @@
-//! WebAssembly's simd128, which has no fused multiply-add: the bits are those of [`super::Plain`].
+//! WebAssembly's simd128. It has no fused multiply-add, so its bits are those of [`super::Plain`].
 //!
-//! An engine without simd128 refuses a whole module that has an instruction of it. So this is compiled only where the whole program
-//! is (`-C target-feature=+simd128`), and code that runs is proof enough.
+//! An engine without simd128 rejects any module that contains one of its instructions. So this module is compiled only if
+//! the whole program is (`-C target-feature=+simd128`), and running code proves that the instructions exist.
 
 use std::arch::wasm32::*;
 use std::ops::{Add, Div, Mul, Sub};
@@ -13,13 +13,13 @@ use super::{F32s, F64s, Lane, Simd, Tile, Vector, WIDTH, WithSimd};
 pub(crate) struct Simd128(());
 
 impl Simd128 {
-    /// The token: a program that was compiled with simd128 runs only where it is to be had.
+    /// Returns the token: a program compiled with simd128 only runs where it exists.
     pub(crate) fn detect() -> Simd128 {
         Simd128(())
     }
 }
 
-/// Four f64, so that sums have the order of the plain ones.
+/// Four f64, so that sums have the same order as in [`super::Plain`].
 #[derive(Clone, Copy)]
 pub(crate) struct F64x4(v128, v128);
 

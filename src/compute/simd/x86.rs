@@ -10,19 +10,19 @@ use super::{F32s, F64s, Lane, Simd, Tile, Vector, WIDTH, WithSimd};
 pub(crate) struct Avx2(());
 
 impl Avx2 {
-    /// The token, if the processor has the instructions.
+    /// Returns the token if the processor has the instructions.
     pub(crate) fn detect() -> Option<Avx2> {
         let is_there = is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma");
         if is_there { Some(Avx2(())) } else { None }
     }
 }
 
-/// The token of AVX-512 (its part F) beside AVX2 and FMA.
+/// The token of AVX-512F, with AVX2 and FMA.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Avx512(Avx2);
 
 impl Avx512 {
-    /// The token, if the processor has the instructions.
+    /// Returns the token if the processor has the instructions.
     pub(crate) fn detect() -> Option<Avx512> {
         Avx2::detect().filter(|_| is_x86_feature_detected!("avx512f")).map(Avx512)
     }
@@ -44,8 +44,8 @@ pub(crate) struct F64x8(__m512d);
 #[derive(Clone, Copy)]
 pub(crate) struct F32x16(__m512);
 
-/// Defines methods, of tokens and vectors, whose bodies are compiled with an instruction set: there its intrinsics are safe, and the
-/// compiler refuses those of another.
+/// Defines methods of tokens and vectors whose bodies are compiled with an instruction set. Inside, its intrinsics are safe,
+/// and the compiler rejects intrinsics of other sets.
 macro_rules! methods {
     (
         $features:literal
@@ -191,7 +191,7 @@ impl Simd for Avx512 {
         }
     }
 
-    // What ends in fewer numbers than 512 bits hold is as fast with 256.
+    // These results have fewer than 512 bits, and 256-bit instructions are as fast.
 
     #[inline(always)]
     fn transpose_f64(self, rows: [&[f64; 4]; 4]) -> [[f64; 4]; 4] {
@@ -325,7 +325,7 @@ impl F64s for F64x8 {
     }
 }
 
-/// What the two do alike, but for the instruction's name.
+/// The methods that differ between the two vectors only in the intrinsics' names.
 macro_rules! f32_methods {
     (
         $methods:ident, $vector:ident,

@@ -1,15 +1,15 @@
-//! A file as it is, or unpacked if it is a gzip stream.
+//! A file's bytes, unpacked if it is a gzip stream.
 
 use std::io::{BufRead, Error, ErrorKind, Read, Result};
 
 use flate2::bufread::GzDecoder;
 
-/// A plain stream, or the contents of a gzip stream's members, one after another. Zero bytes may pad the members, as tapes and some
-/// programs do, and as gzip itself allows.
+/// A plain stream, or the unpacked members of a gzip stream, one after another. Zero bytes may follow each member, as on
+/// tapes; gzip itself accepts them, too.
 pub(super) enum Unpacked<R> {
     Plain(R),
     Packed(GzDecoder<R>),
-    /// After the last member.
+    /// The end of the last member.
     End,
 }
 
@@ -49,7 +49,7 @@ impl<R: BufRead> Read for Unpacked<R> {
     }
 }
 
-/// The first byte that is not zero, which stays in the stream.
+/// Skips zero bytes; returns the first other byte, which stays in the stream.
 fn skip_zeros(stream: &mut impl BufRead) -> Result<Option<u8>> {
     loop {
         let bytes = stream.fill_buf()?;

@@ -1,4 +1,4 @@
-//! `.npz` files: zip archives of `.npy` files, read by the directory at their end.
+//! `.npz` files: zip archives of `.npy` files, read through their central directory.
 
 use std::fs::File;
 use std::io::{BufReader, ErrorKind, Read};
@@ -10,12 +10,12 @@ use flate2::bufread::DeflateDecoder;
 use super::{Fault, Source, error, read_exact_at};
 use crate::error::{Error, Result};
 
-/// Bytes of a directory at most: some 100,000 members.
+/// The maximum size of a directory in bytes, enough for some 100,000 members.
 const MOST_DIRECTORY: u64 = 1 << 24;
-/// Bytes of a compressed member at most, unpacked: they are held in memory.
+/// The maximum size of a compressed member in bytes, unpacked: it is held in memory.
 pub(super) const MOST_UNPACKED: u64 = 1 << 30;
 
-/// A file of the archive, as its directory has it.
+/// An entry of the archive's directory.
 pub(super) struct Member {
     pub(super) name: String,
     encrypted: bool,
@@ -34,11 +34,12 @@ pub(super) struct Archive<'a> {
 }
 
 impl Archive<'_> {
-    /// The members that are `.npy` files, named without that ending as numpy names them. Of two with one name, the later counts.
+    /// Returns the members that are `.npy` files, named without that extension, as in numpy. If a name occurs twice, the
+    /// later member counts.
     pub(super) fn members(&self) -> Result<Vec<Member>> {
         let (place, size) = self.directory()?;
         if size > MOST_DIRECTORY {
-            return Err(self.damaged("its directory is too large to be true"));
+            return Err(self.damaged("its directory is implausibly large"));
         }
         let bytes = self.bytes(place, size)?;
         let (mut rest, mut members) = (bytes.as_slice(), Vec::<Member>::new());
@@ -54,7 +55,7 @@ impl Archive<'_> {
         Ok(members)
     }
 
-    /// The bytes of a member: stored ones stay in the file, deflated ones are unpacked to memory.
+    /// Opens the bytes of a member: stored members stay in the file, deflated ones are unpacked into memory.
     pub(super) fn open(&self, member: &Member) -> Result<Source> {
         let fault = |fault| error(self.path, Some(&member.name), fault);
         if member.encrypted {
@@ -67,10 +68,10 @@ impl Archive<'_> {
             .ok_or_else(|| self.damaged("a member is missing"))?;
         let start = member.place + 30 + name + extra;
         if start.checked_add(member.packed).is_none_or(|end| end > self.length) {
-            return Err(self.damaged("a member goes on after its end"));
+            return Err(self.damaged("a member extends beyond the end of the file"));
         }
         match member.method {
-            0 if member.packed != member.size => Err(self.damaged("a stored member has two sizes")),
+            0 if member.packed != member.size => Err(self.damaged("the two sizes of a stored member differ")),
             0 => {
                 let file = self.file.try_clone().map_err(Error::io(self.path))?;
                 Ok(Source::File { file, start, length: member.size })
@@ -83,7 +84,7 @@ impl Archive<'_> {
         }
     }
 
-    /// Nothing is allocated for a size before as many bytes are there.
+    /// Unpacks a member. Memory is allocated only as bytes arrive, never for a size that the file merely claims.
     fn unpack(&self, member: &Member, start: u64) -> Result<Vec<u8>> {
         let part = Part { file: self.file, place: start, end: start + member.packed };
         let mut bytes = Vec::new();
@@ -98,15 +99,15 @@ impl Archive<'_> {
         let mut crc = Crc::new();
         crc.update(&bytes);
         if bytes.len() as u64 != member.size || crc.sum() != member.crc {
-            return Err(self.damaged("a member is not what was packed: its size or checksum differs"));
+            return Err(self.damaged("the size or checksum of a member is wrong"));
         }
         bytes.shrink_to_fit();
         Ok(bytes)
     }
 
-    /// Where the directory stands, and its bytes.
+    /// Returns the offset and the size of the directory.
     fn directory(&self) -> Result<(u64, u64)> {
-        // the end is 22 bytes and a remark of at most 65,535
+        // the end record has 22 bytes and a comment of at most 65,535
         let tail_place = self.length.saturating_sub(22 + 0xffff);
         let tail = self.bytes(tail_place, self.length - tail_place)?;
         let is_end = |&at: &usize| {
@@ -118,7 +119,7 @@ impl Archive<'_> {
             .rev()
             .find(is_end)
             .ok_or_else(|| self.damaged("it is cut off"))?;
-        // an archive of more than 4 GiB has a second end before it, which a locator of 20 bytes points to
+        // an archive of more than 4 GiB has a zip64 end record before it, found through a locator of 20 bytes
         let locator = at.checked_sub(20).filter(|&at| tail[at..].starts_with(b"PK\x06\x07"));
         let places = match locator.and_then(|at| number::<8>(&tail, at + 8)) {
             Some(place) => {
@@ -133,7 +134,7 @@ impl Archive<'_> {
 
     fn bytes(&self, place: u64, count: u64) -> Result<Vec<u8>> {
         if place.checked_add(count).is_none_or(|end| end > self.length) {
-            return Err(self.damaged("it points to a place after its end"));
+            return Err(self.damaged("it refers to an offset beyond the end of the file"));
         }
         let mut bytes = vec![0; count as usize];
         read_exact_at(self.file, &mut bytes, place).map_err(Error::io(self.path))?;
@@ -146,7 +147,7 @@ impl Archive<'_> {
 }
 
 impl Member {
-    /// The member whose entry the directory goes on with, and the bytes of the entry.
+    /// Parses a directory entry; returns the member and the length of the entry.
     fn parse(entry: &[u8]) -> Option<(Member, usize)> {
         if !entry.starts_with(b"PK\x01\x02") {
             return None;
@@ -166,7 +167,7 @@ impl Member {
             size: number::<4>(entry, 24)?,
             place: number::<4>(entry, 42)?,
         };
-        // what does not fit in 32 bits follows in the extra field of kind 1, in this order
+        // sizes and offsets beyond 32 bits follow in the extra field of kind 1, in this order
         while extra.len() >= 4 {
             let (kind, length) = (number::<2>(extra, 0)?, number::<2>(extra, 2)? as usize);
             let mut field = extra.get(4..4 + length)?;
@@ -184,7 +185,7 @@ impl Member {
     }
 }
 
-/// N bytes of a little-endian number at a place.
+/// Reads a little-endian number of N bytes at an offset.
 fn number<const N: usize>(bytes: &[u8], at: usize) -> Option<u64> {
     let bytes = bytes.get(at..)?.first_chunk::<N>()?;
     Some(bytes.iter().rev().fold(0, |number, &byte| number << 8 | u64::from(byte)))

@@ -1,17 +1,17 @@
-//! The header of a `.npy` file: a dictionary as Python writes it, and the kinds of numbers that it may name.
+//! The header of a `.npy` file: a Python dictionary, and the types of numbers that it may name.
 
-/// What a header tells.
+/// The contents of a header.
 #[derive(Debug, PartialEq)]
 pub(super) struct Header {
-    /// The kind of its numbers: numpy's word for it, or a list as it is written.
+    /// The type of the numbers: numpy's name, or for records a list, as written.
     pub(super) descriptor: String,
     pub(super) fortran: bool,
-    /// Sizes beyond `usize` are its largest.
+    /// The sizes; those above `usize::MAX` are `usize::MAX`.
     pub(super) shape: Vec<usize>,
 }
 
 impl Header {
-    /// Reads exactly the three keys that numpy writes, in any order.
+    /// Parses a header with exactly the three keys that numpy writes, in any order.
     pub(super) fn parse(text: &str) -> Option<Header> {
         let mut parser = Parser { rest: text, depth: 0 };
         let (mut descriptor, mut fortran, mut shape) = (None, None, None);
@@ -47,15 +47,15 @@ impl Header {
     }
 }
 
-/// A value of Python, as far as a header needs it.
+/// A Python value, as far as headers need it.
 enum Value<'a> {
     Text(&'a str),
     Whole(usize),
     Truth(bool),
     Tuple(Vec<Value<'a>>),
-    /// A list, whose items matter to nobody.
+    /// A list; its items are not needed.
     List,
-    /// An expression in parentheses, which is no tuple.
+    /// An expression in parentheses that is not a tuple.
     Parentheses,
 }
 
@@ -65,7 +65,7 @@ struct Parser<'a> {
 }
 
 impl<'a> Parser<'a> {
-    /// Values within values, of which an honest header has few.
+    /// The maximum nesting depth; valid headers have little.
     const DEEPEST: usize = 32;
 
     fn symbol(&mut self, symbol: &str) -> Option<()> {
@@ -78,7 +78,7 @@ impl<'a> Parser<'a> {
         match self.rest.chars().next()? {
             '\'' | '"' => self.text(),
             'u' | 'b' if self.rest[1..].starts_with(['\'', '"']) => {
-                self.rest = &self.rest[1..]; // Python 2 told its two kinds of texts apart
+                self.rest = &self.rest[1..]; // Python 2 marks its two kinds of strings
                 self.text()
             }
             '(' => {
@@ -93,7 +93,7 @@ impl<'a> Parser<'a> {
                 let end = self.rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(self.rest.len());
                 let digits = &self.rest[..end];
                 self.rest = &self.rest[end..];
-                self.rest = self.rest.strip_prefix('L').unwrap_or(self.rest); // Python 2's long numbers
+                self.rest = self.rest.strip_prefix('L').unwrap_or(self.rest); // the suffix of Python 2's long integers
                 Some(Value::Whole(digits.parse().unwrap_or(usize::MAX)))
             }
             _ => [("True", true), ("False", false)].into_iter().find_map(|(word, truth)| {
@@ -103,7 +103,7 @@ impl<'a> Parser<'a> {
         }
     }
 
-    /// A text up to the quote that it begins with. One with an escape is no word of numpy's.
+    /// Parses a string up to its closing quote. Strings with escapes are rejected: numpy writes none.
     fn text(&mut self) -> Option<Value<'a>> {
         let quote = self.rest.chars().next()?;
         let (text, rest) = self.rest[1..].split_once(quote)?;
@@ -111,7 +111,7 @@ impl<'a> Parser<'a> {
         (!text.contains('\\')).then_some(Value::Text(text))
     }
 
-    /// The values between two brackets, and whether the last has a comma behind it.
+    /// Parses the values between two brackets; also returns whether a comma follows the last one.
     fn values(&mut self, open: &str, close: &str) -> Option<(Vec<Value<'a>>, bool)> {
         self.depth += 1;
         if self.depth > Self::DEEPEST {
@@ -132,11 +132,11 @@ impl<'a> Parser<'a> {
     }
 }
 
-/// The numbers of a file: their kind and the order of their bytes.
+/// The type of a file's numbers, with the byte order.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Number {
     kind: Kind,
-    /// Whether their bytes are in the other order than this machine's.
+    /// Whether the byte order differs from this machine's.
     swapped: bool,
 }
 
@@ -157,7 +157,7 @@ enum Kind {
 }
 
 impl Number {
-    /// Numpy's word for them: `<` and `>` before it are the orders of bytes, `=` and `|` or nothing this machine's.
+    /// Parses numpy's name of a type. A prefix `<` or `>` gives the byte order; `=`, `|` or none means this machine's.
     pub(super) fn parse(word: &str) -> Option<Number> {
         let little = cfg!(target_endian = "little");
         let (swapped, kind) = match word.strip_prefix(['<', '>', '=', '|']) {
@@ -182,7 +182,7 @@ impl Number {
         Some(Number { kind, swapped })
     }
 
-    /// The bytes of one.
+    /// Returns the number of bytes per number.
     pub(super) fn size(self) -> usize {
         match self.kind {
             Kind::Bool | Kind::I8 | Kind::U8 => 1,
@@ -192,12 +192,12 @@ impl Number {
         }
     }
 
-    /// Whether `f32` holds each of them as it is.
+    /// Whether `f32` represents every number of this type exactly.
     pub(super) fn fits_f32(self) -> bool {
         !matches!(self.kind, Kind::I32 | Kind::U32 | Kind::I64 | Kind::U64 | Kind::F64)
     }
 
-    /// Puts the numbers of these bytes into these places, one after another.
+    /// Decodes the numbers and stores them one after another.
     pub(super) fn decode<'a>(self, bytes: &[u8], to: impl Iterator<Item = &'a mut f64>) {
         let swapped = self.swapped;
         match self.kind {
@@ -208,7 +208,7 @@ impl Number {
             Kind::U16 => put(bytes, swapped, to, |bytes| u16::from_ne_bytes(bytes).into()),
             Kind::I32 => put(bytes, swapped, to, |bytes| i32::from_ne_bytes(bytes).into()),
             Kind::U32 => put(bytes, swapped, to, |bytes| u32::from_ne_bytes(bytes).into()),
-            // beyond 2^53 the nearest that f64 has, as numpy's astype("f8") takes it
+            // beyond 2^53, round to the nearest f64, as numpy's astype("f8") does
             Kind::I64 => put(bytes, swapped, to, |bytes| i64::from_ne_bytes(bytes) as f64),
             Kind::U64 => put(bytes, swapped, to, |bytes| u64::from_ne_bytes(bytes) as f64),
             Kind::F16 => put(bytes, swapped, to, |bytes| half(u16::from_ne_bytes(bytes))),
@@ -234,7 +234,7 @@ fn put<'a, const N: usize>(
     }
 }
 
-/// A number of 16 bits: a sign, five bits of exponent, ten of fraction.
+/// Decodes a 16-bit float: a sign, five bits of exponent, ten bits of fraction.
 fn half(bits: u16) -> f64 {
     let (exponent, fraction) = (u64::from(bits >> 10 & 31), u64::from(bits & 1023));
     let size = match exponent {
@@ -254,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn every_way_of_writing_a_header_is_read() {
+    fn headers_are_parsed_in_every_notation() {
         let expected = header("<f8", false, &[3, 2]);
         for text in [
             "{'descr': '<f8', 'fortran_order': False, 'shape': (3, 2), }          \n",
@@ -276,7 +276,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_header_is_none() {
+    fn invalid_headers_are_rejected() {
         let deep = format!("{{'descr': {}", "(".repeat(100_000));
         for text in [
             "",
@@ -299,7 +299,7 @@ mod tests {
     }
 
     #[test]
-    fn halves_are_those_of_ieee_754() {
+    fn half_floats_follow_ieee_754() {
         for (bits, value) in [
             (0x0000, 0.0),
             (0x0001, 2f64.powi(-24)),
