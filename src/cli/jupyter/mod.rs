@@ -1,4 +1,4 @@
-//! The notebooks: set-up of the kernel and of Python, execution, JupyterLab.
+//! The notebooks: set-up of the kernel and of Python, execution and JupyterLab.
 
 pub mod doctor;
 pub mod kernel;
