@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-/// A folder that goes when the test ends.
+/// A temporary folder, removed when the test ends.
 pub struct Folder(pub PathBuf);
 
 impl Folder {
@@ -14,7 +14,7 @@ impl Folder {
 
     pub fn write(&self, name: &str, bytes: &[u8]) -> PathBuf {
         let path = self.0.join(name);
-        let _ = std::fs::remove_file(&path); // ext4 waits for the disk where a file is written over
+        let _ = std::fs::remove_file(&path); // on ext4, overwriting a file waits for the disk
         std::fs::write(&path, bytes).unwrap();
         path
     }

@@ -1,16 +1,16 @@
-//! For tests that no size which a file only promises is allocated, and that memory does not grow.
+//! Measures memory, for tests that a size claimed by a file is not allocated and that memory does not grow.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
-/// The system's allocator, which notes this thread's largest request, what it holds, and the most that it has held.
+/// The system's allocator, which also records each thread's largest request, current memory and peak.
 struct Noting;
 
 thread_local! {
     pub static LARGEST: Cell<usize> = const { Cell::new(0) };
-    /// What this thread has allocated less what it has freed, in bytes.
+    /// Bytes that this thread has allocated minus those that it has freed.
     pub static HELD: Cell<isize> = const { Cell::new(0) };
-    /// The most that it has held since this was last set.
+    /// Peak of [`HELD`] since this was last set.
     pub static PEAK: Cell<isize> = const { Cell::new(0) };
 }
 
@@ -23,7 +23,7 @@ fn note(requested: usize, freed: usize) {
 #[global_allocator]
 static ALLOCATOR: Noting = Noting;
 
-// SAFETY: every call is handed on to the system's allocator as it came.
+// SAFETY: every call is passed on unchanged to the system's allocator.
 unsafe impl GlobalAlloc for Noting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         note(layout.size(), 0);

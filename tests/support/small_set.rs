@@ -1,11 +1,11 @@
-//! A small set of images in MNIST's form, and the program that trains on it.
+//! A small image set in MNIST's form, and the command that trains on it.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use rand::{Rng, SeedableRng};
 
-/// A folder with a small set of images in `data`, which goes when the test ends.
+/// A temporary folder with a small image set in `data`, removed when the test ends.
 pub struct Folder(pub PathBuf);
 
 impl Folder {
@@ -29,7 +29,7 @@ impl Folder {
         self.0.join(name)
     }
 
-    /// `train` into `out` on the small set: 64 steps of a network with few capsules.
+    /// Returns the command `train` on the small set into `out`: 64 steps of a network with few capsules.
     pub fn train(&self, out: &str, more: &[&str]) -> Command {
         self.train_for("4", out, more)
     }
@@ -61,14 +61,14 @@ impl Drop for Folder {
     }
 }
 
-/// The program with these arguments.
+/// Returns the command `em-routing` with these arguments.
 pub fn em_routing(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_em-routing"));
     command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     command
 }
 
-/// The checkpoints of a training, by their names.
+/// Returns the checkpoints of a training, sorted by name.
 pub fn checkpoints(out: &Path) -> Vec<PathBuf> {
     let Ok(entries) = std::fs::read_dir(out) else { return Vec::new() };
     let mut paths: Vec<PathBuf> = entries.map(|entry| entry.unwrap().path()).collect();

@@ -1,13 +1,13 @@
-//! For tests of figures.
+//! Checks of SVG, for tests of figures.
 
 use em_routing::draw::{Figure, Palette};
 
-/// Each tag that opens is closed in its order, attributes are quoted, and `<` and `&` stand for nothing else.
+/// Asserts that every tag is closed in order, attributes are quoted, and `<` and `&` occur only in tags and entities.
 pub fn assert_well_formed(name: &str, svg: &str) {
     let held = |letter: char| !letter.is_control() || "\n\r\t".contains(letter);
     assert!(
         svg.chars().all(|letter| held(letter) && !"\u{fffe}\u{ffff}".contains(letter)),
-        "{name}: a letter"
+        "{name}: an invalid character"
     );
     let mut open = Vec::new();
     let mut rest = svg;
@@ -42,7 +42,7 @@ pub fn assert_well_formed(name: &str, svg: &str) {
     assert!(open.is_empty() && roots == 1 && rest.trim().is_empty(), "{name}: {open:?} left open");
 }
 
-/// Well-formed, and without a number that is none.
+/// Asserts that the SVG is well-formed and contains no NaN or infinity.
 pub fn assert_numbers(figure: &Figure) {
     let (name, svg) = (figure.name(), &figure.svg(Palette::Light));
     assert_well_formed(name, svg);
@@ -59,7 +59,7 @@ pub fn assert_numbers(figure: &Figure) {
     assert!(svg.contains("<title>") && svg.contains("<desc>"), "{name}");
 }
 
-/// Whole, no larger than a notebook bears, without a number that is none, no wider than a cell, and told in words.
+/// Asserts that a figure is well-formed, finite, small enough for a notebook, no wider than a cell, and described in words.
 pub fn assert_sound(figure: &Figure) {
     assert_numbers(figure);
     let (name, svg) = (figure.name(), figure.svg(Palette::Light));
