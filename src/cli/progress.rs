@@ -8,7 +8,7 @@ use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
 use super::failure::{Failure, Outcome};
 
-/// Least time between two progress lines of a task when there is no terminal.
+/// Minimum time between two progress lines of a task when there is no terminal.
 const QUIET: Duration = Duration::from_secs(15);
 
 /// The progress bars of all running tasks.

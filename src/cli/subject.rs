@@ -100,7 +100,7 @@ impl Subject {
                 .mend("this training is not finished: name its newest checkpoint, or resume it first")
                 .next(command::again::<OsString>(&[], ["--weights".into(), command::path(newest)]));
         }
-        let failure = failure.mend("name a network written by em-routing train with --weights");
+        let failure = failure.mend("use --weights to name a network written by em-routing train");
         match self.data.is_none() && mnist_weights().is_file() {
             true => failure.next(command::again::<OsString>(
                 &[],

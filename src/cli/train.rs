@@ -148,7 +148,7 @@ fn read_images(
             let all = source.training(0, [1, 0]).map(|(images, _)| images.len());
             match all.ok().and_then(|all| all.checked_sub(newest.images)) {
                 Some(kept) => failure
-                    .mend(format!("it began with {kept} images kept for validation: keep as many"))
+                    .mend(format!("the training began with {kept} images kept for validation: keep as many"))
                     .next(way_on(arguments, folder, kept)),
                 None => failure,
             }
@@ -245,7 +245,7 @@ fn explain_resume(
         && source.training(kept, [1, 0]).is_ok_and(|(images, _)| goes_on(&images))
     {
         return failure
-            .mend(format!("it began with {kept} images kept for validation: keep as many"))
+            .mend(format!("the training began with {kept} images kept for validation: keep as many"))
             .next(way_on(arguments, folder, kept));
     }
     let failure =
@@ -330,7 +330,7 @@ fn stop_on_signals(board: &Board) -> Arc<AtomicUsize> {
     let (counted, board) = (count.clone(), board.clone());
     // If the handler cannot be set, a signal ends the program at once; saved checkpoints stay valid.
     drop(ctrlc::set_handler(move || match counted.fetch_add(1, Ordering::Relaxed) {
-        0 => board.say("stopping after this step, which is saved; a second Ctrl-C stops at once"),
+        0 => board.say("stopping: this step will be finished and saved; a second Ctrl-C stops at once"),
         _ => std::process::exit(INTERRUPTED.into()),
     }));
     count
@@ -404,7 +404,7 @@ impl Run {
         let network = self.folder.path().join("network.safetensors");
         self.training.save_result(&network)?;
         let out = self.folder.path().display();
-        say!("\ntrained to step {steps}; this run took {}.", seconds(started.elapsed()));
+        say!("\ntraining finished after {steps} steps; this run took {}.", seconds(started.elapsed()));
         say!("  {}     the network: settings and parameters", network.display());
         say!("  {out}/log.csv                 one line per epoch; settings.txt holds the settings");
         say!("  tensorboard --logdir {}    training curves", command::quoted(self.folder.path().as_os_str()));

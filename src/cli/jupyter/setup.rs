@@ -314,7 +314,7 @@ const SHIPPED: [&str; 10] = [
 const LIBRARY: &str =
     ":dep em-routing = { path = \"..\", default-features = false }\nuse em_routing::prelude::*;";
 
-/// Returns [`LIBRARY`], then the other first cells of the shipped notebooks, each once.
+/// Returns `LIBRARY`, then the other first cells of the shipped notebooks, each once.
 fn first_cells(places: &Places) -> Vec<String> {
     let mut cells = vec![LIBRARY.to_owned()];
     for name in SHIPPED {
@@ -376,7 +376,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn shipped_notebooks_exist_and_first_loads_the_library() {
+    fn shipped_notebooks_exist_and_the_first_loads_the_library() {
         let notebooks = Path::new(env!("CARGO_MANIFEST_DIR")).join("notebooks");
         let mut found: Vec<String> = fs::read_dir(&notebooks)
             .unwrap()

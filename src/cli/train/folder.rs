@@ -147,7 +147,7 @@ impl Folder {
         Ok(em_routing::files::write(&self.path.join("settings.txt"), text.as_bytes())?)
     }
 
-    /// Writes a checkpoint, then removes all but the newest [`KEPT`].
+    /// Writes a checkpoint, then removes all but the newest `KEPT`.
     pub fn save(&self, training: &Training, images: &Images) -> Outcome<PathBuf> {
         let path = self.path.join(format!("{PREFIX}{:08}{SUFFIX}", training.step));
         if !path.exists() {
