@@ -1,4 +1,4 @@
-//! The capsule network's default recipe with one thing changed at a time: what each is worth, in mistaken validation images.
+//! Ablation of the capsule network's default recipe: trains with one change at a time and counts misclassified validation images.
 
 use std::io::{IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
@@ -14,52 +14,52 @@ use em_routing::shipped::{ablation_file, mnist_folder};
 type Outcome<T> = Result<T, Box<dyn std::error::Error>>;
 
 const HELP: &str = "\
-Trains the capsule network for one epoch on the first of MNIST's images, by the default recipe and with one thing changed at a
-time, and counts the validation images that each takes for another digit. The test set is not read.
+Trains the capsule network for one epoch on part of MNIST, by the default recipe and with one change at a time, and counts the
+validation images that each network misclassifies. The test set is not read.
 
 Usage: cargo bench --bench ablation -- [OPTIONS]
 
 Options:
   --images N       train on the first N images (default 5500, a tenth of them)
-  --validation N   count mistakes among the last N of the 5000 validation images (default 3000)
-  --seeds N        seeds of the default recipe, from 1 (default 3): their spread is what a change is read against. All else has
-                   seed 1
-  --only SWITCH    this one instead of all; may be given again. NAME=VALUE changes a setting, and several with spaces between
-                   them change together. default, blog, blog-start, blog-routing and blog-training are names of groups
-  --out FILE       a CSV file, setting,seed,images,error, to which each run adds its line (default assets/capsnet/ablation.csv).
-                   What it has already is not run again, so that a stop costs the run it comes in. Only lines of one --validation
-                   and of one default recipe belong together. A training that diverges has no error
-  --help           this
+  --validation N   evaluate on the last N of the 5000 validation images (default 3000)
+  --seeds N        train the default recipe with seeds 1 to N (default 3); compare a change with their spread. All other runs
+                   have seed 1
+  --only SWITCH    run only this change; may be repeated. NAME=VALUE changes a setting; several, separated by spaces, change
+                   together. default, blog, blog-start, blog-routing and blog-training are names of groups
+  --out FILE       CSV file (setting,seed,images,error) to which each run adds a line (default assets/capsnet/ablation.csv).
+                   Runs that it already holds are skipped, so a stop costs only the current run. Use one file per --validation
+                   and per default recipe. A training that diverges has no error
+  --help           show this help
 
 Example, in half a minute:
   cargo bench --bench ablation -- --images 800 --validation 500 --seeds 1 --only iterations=3 --only 'beta-v=0 beta-a=0' \\
     --out target/ablation.csv";
 
-/// The switches, first those that tell most: a stop half-way leaves these. The default is run before them.
+/// The changes to run after the default, the most informative first, in case the bench is stopped half-way.
 const SWITCHES: &[&str] = &[
-    // The blog's network as printed, and the parts of what sets it apart; what is left are the features, below
+    // The blog's network as published, and its differences from the default by part; the features, another part, follow below
     "blog",
     "blog-start",
     "blog-routing",
     "blog-training",
-    // The features, and how they are halved
+    // The features and their downsampling
     "deep-features=0",
     "pooling=none",
     "deep-features=0 pooling=none",
-    // How the routing goes
+    // Routing
     "iterations=3",
     "iterations=1",
     "inverse-temperature=linear",
     "inverse-temperature=saturating:0.01",
     "normalise-costs=true",
     "cost-scale=one",
-    // Where the parameters start
+    // Initial parameters
     "transform-identity=0",
     "transform-deviation=1",
     "pose-identity=0",
     "feature-gain=1",
     "beta-v=0 beta-a=0",
-    // How it is trained
+    // Training
     "variance-floor=1e-9",
     "schedule=constant",
     "batch=16",
@@ -73,14 +73,14 @@ const SWITCHES: &[&str] = &[
     "margin=constant:0.9",
     "margin=ramp:1",
     "clipping=parts:4",
-    // Second values
+    // Further values of settings above
     "variance-floor=1e-2",
     "inverse-temperature=constant:0.1",
     "inverse-temperature=constant:1",
     "clipping=none",
 ];
 
-/// The default recipe with this changed, for one epoch.
+/// Returns the settings of the default recipe with this change, for one epoch.
 fn settings(switch: &str) -> Outcome<Settings> {
     let (mut settings, blog) = (Settings::default(), Settings::blog());
     for word in switch.split_whitespace() {
@@ -92,10 +92,7 @@ fn settings(switch: &str) -> Outcome<Settings> {
             ("blog-training", _) => settings.recipe = blog.recipe,
             (_, Some((name, value))) => settings.set(name, value)?,
             _ => {
-                return Err(format!(
-                    "{word} is no NAME=VALUE, and no group of that name is known. See --help."
-                )
-                .into());
+                return Err(format!("{word} is neither NAME=VALUE nor a known group. See --help.").into());
             }
         }
     }
@@ -127,7 +124,7 @@ impl Options {
                 "--images" => options.images = number(arguments.next())?,
                 "--validation" => options.validation = number(arguments.next())?,
                 "--seeds" => options.seeds = number(arguments.next())? as u64,
-                // spaces between settings, whatever the shell made of them: a name in the file is always the same
+                // separate settings by single spaces, so that a change has one name in the file
                 "--only" => {
                     let words = value(arguments.next())?.replace(';', " ");
                     let switch = words.split_whitespace().collect::<Vec<_>>().join(" ");
@@ -142,7 +139,7 @@ impl Options {
         Ok(options)
     }
 
-    /// What is to be run: a switch and a seed each.
+    /// Returns the runs to make: a change and a seed each.
     fn runs(&self) -> Vec<(String, u64)> {
         let mut switches: Vec<String> = self.only.clone();
         if switches.is_empty() {
@@ -157,7 +154,7 @@ impl Options {
     }
 }
 
-/// What a file has already; nothing where there is none.
+/// Reads the trials in a file; none if there is no such file.
 fn read(path: &Path) -> Outcome<Vec<Trial>> {
     match read_trials(path) {
         Err(Error::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => Ok(Vec::new()),
@@ -173,16 +170,16 @@ fn write(path: &Path, rows: &[Trial]) -> Outcome<()> {
     Ok(files::write(path, text.as_bytes())?)
 }
 
-/// How far all runs are, on the standard error.
+/// Progress of all runs, on the standard error.
 struct Progress {
     began: Instant,
-    /// Images that the runs see in all, one that is only looked at for a third of one that is trained on.
+    /// Work of all runs, in training images; an image in an evaluation counts as a third.
     all: f64,
     said: Instant,
 }
 
 impl Progress {
-    /// Says it, where it can be written over.
+    /// Shows the progress on a terminal, where the line can be overwritten.
     fn at(&mut self, name: &str, seen: f64) {
         if std::io::stderr().is_terminal() && self.said.elapsed() > Duration::from_millis(500) {
             self.said = Instant::now();
@@ -194,7 +191,7 @@ impl Progress {
     fn words(&self, seen: f64) -> String {
         let elapsed = self.began.elapsed().as_secs_f64();
         let left = elapsed / seen.max(1.0) * (self.all - seen);
-        format!("{} gone, about {} to go", clock(elapsed), clock(left))
+        format!("{} elapsed, about {} left", clock(elapsed), clock(left))
     }
 }
 
@@ -203,7 +200,8 @@ fn clock(seconds: f64) -> String {
     format!("{}:{:02}", seconds / 60, seconds % 60)
 }
 
-/// Trains and counts; none where the training diverged. `seen` is told how many images were trained on, and looked at.
+/// Trains and returns the validation error, or `None` if the training diverged. Calls `seen` with the numbers of images
+/// trained on and evaluated.
 fn run(
     settings: Settings,
     seed: u64,
@@ -223,7 +221,7 @@ fn run(
     match trained {
         Ok(error) => Ok(Some(error)),
         Err(Error::Diverged { .. }) => Ok(None),
-        // the evaluation's: between two layers a number that is not finite is the next layer's bad input
+        // the evaluation diverged: a layer returned a number that is not finite, which the next layer rejects
         Err(Error::EntryOutOfRange { value, .. }) if !value.is_finite() => Ok(None),
         Err(error) => Err(error.into()),
     }
@@ -235,7 +233,7 @@ fn ablate(options: &Options) -> Outcome<()> {
         [("--images", options.images, images.len()), ("--validation", options.validation, validation.len())]
     {
         if wanted > there {
-            return Err(format!("{name} is {wanted}, but there are {there} of them").into());
+            return Err(format!("{name} is {wanted}, but there are only {there}").into());
         }
     }
     images = images.slice(0..options.images);
@@ -248,13 +246,13 @@ fn ablate(options: &Options) -> Outcome<()> {
     let is_there = |rows: &[Trial], setting: &str, seed: u64| {
         rows.iter().any(|row| (row.setting.as_str(), row.seed, row.images) == (setting, seed, options.images))
     };
-    // all settings are read before the first minute is spent
+    // check all settings before the first run
     let default = settings("default")?;
     let mut runs = Vec::new();
     for (switch, seed) in options.runs() {
         let settings = settings(&switch)?;
         if settings == default && switch != "default" {
-            eprintln!("{switch} is what the default has: left out");
+            eprintln!("{switch} equals the default: skipped");
         } else {
             runs.push((switch, seed, settings));
         }
@@ -283,17 +281,17 @@ fn ablate(options: &Options) -> Outcome<()> {
 
     rows.retain(|row| row.images == options.images);
     print_table(&rows);
-    println!("\nAll of it is in {}.", options.out.display());
+    println!("\nThe results are in {}.", options.out.display());
     println!("Next: notebook 9 draws it (cargo run --release -- lab).");
     Ok(())
 }
 
-/// Errors, and how they differ from the mean of the default's.
+/// Prints the errors and their differences from the default's mean.
 fn print_table(rows: &[Trial]) {
     let default: Vec<f64> =
         rows.iter().filter(|row| row.setting == "default").filter_map(|row| row.error).collect();
     let mean = default.iter().sum::<f64>() / default.len() as f64;
-    println!("| changed | seed | error, % | above the default's mean |");
+    println!("| change | seed | error, % | above the default's mean |");
     println!("|---|---|---|---|");
     for row in rows {
         let error = row.error.map_or("diverged".to_owned(), |error| format!("{:.2}", 100.0 * error));
@@ -304,7 +302,7 @@ fn print_table(rows: &[Trial]) {
     if default.len() > 1 {
         let [least, most] = [f64::min, f64::max].map(|of| default.iter().copied().reduce(of).unwrap_or(mean));
         println!(
-            "\nThe default's {} seeds: mean {:.2} %, from {:.2} to {:.2} %. A change that stays within says nothing.",
+            "\nThe default's {} seeds: mean {:.2} %, from {:.2} to {:.2} %. A difference within this range means nothing.",
             default.len(),
             100.0 * mean,
             100.0 * least,

@@ -1,4 +1,4 @@
-//! A record of what the library computes, to the bit, so that a change of its structure can be told from a change of its results.
+//! Records what the library computes, bit for bit, to check that a refactoring does not change results.
 
 use std::collections::BTreeMap;
 use std::process::{Command, ExitCode};
@@ -11,21 +11,21 @@ use em_routing::routing::fused::InstructionSet;
 use em_routing::shipped::{mnist_folder, mnist_weights};
 
 const HELP: &str = "\
-Computes a record and compares it with benches/record.txt: for each instruction set that this processor has, hashes of the parameters after
-200 training steps (seed 1) of the default network and of the blog's, of the objectives of K-means and of mixtures of all kinds, and the
-errors of the shipped network on MNIST's test digits; then a hash of each figure. Ends with an error where something differs.
+Computes a record of results and compares it with benches/record.txt; fails if anything differs. The record holds, for each
+instruction set of this processor: hashes of the parameters after 200 training steps (seed 1) of the default network and of the
+blog's, hashes of the objectives of K-means and of mixtures of all covariance kinds, and the errors of the shipped network on
+MNIST's test set. It also holds a hash of each figure.
 
-A processor of other instructions, and another version of the C library's exp and log, may have other bits: the record is compared
-before and after a change on one machine.
+Bits may depend on the processor and on the C library's exp and log, so compare before and after a change on the same machine.
 
 Usage: cargo bench --bench record -- [OPTIONS]
 
 Options:
-  --write    writes the record to benches/record.txt
-  --quick    leaves the networks out
-  --help     this
+  --write    write the record to benches/record.txt instead of comparing
+  --quick    skip the networks
+  --help     show this help
 
-It takes 6 minutes on two cores of a processor with AVX-512; --quick 20 seconds.";
+It takes 6 minutes on two cores of a processor with AVX-512; with --quick, 20 seconds.";
 
 type Outcome<T> = Result<T, Box<dyn std::error::Error>>;
 
@@ -39,7 +39,7 @@ fn main() -> ExitCode {
         [] => compare(false, false),
         ["--quick"] => compare(true, false),
         ["--write"] => compare(false, true),
-        // what the program calls itself with, once for each instruction set
+        // internal: the program calls itself, once for each instruction set
         ["--numbers"] => numbers(false).map(|()| true),
         ["--numbers", "--quick"] => numbers(true).map(|()| true),
         _ => Err(format!("unknown arguments {arguments:?}; --help lists them").into()),
@@ -54,7 +54,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// Whether the record is the one in the file, or was written there.
+/// Computes the record and compares it with the file, or writes it. Returns whether they agree.
 fn compare(quick: bool, write: bool) -> Outcome<bool> {
     let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("benches").join("record.txt");
     let mut rows = BTreeMap::new();
@@ -67,7 +67,7 @@ fn compare(quick: bool, write: bool) -> Outcome<bool> {
         }
         for line in String::from_utf8(output.stdout)?.lines() {
             println!("{} {line}", instructions.name());
-            let (name, value) = line.split_once(" = ").ok_or("a line without =")?;
+            let (name, value) = line.split_once(" = ").ok_or("a line of the record has no =")?;
             rows.insert(format!("{} {name}", instructions.name()), value.to_owned());
         }
     }
@@ -94,7 +94,7 @@ fn compare(quick: bool, write: bool) -> Outcome<bool> {
     Ok(different == 0)
 }
 
-/// Prints the rows of one instruction set.
+/// Prints the rows of the current instruction set.
 fn numbers(quick: bool) -> Outcome<()> {
     let (data, _) = em_routing::samples::two_gaussians(20_000, 1);
     for (name, start) in [("random points", KMeansStart::RandomPoints), ("k-means++", KMeansStart::PlusPlus)]

@@ -1,4 +1,4 @@
-//! The three capsule layers of the blog's network through the fused kernel.
+//! Times the three capsule layers of the blog's network in the fused kernel.
 
 use std::time::{Duration, Instant};
 
@@ -8,22 +8,22 @@ use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 const HELP: &str = "\
-Times the three capsule layers of the blog's network, for images of 28 x 28 (32, 32, 32 and 10 capsules, 3 x 3 neighbourhoods), forward,
-and as a training step does: forward, then backward. Prints a table and a JSON line for each row.
+Times the three capsule layers of the blog's network for 28 x 28 images (32, 32, 32 and 10 capsules, 3 x 3 neighbourhoods): the
+forward pass, and the forward and backward pass of a training step. Prints a table and a JSON line for each row.
 
 Usage: cargo bench --bench routing -- [OPTIONS]
 
 Options:
-  --batch N        images of a batch (default: 8 and 24)
-  --threads N      threads (default: 1 and 2)
-  --iterations N   of the routing (default 3)
-  --rounds N       how often each is timed; the shortest counts (default 5)
-  --every-path     all instructions that this processor has, not the best alone
-  --help           this
+  --batch N        images per batch (default: 8 and 24)
+  --threads N      number of threads (default: 1 and 2)
+  --iterations N   routing iterations (default 3)
+  --rounds N       repetitions of each measurement, of which the shortest counts (default 5)
+  --every-path     use every instruction set of this processor, not only the best
+  --help           show this help
 
-GFLOP/s are counted from the formulas, a multiply-add as two, with the votes and responsibilities that the backward pass makes
-again; the share is of what multiply-adds alone reach on so many threads in the same run, with the widest vectors of this
-processor.";
+GFLOP/s are counted from the formulas, with two operations per multiply-add, including the votes and responsibilities that the
+backward pass recomputes. The peak is the rate of multiply-adds alone on the same number of threads in the same run, with the
+widest vectors of this processor.";
 
 struct Layer {
     kernel: Kernel,
@@ -83,7 +83,7 @@ impl Layer {
         std::hint::black_box(self.kernel.forward(&self.input()).expect("the input is right"));
     }
 
-    /// What a training step does: one forward pass, then one backward.
+    /// Runs one forward and one backward pass, as a training step does.
     fn train(&self) {
         let input = &self.input();
         let (output, kept) = self.kernel.forward_keeping(input).expect("the input is right");
@@ -112,19 +112,19 @@ fn network(
     ]
 }
 
-/// Operations for each vote, from the formulas of the 16 elements.
+/// Operations per vote, from the formulas for its 16 elements.
 fn operations(iterations: usize, gradient: bool) -> f64 {
     let again = (iterations - 1) as f64;
     let vote = 16.0 * 8.0;
     let (expectation, exponential, maximisation) = (16.0 * 4.0, 20.0, 16.0 * 5.0);
     let forward = vote + maximisation + again * (expectation + exponential + maximisation);
-    // backward: votes and responsibilities made again, what weights gain, the sums of d_x, what votes gain, poses and transforms
+    // backward: recomputed votes and responsibilities, gradients of weights, sums of d_x, gradients of votes, poses, transforms
     let again_made = vote + again * (expectation + exponential);
     let undo = 16.0 * 5.0 * (again + 1.0) + maximisation * again + 16.0 * (5.0 * (again + 1.0) + 3.0 * again);
     if gradient { forward + again_made + undo + 2.0 * vote } else { forward }
 }
 
-/// The shortest of some runs.
+/// Returns the shortest time of several runs, in seconds, after one run as warm-up.
 fn shortest(rounds: usize, run: impl Fn()) -> f64 {
     run();
     let time = |_| {
@@ -135,7 +135,7 @@ fn shortest(rounds: usize, run: impl Fn()) -> f64 {
     (0..rounds).map(time).min().unwrap_or(Duration::ZERO).as_secs_f64()
 }
 
-/// GFLOP/s of multiply-adds on so many threads at once, with the widest vectors of this processor.
+/// Measures the GFLOP/s of multiply-adds alone on this number of threads, with the widest vectors of this processor.
 fn peak(threads: usize) -> f64 {
     const STEPS: usize = 20_000_000;
     const SUMS: usize = 12;
@@ -161,7 +161,7 @@ fn peak(threads: usize) -> f64 {
     fn eight() -> usize {
         multiply_adds(true)
     }
-    // of arrays the compiler makes vectors of 256 bits: hence the instructions by name
+    // from arrays the compiler makes vectors of only 256 bits, so this uses intrinsics
     #[cfg(target_arch = "x86_64")]
     #[target_feature(enable = "avx512f")]
     fn sixteen() -> usize {
@@ -179,10 +179,10 @@ fn peak(threads: usize) -> f64 {
     let run = || {
         #[cfg(target_arch = "x86_64")]
         if is_x86_feature_detected!("avx512f") {
-            // SAFETY: the processor has AVX-512, as was just asked.
+            // SAFETY: the processor has AVX-512, as just checked.
             return unsafe { sixteen() };
         } else if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
-            // SAFETY: the processor has AVX2 and FMA, as was just asked.
+            // SAFETY: the processor has AVX2 and FMA, as just checked.
             return unsafe { eight() };
         }
         multiply_adds(false)
@@ -194,7 +194,7 @@ fn peak(threads: usize) -> f64 {
     (2 * threads * of_one) as f64 / seconds / 1e9
 }
 
-/// The most memory that this process has held, in MiB; none where the system does not tell.
+/// Returns the peak memory of this process in MiB, or `None` if the system does not report it.
 fn peak_memory() -> Option<f64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;

@@ -1,6 +1,6 @@
-//! Two coins whose labels are lost: fits them by EM and says which coin each experiment was made with.
+//! Fits two coins with hidden labels by EM, and prints which coin each experiment probably used.
 //!
-//! `cargo run --release --example coins` prints the course of the fit, and how likely each experiment is from coin A:
+//! `cargo run --release --example coins` prints a summary of the fit, and for each experiment the probability of coin A:
 //!
 //! ```text
 //! 11 iterations: theta_A = 0.80, theta_B = 0.52, -9.7969 nats
@@ -28,7 +28,7 @@ pub(crate) fn main() -> Result<(), Box<dyn std::error::Error>> {
         println!("{heads} heads of {}: coin A with {:.0} %", experiments.tosses(), 100.0 * row[0]);
     }
 
-    let new = Experiments::new(&[6], 10)?; // an experiment that the fit has not seen
+    let new = Experiments::new(&[6], 10)?; // an experiment that was not in the fit
     let responsibility = new.expectation(coins)?.responsibilities[[0, 0]];
     println!("a new one with 6 heads: coin A with {:.0} %", 100.0 * responsibility);
     Ok(())

@@ -1,7 +1,7 @@
-//! Recognises a handwritten digit with the trained capsule network of this repository.
+//! Classifies a handwritten digit with the trained capsule network of this repository.
 //!
-//! `cargo run --release --example digit -- 7` takes the test image of this number (0 without one), draws it and prints how active
-//! each class's capsule is.
+//! `cargo run --release --example digit -- 7` draws the test image with this number (default 0) and prints the activation of each
+//! class capsule.
 
 use em_routing::capsnet::CapsNet;
 use em_routing::data::idx::ImageSet;

@@ -1,7 +1,7 @@
 //! Fits Gaussian mixtures to a table in a .npy file, which may be larger than memory, and chooses the number of components by BIC.
 //!
-//! `cargo run --release --example mixture_npy -- data.npy` prints the BIC of 1 to 6 components, then the weight and the mean of each
-//! component of the best. Without a file it writes one itself: iris, 150 x 4.
+//! `cargo run --release --example mixture_npy -- data.npy` prints the BIC for 1 to 6 components, then the weight and the mean of
+//! each component of the best mixture. Without an argument it writes a file itself: iris, 150 x 4.
 
 use std::path::PathBuf;
 
@@ -18,7 +18,7 @@ pub(crate) fn main() -> Result<(), Box<dyn std::error::Error>> {
             path
         }
     };
-    let data = NpyFile::open(&path)?; // rows are read where they are needed
+    let data = NpyFile::open(&path)?; // rows are read when they are needed
     println!("{}: {} x {}", path.display(), data.samples(), data.dimensions());
 
     let mut best: Option<(f64, Gmm)> = None;

@@ -1,4 +1,4 @@
-//! The program `em-routing`: arguments, progress and calls into the library.
+//! The command-line program `em-routing`.
 
 mod cli;
 

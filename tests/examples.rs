@@ -1,5 +1,5 @@
-//! The examples run and print what they promise. This program runs each in a process of its own: itself, with the example's name in
-//! the environment. So nothing is built twice.
+//! Runs the examples and checks what they print. Each example runs in a child process: this program again, with the example's
+//! name in the environment, so that nothing is built twice.
 
 use std::process::Command;
 
@@ -43,7 +43,7 @@ fn run(example: &str, arguments: &[&str]) -> std::process::Output {
     command.env(EXAMPLE, example).args(arguments).output().unwrap()
 }
 
-/// Asserts that the example ends well and prints all of these.
+/// Asserts that the example succeeds and prints all of these words.
 fn prints(example: &str, arguments: &[&str], words: &[&str]) {
     let output = run(example, arguments);
     let (printed, errors) =
@@ -54,7 +54,7 @@ fn prints(example: &str, arguments: &[&str], words: &[&str]) {
     }
 }
 
-/// Asserts that the example fails and says this.
+/// Asserts that the example fails with these words.
 fn fails(example: &str, argument: &str, words: &str) {
     let output = run(example, &[argument]);
     let errors = String::from_utf8_lossy(&output.stderr);

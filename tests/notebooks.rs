@@ -1,4 +1,4 @@
-//! Every notebook in the real kernel, and one that must fail. Without the default harness, so that its progress shows.
+//! Executes every notebook in the real kernel, and one that must fail. Runs without the default harness, to show progress.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
@@ -8,7 +8,7 @@ use em_routing::draw::Palette;
 
 type Test<'a> = (&'static str, &'a dyn Fn() -> Result<(), String>);
 
-/// Digits that notebook 9 trains on here, instead of its 11,000: half a minute, after which it must know far more than chance.
+/// Number of digits that notebook 9 trains on here instead of 11,000. It takes half a minute and must learn far more than chance.
 const TRAIN_IMAGES: (&str, &str) = ("EM_ROUTING_TRAIN_IMAGES", "2000");
 
 /// Runs `em-routing run` and returns whether it succeeded, and what it printed to stderr.
@@ -26,7 +26,7 @@ fn run(arguments: &[&Path], capture: bool) -> (bool, String) {
     (command.status().expect("the program can be started").success(), String::new())
 }
 
-/// All notebooks run to their end, in the kernel in which a panic ends the run.
+/// All notebooks run to the end in the strict kernel, in which a panic ends the run.
 fn every_notebook_runs(out: &Path) -> Result<(), String> {
     match run(&["--out".as_ref(), out], false) {
         (true, _) => Ok(()),
@@ -34,8 +34,8 @@ fn every_notebook_runs(out: &Path) -> Result<(), String> {
     }
 }
 
-/// Figures of passes in f32, whose last bits depend on the processor (a product of matrices is summed in another order where it has
-/// AVX-512): byte for byte they are compared on one machine only.
+/// Figures of the network in f32, whose last bits depend on the processor (with AVX-512, matrix products are summed in another
+/// order). They are compared byte for byte only on one machine, and not with the committed ones.
 const OF_F32_PASSES: [&str; 7] = [
     "digit-features",
     "deep-features",
@@ -46,7 +46,7 @@ const OF_F32_PASSES: [&str; 7] = [
     "digit-routing",
 ];
 
-/// A figure in a notebook is, byte for byte, the one that is drawn without a kernel and the one in assets/figures/.
+/// Each figure in a notebook equals, byte for byte, the one drawn without a kernel and the one in assets/figures/.
 fn the_figures_are_the_library_s(out: &Path) -> Result<(), String> {
     let mut compared = 0;
     let written = |chapter: u8| {
@@ -54,7 +54,7 @@ fn the_figures_are_the_library_s(out: &Path) -> Result<(), String> {
             std::fs::read_dir("notebooks").into_iter().flatten().flatten().map(|file| file.file_name());
         names.into_iter().any(|name| name.to_string_lossy().starts_with(&format!("{chapter:02}_")))
     };
-    // The figures of a chapter are drawn before the chapter is written.
+    // Skip chapters whose notebook is not written yet; their figures may exist already.
     let chapters = (1..=11).filter(|&chapter| written(chapter as u8));
     for (name, draw) in chapters.flat_map(em_routing::figures::of_chapter) {
         let drawn = draw().map_err(|error| error.to_string())?.svg(Palette::Light);
@@ -73,7 +73,7 @@ fn the_figures_are_the_library_s(out: &Path) -> Result<(), String> {
     if compared == 0 { Err("there is no figure".into()) } else { Ok(()) }
 }
 
-/// The committed notebooks are the executed ones: each code cell has the outputs of the kinds that it has now.
+/// The committed notebooks are up to date: each code cell has outputs of the same types as in this run.
 fn the_committed_outputs_are_current(out: &Path) -> Result<(), String> {
     let read = |path: &Path| -> Result<serde_json::Value, String> {
         let text = std::fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?;
@@ -97,11 +97,11 @@ fn the_committed_outputs_are_current(out: &Path) -> Result<(), String> {
             };
             if kinds(before) != kinds(&now) {
                 return Err(format!(
-                    "{}, cell {index}: its committed outputs are not those of a run; cargo run --release -- run --save",
+                    "{}, cell {index}: its committed outputs are out of date; cargo run --release -- run --save",
                     path.display()
                 ));
             }
-            // evcxr falls back to the debug form where it cannot show a value, say one made of a variable that it moves.
+            // evcxr falls back to the debug form if it cannot show a value, for example one made from a variable that it moves.
             if ["Table {", "Figure {"].iter().any(|debug| now["outputs"].to_string().contains(debug)) {
                 return Err(format!(
                     "{}, cell {index} shows a figure or a table in its debug form",
@@ -114,17 +114,17 @@ fn the_committed_outputs_are_current(out: &Path) -> Result<(), String> {
     if compared == 0 { Err("there is no notebook".into()) } else { Ok(()) }
 }
 
-/// What a cell prints is its own, however late it arrives. By hand, for the kernel is late once in hundreds of cells.
+/// Output that arrives late is attributed to its own cell. Simulated, because the kernel is late only once in hundreds of cells.
 fn a_late_line_is_its_cell_s() -> Result<(), String> {
     of_the_executor("tests/notebooks/late_output.py")
 }
 
-/// A file that is no notebook is told in one sentence; a notebook of any form has a page.
+/// A file that is not a notebook is reported in one sentence; every valid notebook gets an HTML page.
 fn odd_files_are_told() -> Result<(), String> {
     of_the_executor("tests/notebooks/odd_files.py")
 }
 
-/// Runs a test of execute.py; after `every_notebook_runs`, which sets the Python environment up.
+/// Runs a test of execute.py, after `every_notebook_runs`, which sets up the Python environment.
 fn of_the_executor(script: &str) -> Result<(), String> {
     let words = |output: std::process::Output| {
         [output.stdout, output.stderr].map(|words| String::from_utf8_lossy(&words).into_owned()).concat()
@@ -142,7 +142,7 @@ fn of_the_executor(script: &str) -> Result<(), String> {
     if output.status.success() { Ok(()) } else { Err(words(output)) }
 }
 
-/// A failed check in a cell fails the run, and notebook, cell and message are named.
+/// A failed check in a cell fails the run; the error names the notebook, the cell and the message.
 fn a_failed_check_fails_the_run(out: &Path) -> Result<(), String> {
     let notebook = Path::new("tests/notebooks/must_fail.ipynb");
     let (success, words) = run(&[notebook, "--out".as_ref(), out], true);
@@ -151,12 +151,12 @@ fn a_failed_check_fails_the_run(out: &Path) -> Result<(), String> {
         return Err("the run succeeded although a check in it fails".into());
     }
     match expected.iter().find(|part| !words.contains(*part)) {
-        Some(part) => Err(format!("\"{part}\" is not in what the run said:\n{words}")),
+        Some(part) => Err(format!("\"{part}\" is not in the output of the run:\n{words}")),
         None => Ok(()),
     }
 }
 
-/// A notebook that is not there is named before anything is set up.
+/// A missing notebook is named before anything is set up.
 fn a_missing_notebook_is_named(out: &Path) -> Result<(), String> {
     let (success, words) = run(&[Path::new("notebooks/99_none.ipynb"), "--out".as_ref(), out], true);
     if !success && words.contains("notebooks/99_none.ipynb is not a file") { Ok(()) } else { Err(words) }

@@ -1,4 +1,4 @@
-//! What the program says to type next works when it is typed: in the shell and the folder that it was started from.
+//! Every command printed after `Next:` works as printed, in the shell and the folder from which the program was started.
 #![cfg(unix)]
 
 use std::path::{Path, PathBuf};
@@ -10,11 +10,11 @@ mod small_set;
 
 use small_set::{Folder, checkpoints, em_routing};
 
-/// What `train` is told of the small set, so that it takes a moment.
+/// Flags of `train` for the small set and a small network, so that a training takes a moment.
 const SMALL: &str = "--minutes 0 --batch 4 --epochs 1 --set height=18 --set width=18 --set classes=3 --set features=2 \
                      --set deep-features=3 --set primary=2 --set first=2 --set second=2 --set shift=0";
 
-/// A folder whose name a shell has to be told carefully, with the set in `the data`.
+/// A folder whose name needs quoting in a shell, with the image set in `the data`.
 fn awkward(name: &str) -> (Folder, PathBuf) {
     let folder = Folder::new(name);
     let inner = folder.out("it's a $(folder) \"here\"");
@@ -27,17 +27,17 @@ fn said(output: &Output) -> String {
     [&output.stdout, &output.stderr].map(|words| String::from_utf8_lossy(words).into_owned()).concat()
 }
 
-/// The commands that it says to type.
+/// Returns the commands printed after `Next:`.
 fn next(words: &str) -> Vec<String> {
     words.lines().filter_map(|line| line.strip_prefix("Next: ")).map(String::from).collect()
 }
 
-/// Runs the program in that folder with arguments that a shell would split at spaces.
+/// Runs the program in this folder; the arguments are split at spaces.
 fn run(here: &Path, arguments: &str) -> Output {
     em_routing(&arguments.split_whitespace().collect::<Vec<_>>()).current_dir(here).output().unwrap()
 }
 
-/// Types a command into a shell in that folder.
+/// Runs a command in a shell in this folder.
 fn types(here: &Path, command: &str) -> Output {
     Command::new("sh").args(["-c", command]).current_dir(here).stdin(Stdio::null()).output().unwrap()
 }
@@ -49,7 +49,7 @@ fn succeeds(output: Output) -> String {
     words
 }
 
-/// It fails and says so; the command that it says to type succeeds. Gives what that says.
+/// Asserts that the program failed with these words and that the one command it proposes succeeds. Returns the command's output.
 #[track_caller]
 fn mends(here: &Path, output: Output, words: &[&str]) -> String {
     let told = said(&output);
@@ -65,7 +65,7 @@ fn mends(here: &Path, output: Output, words: &[&str]) -> String {
 }
 
 #[test]
-fn each_next_line_works_where_it_is_read() {
+fn next_commands_lead_from_train_to_eval_to_show() {
     let (_folder, here) = awkward("next");
     std::fs::rename(here.join("the data"), here.join("data")).unwrap();
     let mut words = succeeds(run(&here, &format!("train --data data --out out --validation 16 {SMALL}")));
@@ -78,7 +78,7 @@ fn each_next_line_works_where_it_is_read() {
     }
     assert!(next(&words).is_empty() && here.join("target/show").is_dir(), "{words}");
 
-    // absolute paths, with all that a shell takes for its own
+    // absolute paths with characters that are special in a shell
     let (data, out) = (here.join("data"), here.join("an 'out'"));
     let mut train = em_routing(&["train", "--validation", "16"]);
     train.args(SMALL.split_whitespace()).arg("--data").arg(&data).arg("--out").arg(&out).current_dir("/");
@@ -88,7 +88,7 @@ fn each_next_line_works_where_it_is_read() {
 }
 
 #[test]
-fn a_set_without_test_images_is_evaluated_on_those_that_were_kept() {
+fn without_a_test_set_train_proposes_to_evaluate_on_other_images() {
     let folder = Folder::new("no-test");
     for part in ["images-idx3", "labels-idx1"] {
         std::fs::remove_file(folder.out("data").join(format!("t10k-{part}-ubyte"))).unwrap();
@@ -101,7 +101,7 @@ fn a_set_without_test_images_is_evaluated_on_those_that_were_kept() {
 }
 
 #[test]
-fn a_stopped_training_goes_on_by_what_it_says() {
+fn a_stopped_training_prints_the_command_that_resumes_it() {
     let (_folder, here) = awkward("stopped");
     let mut train = em_routing(&["train", "--data", "the data", "--out", "an out", "--all-images"]);
     train.args(SMALL.split_whitespace()).args(["--epochs", "3000"]).current_dir(&here);
@@ -112,7 +112,7 @@ fn a_stopped_training_goes_on_by_what_it_says() {
             std::thread::sleep(Duration::from_millis(5));
         }
         std::thread::sleep(Duration::from_millis(500));
-        // a shell that runs one command becomes it
+        // the child is the program itself: `exec` replaces the shell
         assert!(Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap().success());
         let output = child.wait_with_output().unwrap();
         assert_eq!(output.status.code(), Some(130), "{}", said(&output));
@@ -126,7 +126,7 @@ fn a_stopped_training_goes_on_by_what_it_says() {
 }
 
 #[test]
-fn what_does_not_fit_the_images_is_mended_by_the_command_that_is_printed() {
+fn settings_that_do_not_fit_the_images_get_a_remedy_that_works() {
     let (_folder, here) = awkward("misfits");
     std::fs::rename(here.join("the data"), here.join("data")).unwrap();
     let train = |flags: &str| run(&here, &format!("train --data data {SMALL} {flags}"));
@@ -147,9 +147,9 @@ fn what_does_not_fit_the_images_is_mended_by_the_command_that_is_printed() {
     mends(&here, train("--out most --validation 78 --batch 78"), &["--batch of at most 2"]);
 }
 
-/// A network of 17 x 17 pixels at least cannot see these, one without deep features can.
+/// Deep features need at least 17 x 17 pixels. A network without them takes 14 x 14, but not 8 x 8.
 #[test]
-fn images_of_few_pixels_get_a_network_that_sees_them_or_are_refused() {
+fn small_images_get_a_network_without_deep_features_or_an_error() {
     let write = |folder: &Folder, side: u32| {
         for (part, count) in [("train", 80u32), ("t10k", 20)] {
             let sizes = [count, side, side].map(u32::to_be_bytes);
@@ -169,7 +169,7 @@ fn images_of_few_pixels_get_a_network_that_sees_them_or_are_refused() {
 }
 
 #[test]
-fn an_earlier_training_is_gone_on_with_or_left_alone() {
+fn an_earlier_training_is_resumed_or_left_alone() {
     let (_folder, here) = awkward("earlier");
     std::fs::rename(here.join("the data"), here.join("data")).unwrap();
     let train = |flags: &str| run(&here, &format!("train --data data {SMALL} {flags}"));
@@ -197,7 +197,7 @@ fn an_earlier_training_is_gone_on_with_or_left_alone() {
 }
 
 #[test]
-fn eval_and_show_name_what_they_could_look_at() {
+fn eval_and_show_propose_existing_weights_and_images() {
     let (_folder, here) = awkward("look");
     std::fs::rename(here.join("the data"), here.join("data")).unwrap();
     succeeds(run(&here, &format!("train --data data --validation 16 --out out {SMALL}")));
@@ -222,7 +222,7 @@ fn eval_and_show_name_what_they_could_look_at() {
 }
 
 #[test]
-fn an_error_is_told_although_its_figures_cannot_be_saved() {
+fn eval_prints_the_error_even_if_figures_cannot_be_saved() {
     let folder = Folder::new("unsaved");
     succeeds(folder.train("out", &[]).output().unwrap());
     std::fs::write(folder.out("file"), "").unwrap();
@@ -236,7 +236,7 @@ fn an_error_is_told_although_its_figures_cannot_be_saved() {
     assert!(!output.status.success() && String::from_utf8_lossy(&output.stdout).contains("iterations"));
 }
 
-/// Started at one moment with one fresh folder: one trains, the other is told of it and touches nothing.
+/// Of two trainings started at once in a new folder, one trains; the other reports it and writes nothing.
 #[test]
 fn two_trainings_never_share_a_folder() {
     let folder = Folder::new("shared");
@@ -263,7 +263,7 @@ fn two_trainings_never_share_a_folder() {
         assert!(began.elapsed() < Duration::from_secs(60), "no checkpoint");
         std::thread::sleep(Duration::from_millis(5));
     }
-    // neither does one that would go on
+    // `--resume` is refused too
     let told = said(&long(&["--resume"]).output().unwrap());
     assert!(told.contains(&format!("process {}", winner.id())), "{told}");
     assert!(Command::new("kill").args(["-KILL", &winner.id().to_string()]).status().unwrap().success());
@@ -272,7 +272,7 @@ fn two_trainings_never_share_a_folder() {
     let logs =
         logs.filter(|entry| entry.as_ref().unwrap().file_name().to_string_lossy().contains("tfevents"));
     assert_eq!(logs.count(), 1);
-    // the lock of one that was killed is no lock
+    // a killed training leaves no lock
     let mut resumed = long(&["--resume"]).spawn().unwrap();
     std::thread::sleep(Duration::from_millis(500));
     assert!(resumed.try_wait().unwrap().is_none());
@@ -280,9 +280,9 @@ fn two_trainings_never_share_a_folder() {
     resumed.wait().unwrap();
 }
 
-/// How the program is named in what it prints depends on where it is found.
+/// The printed name of the program depends on where the shell finds it.
 #[test]
-fn commands_begin_with_what_starts_this_program() {
+fn next_commands_begin_with_what_starts_this_program() {
     let folder = Folder::new("named");
     let programs = folder.out("programs");
     std::fs::create_dir_all(&programs).unwrap();
@@ -294,11 +294,11 @@ fn commands_begin_with_what_starts_this_program() {
     };
     let path = format!("{}:/usr/bin:/bin", programs.display());
     assert!(missing(&folder.0, &path).starts_with(&format!("{} eval ", own.display())));
-    // another program of that name
+    // another program of the same name is on the PATH
     std::fs::write(programs.join("em-routing"), "").unwrap();
     assert!(missing(&folder.0, &path).starts_with(&format!("{} eval ", own.display())));
     std::fs::remove_file(programs.join("em-routing")).unwrap();
-    // in the clone, by cargo where cargo has built it so
+    // in the clone: by cargo, if `cargo run` has built the program
     std::fs::write(programs.join("cargo"), "").unwrap();
     let clone = Path::new(env!("CARGO_MANIFEST_DIR"));
     let by_cargo = own == clone.join("target/release/em-routing");

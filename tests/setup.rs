@@ -1,4 +1,4 @@
-//! The set-up on machines that lack something, played by programs of the test's own: what it says, and where it goes on.
+//! `setup`, `run` and `lab` on machines that lack something. Scripts of the test stand in for rustc, cargo, rustup and Python.
 #![cfg(unix)]
 
 use std::fs;
@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-/// A machine: a project, a cache, and only those programs that are put on it.
+/// A simulated machine: a project, a cache, and a PATH with only the programs that the test installs.
 struct Machine {
     root: PathBuf,
 }
@@ -17,7 +17,7 @@ const RUSTC: &str = r#"case "$1 $2" in
   *) echo "rustc 1.95.0 (a fake)" ;;
 esac"#;
 
-/// Makes environments whose own python installs what it is told to, and runs the first cell.
+/// A Python whose `-m venv` puts the script `environment-python` into the new environment as its python.
 const PYTHON: &str = r#"case "$1" in
   -c) echo 3.12.1 ;;
   -m) mkdir -p "$3/bin" && cp "$ROOT/environment-python" "$3/bin/python" ;;
@@ -52,7 +52,7 @@ impl Machine {
         Machine { root }
     }
 
-    /// Puts a program on the machine.
+    /// Installs a script as a program on the PATH.
     fn with(self, name: &str, script: &str) -> Machine {
         let root = self.root.display().to_string();
         let text = format!("#!/bin/sh\nROOT='{root}'\necho \"{name} $*\" >> \"$ROOT/calls\"\n{script}\n");
@@ -76,7 +76,7 @@ impl Machine {
         self
     }
 
-    /// The program with these arguments there, in the project's folder.
+    /// Returns the command `em-routing` with these arguments, on this machine and in the project's folder.
     fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_em-routing"));
         command
@@ -92,19 +92,19 @@ impl Machine {
         command
     }
 
-    /// Runs it: whether it succeeded, and all that it said.
+    /// Runs the program; returns whether it succeeded, and its output.
     fn run(&self, arguments: &[&str]) -> (bool, String) {
         let output = self.command(arguments).output().unwrap();
         let said = [output.stdout, output.stderr].concat();
         (output.status.success(), String::from_utf8_lossy(&said).into_owned())
     }
 
-    /// Runs `em-routing setup` there: whether it succeeded, and all that it said.
+    /// Runs `em-routing setup`; returns whether it succeeded, and its output.
     fn setup(&self) -> (bool, String) {
         self.run(&["setup"])
     }
 
-    /// Writes a notebook there with these cells, in JSON.
+    /// Writes a notebook with these cells (JSON) at a path of this machine.
     fn notebook(&self, path: &str, cells: &str) -> PathBuf {
         let path = self.root.join(path);
         let text = format!(r#"{{"nbformat": 4, "nbformat_minor": 4, "metadata": {{}}, "cells": [{cells}]}}"#);
@@ -141,7 +141,7 @@ fn executable(path: &Path, text: &str) {
     fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
 }
 
-/// A machine that has all but what a test takes away.
+/// A machine on which nothing is missing.
 fn ready(name: &str) -> Machine {
     let machine =
         Machine::new(name).with("rustc", RUSTC).with("cargo", "exit 1").with_sources().with_kernel();
@@ -174,7 +174,7 @@ echo "error: could not download file: failed to resolve host" >&2; exit 1"#;
 }
 
 #[test]
-fn a_kernel_that_cannot_be_linked() {
+fn a_kernel_build_without_a_linker() {
     let cargo = r#"[ "$1 $2" = "install --locked" ] || exit 1
 echo "   Compiling libc v0.2.0" >&2; echo 'error: linker `cc` not found' >&2; exit 101"#;
     Machine::new("no-linker").with("rustc", RUSTC).with_sources().with("cargo", cargo).fails_with(&[
@@ -203,21 +203,21 @@ esac"#;
 }
 
 #[test]
-fn a_full_disk_then_room_then_nothing_to_do() {
+fn setup_continues_after_a_full_disk_and_then_has_nothing_to_do() {
     let machine = ready("full-disk").with_environment_python(FULL_DISK_PIP);
     machine.fails_with(&["No space left on device", "free some space"]);
     let machine = machine.with_environment_python(GOOD_PIP);
-    machine.succeeds(); // the environment that was cut off is made anew
+    machine.succeeds(); // the incomplete environment is made again
     let kernel = machine.root.join("project/target/jupyter/kernels/em-routing/kernel.json");
     assert!(fs::read_to_string(&kernel).unwrap().contains("Rust (em-routing)"));
     let before = machine.calls().len();
     machine.succeeds();
     let again = machine.calls().split_off(before);
-    assert!(again.iter().all(|call| call.starts_with("rustc ")), "a second start did {again:?}");
+    assert!(again.iter().all(|call| call.starts_with("rustc ")), "the second setup called {again:?}");
 }
 
 #[test]
-fn what_was_cut_off_is_done_again_and_only_that() {
+fn setup_repeats_only_the_interrupted_step() {
     let machine = ready("cut-off");
     machine.succeeds();
     let environment = fs::read_dir(machine.root.join("cache")).unwrap().flatten().map(|entry| entry.path());
@@ -231,7 +231,7 @@ fn what_was_cut_off_is_done_again_and_only_that() {
 }
 
 #[test]
-fn a_change_of_the_library_is_compiled_and_a_change_of_the_commands_is_not() {
+fn setup_recompiles_the_library_for_changes_outside_the_commands() {
     let machine = ready("changed");
     machine.succeeds();
     let warm = |machine: &Machine| machine.calls().iter().filter(|call| call.contains("--warm")).count();
@@ -246,14 +246,15 @@ fn a_change_of_the_library_is_compiled_and_a_change_of_the_commands_is_not() {
 }
 
 #[test]
-fn a_cache_that_cannot_be_written_is_named() {
+fn setup_names_a_cache_that_cannot_be_written() {
     let machine = ready("no-cache");
     fs::remove_dir_all(machine.root.join("cache")).unwrap();
     fs::write(machine.root.join("cache"), "a file where a folder should be").unwrap();
     machine.fails_with(&["machine-no-cache/cache"]);
 }
 
-/// A notebook that executes: Python writes what comes of it and tells of a figure that is named as others are.
+/// A python that pretends to execute a notebook: it writes the outputs and reports two figures, whose names do not depend on the
+/// notebook.
 const EXECUTING_PYTHON: &str = r##"#!/bin/sh
 case "$2" in
   pip) exit 0 ;;
@@ -273,7 +274,7 @@ echo '{"event": "finished"}'
 const CODE: &str = r#"{"cell_type": "code", "metadata": {}, "source": "1"}"#;
 
 #[test]
-fn nothing_that_is_executed_overwrites_anything() {
+fn run_overwrites_neither_notebooks_nor_figures() {
     let machine = ready("overwrite").with_environment_python(EXECUTING_PYTHON);
     let first = machine.notebook("a/x.ipynb", CODE);
     machine.notebook("b/x.ipynb", CODE);
@@ -297,7 +298,7 @@ fn nothing_that_is_executed_overwrites_anything() {
     assert!(machine.calls().is_empty(), "something was started: {:?}", machine.calls());
     assert_eq!(fs::read(&first).unwrap(), before);
 
-    // one file by three names is executed once; two figures of one name are two files
+    // one file with three names is executed once; two figures with one name go to two files
     let names = ["../a/x.ipynb", "./../a/x.ipynb", "../link.ipynb", "../b/y.ipynb"];
     let (success, said) = machine.run(&[&["run", "--save"][..], &names].concat());
     assert!(success && !said.contains("NaN") && said.contains("2 notebooks in place"), "{said}");
@@ -309,12 +310,12 @@ fn nothing_that_is_executed_overwrites_anything() {
     assert!(!book.join("figures/y-same.svg").exists());
     assert!(fs::read_to_string(&first).unwrap().starts_with("executed"));
     assert!(fs::read_to_string(&other).unwrap().contains("y.ipynb"));
-    // neither lies in the clone: nor do their figures
+    // the notebooks lie outside the clone, so their figures are not saved in it
     assert!(!machine.root.join("project/assets/figures").exists(), "{said}");
 }
 
 #[test]
-fn the_figures_of_the_clone_s_own_notebooks_are_saved() {
+fn run_save_stores_the_figures_of_own_notebooks() {
     let machine = ready("save").with_environment_python(EXECUTING_PYTHON);
     machine.notebook("project/notebooks/own.ipynb", CODE);
     let (success, said) = machine.run(&["run", "--save"]);
@@ -324,7 +325,7 @@ fn the_figures_of_the_clone_s_own_notebooks_are_saved() {
 }
 
 #[test]
-fn a_notebook_that_changes_while_it_is_executed_is_not_overwritten() {
+fn run_save_keeps_a_notebook_that_changed_during_execution() {
     let script = EXECUTING_PYTHON.replace("echo page", "echo changed > \"$3\"; echo page");
     let machine = ready("changing").with_environment_python(&script);
     let own = machine.notebook("project/notebooks/own.ipynb", CODE);
@@ -334,7 +335,7 @@ fn a_notebook_that_changes_while_it_is_executed_is_not_overwritten() {
 }
 
 #[test]
-fn an_odd_file_is_told_before_anything_starts_and_stops_no_other() {
+fn run_reports_an_invalid_notebook_and_executes_the_others() {
     let machine = ready("odd").with_environment_python(EXECUTING_PYTHON);
     machine.notebook("project/notebooks/good.ipynb", CODE);
     let odd = machine.notebook("project/notebooks/odd.ipynb", "");
@@ -359,9 +360,9 @@ fn an_odd_file_is_told_before_anything_starts_and_stops_no_other() {
     assert!(machine.root.join("project/target/book/good.ipynb").exists());
 }
 
-/// A notebook of the reader's own is not compiled at the set-up, and what does not compile there is told and stops nothing.
+/// Set-up does not compile a reader's own notebook. If a shipped notebook's cell does not compile, set-up reports it.
 #[test]
-fn a_warm_up_that_fails_is_told_and_no_reason_to_stop() {
+fn setup_reports_a_failed_warm_up_and_succeeds() {
     let machine = ready("warm");
     for (name, cells) in
         [("no-code", ""), ("own", r#"{"cell_type": "code", "metadata": {}, "source": "let own;"}"#)]
@@ -395,7 +396,8 @@ fn a_warm_up_that_fails_is_told_and_no_reason_to_stop() {
     }
 }
 
-/// Starts the program, waits until a stand-in has told its process numbers, kills the program alone and waits for them to go.
+/// Starts the program, waits until a stand-in has written its process numbers, kills only the program, and asserts that the other
+/// processes end too.
 #[cfg(target_os = "linux")]
 fn takes_its_children_along(machine: &Machine, arguments: &[&str]) {
     for signal in ["-TERM", "-INT", "-KILL"] {
@@ -420,11 +422,11 @@ fn takes_its_children_along(machine: &Machine, arguments: &[&str]) {
             let state = fs::read_to_string(format!("/proc/{number}/stat")).unwrap_or_default();
             state.rsplit_once(") ").is_some_and(|(_, state)| !state.starts_with('Z'))
         };
-        within(10, "a process is left", &|| !numbers.split_whitespace().any(alive));
+        within(10, "a process still runs", &|| !numbers.split_whitespace().any(alive));
     }
 }
 
-/// Tells its number and that of a process that it starts, and stays.
+/// A script that starts another process, writes both process numbers to a file, and waits.
 #[cfg(target_os = "linux")]
 const STAYS: &str = r#"/bin/sleep 300 &
 echo $! $$ > "$ROOT/processes"
@@ -432,7 +434,7 @@ wait"#;
 
 #[cfg(target_os = "linux")]
 #[test]
-fn a_set_up_that_is_killed_leaves_no_process() {
+fn a_killed_setup_leaves_no_process() {
     let cargo = format!("[ \"$1 $2\" = 'install --locked' ] || exit 1\n{STAYS}");
     let machine = Machine::new("killed").with("rustc", RUSTC).with_sources().with("cargo", &cargo);
     takes_its_children_along(&machine, &["setup"]);
@@ -440,17 +442,18 @@ fn a_set_up_that_is_killed_leaves_no_process() {
 
 #[cfg(target_os = "linux")]
 #[test]
-fn a_run_that_is_killed_leaves_no_process() {
+fn a_killed_run_leaves_no_process() {
     let python = EXECUTING_PYTHON.replace("echo page", &format!("{STAYS}\necho page"));
     let machine = ready("killed-run").with_environment_python(&python);
     machine.notebook("project/notebooks/own.ipynb", CODE);
     takes_its_children_along(&machine, &["run"]);
 }
 
-/// Kernels end with Jupyter, whichever way it ends: evcxr's stand-in is started by the program's kernel, that by a shell.
+/// A kernel ends when Jupyter is killed. A shell stands in for Jupyter and starts the kernel command, which starts a stand-in for
+/// evcxr.
 #[cfg(target_os = "linux")]
 #[test]
-fn a_kernel_ends_with_jupyter() {
+fn a_kernel_ends_when_jupyter_is_killed() {
     let machine = Machine::new("kernel").with("rustc", RUSTC).with_kernel();
     let root = machine.root.display().to_string();
     let evcxr = format!("#!/bin/sh\n{STAYS}\n").replace("$ROOT", &root);
@@ -481,13 +484,13 @@ fn a_kernel_ends_with_jupyter() {
     };
     let started = Instant::now();
     while numbers.split_whitespace().any(alive) {
-        assert!(started.elapsed() < Duration::from_secs(10), "the kernel is left");
+        assert!(started.elapsed() < Duration::from_secs(10), "the kernel still runs");
         std::thread::sleep(Duration::from_millis(20));
     }
 }
 
 #[test]
-fn two_runs_do_not_write_to_one_folder() {
+fn two_runs_cannot_write_to_one_folder() {
     let python = EXECUTING_PYTHON.replace("echo page", "read -r line < \"$ROOT/go\"; echo page");
     let machine =
         ready("two-runs").with_environment_python(&python).with("mkfifo", "exec /usr/bin/mkfifo \"$@\"");
@@ -509,7 +512,7 @@ fn two_runs_do_not_write_to_one_folder() {
 }
 
 #[test]
-fn jupyterlab_asks_neither_the_network_nor_the_reader_about_it() {
+fn lab_starts_jupyterlab_offline_in_the_same_process() {
     let machine = ready("lab");
     machine.succeeds();
     let environment = fs::read_dir(machine.root.join("cache")).unwrap().flatten().map(|entry| entry.path());
@@ -520,7 +523,7 @@ fn jupyterlab_asks_neither_the_network_nor_the_reader_about_it() {
     let number = child.id();
     assert_eq!(child.wait_with_output().unwrap().status.code(), Some(3));
     let call = machine.calls().into_iter().find(|call| call.starts_with("lab ")).unwrap();
-    // it is the process that was started: a signal to the one is a signal to the other
+    // JupyterLab replaces the process that was started, so signals reach it
     assert!(call.starts_with(&format!("lab {number} ")), "{call}");
     for flag in [
         "--LabApp.news_url=None",

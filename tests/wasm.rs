@@ -1,4 +1,4 @@
-//! The vector code as WebAssembly with simd128, run in Node: by the tests that the other instruction sets have.
+//! Runs the tests of the vector code as WebAssembly with simd128, in Node.
 
 use std::path::Path;
 use std::process::{Command, Output};
@@ -9,7 +9,7 @@ fn run(command: &mut Command) -> Option<Output> {
     command.output().ok()
 }
 
-/// What there is to compile with: cargo's further arguments, or what is missing.
+/// Returns the extra arguments with which cargo can compile for WebAssembly, or the name of what is missing.
 fn compiler() -> Result<&'static [&'static str], &'static str> {
     let sysroot = run(Command::new("rustc").args(["--print", "sysroot"])).ok_or("rustc")?;
     let sysroot = String::from_utf8_lossy(&sysroot.stdout).trim().to_owned();
@@ -24,8 +24,8 @@ fn compiler() -> Result<&'static [&'static str], &'static str> {
 }
 
 #[test]
-fn the_tests_of_the_vector_code_pass_as_webassembly() {
-    let left_out = |missing: &str| println!("left out: the tests as WebAssembly, for there is no {missing}");
+fn the_vector_code_passes_its_tests_as_webassembly() {
+    let left_out = |missing: &str| println!("skipped: the tests as WebAssembly need {missing}");
     if run(Command::new("node").arg("--version")).is_none_or(|node| !node.status.success()) {
         return left_out("Node");
     }
@@ -43,14 +43,14 @@ fn the_tests_of_the_vector_code_pass_as_webassembly() {
         format!("node {}", folder.join("run.mjs").display()),
     );
     if !arguments.is_empty() {
-        // the standard library from its source is not for stable compilers
+        // a stable compiler builds the standard library from source only with this
         cargo.env("RUSTC_BOOTSTRAP", "1");
     }
     let output = run(&mut cargo).expect("cargo runs this test too");
     let words = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
     let crates_missing = ["failed to download", "failed to get", "Unable to update"];
     if !arguments.is_empty() && crates_missing.iter().any(|error| words.contains(error)) {
-        return left_out("network to compile the standard library with");
+        return left_out("a network to compile the standard library");
     }
     assert!(output.status.success() && words.contains("all tests passed in Node"), "{words}");
 }

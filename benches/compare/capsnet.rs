@@ -1,4 +1,4 @@
-//! The full capsule network: images a second in training and in inference.
+//! The full capsule network: images per second in training and in inference.
 
 use std::path::PathBuf;
 use std::time::Instant;
@@ -11,7 +11,7 @@ use crate::Outcome;
 use crate::machine::{Watch, forget_peak, median, memory};
 use crate::peer::{Peer, number};
 
-/// Half of what PyTorch spends with the ordinary allocator is page faults: this spares it them.
+/// Settings of the allocator for PyTorch. With the default settings it spends half of its time on page faults.
 const TUNED: &str = "glibc.malloc.hugetlb=1:glibc.malloc.mmap_threshold=4294967296:glibc.malloc.trim_threshold=17179869184\
                      :glibc.malloc.top_pad=67108864:glibc.malloc.arena_max=1";
 
@@ -40,7 +40,7 @@ impl Options {
     }
 }
 
-/// Seconds of each round, and the most memory.
+/// Results of one side: seconds of each round, and peak memory.
 struct Side {
     name: String,
     train: Vec<f64>,
@@ -55,7 +55,7 @@ impl Side {
     }
 }
 
-/// A batch of random images, as training takes it.
+/// Returns a batch of pseudo-random images in MNIST's form.
 fn images(count: usize) -> Images {
     let pixel = |at: usize| (at.wrapping_mul(2_654_435_761) >> 7) as u8;
     Images {
@@ -67,7 +67,7 @@ fn images(count: usize) -> Images {
     }
 }
 
-/// Of one call: the mean of as many as a second has room for, at least one. The peer's rounds are timed alike.
+/// Returns the mean time of a call over at least one second. The peers are timed in the same way.
 fn seconds(mut call: impl FnMut() -> em_routing::error::Result<()>) -> Outcome<f64> {
     let (began, mut calls) = (Instant::now(), 0);
     while calls == 0 || began.elapsed().as_secs_f64() < 1.0 {
@@ -77,7 +77,7 @@ fn seconds(mut call: impl FnMut() -> em_routing::error::Result<()>) -> Outcome<f
     Ok(began.elapsed().as_secs_f64() / f64::from(calls))
 }
 
-/// All sides in turns; the first is ours.
+/// Times all sides in alternating rounds and prints the results; the first side is this library.
 pub fn run(options: &Options) -> Outcome<()> {
     let mut settings = Settings::blog();
     settings.recipe.batch = options.batch;
@@ -89,7 +89,7 @@ pub fn run(options: &Options) -> Outcome<()> {
         for (routing, allocator, variables) in
             [("naive", "", vec![]), ("opt", ", tuned allocator", vec![("GLIBC_TUNABLES", TUNED)])]
         {
-            println!("starting PyTorch, {routing}{allocator}: it compiles for a minute or two ...");
+            println!("starting PyTorch, {routing}{allocator}; compiling takes a minute or two ...");
             let arguments = [options.batch.to_string(), options.threads.to_string(), routing.to_owned()];
             let peer = Peer::start(environment, "capsnet.py", &arguments, &variables)?;
             sides.push(Side::new(format!("{}{allocator}", peer.name)));
@@ -101,7 +101,7 @@ pub fn run(options: &Options) -> Outcome<()> {
         let side = &mut sides[0];
         let watch = Watch::new(std::process::id());
         forget_peak();
-        // from the start, where each image has a gradient: what the network has learnt is not what is compared
+        // each round starts untrained, so that every image has a gradient: a trained network would skip work for some images
         let mut training = training.clone();
         side.train.push(seconds(|| training.step(&data).map(drop))?);
         let pixels = training.net.pixels(&data, &(0..options.batch).collect::<Vec<_>>())?;
@@ -122,7 +122,7 @@ pub fn run(options: &Options) -> Outcome<()> {
     let batch = options.batch as f64;
     println!(
         "{:<52} {:>10} {:>6} {:>10} {:>6} {:>10} {:>7}",
-        format!("images a second, batch {batch}"),
+        format!("images per second, batch {batch}"),
         "training",
         "ratio",
         "inference",

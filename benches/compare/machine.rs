@@ -1,15 +1,15 @@
-//! What the system says about time and memory. Where it says nothing (it is not Linux), the figures are NaN.
+//! Processor time and memory as Linux reports them. On other systems the values are NaN.
 
 use std::fs;
 
-/// Fields of the system's file that counts processor time, in hundredths of a second.
+/// Returns the numbers in the first line of a file in /proc, after the last `after`.
 fn fields(path: &str, after: char) -> Option<Vec<f64>> {
     let text = fs::read_to_string(path).ok()?;
     let rest = text.lines().next()?.rsplit_once(after)?.1;
     Some(rest.split_whitespace().filter_map(|field| field.parse().ok()).collect())
 }
 
-/// Seconds for which the processors have been busy.
+/// Returns the seconds for which all processors have been busy.
 fn busy() -> Option<f64> {
     let text = fs::read_to_string("/proc/stat").ok()?;
     let all: Vec<f64> =
@@ -17,14 +17,14 @@ fn busy() -> Option<f64> {
     Some((all.iter().take(8).sum::<f64>() - all.get(3)? - all.get(4)?) / 100.0)
 }
 
-/// Seconds that a process has used.
+/// Returns the processor time of a process, in seconds.
 fn used(process: u32) -> Option<f64> {
-    // After the name, which is in brackets and the state, which is no number: user time is the 14th field, system time the 15th.
+    // After the name (in brackets) and the state (not a number): user time is the 14th field, system time the 15th.
     let all = fields(&format!("/proc/{process}/stat"), ')')?;
     Some((all.get(10)? + all.get(11)?) / 100.0)
 }
 
-/// Measures how much of the machine others use meanwhile.
+/// Measures how much of the machine other processes use.
 pub struct Watch {
     process: u32,
     began: std::time::Instant,
@@ -36,7 +36,7 @@ impl Watch {
         Watch { process, began: std::time::Instant::now(), before: busy().zip(used(process)) }
     }
 
-    /// The share of the machine that others used.
+    /// Returns the share of the machine that other processes used.
     pub fn others_busy(&self) -> f64 {
         let cores = std::thread::available_parallelism().map_or(1, usize::from) as f64;
         match (self.before, busy().zip(used(self.process))) {
@@ -49,7 +49,7 @@ impl Watch {
     }
 }
 
-/// MiB of memory of this process, under the system's name for the kind.
+/// Returns the memory of this process in MiB, for a key of /proc/self/status such as `VmHWM`.
 pub fn memory(kind: &str) -> f64 {
     let read = || -> Option<f64> {
         let text = fs::read_to_string("/proc/self/status").ok()?;
@@ -59,7 +59,7 @@ pub fn memory(kind: &str) -> f64 {
     read().map_or(f64::NAN, |kib| kib / 1024.0)
 }
 
-/// The peak of this process's memory starts again at what there is now.
+/// Resets the peak memory of this process to its current memory.
 pub fn forget_peak() {
     let _ = fs::write("/proc/self/clear_refs", "5");
 }

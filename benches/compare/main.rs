@@ -1,4 +1,4 @@
-//! Ours beside the peers, on the same data from the same start, in turns.
+//! Compares this library with peers on the same data from the same start, in alternating rounds.
 
 mod capsnet;
 mod machine;
@@ -8,33 +8,33 @@ mod peer;
 type Outcome<T> = Result<T, Box<dyn std::error::Error>>;
 
 const HELP: &str = "\
-Runs ours and the peers in turns on the same data and prints a table, and a JSON line for each case.
+Times this library and its peers in alternating rounds on the same data. Prints a table, and a JSON line for each case.
 
 Usage: cargo bench --bench compare -- mixtures [OPTIONS]
        cargo bench --bench compare -- capsnet [--peers ENV] [--rounds N] [--threads N] [--batch N (default 24)]
 
 Options:
-  --peers ENV      with the peers: scikit-learn in this Python environment, as benches/peers/setup.sh makes it, and
-                   linfa-clustering, which is compiled for it once
-  --rounds N       how often each side runs (default 5)
+  --peers ENV      include the peers: scikit-learn in the Python environment ENV, made by benches/peers/setup.sh, and
+                   linfa-clustering, which is compiled once
+  --rounds N       rounds of each side (default 5)
   --threads N      threads of each side (default 2)
-  --case CASE      instead of the four cases: gmm:100000x8x16 or kmeans:1000000x16x16 (samples x dimensions x clusters);
-                   may be given again
-  --growth         also the cost as the samples grow from 10^4 to 10^7, and with one thread and two; draws it as
+  --case CASE      replace the four default cases: gmm:100000x8x16 or kmeans:1000000x16x16 (samples x dimensions x
+                   clusters); may be repeated
+  --growth         also measure the cost for 10^4 to 10^7 samples, with one thread and with --threads; draws
                    target/cost-growth.svg
-  --file GIB       also a fit from a file of this size, larger than its memory
-  --help           this
+  --file GIB       also fit from a file of this size, which may exceed the memory
+  --help           show this help
 
 Example, in a minute:
   benches/peers/setup.sh /tmp/peers
   cargo bench --bench compare -- mixtures --peers /tmp/peers --case gmm:20000x8x16 --case kmeans:20000x8x16
 
-The capsule network is the blog's in its full size, three iterations, beside PyTorch's: line by line (naive), and with batched
-products and a tuned allocator (opt), both compiled.
+The capsule network is the blog's at full size with three iterations. Its peers are two compiled PyTorch versions: a line-by-line
+translation (naive), and one with batched products and a tuned allocator (opt).
 
-Of a run that others disturbed (others_busy above 0.06) no figure is to be quoted.";
+Do not quote numbers of a run that other processes disturbed (others_busy above 0.06).";
 
-/// Starts over with linfa-clustering compiled in: a feature, so that who runs none of this does not wait for it.
+/// Starts this bench again with linfa-clustering compiled in. It is a feature, so that only those who need it compile it.
 fn with_peers(arguments: &[String]) -> Outcome<()> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut bench = std::process::Command::new(cargo);

@@ -1,4 +1,4 @@
-//! K-means and Gaussian mixtures: seconds an iteration, as the difference of a longer and a shorter fit.
+//! K-means and Gaussian mixtures: seconds per iteration, from the difference between a longer and a shorter fit.
 
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -68,7 +68,7 @@ impl Options {
 
 impl Case {
     fn parse(text: &str) -> Outcome<Case> {
-        let wrong = || format!("{text} is no case like gmm:100000x8x16");
+        let wrong = || format!("{text} is not a case such as gmm:100000x8x16");
         let (algorithm, sizes) = text.split_once(':').ok_or_else(wrong)?;
         let algorithm = match algorithm {
             "gmm" => Algorithm::Gmm,
@@ -85,10 +85,10 @@ impl Case {
         }
     }
 
-    /// Iterations of the shorter and the longer fit.
+    /// Returns the iterations of the shorter and of the longer fit.
     fn iterations(&self) -> (usize, usize) {
         match self.algorithm {
-            Algorithm::Gmm if self.samples >= 500_000 => (1, 3), // peers take seconds for each
+            Algorithm::Gmm if self.samples >= 500_000 => (1, 3), // peers take seconds per iteration
             Algorithm::Gmm => (2, 12),
             Algorithm::KMeans if self.samples >= 500_000 => (2, 6),
             Algorithm::KMeans => (2, 42),
@@ -102,7 +102,7 @@ impl Case {
         }
     }
 
-    /// Overlapping Gaussian blobs, and a start at some of the samples.
+    /// Draws samples from overlapping Gaussians, and takes some of the samples as the start.
     fn draw(&self) -> Outcome<(Array2<f64>, Array2<f64>)> {
         let corners = Array2::from_shape_fn((self.clusters, self.dimensions), |(k, j)| {
             ((k * 31 + j * 17 + k * j * 7) % 61) as f64 / 10.0 - 3.0
@@ -113,7 +113,7 @@ impl Case {
         Ok((data, start))
     }
 
-    /// Seconds of a fit of ours.
+    /// Returns the seconds of a fit by this library.
     fn fit(&self, data: &dyn Rows, start: &Array2<f64>, iterations: usize, threads: usize) -> Outcome<f64> {
         let stop = Stop { max_iterations: iterations, tolerance: -1.0 };
         let began = Instant::now();
@@ -135,7 +135,7 @@ impl Case {
         Ok(began.elapsed().as_secs_f64())
     }
 
-    /// Seconds an iteration of ours.
+    /// Returns this library's seconds per iteration.
     fn ours(&self, data: &dyn Rows, start: &Array2<f64>, threads: usize) -> Outcome<f64> {
         let (few, many) = self.iterations();
         let short = self.fit(data, start, few, threads)?;
@@ -143,7 +143,7 @@ impl Case {
     }
 }
 
-/// One side of the comparison: its rounds so far.
+/// One side of the comparison, with the results of its rounds.
 struct Side {
     name: String,
     seconds: Vec<f64>,
@@ -214,7 +214,7 @@ fn run_in(options: &Options, folder: &Path) -> Outcome<()> {
     Ok(())
 }
 
-/// All sides in turns; the first is ours.
+/// Times all sides in alternating rounds; the first is this library.
 fn compare(options: &Options, case: &Case, folder: &Path) -> Outcome<Vec<Side>> {
     let (data, start) = case.draw()?;
     let mut sides = vec![Side::new("em-routing".into())];
@@ -234,7 +234,7 @@ fn compare(options: &Options, case: &Case, folder: &Path) -> Outcome<Vec<Side>> 
         forget_peak();
         let before = memory("VmRSS");
         sides[0].seconds.push(case.ours(&data, &start, options.threads)?);
-        // The first round has the peak of memory that was never touched before.
+        // Only the first round shows the full peak, because later rounds reuse its memory.
         sides[0].peak_mib = sides[0].peak_mib.max(memory("VmHWM") - before);
         sides[0].others_busy.push(watch.others_busy());
         if let Some(peer) = &mut peer {
@@ -266,7 +266,7 @@ fn compare(options: &Options, case: &Case, folder: &Path) -> Outcome<Vec<Side>> 
     Ok(sides)
 }
 
-/// scikit-learn on this data from this start.
+/// Starts scikit-learn with this data and this start.
 fn start_peer(environment: &Path, case: &Case, data: &Path, start: &Path, threads: usize) -> Outcome<Peer> {
     let (few, many) = case.iterations();
     let mut arguments = vec![case.name().to_owned()];
@@ -275,17 +275,17 @@ fn start_peer(environment: &Path, case: &Case, data: &Path, start: &Path, thread
     Peer::start(environment, "mixtures.py", &arguments, &[])
 }
 
-/// Seconds an iteration, and MiB above the data.
+/// Returns the peer's seconds per iteration and its peak memory above the data, in MiB.
 fn peer_round(peer: &mut Peer) -> Outcome<(f64, f64)> {
     let answer = peer.round()?;
     let iterations = number(&answer, "iterations")?;
     if iterations < 1.0 {
-        return Err("the peer converged at once: take a harder case".into());
+        return Err("the peer converged at once: choose a harder case".into());
     }
     Ok(((number(&answer, "many")? - number(&answer, "few")?) / iterations, number(&answer, "peak_mib")?))
 }
 
-/// Cost by the number of samples, and by threads.
+/// Measures the cost over the number of samples, with one thread and with all, and draws it.
 fn growth(options: &Options) -> Outcome<()> {
     let sizes = [10_000, 100_000, 1_000_000, 10_000_000];
     let mut curves: Vec<(&str, Vec<(f64, f64)>)> = Vec::new();
@@ -301,7 +301,7 @@ fn growth(options: &Options) -> Outcome<()> {
             }
             let (one, all) = (median(&one), median(&all));
             println!(
-                "{name:<7} {samples:>9}   16   16  {:>10.1} ns a sample, {:>5.2} times as fast with {} threads as with one",
+                "{name:<7} {samples:>9}   16   16  {:>10.1} ns per sample, {:>5.2} times as fast with {} threads as with one",
                 all / samples as f64 * 1e9,
                 one / all,
                 options.threads
@@ -324,11 +324,11 @@ fn growth(options: &Options) -> Outcome<()> {
     Ok(())
 }
 
-/// Seconds an iteration over the number of samples: where they grow in proportion, a curve runs along the dashed line of slope 1
-/// through its first point.
+/// Draws the seconds per iteration over the number of samples. A cost in proportion to the samples follows the dashed line of
+/// slope 1 through the first point.
 fn cost_growth(curves: &[(&str, &[Point])]) -> em_routing::error::Result<Figure> {
-    let axes = ["number of samples", "time of an iteration (s)"];
-    let title = "The time of an iteration over the number of samples";
+    let axes = ["number of samples", "time per iteration (s)"];
+    let title = "Time per iteration over the number of samples";
     let mut chart = log_curves("cost-growth", title, axes, curves)?;
     let mut labels = Vec::new();
     for (index, (name, points)) in curves.iter().enumerate() {
@@ -343,7 +343,7 @@ fn cost_growth(curves: &[(&str, &[Point])]) -> em_routing::error::Result<Figure>
     chart.finish()
 }
 
-/// Samples that are made when they are read, so that a file larger than memory can be written.
+/// Samples computed when they are read, to write a file larger than the memory.
 struct Synthetic {
     samples: usize,
     chunk: Array2<f64>,
@@ -364,7 +364,7 @@ impl Rows for Synthetic {
         buffer: &'a mut RowBuffer,
     ) -> em_routing::error::Result<&'a [f64]> {
         buffer.values.clear();
-        // the same blobs again and again, each time moved a little
+        // repeats the chunk, shifted a little each time
         let rows = self.chunk.nrows();
         for sample in range {
             let shift = (sample / rows) as f64 * 1e-6;
@@ -374,7 +374,7 @@ impl Rows for Synthetic {
     }
 }
 
-/// A fit from a file, and the memory that it takes.
+/// Fits from a file and prints the time and the peak memory.
 fn from_file(options: &Options, gib: f64, folder: &Path) -> Outcome<()> {
     let path = folder.join("large.npy");
     let samples = (gib * f64::from(1 << 30) / (16.0 * 8.0)) as usize;
@@ -405,9 +405,9 @@ mod linfa {
     use rand::SeedableRng;
     use rand_chacha::ChaCha8Rng;
 
-    /// Seconds an iteration. Its mixture takes no start of the caller's: it begins at random responsibilities, the same each time,
-    /// so that the difference of two fits is iterations alone. (Its K-means, ten times up to 300 iterations, takes minutes at
-    /// 1,000,000 samples.)
+    /// Returns the seconds per iteration. linfa's mixture does not accept a given start; it begins with the same random
+    /// responsibilities each time, so that the difference between two fits is the cost of the iterations alone. (Its start by
+    /// K-means, ten runs of up to 300 iterations, takes minutes for 1,000,000 samples.)
     pub fn seconds(case: &Case, data: &Array2<f64>, start: &Array2<f64>) -> Outcome<f64> {
         let dataset = DatasetBase::from(data.view());
         let rng = || ChaCha8Rng::seed_from_u64(1);
@@ -429,7 +429,7 @@ mod linfa {
                         .tolerance(f64::MIN_POSITIVE)
                         .max_n_iterations(iterations as u64);
                     match parameters.check()?.fit(&dataset) {
-                        // It calls not to have converged an error, which here is what is asked for.
+                        // linfa reports a fit that has not converged as an error; here it is intended.
                         Ok(_) | Err(GmmError::NotConverged(_)) => {}
                         Err(error) => return Err(error.into()),
                     }

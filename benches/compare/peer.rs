@@ -1,4 +1,4 @@
-//! A peer's program, which says its name and then waits for a line before each round.
+//! A peer's program: it prints its name, then waits for a line on its standard input before each round.
 
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
@@ -15,7 +15,7 @@ pub struct Peer {
 }
 
 impl Peer {
-    /// A script of benches/peers, in a Python environment.
+    /// Starts a script of benches/peers in a Python environment.
     pub fn start(
         environment: &Path,
         script: &str,
@@ -41,7 +41,7 @@ impl Peer {
         self.process.id()
     }
 
-    /// Lets it do a round, and takes its answer.
+    /// Runs one round and returns the answer.
     pub fn round(&mut self) -> Outcome<Value> {
         self.process.stdin.as_mut().expect("it is piped").write_all(b"\n")?;
         self.answer()
@@ -50,7 +50,7 @@ impl Peer {
     fn answer(&mut self) -> Outcome<Value> {
         let mut line = String::new();
         if self.answers.read_line(&mut line)? == 0 {
-            return Err("the peer has ended".into());
+            return Err("the peer has ended unexpectedly".into());
         }
         Ok(serde_json::from_str(&line)?)
     }
@@ -58,12 +58,12 @@ impl Peer {
 
 impl Drop for Peer {
     fn drop(&mut self) {
-        drop(self.process.stdin.take()); // it ends when there are no more lines
+        drop(self.process.stdin.take()); // the peer ends at the end of its input
         let _ = self.process.wait();
     }
 }
 
-/// A number of an answer.
+/// Returns a number in an answer.
 pub fn number(answer: &Value, key: &str) -> Outcome<f64> {
-    Ok(answer[key].as_f64().ok_or(format!("the peer says nothing of {key}"))?)
+    Ok(answer[key].as_f64().ok_or(format!("the peer's answer has no number {key}"))?)
 }

@@ -1,8 +1,8 @@
-"""The capsule network in PyTorch: a line for each round, with the seconds of a training step and of an inference.
+"""Times the capsule network in PyTorch: prints a line per round with the seconds of a training step and of an inference.
 
     python capsnet.py BATCH THREADS naive|opt
 
-It says its name first, then waits for a line on its standard input before each round.
+It prints its name first, then waits for a line on its standard input before each round.
 """
 import json
 import sys
@@ -35,7 +35,7 @@ def infer():
 
 
 def seconds(function):
-    """Of one call: the mean of as many as a second has room for, at least one."""
+    """Returns the mean time of a call over at least one second."""
     start, calls = time.perf_counter(), 0
     while calls == 0 or time.perf_counter() - start < 1:
         function()

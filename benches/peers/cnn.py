@@ -1,9 +1,9 @@
 """A plain convolutional network with a tenth fewer parameters than the capsule network, trained on the same images.
 
-Three convolutions with ReLU and max pooling, one hidden dense layer, dropout before each dense layer; Adam, whose learning rate
-rises and then falls along half a cosine; cross-entropy; no augmentation. The last epoch counts. Learning rate (of 5e-4, 1e-3, 2e-3
-and 4e-3) and dropout (of 0, 0.3 and 0.5) were chosen on the validation set, the last 5,000 of the images to train on, after short
-trainings (--no-test); the test set is opened after a seed's last epoch only.
+Three convolutions with ReLU and max pooling, one hidden dense layer, dropout before each dense layer; Adam with linear warm-up
+and cosine decay of the learning rate; cross-entropy; no augmentation. The network after the last epoch counts. The learning rate
+(of 5e-4, 1e-3, 2e-3 and 4e-3) and the dropout (of 0, 0.3 and 0.5) were chosen on the validation set, the last 5,000 training
+images, in short trainings (--no-test). The test set is read only after the last epoch of each seed.
 """
 import argparse
 import gzip
@@ -19,11 +19,11 @@ from torch.nn import functional
 
 MNIST = pathlib.Path(__file__).resolve().parents[2] / "assets" / "mnist"
 VALIDATION = 5_000
-WARM_UP = 0.02  # the share of the training in which the learning rate rises
+WARM_UP = 0.02  # share of the training steps in which the learning rate rises
 
 
 def capsule_parameters(features=32, deep=64, primary=32, first=32, second=32, classes=10):
-    """What the capsule network learns: two convolutions, poses and activations, three layers of transforms with two betas a parent."""
+    """Counts the capsule network's parameters: two convolutions, poses and activations, transforms and betas of three layers."""
     convolutions = 25 * features + features + 9 * features * deep + deep
     capsules = (deep + 1) * primary * 17
     routed = [(9 * primary, first), (9 * first, second), (second, classes)]
@@ -31,7 +31,7 @@ def capsule_parameters(features=32, deep=64, primary=32, first=32, second=32, cl
 
 
 class Network(nn.Sequential):
-    def __init__(self, hidden=194, dropout=0.3):  # as many parameters as the blog's capsules, a tenth fewer than the default's
+    def __init__(self, hidden=194, dropout=0.3):  # as many parameters as the blog's network, a tenth fewer than the default's
         super().__init__(
             nn.Conv2d(1, 32, 5, padding=2), nn.ReLU(), nn.MaxPool2d(2),  # 14 x 14
             nn.Conv2d(32, 64, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2),  # 7 x 7
@@ -43,11 +43,11 @@ class Network(nn.Sequential):
 
 
 def read(folder, name):
-    """The numbers of an IDX file, plain or .gz: two zero bytes, the kind (8: bytes), the dimensions and their sizes first."""
+    """Reads an IDX file, plain or .gz: two zero bytes, the type (8: bytes), the number of dimensions, their sizes, the data."""
     path = folder / name
     packed = folder / f"{name}.gz"
     if not path.exists() and not packed.exists():
-        sys.exit(f"error: {path}: there is no such file, and none with .gz at its end")
+        sys.exit(f"error: {path}: there is no such file, plain or .gz")
     contents = path.read_bytes() if path.exists() else gzip.decompress(packed.read_bytes())
     if contents[:3] != b"\0\0\x08":
         sys.exit(f"error: {path}: not an IDX file of bytes")
@@ -60,7 +60,7 @@ def load(folder, part):
 
 
 def pixels(images):
-    return (images[:, None].float() - 128) / 128  # as the capsule network takes them
+    return (images[:, None].float() - 128) / 128  # scaled as for the capsule network
 
 
 def errors(network, images, labels):
@@ -71,7 +71,7 @@ def errors(network, images, labels):
 
 
 def rate(step, steps):
-    """The share of the highest learning rate."""
+    """Factor of the highest learning rate at a step: warm-up times half a cosine."""
     done, rise = (step + 0.5) / steps, (step + 1) / (WARM_UP * steps)
     return min(rise, 1.0) * (0.5 + 0.5 * math.cos(math.pi * min(done, 1.0)))
 
@@ -120,30 +120,30 @@ def train(arguments, seed, images, labels, validation):
 def main():
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter,
-        epilog="""Prints a line for each epoch, the last two fields in the last epoch only:
+        epilog="""Prints a line per epoch; the last two fields are empty except in the last epoch:
   cnn,SEED,EPOCHS,EPOCH,validation_errors,validation_images,test_errors,test_images
 
 Example, in a few seconds: python cnn.py --images 2000 --epochs 1 --seeds 1 --no-test
-The full one, into a file: python cnn.py --epochs 2 --seeds 3 > cnn.csv""")
+The full training, into a file: python cnn.py --epochs 2 --seeds 3 > cnn.csv""")
     parser.add_argument("--data", type=pathlib.Path, default=MNIST, metavar="DIR", help="MNIST's four files (default: assets/mnist)")
     parser.add_argument("--images", type=int, metavar="N", help="train on the first N of the 55,000 only")
     parser.add_argument("--epochs", type=int, default=2)
     parser.add_argument("--seeds", type=int, default=3, metavar="N", help="seeds 1 to N (default 3)")
-    parser.add_argument("--batch", type=int, default=16, help="images of a step (default 16)")
-    parser.add_argument("--learning-rate", type=float, default=2e-3, help="at its highest (default 2e-3)")
-    parser.add_argument("--dropout", type=float, default=0.3, help="the share that is dropped (default 0.3)")
-    parser.add_argument("--threads", type=int, default=2, help="of PyTorch (default 2)")
-    parser.add_argument("--no-test", action="store_true", help="leave the test set alone: for trying things out")
+    parser.add_argument("--batch", type=int, default=16, help="images per step (default 16)")
+    parser.add_argument("--learning-rate", type=float, default=2e-3, help="highest learning rate (default 2e-3)")
+    parser.add_argument("--dropout", type=float, default=0.3, help="dropout probability (default 0.3)")
+    parser.add_argument("--threads", type=int, default=2, help="threads of PyTorch (default 2)")
+    parser.add_argument("--no-test", action="store_true", help="do not read the test set, for experiments")
     arguments = parser.parse_args()
     if min(arguments.epochs, arguments.seeds, arguments.batch, arguments.threads) < 1:
-        parser.error("--epochs, --seeds, --batch and --threads are at least 1")
+        parser.error("--epochs, --seeds, --batch and --threads must be at least 1")
     torch.set_num_threads(arguments.threads)
 
     images, labels = load(arguments.data, "train")
     validation = images[-VALIDATION:], labels[-VALIDATION:]
     count = len(images) - VALIDATION
     if arguments.images is not None and not arguments.batch <= arguments.images <= count:
-        parser.error(f"--images is at least a batch ({arguments.batch}) and at most {count}")
+        parser.error(f"--images must be at least a batch ({arguments.batch}) and at most {count}")
     count = arguments.images or count
     images, labels = images[:count], labels[:count]
     ours, capsules = sum(p.numel() for p in Network().parameters()), capsule_parameters()

@@ -1,9 +1,9 @@
-"""scikit-learn's side of `cargo bench --bench compare -- mixtures`.
+"""Times scikit-learn for `cargo bench --bench compare -- mixtures`.
 
     python mixtures.py (gmm|kmeans) DATA.npy START.npy FEW MANY THREADS
 
-Reads the data and the start, says which version it is, and then for each line that it reads fits twice, of FEW and of MANY
-iterations, and prints the seconds of both, the iterations that were made, and the peak memory above what was there before.
+Reads the data and the start and prints scikit-learn's version. Then, for each line of its standard input, fits with FEW and with MANY
+iterations and prints the seconds of both fits, the difference of their iterations, and the peak memory above that before.
 """
 import json
 import os
@@ -14,7 +14,7 @@ import warnings
 algorithm, data_path, start_path = sys.argv[1:4]
 few, many, threads = map(int, sys.argv[4:7])
 os.environ["OMP_NUM_THREADS"] = os.environ["OPENBLAS_NUM_THREADS"] = str(threads)
-warnings.filterwarnings("ignore")  # not converged: on purpose
+warnings.filterwarnings("ignore")  # the fits do not converge, on purpose
 
 import numpy as np  # noqa: E402
 import sklearn  # noqa: E402
@@ -45,7 +45,7 @@ def fit(iterations):
 print(json.dumps({"peer": f"scikit-learn {sklearn.__version__}"}), flush=True)
 for _ in sys.stdin:
     with open("/proc/self/clear_refs", "w") as clear:
-        clear.write("5")  # the peak starts again at what is there now
+        clear.write("5")  # resets the peak to the current memory
     before = memory("VmRSS")
     few_seconds, few_made = fit(few)
     many_seconds, many_made = fit(many)

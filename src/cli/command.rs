@@ -1,4 +1,4 @@
-//! The commands that are printed for the reader to type: each works in the shell that this program was started from.
+//! Builds the commands printed after `Next:`. Each works as printed in the shell that started this program.
 
 use std::env;
 use std::ffi::{OsStr, OsString};
@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 /// The name of this program.
 const NAME: &str = "em-routing";
 
-/// A command of this program with these arguments, quoted for a POSIX shell.
+/// Returns the command line that starts this program with these arguments, quoted for a POSIX shell.
 pub fn line<W: AsRef<OsStr>>(arguments: impl IntoIterator<Item = W>) -> String {
     let mut line = program();
     for argument in arguments {
@@ -17,18 +17,18 @@ pub fn line<W: AsRef<OsStr>>(arguments: impl IntoIterator<Item = W>) -> String {
     line
 }
 
-/// The running command once more: without some flags, and with more arguments. Of an option that is then given twice, the last
-/// value counts.
+/// Returns the running command line without the flags in `without` and with the arguments in `more`. If an option then occurs
+/// twice, its last value counts.
 pub fn again<W: AsRef<OsStr>>(without: &[&str], more: impl IntoIterator<Item = W>) -> String {
     let mut arguments: Vec<OsString> =
         env::args_os().skip(1).filter(|argument| !without.iter().any(|flag| argument == flag)).collect();
-    // what comes after `--` is no option
+    // options must come before `--`
     let end = arguments.iter().position(|argument| argument == "--").unwrap_or(arguments.len());
     arguments.splice(end..end, more.into_iter().map(|argument| argument.as_ref().to_owned()));
     line(arguments)
 }
 
-/// A path as an argument: one that begins with `-` would be taken for an option.
+/// Returns a path as an argument, with `./` before a leading `-`, which would make it an option.
 pub fn path(path: &Path) -> OsString {
     match path.as_os_str().as_encoded_bytes() {
         [b'-', ..] => Path::new(".").join(path).into(),
@@ -36,7 +36,7 @@ pub fn path(path: &Path) -> OsString {
     }
 }
 
-/// How this program is started: by its name where the shell finds it, through cargo within the clone, else by its path.
+/// Returns how to start this program: by its name if that is on the PATH, by `cargo run` within the clone, else by its path.
 pub fn program() -> String {
     let Some(own) = own_path() else { return NAME.to_owned() };
     let same = |other: &Path| other.canonicalize().is_ok_and(|other| other == own);
@@ -52,33 +52,33 @@ pub fn program() -> String {
     {
         return "cargo run --release --".to_owned();
     }
-    // `NAME=value` in the first place would be an assignment
+    // as the first word, `NAME=value` would be an assignment
     let path = own.as_os_str();
     if own.to_string_lossy().contains('=') { in_quotes(path) } else { quoted(path) }
 }
 
-/// The path of the running program.
+/// Returns the path of the running program.
 fn own_path() -> Option<PathBuf> {
     let path = env::current_exe().ok()?;
-    // Linux tells so that the file was replaced, as when cargo builds it anew
+    // Linux appends this if the file was replaced, for example by a new build
     let replaced = path.to_str().and_then(|path| path.strip_suffix(" (deleted)")).map(PathBuf::from);
     let path = replaced.filter(|_| !path.exists()).unwrap_or(path);
     Some(path.canonicalize().unwrap_or(path))
 }
 
-/// The folder of the package that cargo would run from the current folder.
+/// Returns the folder of the package that `cargo run` would start from the current folder.
 fn package_around_here() -> Option<PathBuf> {
     let here = env::current_dir().ok()?;
     here.ancestors().find(|folder| folder.join("Cargo.toml").is_file())?.canonicalize().ok()
 }
 
-/// The first program of that name on the PATH.
+/// Finds the first program of this name on the PATH.
 fn find_on_path(name: &str) -> Option<PathBuf> {
     let path = env::var_os("PATH")?;
     env::split_paths(&path).map(|folder| folder.join(name)).find(|file| file.is_file())
 }
 
-/// A word as a POSIX shell reads it back.
+/// Quotes a word for a POSIX shell, if needed.
 pub fn quoted(word: &OsStr) -> String {
     let text = word.to_string_lossy();
     let plain = |c: char| c.is_ascii_alphanumeric() || "_-./=:,+@%".contains(c);
@@ -117,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn a_path_is_no_option() {
+    fn path_protects_a_leading_dash() {
         assert_eq!(path("-x".as_ref()), Path::new("./-x").as_os_str());
         assert_eq!(path("a/-x".as_ref()), "a/-x");
     }

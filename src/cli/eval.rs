@@ -1,4 +1,4 @@
-//! `em-routing eval`: how well a network tells images apart, and which it does not.
+//! `em-routing eval`: measures a network's error and draws its confusion matrix and worst mistakes.
 
 use std::path::{Path, PathBuf};
 
@@ -10,19 +10,19 @@ use super::failure::{AtPath, Outcome};
 use super::progress::Board;
 use super::subject::Subject;
 
-/// Mistakes in the picture.
+/// Number of misclassified images in the figure.
 const SHOWN: usize = 32;
 
 #[derive(clap::Args)]
 pub struct Arguments {
     #[command(flatten)]
     subject: Subject,
-    /// Where the figures go
+    /// Folder for the figures
     #[arg(long, value_name = "DIR", default_value = "target/eval")]
     out: PathBuf,
 }
 
-/// Evaluates; the last line that it prints is the error.
+/// Evaluates the network. The last line printed is the error.
 pub fn eval(arguments: &Arguments) -> Outcome<()> {
     let Arguments { subject, out } = arguments;
     let (net, images) = subject.read()?;
@@ -42,20 +42,23 @@ pub fn eval(arguments: &Arguments) -> Outcome<()> {
     say!("{table}");
     let (errors, rate) = (evaluation.errors(), evaluation.error_rate());
     let figures = [chapter09::confusion(&evaluation), chapter09::mistakes(&evaluation, &images, SHOWN)];
-    // what was found is told whether or not its pictures can be saved
+    // the error is printed even if the figures cannot be saved
     let saved = save(figures, out);
     let mistaken =
         evaluation.predictions.iter().zip(&evaluation.labels).position(|(said, label)| said != label);
     let mut show = vec!["show".into()];
     show.extend(subject.arguments());
     show.extend(["--image".into(), mistaken.unwrap_or(0).to_string().into()]);
-    say!("How {} of them is routed:", if mistaken.is_some() { "the first mistaken" } else { "the first" });
+    say!(
+        "To see how {} image is routed:",
+        if mistaken.is_some() { "the first misclassified" } else { "the first" }
+    );
     say!("Next: {}", command::line(show));
     say!("{split} error {} ({errors} of {count})", percent(rate));
     saved
 }
 
-/// Saves those figures that there are: of very many classes there is none, which is told.
+/// Saves the figures. One that cannot be drawn, for example because of too many classes, is reported and skipped.
 fn save(figures: [em_routing::error::Result<Figure>; 2], out: &Path) -> Outcome<()> {
     std::fs::create_dir_all(out).at(out)?;
     for figure in figures {

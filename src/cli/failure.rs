@@ -1,11 +1,11 @@
-//! What stops a command: one clear sentence, and what mends it.
+//! The error that stops a command: one sentence that says what is wrong, and the remedy.
 
 use em_routing::error::Error;
 
-/// A result whose error is for a person to read.
+/// A result whose error is a message to the user.
 pub type Outcome<T> = std::result::Result<T, Failure>;
 
-/// What went wrong, and what to do about it.
+/// An error message with an optional remedy, in words and as a command.
 #[derive(Debug)]
 pub struct Failure {
     message: String,
@@ -14,18 +14,18 @@ pub struct Failure {
 }
 
 impl Failure {
-    /// What went wrong, in one sentence.
+    /// Creates a failure from one sentence that says what is wrong.
     pub fn new(message: impl Into<String>) -> Failure {
         Failure { message: message.into(), mend: None, next: None }
     }
 
-    /// And what mends it.
+    /// Adds the remedy in words.
     pub fn mend(mut self, mend: impl Into<String>) -> Failure {
         self.mend = Some(mend.into());
         self
     }
 
-    /// The command that mends it, by [`super::command`]: it works as it is printed.
+    /// Adds the command that applies the remedy, built by [`super::command`] so that it works as printed.
     pub fn next(mut self, command: impl Into<String>) -> Failure {
         self.next = Some(command.into());
         self
@@ -36,7 +36,7 @@ impl std::fmt::Display for Failure {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "error: {}", self.message)?;
         if let Some(mend) = &self.mend {
-            write!(f, "\nto mend it: {mend}")?;
+            write!(f, "\nto fix it: {mend}")?;
         }
         match &self.next {
             Some(command) => write!(f, "\nNext: {command}"),
@@ -50,16 +50,16 @@ impl From<Error> for Failure {
         let failure = Failure::new(error.to_string());
         match error {
             Error::Io { source, .. } if source.kind() == std::io::ErrorKind::StorageFull => {
-                failure.mend("free some space on that disk and start again: what is done is kept")
+                failure.mend("free some space on that disk and start again; finished work is kept")
             }
             _ => failure,
         }
     }
 }
 
-/// Names the path that a system error is about.
+/// Adds the path to a system error.
 pub trait AtPath<T> {
-    /// Names the path that a system error is about.
+    /// Adds this path to the error.
     fn at(self, path: &std::path::Path) -> Outcome<T>;
 }
 

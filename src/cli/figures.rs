@@ -1,4 +1,4 @@
-//! `em-routing figures`: every figure as SVG.
+//! `em-routing figures`: draws every figure as SVG.
 
 use std::path::Path;
 
@@ -8,7 +8,7 @@ use em_routing::{figures, files};
 use super::failure::{AtPath, Outcome};
 use super::progress::Board;
 
-/// Draws every figure into a folder, and the frames of each animation side by side; returns how many figures there are.
+/// Draws every figure into a folder, and each animation also as a strip of frames; returns the number of figures.
 pub fn draw_all(out: &Path, palette: Palette) -> Outcome<usize> {
     std::fs::create_dir_all(out).at(out)?;
     let mut task = Board::default().task("figures");

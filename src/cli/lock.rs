@@ -1,4 +1,4 @@
-//! One process at a time: a lock on a file, which the system releases when the process ends, however it ends.
+//! A file lock that admits one process at a time. The system releases it when the process ends, even after a crash.
 
 use std::fs::{File, TryLockError};
 use std::io::{ErrorKind, Write as _};
@@ -8,19 +8,19 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use super::failure::{AtPath, Outcome};
 use super::progress::seconds;
 
-/// Held until it is dropped.
+/// A lock that is held until this value is dropped.
 pub struct Lock {
     _file: File,
 }
 
 impl Lock {
-    /// Takes the lock; gives none if another process holds it.
+    /// Takes the lock, or returns `None` if another process holds it.
     pub fn try_take(path: &Path) -> Outcome<Option<Lock>> {
         let file = open(path)?;
         match file.try_lock() {
             Ok(()) => Lock::sign(file, path).map(Some),
             Err(TryLockError::WouldBlock) => Ok(None),
-            // some network file systems have no locks: better to work without one than not at all
+            // some network file systems do not support locks: continue without one
             Err(TryLockError::Error(error)) if error.kind() == ErrorKind::Unsupported => {
                 Ok(Some(Lock { _file: file }))
             }
@@ -28,14 +28,14 @@ impl Lock {
         }
     }
 
-    /// Takes the lock, as soon as it is free.
+    /// Waits until the lock is free, then takes it.
     pub fn wait(path: &Path) -> Outcome<Lock> {
         let file = open(path)?;
         file.lock().at(path)?;
         Lock::sign(file, path)
     }
 
-    /// Writes into the file whose it is: the process and the time.
+    /// Writes the process number and the time into the file, for [`holder`].
     fn sign(mut file: File, path: &Path) -> Outcome<Lock> {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
         file.set_len(0).at(path)?;
@@ -48,9 +48,9 @@ fn open(path: &Path) -> Outcome<File> {
     File::options().create(true).truncate(false).read(true).write(true).open(path).at(path)
 }
 
-/// Who holds a lock, and since when.
+/// Describes the process that holds a lock, and since when, for a message.
 pub fn holder(path: &Path) -> String {
-    // it may have been taken this instant and not be signed yet
+    // the holder may have taken the lock but not signed the file yet
     for _ in 0..20 {
         let text = std::fs::read_to_string(path).unwrap_or_default();
         let mut numbers = text.split_whitespace().map_while(|word| word.parse::<u64>().ok());
@@ -64,10 +64,10 @@ pub fn holder(path: &Path) -> String {
     "another process".to_owned()
 }
 
-/// A time, in seconds since 1970, as a date and a time of day.
+/// Formats a time in seconds since 1970 as a date and a time of day.
 fn utc(since_1970: u64) -> String {
     let (days, second) = (since_1970 / 86_400, since_1970 % 86_400);
-    // Howard Hinnant's civil_from_days: years that begin in March, in eras of 400 years of 146,097 days
+    // Howard Hinnant's civil_from_days: years begin in March; an era is 400 years, or 146,097 days
     let shifted = days + 719_468;
     let (era, day) = (shifted / 146_097, shifted % 146_097);
     let year = (day - day / 1_460 + day / 36_524 - day / 146_096) / 365;
@@ -84,7 +84,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_second_taker_is_told_who_was_first_and_gets_it_afterwards() {
+    fn a_held_lock_names_its_holder_and_is_free_after_drop() {
         let path = std::env::temp_dir().join(format!("em-routing-lock-{}", std::process::id()));
         let first = Lock::try_take(&path).unwrap();
         assert!(first.is_some() && Lock::try_take(&path).unwrap().is_none());
@@ -96,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn dates_are_right() {
+    fn utc_formats_dates() {
         for (seconds, words) in [
             (0, "1970-01-01 00:00:00 UTC"),
             (951_782_399, "2000-02-28 23:59:59 UTC"),

@@ -1,6 +1,6 @@
-//! The commands. Nothing here computes: they set the kernel up, run the notebooks, draw the figures and train the network.
+//! The commands of `em-routing`: they parse arguments, show progress and call the library, which does the computing.
 
-/// `println!`, but what nobody reads is no reason to panic: see [`progress::line`].
+/// `println!` that ignores a closed pipe; see [`progress::line`].
 macro_rules! say {
     ($($words:tt)*) => { $crate::cli::progress::line(format_args!($($words)*)) };
 }
@@ -32,14 +32,14 @@ use jupyter::{doctor, kernel, lab, run, setup};
 #[command(
     name = "em-routing",
     version,
-    args_override_self = true, // a printed remedy adds a flag to what was typed
-    about = "From two coins with hidden labels to EM routing: notebooks in Rust, and the figures in them",
+    args_override_self = true, // a printed `Next:` command may repeat a flag: the last value counts
+    about = "Runs the notebooks on EM and capsule routing, draws their figures, trains the capsule network",
     after_help = "Examples:\n  \
-        em-routing run                    set the kernel up, execute every notebook, write target/book/\n  \
-        em-routing lab                    read and change the notebooks in JupyterLab\n  \
-        em-routing figures --out /tmp/f   every figure as SVG, without Python and Jupyter\n  \
+        em-routing run                    set up the kernel, execute every notebook, write target/book/\n  \
+        em-routing lab                    read and edit the notebooks in JupyterLab\n  \
+        em-routing figures --out /tmp/f   draw every figure as SVG, without Python or Jupyter\n  \
         em-routing train                  train the capsule network on MNIST\n  \
-        em-routing doctor                 what is installed, and what is missing"
+        em-routing doctor                 list what is installed and what is missing"
 )]
 struct Arguments {
     #[command(subcommand)]
@@ -48,94 +48,94 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Draws the figures, sets the Jupyter kernel up and executes the notebooks in it
+    /// Executes the notebooks in Jupyter and draws the figures; sets up the kernel if needed
     #[command(after_help = "Examples:\n  \
-        em-routing run                              all of them, into target/book/\n  \
-        em-routing run notebooks/01_*.ipynb         one of them\n  \
-        em-routing run --save                       and write the outputs back into notebooks/ and assets/figures/")]
+        em-routing run                              execute all notebooks into target/book/\n  \
+        em-routing run notebooks/01_*.ipynb         execute one notebook\n  \
+        em-routing run --save                       also write the outputs back into notebooks/ and assets/figures/")]
     Run {
-        /// Notebooks to execute; all of those in notebooks/ if none is named
+        /// Notebooks to execute [default: all in notebooks/]
         notebooks: Vec<PathBuf>,
-        /// Where the executed notebooks, their HTML and their figures go
+        /// Folder for the executed notebooks, their HTML pages and their figures
         #[arg(long, value_name = "DIR", default_value = "target/book")]
         out: PathBuf,
-        /// Writes the outputs back into the notebooks themselves and the figures into assets/figures/
+        /// Also writes the outputs back into the notebooks and the figures into assets/figures/
         #[arg(long)]
         save: bool,
-        /// How many notebooks are executed at a time
+        /// Number of notebooks to execute at the same time
         #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..=64))]
         jobs: u16,
     },
-    /// Sets the kernel up, then opens the notebooks in JupyterLab on this machine
+    /// Opens the notebooks in JupyterLab on this machine; sets up the kernel if needed
     #[command(after_help = "Examples:\n  \
-        em-routing lab                    opens a browser\n  \
-        em-routing lab --no-browser       prints the address, with its token, to open by hand")]
+        em-routing lab                    open JupyterLab in a browser\n  \
+        em-routing lab --no-browser       print the address with its token, to open by hand")]
     Lab {
-        /// Prints the address and opens no browser
+        /// Prints the address instead of opening a browser
         #[arg(long)]
         no_browser: bool,
-        /// The port on 127.0.0.1
+        /// Port on 127.0.0.1
         #[arg(long, default_value_t = 8888)]
         port: u16,
     },
-    /// Draws every figure as SVG, and the frames of each animation as a strip for print; needs neither Python nor Jupyter
+    /// Draws every figure as SVG, and each animation also as a strip of frames for print; needs no Python or Jupyter
     #[command(after_help = "Examples:\n  \
-        em-routing figures --out /tmp/figures\n  \
+        em-routing figures --out /tmp/figures              for a light page\n  \
         em-routing figures --dark --out /tmp/dark          for a dark page")]
     Figures {
-        /// The folder that they go to
+        /// Folder for the figures
         #[arg(long, value_name = "DIR", default_value = "target/figures")]
         out: PathBuf,
-        /// Light lines on a dark card
+        /// Draws light lines on a dark background
         #[arg(long)]
         dark: bool,
     },
-    /// Trains the capsule network on MNIST or a set like it, and goes on after any stop
+    /// Trains the capsule network on MNIST or a similar image set; can be stopped and resumed
     #[command(after_help = "Examples:\n  \
-        em-routing train                                       the default recipe, into target/train/default-seed1\n  \
-        em-routing train --resume                              goes on with it after Ctrl-C or a crash\n  \
-        em-routing train --config blog --epochs 2 --seed 3     the blog's network as printed\n  \
-        em-routing train --set first=8 --set second=8          a smaller network\n  \
-        em-routing train --data ~/fashion --out target/fashion another set of images")]
+        em-routing train                                       train the default recipe into target/train/default-seed1\n  \
+        em-routing train --resume                              resume it after Ctrl-C or a crash\n  \
+        em-routing train --config blog --epochs 2 --seed 3     train the blog's network as published\n  \
+        em-routing train --set first=8 --set second=8          train a smaller network\n  \
+        em-routing train --data ~/fashion --out target/fashion train on other images")]
     Train(train::Arguments),
-    /// Tells a trained network's error, class by class, and draws its confusions and its worst mistakes
+    /// Prints a trained network's error by class and draws its confusion matrix and worst mistakes
     #[command(after_help = "Examples:\n  \
-        em-routing eval                                        the network that is shipped, on MNIST's test set\n  \
+        em-routing eval                                        evaluate the shipped network on MNIST's test set\n  \
         em-routing eval --weights target/train/default-seed1/network.safetensors --split validation")]
     Eval(eval::Arguments),
-    /// Draws how the class capsules of a network route one image
+    /// Draws how a trained network routes one image to its class capsules
     #[command(after_help = "Examples:\n  \
-        em-routing show --image 0                              the first test image, into target/show/test-0.svg\n  \
+        em-routing show --image 0                              draw the first test image into target/show/test-0.svg\n  \
         em-routing show --image 8 --out /tmp/routing.svg")]
     Show(show::Arguments),
-    /// Sets the Jupyter kernel up and stops there; `run` and `lab` do this by themselves
+    /// Installs the Jupyter kernel and its Python environment; `run` and `lab` do this by themselves
     #[command(after_help = "Examples:\n  \
-        em-routing setup                  into the project's folder and the user's cache\n  \
-        em-routing setup --user           and lists the kernel for the user's own Jupyter or editor")]
+        em-routing setup                  install into the project's folder and the user's cache\n  \
+        em-routing setup --user           also add the kernel to your own Jupyter or editor")]
     Setup {
-        /// Also writes the kernelspec into the user's Jupyter folder, where every Jupyter and editor finds it
+        /// Also writes the kernelspec into your own Jupyter folder, where every Jupyter and editor finds it
         #[arg(long)]
         user: bool,
     },
-    /// Tells what is installed, where, in which version, what is missing and what mends it
+    /// Lists what is installed, with versions and paths, and how to install what is missing
     #[command(after_help = "Example:\n  em-routing doctor")]
     Doctor,
-    /// What kernel.json starts
+    /// Runs the Jupyter kernel; kernel.json starts this command
     #[command(hide = true)]
     Kernel {
-        /// The file that Jupyter hands over
+        /// Connection file from Jupyter
         #[arg(long)]
         connection_file: PathBuf,
-        /// A panic in a cell ends the run
+        /// Ends the run when a cell panics
         #[arg(long)]
         strict: bool,
-        /// The project's folder
+        /// Folder of the project
         #[arg(long)]
         project: PathBuf,
     },
 }
 
-/// The arguments. The examples in the help are commands that work where they are read.
+/// Parses the arguments. The examples in the help name this program as the user started it, so that they can be copied.
 fn arguments() -> Arguments {
     let start = format!("  {} ", command::program());
     let with_start = |command: clap::Command| {
@@ -149,7 +149,7 @@ fn arguments() -> Arguments {
     Arguments::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
 }
 
-/// Runs what the arguments ask for.
+/// Runs the command in the arguments and returns its exit code.
 pub fn main() -> ExitCode {
     let mut code = ExitCode::SUCCESS;
     let outcome = match arguments().command {

@@ -1,4 +1,4 @@
-//! A line for each step: a moving bar on a terminal, plain lines elsewhere, so that no log is silent for long.
+//! Progress of long tasks: a bar for each on a terminal, a line now and then in a log.
 
 use std::io::{ErrorKind, IsTerminal, Write as _};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -8,16 +8,16 @@ use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
 use super::failure::{Failure, Outcome};
 
-/// Where there is no terminal, a line is printed at most this often.
+/// Minimum time between two progress lines of a task when there is no terminal.
 const QUIET: Duration = Duration::from_secs(15);
 
-/// The lines of all that goes on at once.
+/// The progress bars of all running tasks.
 #[derive(Clone, Default)]
 pub struct Board {
     bars: MultiProgress,
 }
 
-/// One step that takes its time.
+/// A running task and its progress bar.
 pub struct Task {
     bar: Option<ProgressBar>,
     board: Board,
@@ -36,7 +36,7 @@ impl Board {
         }
     }
 
-    /// Begins a step.
+    /// Starts a task and shows its progress bar.
     pub fn task(&self, name: &str) -> Task {
         let bar = std::io::stderr().is_terminal().then(|| {
             let bar = self.bars.add(ProgressBar::new_spinner());
@@ -54,7 +54,7 @@ impl Board {
 }
 
 impl Task {
-    /// Tells how far it is, and what it is at.
+    /// Shows how much is done (`position` of `length`) and a message.
     pub fn at(&mut self, position: usize, length: usize, message: &str) {
         match &self.bar {
             Some(bar) => {
@@ -71,7 +71,7 @@ impl Task {
         }
     }
 
-    /// Tells what it is at, where nobody knows how far that is.
+    /// Shows a message, for tasks of unknown length.
     pub fn message(&mut self, message: &str) {
         match &self.bar {
             Some(bar) => bar.set_message(message.to_owned()),
@@ -86,7 +86,7 @@ impl Task {
         }
     }
 
-    /// Ends the step with what came of it.
+    /// Ends the task and prints its name, its time and a message.
     pub fn done(mut self, message: &str) {
         self.close();
         self.board.say(&format!("  {:<34} {:>8}   {message}", self.name, seconds(self.started.elapsed())));
@@ -106,11 +106,11 @@ impl Drop for Task {
     }
 }
 
-/// Whether a line could not be written.
+/// Whether a line of output could not be written.
 static LOST: AtomicBool = AtomicBool::new(false);
 
-/// Prints a line. A reader that has gone, as of `train | head`, does not end hours of work; nor does a full disk, of which
-/// [`all_said`] tells at the end.
+/// Prints a line to the standard output. A closed pipe, as in `train | head`, is ignored, so that it does not end hours of work.
+/// Other errors, such as a full disk, are reported by [`all_said`] at the end.
 pub fn line(words: std::fmt::Arguments) {
     if let Err(error) = writeln!(std::io::stdout(), "{words}")
         && error.kind() != ErrorKind::BrokenPipe
@@ -119,11 +119,11 @@ pub fn line(words: std::fmt::Arguments) {
     }
 }
 
-/// A failure if a line is missing where the output goes.
+/// Returns an error if a line of output could not be written.
 pub fn all_said() -> Outcome<()> {
     match LOST.load(Ordering::Relaxed) {
         true => Err(Failure::new(
-            "the work is done, but not all that was said of it could be written to the standard output",
+            "the work is done, but some messages could not be written to the standard output",
         )),
         false => Ok(()),
     }
@@ -135,7 +135,7 @@ fn style(template: &str) -> ProgressStyle {
         .progress_chars("=> ")
 }
 
-/// A duration as a person says it.
+/// Formats a duration: `2.5 s`, or `3 m 05 s` from a minute on.
 pub fn seconds(duration: Duration) -> String {
     let whole = duration.as_secs();
     if whole >= 60 {

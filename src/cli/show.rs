@@ -1,4 +1,4 @@
-//! `em-routing show`: how the class layer routes one image.
+//! `em-routing show`: draws how the class layer routes one image.
 
 use std::path::PathBuf;
 
@@ -13,15 +13,15 @@ use super::subject::Subject;
 pub struct Arguments {
     #[command(flatten)]
     subject: Subject,
-    /// The number of the image, from 0
+    /// Number of the image, from 0
     #[arg(long, value_name = "N")]
     image: usize,
-    /// The SVG that is written [default: target/show/SPLIT-N.svg]
+    /// SVG file to write [default: target/show/SPLIT-N.svg]
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
 }
 
-/// Draws the routing of an image.
+/// Draws the routing of one image and saves it as SVG.
 pub fn show(arguments: &Arguments) -> Outcome<()> {
     let Arguments { subject, image, out } = arguments;
     let (net, images) = subject.read()?;

@@ -1,4 +1,4 @@
-//! What `eval` and `show` look at: a trained network and the images of one part of a set.
+//! The arguments that `eval` and `show` share: a trained network, and one split of an image set.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -16,19 +16,19 @@ use super::train::folder::Folder;
 
 #[derive(clap::Args)]
 pub struct Subject {
-    /// The network: what `train` has written [default: assets/capsnet/mnist.safetensors]
+    /// Network to load, as written by `train` [default: assets/capsnet/mnist.safetensors]
     #[arg(long, value_name = "FILE")]
     weights: Option<PathBuf>,
-    /// The folder of the images: MNIST's four file names, plain or .gz [default: assets/mnist]
+    /// Folder with the image set: four files named as MNIST's, plain or .gz [default: assets/mnist]
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
-    /// Which part of the set
+    /// Split of the image set to use
     #[arg(long, value_enum, default_value_t = Split::Test)]
     split: Split,
-    /// How many of the images to train on are the validation set, the last ones
+    /// Size of the validation set: the last N training images
     #[arg(long, value_name = "N", default_value_t = VALIDATION)]
     validation: usize,
-    /// Threads; 0 takes one for each core. The result does not depend on it
+    /// Number of threads, 0 for one per core; does not affect the result
     #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u16).range(0..=1024))]
     threads: u16,
 }
@@ -51,7 +51,7 @@ impl std::fmt::Display for Split {
 }
 
 impl Subject {
-    /// Reads both.
+    /// Reads the network and the images.
     pub fn read(&self) -> Outcome<(CapsNet, Images)> {
         let weights = self.weights.clone().unwrap_or_else(mnist_weights);
         let net = CapsNet::load(&weights).map_err(|error| self.explain_weights(&weights, error))?;
@@ -71,19 +71,17 @@ impl Subject {
         if expected != found {
             let Images { height, width, .. } = images;
             return Err(Failure::new(format!(
-                "the network of {} sees images of {} x {}, but these are {height} x {width}",
+                "the network in {} takes images of {} x {}, but these are {height} x {width}",
                 weights.display(),
                 config.height,
                 config.width,
             ))
-            .mend(
-                "name the images that it was trained for with --data, or a network for these with --weights",
-            ));
+            .mend("name images of that size with --data, or a network for these images with --weights"));
         }
         Ok((net, images))
     }
 
-    /// What mends weights that cannot be read: a file beside them, or those that are shipped.
+    /// Adds a remedy to an error about weights: a network or checkpoint in the same folder, or the shipped network.
     fn explain_weights(&self, weights: &Path, error: Error) -> Failure {
         let Error::Io { .. } = error else { return error.into() };
         let failure = Failure::from(error);
@@ -91,7 +89,7 @@ impl Subject {
         let network = folder.map(|folder| folder.join("network.safetensors"));
         if let Some(network) = network.filter(|network| network != weights && network.is_file()) {
             return failure
-                .mend("name the network that `train` has written")
+                .mend("name the network written by `train`")
                 .next(command::again::<OsString>(&[], ["--weights".into(), command::path(&network)]));
         }
         let checkpoints = folder.map(|folder| Folder::new(folder.to_path_buf()).checkpoints());
@@ -99,10 +97,10 @@ impl Subject {
             && let Some((_, newest)) = checkpoints.last()
         {
             return failure
-                .mend("that training has not ended: name its newest checkpoint, or go on with it first")
+                .mend("this training is not finished: name its newest checkpoint, or resume it first")
                 .next(command::again::<OsString>(&[], ["--weights".into(), command::path(newest)]));
         }
-        let failure = failure.mend("name a network that em-routing train has written with --weights");
+        let failure = failure.mend("use --weights to name a network written by em-routing train");
         match self.data.is_none() && mnist_weights().is_file() {
             true => failure.next(command::again::<OsString>(
                 &[],
@@ -112,7 +110,7 @@ impl Subject {
         }
     }
 
-    /// The arguments that name the same network and images again.
+    /// Returns the arguments that select the same network and images again.
     pub fn arguments(&self) -> Vec<OsString> {
         let mut arguments = Vec::new();
         for (flag, path) in [("--weights", &self.weights), ("--data", &self.data)] {

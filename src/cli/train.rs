@@ -1,4 +1,4 @@
-//! `em-routing train`: the capsule network, on images that a folder holds.
+//! `em-routing train`: trains the capsule network, writes checkpoints and logs, and resumes a stopped training.
 
 mod events;
 pub mod folder;
@@ -23,56 +23,56 @@ use super::failure::{AtPath, Failure, Outcome};
 use super::images::{Source, fitting_settings, set};
 use super::progress::{Board, seconds};
 
-/// Images that are kept from the training unless something else is asked for.
+/// Default size of the validation set.
 pub const VALIDATION: usize = 5_000;
 
 /// Steps between two points of TensorBoard's curves.
 const LOG_STEPS: usize = 10;
 
-/// What a shell says of a program that Ctrl-C has stopped.
+/// Exit code after Ctrl-C, as shells report it.
 const INTERRUPTED: u8 = 130;
 
 #[derive(clap::Args)]
 pub struct Arguments {
-    /// The folder of the images: MNIST's four file names, plain or .gz [default: assets/mnist]
+    /// Folder with the image set: four files named as MNIST's, plain or .gz [default: assets/mnist]
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
-    /// default, blog, or a file of `name = value` lines that change the default [default: default]
+    /// Settings: default, blog, or a file of `name = value` lines that change the default [default: default]
     #[arg(long, value_name = "default|blog|FILE")]
     config: Option<String>,
-    /// Changes one setting; a run's settings.txt lists them all
+    /// Changes one setting; may be repeated. settings.txt in the output folder lists all settings
     #[arg(long = "set", value_name = "NAME=VALUE")]
     settings: Vec<String>,
-    /// How often each image is seen (the setting `epochs`)
+    /// Number of passes over the training images (the setting `epochs`)
     #[arg(long)]
     epochs: Option<usize>,
-    /// Images of a step (the setting `batch`)
+    /// Number of images per training step (the setting `batch`)
     #[arg(long)]
     batch: Option<usize>,
-    /// Of the parameters' first draw and of the images' order [default: 1]
+    /// Random seed of the initial parameters and of the order of the images [default: 1]
     #[arg(long)]
     seed: Option<u64>,
-    /// Threads; 0 takes one for each core. The result does not depend on it
+    /// Number of threads, 0 for one per core; does not affect the result
     #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u16).range(0..=1024))]
     threads: u16,
-    /// Where checkpoints, logs and the network go [default: target/train/CONFIG-seedSEED]
+    /// Folder for checkpoints, logs and the network [default: target/train/CONFIG-seedSEED]
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
-    /// Goes on with the newest checkpoint in that folder
+    /// Continues from the newest checkpoint in the output folder
     #[arg(long)]
     resume: bool,
     /// Minutes between two checkpoints
     #[arg(long, value_name = "N", default_value_t = 10.0)]
     minutes: f64,
-    /// The last N of the images to train on are kept from it, to choose by
+    /// Size of the validation set: the last N training images, which are not trained on
     #[arg(long, value_name = "N", default_value_t = VALIDATION)]
     validation: usize,
-    /// Keeps none of them: for a recipe that is settled
+    /// Trains on all images, without a validation set
     #[arg(long, conflicts_with = "validation")]
     all_images: bool,
 }
 
-/// Trains, or goes on training.
+/// Trains a network, or continues a training with `--resume`.
 pub fn train(arguments: &Arguments) -> Outcome<ExitCode> {
     let board = Board::default();
     let interval = Duration::try_from_secs_f64(60.0 * arguments.minutes).map_err(|_| {
@@ -84,7 +84,7 @@ pub fn train(arguments: &Arguments) -> Outcome<ExitCode> {
     let default_out = || Path::new("target").join("train").join(format!("{stem}-seed{seed}"));
     let folder = Folder::new(arguments.out.clone().unwrap_or_else(default_out));
 
-    // what is there is read by the one who may write there
+    // lock before reading: another training may be writing to the folder
     let mut lock = if folder.path().is_dir() { Some(folder.lock(arguments.resume)?) } else { None };
     let newest = if arguments.resume { Some(newest(arguments, &folder, &board)?) } else { None };
     let config = config(arguments, newest.as_ref().map(|newest| newest.training.settings()))?;
@@ -99,7 +99,7 @@ pub fn train(arguments: &Arguments) -> Outcome<ExitCode> {
         }
         None => Training::new(config, seed, threads)?,
     };
-    // before anything is written or moved
+    // check before anything is written or moved
     training.check(&images).map_err(|error| explain(error, &training.settings(), &images))?;
     if lock.is_none() {
         std::fs::create_dir_all(folder.path()).at(folder.path())?;
@@ -121,18 +121,18 @@ pub fn train(arguments: &Arguments) -> Outcome<ExitCode> {
     ended
 }
 
-/// The newest checkpoint.
+/// Loads the newest checkpoint that can be read.
 fn newest(arguments: &Arguments, folder: &Folder, board: &Board) -> Outcome<Newest> {
     if folder.checkpoints()?.is_empty() {
         let path = folder.path().display();
-        return Err(Failure::new(format!("{path} holds no checkpoint to go on with"))
+        return Err(Failure::new(format!("{path} holds no checkpoint to resume from"))
             .mend("name the folder of the training with --out, or start it without --resume")
             .next(command::again::<OsString>(&["--resume"], [])));
     }
     folder.newest(board).map_err(|failure| failure.next(anew(arguments, folder, arguments.seed.unwrap_or(1))))
 }
 
-/// The images, and what mends a set that does not fit.
+/// Reads the training and validation images. An error names the flags that fix it.
 fn read_images(
     arguments: &Arguments,
     config: &Settings,
@@ -144,11 +144,11 @@ fn read_images(
     let images = source.training(validation, [config.recipe.batch, 0]);
     if let Some(newest) = newest {
         return images.map_err(|failure| {
-            // as many were kept as the training has not seen
+            // the images that the checkpoint was not trained on were its validation set
             let all = source.training(0, [1, 0]).map(|(images, _)| images.len());
             match all.ok().and_then(|all| all.checked_sub(newest.images)) {
                 Some(kept) => failure
-                    .mend(format!("it began with {kept} images kept for validation: go on so"))
+                    .mend(format!("the training began with {kept} images kept for validation: keep as many"))
                     .next(way_on(arguments, folder, kept)),
                 None => failure,
             }
@@ -157,7 +157,7 @@ fn read_images(
     if images.is_ok() {
         return images;
     }
-    // labels beyond the classes, which other classes mend
+    // some labels exceed the number of classes: propose more classes
     match source.classes_of_labels().filter(|&classes| classes > config.architecture.classes) {
         Some(classes) => images.map_err(|failure| {
             let setting = format!("classes={classes}");
@@ -169,7 +169,7 @@ fn read_images(
     }
 }
 
-/// A folder that holds another training is not trained into.
+/// Returns an error if the folder holds checkpoints of an earlier training.
 fn refuse_earlier(folder: &Folder, training: &Training, images: &Images) -> Outcome<()> {
     let checkpoints = folder.checkpoints()?;
     let Some((_, newest)) = checkpoints.last() else { return Ok(()) };
@@ -180,11 +180,11 @@ fn refuse_earlier(folder: &Folder, training: &Training, images: &Images) -> Outc
         Err(_) => command::again::<OsString>(&[], ["--out".into(), command::path(&other)]),
     };
     Err(Failure::new(format!("{} is from an earlier training", newest.display()))
-        .mend("add --resume to go on with it, if it was started so; or name another folder with --out")
+        .mend("add --resume to continue it, if it has the same settings; or name another folder with --out")
         .next(next))
 }
 
-/// A folder beside this one that does not exist.
+/// Returns a folder beside this one that does not exist yet: NAME-2, NAME-3, …
 fn free_beside(folder: &Path) -> PathBuf {
     let name = folder.file_name().unwrap_or("training".as_ref()).to_owned();
     let numbered = |number: usize| {
@@ -195,7 +195,7 @@ fn free_beside(folder: &Path) -> PathBuf {
     (2..).map(numbered).find(|path| !path.exists()).unwrap_or_else(|| numbered(2))
 }
 
-/// The arguments that name the images again.
+/// Returns the arguments that select the same images again.
 fn images_again(arguments: &Arguments, validation: usize) -> Vec<OsString> {
     let mut words = Vec::new();
     if let Some(data) = &arguments.data {
@@ -209,7 +209,7 @@ fn images_again(arguments: &Arguments, validation: usize) -> Vec<OsString> {
     words
 }
 
-/// The same training from its beginning, in another folder: what its settings.txt says.
+/// Returns the command that repeats this training from the start in another folder, with the settings in its settings.txt.
 fn anew(arguments: &Arguments, folder: &Folder, seed: u64) -> String {
     let mut words: Vec<OsString> = vec!["train".into()];
     words.extend(images_again(arguments, if arguments.all_images { 0 } else { arguments.validation }));
@@ -222,7 +222,7 @@ fn anew(arguments: &Arguments, folder: &Folder, seed: u64) -> String {
     command::line(words)
 }
 
-/// What mends a training that does not go on so.
+/// Adds a remedy to an error of `--resume`: the original settings or images, or a new training.
 fn explain_resume(
     arguments: &Arguments,
     folder: &Folder,
@@ -235,35 +235,35 @@ fn explain_resume(
     let goes_on = |images: &Images| Training::resume(&newest.path, &config, seed, images, 1).is_ok();
     if goes_on(images) {
         return failure
-            .mend("go on with the settings that it began with, or start without --resume in another --out")
+            .mend("resume with the original settings, or start without --resume in another --out")
             .next(way_on(arguments, folder, validation.len()));
     }
-    // the same images, of which others were kept from it
+    // the same images with a validation set of another size
     let kept = (images.len() + validation.len()).checked_sub(newest.images);
     let source = Source::new(arguments.data.as_deref(), config.architecture.form());
     if let Some(kept) = kept
         && source.training(kept, [1, 0]).is_ok_and(|(images, _)| goes_on(&images))
     {
         return failure
-            .mend(format!("it began with {kept} images kept for validation: go on so"))
+            .mend(format!("the training began with {kept} images kept for validation: keep as many"))
             .next(way_on(arguments, folder, kept));
     }
     let failure =
-        failure.mend("name the images that it began with, or start without --resume in another --out");
+        failure.mend("name the original images with --data, or start without --resume in another --out");
     match newest.training.check(images) {
         Ok(()) => failure.next(anew(arguments, folder, seed)),
         Err(_) => failure,
     }
 }
 
-/// What goes on with this training after a stop: the settings are in its checkpoint, the images are not.
+/// Returns the command that resumes this training. It names the images, because the checkpoint holds only the settings.
 fn way_on(arguments: &Arguments, folder: &Folder, validation: usize) -> String {
     let mut words = vec!["train".into(), "--resume".into(), "--out".into(), command::path(folder.path())];
     words.extend(images_again(arguments, validation));
     command::line(words)
 }
 
-/// What evaluates the network: on the test set, or where there is none for it on what there is.
+/// Returns the command that evaluates the network: on the test set, or without one on the validation or training images.
 fn to_eval(arguments: &Arguments, folder: &Folder, training: &Training, validation: usize) -> String {
     let architecture = training.net.architecture();
     let mut words =
@@ -281,7 +281,7 @@ fn to_eval(arguments: &Arguments, folder: &Folder, training: &Training, validati
     command::line(words)
 }
 
-/// What is asked for: on top of `stored` where nothing else is named.
+/// Returns the settings: those of `--config`, or else `stored`, or else the default, with the changes of the other flags.
 fn config(arguments: &Arguments, stored: Option<Settings>) -> Outcome<Settings> {
     let mut config = match (arguments.config.as_deref(), stored) {
         (None, Some(stored)) => stored,
@@ -312,7 +312,7 @@ fn config(arguments: &Arguments, stored: Option<Settings>) -> Outcome<Settings> 
     Ok(config)
 }
 
-/// Settings that cannot be, some of which the images mend.
+/// Adds a remedy to an error of the settings: those that fit the images, if there are any.
 fn explain_config(arguments: &Arguments, config: &Settings, error: Error) -> Failure {
     let images = Source::new(arguments.data.as_deref(), config.architecture.form()).training(0, [1, 0]);
     let settings = images.ok().and_then(|(images, _)| fitting_settings(config, &images));
@@ -324,13 +324,13 @@ fn explain_config(arguments: &Arguments, config: &Settings, error: Error) -> Fai
     }
 }
 
-/// How often a signal has asked to stop. The first lets the step end; the second ends at once.
+/// Counts signals to stop. The first lets the current step finish; the second ends the program at once.
 fn stop_on_signals(board: &Board) -> Arc<AtomicUsize> {
     let count = Arc::new(AtomicUsize::new(0));
     let (counted, board) = (count.clone(), board.clone());
-    // Without a handler a signal ends at once; what was saved before stays as it is.
+    // If the handler cannot be set, a signal ends the program at once; saved checkpoints stay valid.
     drop(ctrlc::set_handler(move || match counted.fetch_add(1, Ordering::Relaxed) {
-        0 => board.say("stopping: this step is finished and saved; once more ends at once"),
+        0 => board.say("stopping: this step will be finished and saved; a second Ctrl-C stops at once"),
         _ => std::process::exit(INTERRUPTED.into()),
     }));
     count
@@ -375,8 +375,8 @@ impl Run {
                 let file = self.folder.save(&self.training, &self.images)?;
                 self.events.flush()?;
                 drop(task);
-                say!("\nstopped after {step} of {steps} steps; all of it is in {}.", file.display());
-                say!("To go on:\nNext: {}", self.way_on);
+                say!("\nstopped after {step} of {steps} steps; saved in {}.", file.display());
+                say!("To resume:\nNext: {}", self.way_on);
                 return Ok(ExitCode::from(INTERRUPTED));
             }
             let report = self.training.step(&self.images)?;
@@ -404,18 +404,18 @@ impl Run {
         let network = self.folder.path().join("network.safetensors");
         self.training.save_result(&network)?;
         let out = self.folder.path().display();
-        say!("\n{steps} steps trained, those of this start in {}.", seconds(started.elapsed()));
-        say!("  {}     the network: its settings and its parameters", network.display());
-        say!("  {out}/log.csv                 a line for each epoch; settings.txt: what it was trained with");
-        say!("  tensorboard --logdir {}    its curves", command::quoted(self.folder.path().as_os_str()));
-        say!("For its error:\nNext: {}", self.to_eval);
+        say!("\ntraining finished after {steps} steps; this run took {}.", seconds(started.elapsed()));
+        say!("  {}     the network: settings and parameters", network.display());
+        say!("  {out}/log.csv                 one line per epoch; settings.txt holds the settings");
+        say!("  tensorboard --logdir {}    training curves", command::quoted(self.folder.path().as_os_str()));
+        say!("To evaluate it:\nNext: {}", self.to_eval);
         Ok(ExitCode::SUCCESS)
     }
 
     fn greet(&self, steps: usize) {
         let Run { training, images, validation, folder, .. } = self;
         self.board.say(&format!(
-            "{} parameters, {} images to train on and {} to choose by; steps {} to {steps} go to {}",
+            "{} parameters; {} images to train on and {} for validation; steps {} to {steps} go to {}",
             training.net.parameters().len(),
             images.len(),
             validation.len(),
@@ -424,7 +424,7 @@ impl Run {
         ));
     }
 
-    /// What the network, as it would be kept now, makes of the validation set.
+    /// Evaluates the network on the validation set, as it would be saved now, and reports the epoch.
     fn end_of_epoch(&mut self, epoch: usize, meter: &mut Meter) -> Outcome<EpochRow> {
         let seen = meter.epoch();
         let mut words = vec![format!("epoch {epoch}")];
@@ -457,17 +457,17 @@ impl Run {
     }
 }
 
-/// What mends images that do not fit the settings.
+/// Adds a remedy to an error about images that do not fit the settings.
 fn explain(error: Error, config: &Settings, images: &Images) -> Failure {
     match error {
         Error::Shape { .. } => match fitting_settings(config, images) {
             Some(settings) => Failure::from(error)
-                .mend(format!("add {}, as these images have", set(&settings).join(" ")))
+                .mend(format!("add {}, which fits these images", set(&settings).join(" ")))
                 .next(command::again(&[], set(&settings))),
             None => {
                 let Images { height, width, .. } = images;
                 Failure::from(error)
-                    .mend(format!("name larger images with --data: {height} x {width} are too few pixels"))
+                    .mend(format!("name larger images with --data: {height} x {width} pixels are too few"))
             }
         },
         Error::BatchTooLarge { images, .. } => Failure::from(error)

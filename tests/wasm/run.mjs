@@ -1,4 +1,4 @@
-// Runs a test program of wasm32-unknown-unknown: it has no imports, prints nothing, and traps where a test fails.
+// Runs a test program for wasm32-unknown-unknown. It has no imports, prints nothing, and traps if a test fails.
 import { readFile } from "node:fs/promises";
 
 const { instance } = await WebAssembly.instantiate(await readFile(process.argv[2]));

@@ -1,4 +1,4 @@
-//! `em-routing doctor`: what is there, and what is not.
+//! `em-routing doctor`: lists what is installed and what is missing.
 
 use std::process::Command;
 
@@ -8,7 +8,7 @@ use super::shell;
 use crate::cli::command;
 use crate::cli::failure::{Failure, Outcome};
 
-/// Prints a line for each thing that the notebooks need; fails if one is missing.
+/// Prints a line for each requirement of the notebooks; returns an error if one is missing.
 pub fn doctor(places: &Places) -> Outcome<()> {
     say!("project  {}\ncache    {}\n", places.project.display(), places.cache.display());
     let version = |program: &str, argument: &str| {
@@ -23,7 +23,7 @@ pub fn doctor(places: &Places) -> Outcome<()> {
         ("cargo", version("cargo", "--version"), "install Rust: https://rustup.rs"),
         (
             "linker",
-            version("cc", "--version").or_else(|| cfg!(windows).then(|| "cargo's own check".to_owned())),
+            version("cc", "--version").or_else(|| cfg!(windows).then(|| "found by cargo".to_owned())),
             "install a C compiler (Debian, Ubuntu: apt install build-essential)",
         ),
         (
@@ -76,11 +76,11 @@ pub fn doctor(places: &Places) -> Outcome<()> {
     if missing > 0 {
         let verb = if missing == 1 { "is" } else { "are" };
         let failure = Failure::new(format!("{missing} of these {verb} missing")).mend(
-            "do what stands beside each; Rust, a linker and Python are yours to install, set-up does the rest",
+            "follow each remedy: install Rust, a linker and Python yourself; setup installs everything else",
         );
         return Err(if yours == 0 { failure.next(setup) } else { failure });
     }
-    say!("\nAll there. To execute the notebooks, or to read and change them yourself:");
+    say!("\nNothing is missing. To execute the notebooks, or to read and edit them:");
     say!("Next: {}\nNext: {}", command::line(["run"]), command::line(["lab"]));
     Ok(())
 }

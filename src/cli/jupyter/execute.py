@@ -1,7 +1,7 @@
-"""Executes one notebook in a Jupyter kernel, cell by cell, and tells of it in lines of JSON.
+"""Executes one notebook in a Jupyter kernel, cell by cell, and prints its progress as lines of JSON.
 
-    python execute.py KERNEL IN.ipynb OUT.ipynb OUT.html      # tells of the figures shown, too
-    python execute.py --warm KERNEL FOLDER CELLS              # cells as a list in JSON, so that what they name is compiled
+    python execute.py KERNEL IN.ipynb OUT.ipynb OUT.html      # also reports the figures shown
+    python execute.py --warm KERNEL FOLDER CELLS              # runs a JSON list of cells, so that what they need is compiled
 """
 
 import base64
@@ -30,28 +30,28 @@ WARM = [
 ]
 
 
-# How long a cell that is done is listened to. What comes later still is taken while the next one runs.
+# How long to wait for late output of a finished cell. Even later output is read while the next cell runs.
 LATE_SECONDS = 0.05
 
 
 class Unreadable(Exception):
-    """A file that is no notebook, or none that can be executed here, in one sentence."""
+    """A file is not a notebook, or cannot be executed here; the message is one sentence."""
 
 
 class Client(NotebookClient):
-    """Keeps what a cell prints last. evcxr sends it from a thread of its own, so that it can arrive after the cell's `idle`, where
-    NotebookClient stops listening, and later it drops what is not of the cell that then runs. It happens on a busy machine.
+    """Keeps output that arrives late. evcxr sends output from its own thread, so on a busy machine the last lines of a cell can
+    arrive after its `idle` message. NotebookClient stops reading there, and later drops messages of all other cells.
 
-    `_async_poll_output_msg` is nbclient's own, of the version in requirements.txt; tests/notebooks/late_output.py tells whether it
-    is still called so."""
+    `_async_poll_output_msg` overrides a private method of nbclient, in the version of requirements.txt;
+    tests/notebooks/late_output.py checks that it still has this name."""
 
     def __init__(self, *arguments, **options):
         super().__init__(*arguments, **options)
-        self.asked = {}  # by the number of its request: a cell and its index
+        self.asked = {}  # request id -> (cell, its index)
 
     async def _async_poll_output_msg(self, parent_msg_id, cell, cell_index):
         self.asked[parent_msg_id] = (cell, cell_index)
-        seconds = None  # as long as the cell takes
+        seconds = None  # no limit while the cell runs
         while True:
             try:
                 message = await self.kc.iopub_channel.get_msg(timeout=seconds)
@@ -71,7 +71,7 @@ def tell(**event):
 
 
 def write_whole(path, text):
-    """Beside its place first, then moved there: it is whole or not there at all."""
+    """Writes a file atomically: under another name first, then renamed, so that it is complete or absent."""
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(f"{path.name}.{os.getpid()}.part")
     with open(beside, "w", encoding="utf-8") as file:
@@ -82,7 +82,7 @@ def write_whole(path, text):
 
 
 def tidy(notebook):
-    """Joins the lines of a stream, which arrive one by one, and counts the code cells from 1."""
+    """Joins the lines of a stream, which arrive one by one, and numbers the code cells from 1."""
     count = 0
     for cell in notebook.cells:
         cell.metadata.pop("execution", None)
@@ -102,7 +102,7 @@ def tidy(notebook):
 
 
 def words_of(cell, error):
-    """What the cell itself said of its failure, else what the client says."""
+    """Returns the error that the cell printed, or else the client's error."""
     outputs = cell.get("outputs", [])
     printed = "".join(output.text for output in outputs if output.output_type == "stream" and output.name == "stderr")
     raised = [line for output in outputs if output.output_type == "error" for line in output.traceback or [output.evalue]]
@@ -119,16 +119,16 @@ mtable.aligned > mtr > mtd:nth-child(even) { text-align: left; padding-right: 1e
 
 
 def mathml(body, display):
-    """A formula as the browser's own mathematics, which needs no network; as it stands where it cannot be converted."""
+    """Converts a formula to MathML, which needs no network; returns its LaTeX if it cannot be converted."""
     try:
         formula = convert(body.replace("{aligned}", "{align*}"), display=display)
-    except Exception:  # the converter raises whatever it meets; a formula in LaTeX is better than no page
+    except Exception:  # the converter raises errors of any type; a formula in LaTeX is better than no page
         return f"<code>{html.escape(body)}</code>"
     return formula.replace("<mtable", '<mtable class="aligned"') if "{aligned}" in body else formula
 
 
 def page_of(notebook, name):
-    """The notebook as one HTML file, complete in itself. Its title is its first line of text, else its name."""
+    """Returns the notebook as one self-contained HTML file. Its title is its first line of text, or else its name."""
     IPythonRenderer.block_math = lambda self, body: mathml(body, "block")
     IPythonRenderer.inline_math = lambda self, body: mathml(body, "inline")
     lines = (line for cell in notebook.cells if cell.cell_type == "markdown" for line in cell.source.splitlines())
@@ -139,13 +139,13 @@ def page_of(notebook, name):
 
 
 def read(path):
-    """The notebook in a file. The program has looked at the file before; this tells in one sentence what it did not see."""
+    """Reads a notebook. The Rust program has checked the file before; this reports in one sentence what it missed."""
     try:
         raw = json.loads(path.read_text(encoding="utf-8-sig"))
         if raw["nbformat"] != 4:
             raise Unreadable(f"it is in the notebook format {raw['nbformat']}, but format 4 is needed")
         for cell in raw["cells"]:
-            if cell["cell_type"] == "code":  # what it showed before is made anew
+            if cell["cell_type"] == "code":  # drop the old outputs
                 cell.update(outputs=[], execution_count=None)
         notebook = nbformat.reads(json.dumps(raw), as_version=4)
         nbformat.validate(notebook)
@@ -162,7 +162,7 @@ def read(path):
 
 
 def end_kernel_on_sigterm(client):
-    """Whoever ends this process ends the kernel, which has a session of its own, with it."""
+    """Kills the kernel, which has its own session, when this process is terminated."""
 
     def end(number, _frame):
         process = getattr(getattr(client.km, "provisioner", None), "process", None)
@@ -170,7 +170,7 @@ def end_kernel_on_sigterm(client):
             try:
                 os.killpg(process.pid, signal.SIGKILL)
             except OSError:
-                pass  # it has ended by itself
+                pass  # it has already ended
         os._exit(128 + number)
 
     if hasattr(os, "killpg"):
@@ -178,7 +178,7 @@ def end_kernel_on_sigterm(client):
 
 
 def execute(kernel, notebook, folder, go_on=False):
-    """Runs the cells; returns what failed: the first cell that does, or with `go_on` all that do."""
+    """Runs the cells. Stops at the first failure, or with `go_on` runs all cells; returns the failures."""
     code = [index for index, cell in enumerate(notebook.cells) if cell.cell_type == "code"]
     if not code:
         tell(event="kernel", cells=0, seconds=0.0)
@@ -208,7 +208,7 @@ def execute(kernel, notebook, folder, go_on=False):
 
 
 def warm(kernel, folder, cells):
-    """Has what the cells name compiled. The first is the library itself: it has to work."""
+    """Runs the cells so that what they need is compiled. The first cell, the library, and WARM must succeed."""
     sources = json.loads(cells)
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source) for source in sources[:1] + WARM + sources[1:]])
     failed = execute(kernel, notebook, pathlib.Path(folder), go_on=True)
@@ -218,7 +218,7 @@ def warm(kernel, folder, cells):
 
 
 def figures_of(notebook):
-    """The name and the SVG of each figure shown."""
+    """Yields the name and the SVG of each figure shown."""
     for cell in notebook.cells:
         for output in cell.get("outputs", []):
             for name, data in FIGURE.findall("".join(output.get("data", {}).get("text/html", ""))):
@@ -226,7 +226,7 @@ def figures_of(notebook):
 
 
 def run(kernel, source, executed, page):
-    """Executes a notebook, writes it and its page, and tells of its figures."""
+    """Executes a notebook, writes it and its HTML page, and reports its figures."""
     source = pathlib.Path(source)
     notebook = read(source)
     failed = execute(kernel, notebook, source.parent.resolve())

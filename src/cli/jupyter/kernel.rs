@@ -1,6 +1,6 @@
-//! What kernel.json starts: evcxr_jupyter with the library at hand, its checks off and the processor's own instructions.
+//! The Jupyter kernel: evcxr_jupyter with the library compiled in advance, optimised for this processor, without debug checks.
 //!
-//! Tested on Linux. Nothing here is particular to it, but macOS and Windows are untested.
+//! Tested on Linux. Nothing here is specific to Linux, but macOS and Windows are untested.
 
 use std::env;
 use std::ffi::OsString;
@@ -15,16 +15,16 @@ use super::shell::{self, Guarded};
 use crate::cli::command;
 use crate::cli::failure::{AtPath, Failure, Outcome};
 
-/// Folders of kernels that were killed before they could clear up are removed once they are this old.
+/// Age at which the folders of killed kernels are removed.
 const STALE: Duration = Duration::from_secs(2 * 24 * 3600);
 
-/// How often it is asked whether the kernel and Jupyter are still there.
+/// Time between two checks whether the kernel and Jupyter still run.
 const POLL: Duration = Duration::from_millis(100);
 
 const PREFIX: &str = "em-routing-kernel-";
 
-/// What runs before the reader's first cell. A panic is told in its own words, without a backtrace through the kernel and
-/// without the second panic that it causes there. The variable wakes the type inference, which takes seconds.
+/// Code that runs before the reader's first cell. The panic hook prints only the panic's message, not a backtrace through the
+/// kernel and not the second panic that follows there. The variable makes the type inference start now, which takes seconds.
 const PRELUDE: &str = r#"use em_routing::prelude::*;
 std::panic::set_hook(Box::new(|panic| {
     let payload = panic.payload();
@@ -37,18 +37,18 @@ std::panic::set_hook(Box::new(|panic| {
 let _awake = 0;
 "#;
 
-/// Runs one kernel to its end.
+/// Runs a kernel until it ends.
 pub fn launch(project: &Path, connection_file: &Path, strict: bool) -> Outcome<()> {
     let jupyter = parent();
     let places = Places::of(project)?;
     let evcxr_path = setup::find_evcxr(&places).ok_or_else(|| {
         Failure::new("evcxr_jupyter is not installed")
-            .mend("set the kernel up, then start it again")
+            .mend("set up the kernel, then start it again")
             .next(command::line(["setup"]))
     })?;
     let kernels = places.project.join("target").join("kernels");
     let own = format!("{PREFIX}{}", std::process::id());
-    // The cell's package lies outside the project, so that cargo takes it for no part of a workspace around the clone.
+    // The cells' package lies outside the project, so that cargo does not count it as part of a workspace around the clone.
     let folder = env::temp_dir().join(&own);
     let shared = env::var_os(COMPILE_ONCE).is_some();
     let build = if shared { places.kernel_build() } else { kernels.join(&own) };
@@ -68,8 +68,8 @@ pub fn launch(project: &Path, connection_file: &Path, strict: bool) -> Outcome<(
     outcome
 }
 
-/// The line with which every notebook begins, with the path that it comes to. evcxr compares the text: where it is the
-/// same, the notebook's own line costs nothing.
+/// Returns the first line of every notebook with its path resolved. evcxr compares the text: if it is the same, the notebook's
+/// own line costs no time.
 fn dependency(project: &Path) -> String {
     format!(":dep em-routing = {{ path = \"{}\", default-features = false }}", escape(project))
 }
@@ -84,7 +84,7 @@ fn prepare(places: &Places, folder: &Path, build: &Path, strict: bool) -> Outcom
         link_tree(&compiled, build)?;
     }
     let config = folder.join("config");
-    // Cells are built here; its own Cargo.lock makes them use the versions that the project was tested with.
+    // Cells are built here, with a copy of Cargo.lock so that they use the tested versions.
     let cells = folder.join("cells");
     fs::create_dir_all(&cells).at(&cells)?;
     let lock = places.project.join("Cargo.lock");
@@ -92,15 +92,15 @@ fn prepare(places: &Places, folder: &Path, build: &Path, strict: bool) -> Outcom
     let mut commands =
         vec![format!(":build_env CARGO_BUILD_BUILD_DIR={}", build.display()), dependency(&places.project)];
     if strict {
-        // A panic then ends the cell's process, which the notebook's runner sees. Otherwise it would count as success.
+        // A panic then ends the cell's process, which the runner detects. Otherwise it would count as success.
         commands.push(":preserve_vars_on_panic 0".into());
     }
-    // In one piece: evcxr loads every source file into its type inference anew for each piece that it executes.
+    // In one piece, because evcxr reloads every source file into its type inference for each piece that it executes.
     let prelude = format!("{}\n{PRELUDE}", commands.join("\n"));
     write_whole(&config.join("prelude.rs"), prelude.as_bytes())
 }
 
-/// Runs the kernel to its end, and ends it when Jupyter, which has started this process, is gone: killed, it ends no kernel.
+/// Runs the kernel until it ends. Kills it when Jupyter, the parent process, is gone: a killed Jupyter does not stop its kernels.
 fn run(evcxr: &mut Command, jupyter: u32) -> Outcome<ExitStatus> {
     let mut kernel = Guarded::start(evcxr, Stdio::inherit)?;
     loop {
@@ -111,19 +111,19 @@ fn run(evcxr: &mut Command, jupyter: u32) -> Outcome<ExitStatus> {
         if parent() != jupyter {
             kernel.end();
             drop(kernel.wait());
-            return Err(Failure::new("Jupyter has ended, and so the kernel was"));
+            return Err(Failure::new("Jupyter has ended, so the kernel was stopped"));
         }
         std::thread::sleep(POLL);
     }
 }
 
-/// The process that has started this one, or another if that is gone.
+/// Returns the parent process; its number changes when the parent ends.
 #[cfg(unix)]
 fn parent() -> u32 {
     std::os::unix::process::parent_id()
 }
 
-/// Elsewhere nobody tells.
+/// Other systems do not report the parent.
 #[cfg(not(unix))]
 fn parent() -> u32 {
     0
@@ -153,11 +153,11 @@ fn evcxr(evcxr: &Path, folder: &Path, connection_file: &Path) -> Command {
     command
 }
 
-/// Gives a kernel a build folder of its own, without compiling and almost without copying.
+/// Gives a kernel its own build folder, without compiling and almost without copying.
 ///
-/// Kernels cannot share one: each compiles its cells into a file of the same name, and one would load the other's cell.
-/// What the compiler replaces as a whole is linked; what cargo writes in place is copied, with its time, by which cargo
-/// knows what is fresh. The cells' own files are left out.
+/// Kernels cannot share a folder: each compiles its cells into a file of the same name, and would load another kernel's cell.
+/// Files that the compiler replaces as a whole are hard-linked. Files that cargo writes in place are copied with their
+/// modification times, by which cargo knows what is fresh. The cells' own files are left out.
 fn link_tree(from: &Path, to: &Path) -> Outcome<()> {
     fs::create_dir_all(to).at(to)?;
     for entry in fs::read_dir(from).at(from)? {
@@ -185,7 +185,7 @@ fn link_tree(from: &Path, to: &Path) -> Outcome<()> {
     Ok(())
 }
 
-/// Kernels that are killed leave their folders behind.
+/// Removes the folders that killed kernels left behind.
 fn remove_stale(parent: &Path) {
     let Ok(entries) = fs::read_dir(parent) else { return };
     for entry in entries.flatten() {

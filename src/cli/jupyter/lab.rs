@@ -1,4 +1,4 @@
-//! `em-routing lab`: JupyterLab in the notebooks' folder.
+//! `em-routing lab`: opens JupyterLab in the notebooks' folder.
 
 use std::process::Command;
 
@@ -7,19 +7,19 @@ use super::setup;
 use crate::cli::failure::{AtPath, Outcome};
 use crate::cli::progress::Board;
 
-/// What keeps JupyterLab from asking the network at its start, and from asking the reader whether it may.
+/// Options that keep JupyterLab from using the network at its start, and from asking the user for permission.
 const OFFLINE: [&str; 3] = [
-    // no news, and no question about them
+    // no news, and no question about news
     "--LabApp.news_url=None",
     "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
-    // the default lists what PyPI offers
+    // the default lists packages from PyPI
     "--LabApp.extension_manager=readonly",
 ];
 
-/// Sets up, then runs JupyterLab until it is stopped.
+/// Sets up the kernel, then runs JupyterLab until it is stopped.
 pub fn lab(places: &Places, no_browser: bool, port: u16) -> Outcome<()> {
     setup::ensure(places, &Board::default())?;
-    say!("JupyterLab on this machine only; Ctrl-C here ends it. Its address, with its token, is below.");
+    say!("JupyterLab listens on this machine only; Ctrl-C ends it. Its address with the token is below.");
     let program = places.environment_program("jupyter-lab");
     let mut lab = Command::new(&program);
     lab.arg("--ip=127.0.0.1")
@@ -38,14 +38,14 @@ pub fn lab(places: &Places, no_browser: bool, port: u16) -> Outcome<()> {
     become_it(&mut lab).at(&program)
 }
 
-/// JupyterLab takes this process's place: a signal to the one is a signal to the other, and neither outlives the other.
+/// Replaces this process by JupyterLab: signals reach it directly, and neither process outlives the other.
 #[cfg(unix)]
 fn become_it(lab: &mut Command) -> std::io::Result<()> {
     use std::os::unix::process::CommandExt as _;
     Err(lab.exec())
 }
 
-/// Elsewhere it is a child, and Ctrl-C is for it alone: it asks back, and this process ends when it does.
+/// Runs JupyterLab as a child. This process ignores Ctrl-C, which JupyterLab handles, and ends when JupyterLab does.
 #[cfg(not(unix))]
 fn become_it(lab: &mut Command) -> std::io::Result<()> {
     drop(ctrlc::set_handler(|| ()));

@@ -1,4 +1,7 @@
-//! The notebooks: set-up of the kernel and of Python, execution, JupyterLab.
+//! The notebooks: set-up, execution and JupyterLab.
+//!
+//! `run` and `lab` first do the set-up: they install the kernel evcxr_jupyter and a Python environment. `run` then passes each
+//! notebook to execute.py, which starts `em-routing kernel` as kernel.json says, runs the cells and reports on each.
 
 pub mod doctor;
 pub mod kernel;

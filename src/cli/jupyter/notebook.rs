@@ -1,4 +1,4 @@
-//! Notebook files: which are meant, and whether each can be executed. All of it is told before anything starts.
+//! Finds notebook files and checks them before anything is executed.
 
 use std::collections::HashMap;
 use std::fs;
@@ -9,20 +9,20 @@ use serde_json::Value;
 use super::places::Places;
 use crate::cli::failure::{AtPath, Failure, Outcome};
 
-/// The version of the notebook format that is read.
+/// The supported version of the notebook format.
 const FORMAT: u64 = 4;
 
-/// A notebook to be executed.
+/// A notebook to execute.
 pub struct Notebook {
-    /// As it was named.
+    /// The path as the user gave it.
     pub path: PathBuf,
-    /// The file itself, behind links.
+    /// The file itself, with links resolved.
     pub file: PathBuf,
-    /// Its name without `.ipynb`: what is made of it is named so.
+    /// The file name without `.ipynb`; the outputs are named after it.
     pub name: String,
 }
 
-/// The notebooks that were named, each file once, or all in the project's folder. No two have one name.
+/// Returns the named notebooks, each file once, or all in the project's folder. Returns an error if two have the same name.
 pub fn find(places: &Places, named: &[PathBuf]) -> Outcome<Vec<Notebook>> {
     let mut paths = named.to_vec();
     if named.is_empty() {
@@ -42,14 +42,14 @@ pub fn find(places: &Places, named: &[PathBuf]) -> Outcome<Vec<Notebook>> {
             continue;
         }
         let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-        // some file systems take `A.html` and `a.html` for one
+        // on some file systems `A.html` and `a.html` are the same file
         if let Some(other) = by_name.insert(name.to_lowercase(), path.clone()) {
             return Err(Failure::new(format!(
-                "{} and {} have the same name, so that one's outputs would overwrite the other's",
+                "{} and {} have the same name, so the outputs of one would overwrite the other's",
                 other.display(),
                 path.display()
             ))
-            .mend("execute one at a time, each with an --out of its own, or rename one"));
+            .mend("execute them one at a time, each with its own --out, or rename one"));
         }
         notebooks.push(Notebook { path, file, name });
     }
@@ -65,18 +65,20 @@ fn all_in(folder: &Path) -> Outcome<Vec<PathBuf>> {
         }
     }
     match paths.is_empty() {
-        true => Err(Failure::new(format!("no notebook is in {}", folder.display()))),
+        true => Err(Failure::new(format!("there is no notebook in {}", folder.display()))),
         false => Ok(paths),
     }
 }
 
-/// Whether a file is a notebook that can be executed here; if not, one sentence that says what is wrong with it and where.
+/// Checks that a file is a notebook that can be executed; the error says in one sentence what is wrong and where.
 pub fn check(path: &Path) -> Outcome<()> {
     let notebook = read(path)?;
     let wrong = |words: String| Failure::new(format!("{}: {words}", path.display()));
     if let Some(language) = language(&notebook).filter(|language| !language.eq_ignore_ascii_case("rust")) {
-        return Err(wrong(format!("its kernel is for {language}, but notebooks are executed in Rust here"))
-            .mend("name notebooks in Rust"));
+        return Err(wrong(format!(
+            "its kernel is for {language}, but only notebooks in Rust can be executed"
+        ))
+        .mend("name notebooks in Rust"));
     }
     let cells = notebook["cells"].as_array().map_or(&[][..], Vec::as_slice);
     for (index, cell) in cells.iter().enumerate() {
@@ -87,14 +89,14 @@ pub fn check(path: &Path) -> Outcome<()> {
     Ok(())
 }
 
-/// The first code cell of a notebook; none if it has none or cannot be read.
+/// Returns the first code cell of a notebook, or `None` if it has none or cannot be read.
 pub fn first_code_cell(path: &Path) -> Option<String> {
     let notebook = read(path).ok()?;
     let cell = notebook["cells"].as_array()?.iter().find(|cell| cell["cell_type"] == "code")?;
     text(&cell["source"])
 }
 
-/// A file that holds a notebook, whatever its cells are.
+/// Reads a notebook file; the cells are not checked.
 fn read(path: &Path) -> Outcome<Value> {
     let wrong = |words: String| Failure::new(format!("{} {words}", path.display()));
     let bytes = fs::read(path).at(path)?;
@@ -115,7 +117,7 @@ fn read(path: &Path) -> Outcome<Value> {
             return Err(wrong(format!(
                 "is in version {found} of the notebook format, but {FORMAT} is needed"
             ))
-            .mend("open it in JupyterLab and save it there, which brings it up to date"));
+            .mend("open it in JupyterLab and save it there, which converts it"));
         }
         Some(found) => {
             return Err(wrong(format!(
@@ -136,7 +138,7 @@ fn read(path: &Path) -> Outcome<Value> {
     }
 }
 
-/// The language of its kernel, if it says so.
+/// Returns the language of the notebook's kernel, if the metadata names it.
 fn language(notebook: &Value) -> Option<String> {
     let metadata = &notebook["metadata"];
     let named = [&metadata["kernelspec"]["language"], &metadata["language_info"]["name"]];
@@ -147,7 +149,7 @@ fn language(notebook: &Value) -> Option<String> {
     kernel.to_lowercase().starts_with("python").then(|| "Python".to_owned())
 }
 
-/// What is wrong with a cell.
+/// Returns what is wrong with a cell, or `None`.
 fn fault_of(cell: &Value) -> Option<String> {
     if !cell.is_object() {
         return Some("is not an object".to_owned());
@@ -163,7 +165,7 @@ fn fault_of(cell: &Value) -> Option<String> {
     text(&cell["source"]).is_none().then(|| "has no text `source`".to_owned())
 }
 
-/// A text, in one piece or as a list of lines.
+/// Returns a text that is stored in one piece or as a list of lines.
 fn text(source: &Value) -> Option<String> {
     match source {
         Value::String(text) => Some(text.clone()),
@@ -192,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn notebooks_of_every_form_are_taken() {
+    fn check_accepts_valid_notebooks() {
         for cells in [
             "",
             r#"{"cell_type": "markdown", "metadata": {}, "source": ""}"#,
@@ -209,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_notebook_is_told_in_one_sentence_with_its_place() {
+    fn check_names_the_fault_and_its_place() {
         let good = r#"{"cell_type": "code", "metadata": {}, "source": ""}"#;
         for (text, part) in [
             (String::new(), "line 1 column 0"),

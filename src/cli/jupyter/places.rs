@@ -1,4 +1,4 @@
-//! Where things are: the project's folder, and the one cache outside it.
+//! Paths: the project's folder, and the user's cache outside it.
 
 use std::env;
 use std::path::{Path, PathBuf};
@@ -11,22 +11,22 @@ pub const EVCXR_VERSION: &str = "0.22.0";
 /// The Python packages that execute and show the notebooks.
 pub const REQUIREMENTS: &str = include_str!("requirements.txt");
 
-/// The Python side: it speaks Jupyter's protocol and prints a line of JSON for each cell.
+/// The Python script that executes a notebook by Jupyter's protocol and prints its progress as lines of JSON.
 pub const EXECUTE: &str = include_str!("execute.py");
 
-/// Set in the environment of the one kernel that set-up starts: it compiles into the folder that the others copy.
+/// Environment variable of the kernel that set-up starts, which compiles into the folder that other kernels copy.
 pub const COMPILE_ONCE: &str = "EM_ROUTING_COMPILE_ONCE";
 
-/// The project's folder, and the cache that all clones of it share.
+/// The project's folder, and the cache that all clones share.
 pub struct Places {
     /// The clone: where Cargo.toml and notebooks/ are.
     pub project: PathBuf,
-    /// What is built or fetched once for each user.
+    /// What is built or downloaded once per user.
     pub cache: PathBuf,
 }
 
 impl Places {
-    /// The clone around the current folder, else the one that this program was built in.
+    /// Finds the clone that contains the current folder, or else the one in which this program was built.
     pub fn find() -> Outcome<Places> {
         let here = env::current_dir().map_err(|error| Failure::new(format!("no current folder: {error}")))?;
         let built_in = Path::new(env!("CARGO_MANIFEST_DIR"));
@@ -36,12 +36,12 @@ impl Places {
                     "neither {} nor a folder above it is a clone of em-routing",
                     here.display()
                 ))
-                .mend("go into your clone of the project and start again there")
+                .mend("change to the folder of your clone and start again")
             })?;
         Ok(Places { project: project.to_path_buf(), cache: cache_folder()? })
     }
 
-    /// The places of a project that is known.
+    /// Returns the places of the project in this folder.
     pub fn of(project: &Path) -> Outcome<Places> {
         Ok(Places { project: project.canonicalize().at(project)?, cache: cache_folder()? })
     }
@@ -51,27 +51,27 @@ impl Places {
         self.project.join("notebooks")
     }
 
-    /// Where the project's own Jupyter data is, kernelspecs among them.
+    /// The folder of the project's own Jupyter data, with its kernelspecs.
     pub fn jupyter(&self) -> PathBuf {
         self.project.join("target").join("jupyter")
     }
 
-    /// Where cells find the library, built once for all kernels of this clone.
+    /// The folder of the library compiled for cells, once for all kernels of this clone.
     pub fn kernel_build(&self) -> PathBuf {
         self.project.join("target").join("kernel")
     }
 
-    /// Where a kernel that set-up builds is put.
+    /// The folder into which set-up installs the kernel.
     pub fn evcxr_root(&self) -> PathBuf {
         self.cache.join(format!("evcxr_jupyter-{EVCXR_VERSION}"))
     }
 
-    /// The Python environment of these requirements.
+    /// The folder of the Python environment with [`REQUIREMENTS`].
     pub fn environment(&self) -> PathBuf {
         self.cache.join(format!("python-{:016x}", fingerprint(REQUIREMENTS.as_bytes())))
     }
 
-    /// A program of the Python environment.
+    /// The path of a program in the Python environment.
     pub fn environment_program(&self, name: &str) -> PathBuf {
         if cfg!(windows) {
             self.environment().join("Scripts").join(format!("{name}.exe"))
@@ -112,18 +112,18 @@ fn cache_folder() -> Outcome<PathBuf> {
     };
     base.map(|base| base.join("em-routing")).ok_or_else(|| {
         Failure::new("no folder for the cache: there is no home folder")
-            .mend("name one: EM_ROUTING_CACHE=/some/folder")
+            .mend("set one: EM_ROUTING_CACHE=/some/folder")
     })
 }
 
-/// FNV-1a: a name for a content, the same on every machine. It guards against change, not against malice.
+/// The FNV-1a hash, the same on every machine. It detects changes, not deliberate tampering.
 pub fn fingerprint(bytes: &[u8]) -> u64 {
     bytes
         .iter()
         .fold(0xcbf2_9ce4_8422_2325, |hash, &byte| (hash ^ byte as u64).wrapping_mul(0x0100_0000_01b3))
 }
 
-/// Writes a file, and its folder if there is none: it is whole or not there at all.
+/// Writes a file atomically: it is complete or absent. Creates its folder if needed.
 pub fn write_whole(path: &Path, contents: &[u8]) -> Outcome<()> {
     if let Some(folder) = path.parent() {
         std::fs::create_dir_all(folder).at(folder)?;

@@ -1,4 +1,4 @@
-//! `em-routing run`: the figures, the set-up, the notebooks in the real kernel, and the book that comes of them.
+//! `em-routing run`: draws the figures, sets up the kernel, executes the notebooks in it and writes them as HTML.
 
 use std::collections::HashMap;
 use std::fs;
@@ -21,7 +21,7 @@ use crate::cli::figures;
 use crate::cli::lock::{self, Lock};
 use crate::cli::progress::{Board, seconds};
 
-/// What came of one notebook.
+/// The result of executing one notebook.
 #[derive(Default)]
 struct Executed {
     name: String,
@@ -29,19 +29,19 @@ struct Executed {
     kernel_seconds: Option<f64>,
     first_figure: Option<f64>,
     cell_seconds: Vec<f64>,
-    /// The name and the SVG of each figure that it shows.
+    /// Name and SVG of each figure shown.
     figures: Vec<(String, String)>,
-    /// Tells whether the file has changed since it was read.
+    /// Hash of the file when it was read, to detect a later change.
     fingerprint: u64,
     failure: Option<Failure>,
 }
 
-/// Draws, sets up, executes, writes.
+/// Executes the named notebooks, or all, and writes them to `out`; with `save` also back into the clone.
 pub fn run(places: &Places, named: &[PathBuf], out: &Path, save: bool, jobs: usize) -> Outcome<()> {
     let started = Instant::now();
     let notebooks = notebook::find(places, named)?;
     let mut unreadable = notebooks.iter().filter_map(|notebook| notebook::check(&notebook.path).err());
-    // of those that were named each is wanted; of all in the folder some may be the reader's own
+    // a named notebook must be readable; of all in the folder, an unreadable one may be the reader's own: it fails alone, later
     if let Some(failure) = unreadable.next()
         && (!named.is_empty() || unreadable.count() + 1 == notebooks.len())
     {
@@ -70,19 +70,19 @@ pub fn run(places: &Places, named: &[PathBuf], out: &Path, save: bool, jobs: usi
     let saved = if save { keep(places, &notebooks, &done, &figures, &out) } else { Ok(()) };
     let shown: usize = done.iter().map(|executed| executed.figures.len()).sum();
     say!(
-        "\n{} notebooks executed, {drawn} figures drawn, {shown} of them in the notebooks, in {}.",
+        "\n{} notebooks executed, {drawn} figures drawn, {shown} figures shown in notebooks; it took {}.",
         done.len(),
         seconds(started.elapsed())
     );
     say!("  {}/*.html       open one in a browser", out.display());
-    say!("  {}/*.ipynb      the same as notebooks, with their outputs", out.display());
+    say!("  {}/*.ipynb      the notebooks with their outputs", out.display());
     say!("  {}/figures/     every figure as SVG", out.display());
     saved?;
     say!("To change a cell and run it yourself:\nNext: {}", command::line(["lab"]));
     Ok(())
 }
 
-/// The path without links and `..`, of which the last parts may not exist yet.
+/// Resolves links and `..` in a path whose last parts may not exist yet.
 fn resolve(path: &Path) -> Outcome<PathBuf> {
     let absolute = std::path::absolute(path).at(path)?;
     let mut resolved = PathBuf::new();
@@ -98,7 +98,7 @@ fn resolve(path: &Path) -> Outcome<PathBuf> {
     Ok(resolved)
 }
 
-/// Nothing that is executed, and nothing of the clone's own, is overwritten by what goes to `out`.
+/// Returns an error if writing to `out` would overwrite an executed notebook or the clone's own files.
 fn check_out(places: &Places, notebooks: &[Notebook], out: &Path) -> Outcome<()> {
     let lower = |path: &Path| path.to_string_lossy().to_lowercase();
     let taken = |folder: PathBuf| folder.canonicalize().is_ok_and(|folder| out.starts_with(folder));
@@ -118,7 +118,7 @@ fn check_out(places: &Places, notebooks: &[Notebook], out: &Path) -> Outcome<()>
         .next(command::again(&[], ["--out".as_ref(), book.as_os_str()])))
 }
 
-/// One run writes to a folder at a time, and one of those that save.
+/// Takes the locks of a run: on the output folder and, with `save`, on the clone's notebooks.
 fn locks(places: &Places, out: &Path, save: bool) -> Outcome<Vec<Lock>> {
     let mut paths = vec![(out.join(".lock"), format!("writes to {}", out.display()))];
     if save {
@@ -135,7 +135,7 @@ fn locks(places: &Places, out: &Path, save: bool) -> Outcome<Vec<Lock>> {
     paths.into_iter().map(take).collect()
 }
 
-/// Executes the notebooks, some at a time; the results are in the order of their names.
+/// Executes the notebooks, `jobs` at a time; returns the results in the order of their names.
 fn execute_all(
     places: &Places,
     notebooks: &[Notebook],
@@ -174,7 +174,7 @@ fn execute(places: &Places, script: &Path, notebook: &Notebook, out: &Path, boar
         Err(failure) => return Executed { failure: Some(failure), ..executed },
     }
     let mut task = board.task(&name);
-    task.message("the kernel starts");
+    task.message("starting the kernel");
     let started = Instant::now();
     let mut failed = None;
     let mut python = Command::new(places.environment_program("python"));
@@ -218,7 +218,7 @@ fn execute(places: &Places, script: &Path, notebook: &Notebook, out: &Path, boar
     executed
 }
 
-/// What a notebook's failure is: a cell's, or the file's.
+/// Builds the error of a notebook: of one cell or of the file.
 fn failure_of(notebook: &str, event: &Value, cells: usize) -> Failure {
     let text = |key: &str| event[key].as_str().unwrap_or("").trim().to_owned();
     if event["event"] == "unreadable" {
@@ -236,7 +236,7 @@ fn indent(text: &str) -> String {
     text.lines().map(|line| format!("    {line}")).collect::<Vec<_>>().join("\n")
 }
 
-/// The times that a reader feels.
+/// Prints the times that a reader waits: for the kernel, the first figure and later cells.
 fn report(done: &[Executed]) {
     for executed in done {
         let kernel =
@@ -246,15 +246,15 @@ fn report(done: &[Executed]) {
         let mut later: Vec<f64> = executed.cell_seconds.iter().skip(1).copied().collect();
         later.sort_by(f64::total_cmp);
         let median = later.get(later.len() / 2).map_or("no later cell".into(), |median| {
-            format!("a later cell {median:.1} s (median of {})", later.len())
+            format!("later cells {median:.1} s (median of {})", later.len())
         });
         say!("  {:<34} {kernel}, {figure}, {median}", executed.name);
     }
 }
 
-/// Writes the notebooks' figures beside the drawn ones, and gives the names that those of each notebook got.
+/// Writes the notebooks' figures beside the drawn ones and returns their file names, for each notebook.
 ///
-/// Where two figures of one name differ, none overwrites the other: the later one's name is preceded by its notebook's.
+/// If two different figures have the same name, the later one is prefixed with the name of its notebook.
 fn write_figures(out: &Path, done: &[Executed]) -> Outcome<Vec<Vec<String>>> {
     let folder = out.join("figures");
     let path = |name: &str| folder.join(format!("{name}.svg"));
@@ -277,7 +277,7 @@ fn write_figures(out: &Path, done: &[Executed]) -> Outcome<Vec<Vec<String>>> {
                 write_whole(&path(&given), svg.as_bytes())?;
             }
             if given != *name {
-                say!("  another figure is named {name}: that of {} is {given}.svg", executed.name);
+                say!("  another figure is named {name}: that in {} is saved as {given}.svg", executed.name);
             }
             own.push(given);
         }
@@ -286,8 +286,8 @@ fn write_figures(out: &Path, done: &[Executed]) -> Outcome<Vec<Vec<String>>> {
     Ok(names)
 }
 
-/// Writes the outputs back: the one way in which the committed ones are made. Figures go to the clone's own only from the clone's
-/// own notebooks.
+/// Writes the outputs back into the notebooks, and the figures of the clone's own notebooks into assets/figures/. All committed
+/// outputs are made this way.
 fn keep(
     places: &Places,
     notebooks: &[Notebook],
@@ -328,10 +328,7 @@ fn keep(
     }
     match changed.is_empty() {
         true => Ok(()),
-        false => Err(Failure::new(format!(
-            "changed while it was executed, and so not saved: {}",
-            changed.join(", ")
-        ))
-        .mend(format!("execute it again; the outputs of what it was before are in {}", out.display()))),
+        false => Err(Failure::new(format!("changed during execution, so not saved: {}", changed.join(", ")))
+            .mend(format!("execute it again; the outputs of the old version are in {}", out.display()))),
     }
 }

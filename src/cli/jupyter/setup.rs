@@ -1,4 +1,5 @@
-//! The set-up: each step looks first whether it is done, does what is missing, and leaves nothing half-done.
+//! `em-routing setup`: installs the kernel and its Python environment. Each step does only what is missing, and an interrupted
+//! step is repeated or continued.
 
 use std::env;
 use std::fs;
@@ -16,36 +17,36 @@ use crate::cli::failure::{AtPath, Failure, Outcome};
 use crate::cli::lock::{self, Lock};
 use crate::cli::progress::Board;
 
-/// The name of the kernel that readers use; in it a panic is told and the notebook goes on.
+/// Name of the kernel for readers: a panic is printed, and the notebook continues.
 pub const KERNEL: &str = "em-routing";
 
-/// The name of the kernel that runs and tests use; in it a panic ends the run.
+/// Name of the kernel for `run` and the tests: a panic ends the run.
 pub const STRICT_KERNEL: &str = "em-routing-strict";
 
-/// How many crates the kernel is built from; only the progress bar's length depends on it.
+/// Number of crates in the kernel's build, for the length of the progress bar only.
 const EVCXR_CRATES: usize = 273;
 
-/// How many packages the Python environment holds; only the progress bar's length depends on it.
+/// Number of packages in the Python environment, for the length of the progress bar only.
 const PYTHON_PACKAGES: usize = 90;
 
-/// How long the library may take to compile for the kernel: many times what it does on two cores.
+/// Time limit for compiling the library for the kernel: many times what two cores need.
 const WARM_LIMIT: Duration = Duration::from_secs(30 * 60);
 
-/// `em-routing setup`.
+/// Runs `em-routing setup`.
 pub fn command(places: &Places, user: bool) -> Outcome<()> {
     let board = Board::default();
     ensure(places, &board)?;
     if user {
         let folder = user_kernels()?;
         write_kernelspecs(places, &folder)?;
-        say!("The kernel is listed for your own Jupyter: {}", folder.join(KERNEL).display());
+        say!("The kernel is available in your own Jupyter: {}", folder.join(KERNEL).display());
     }
-    say!("Set up. To execute the notebooks, or to read and change them yourself:");
+    say!("The set-up is complete. To execute the notebooks, or to read and edit them:");
     say!("Next: {}\nNext: {}", command::line(["run"]), command::line(["lab"]));
     Ok(())
 }
 
-/// Does what is missing of the set-up.
+/// Does the missing steps of the set-up.
 pub fn ensure(places: &Places, board: &Board) -> Outcome<()> {
     fs::create_dir_all(&places.cache).at(&places.cache)?;
     let _lock = lock(places, board)?;
@@ -56,20 +57,17 @@ pub fn ensure(places: &Places, board: &Board) -> Outcome<()> {
     library(places, board)
 }
 
-/// One set-up at a time: two that build at once would get into each other's way.
+/// Takes the lock of the set-up, because two builds at once would disturb each other.
 fn lock(places: &Places, board: &Board) -> Outcome<Lock> {
     let path = places.cache.join("lock");
     if let Some(lock) = Lock::try_take(&path)? {
         return Ok(lock);
     }
-    board.say(&format!(
-        "another set-up is under way ({}); this one goes on when it ends",
-        lock::holder(&path)
-    ));
+    board.say(&format!("another set-up is running ({}); this one waits for it", lock::holder(&path)));
     Lock::wait(&path)
 }
 
-/// The standard library's sources, without which the kernel's type inference knows no `Vec` and no `Result`.
+/// Finds the standard library's sources. Without them the kernel's type inference does not know `Vec` and `Result`.
 pub fn find_sources() -> Option<PathBuf> {
     let sysroot = shell::capture(Command::new("rustc").args(["--print", "sysroot"]))?;
     let sources = Path::new(sysroot.trim()).join("lib/rustlib/src/rust/library");
@@ -82,7 +80,7 @@ fn sources(board: &Board) -> Outcome<()> {
         return Ok(());
     }
     if shell::capture(Command::new("rustc").arg("--version")).is_none() {
-        return Err(Failure::new("rustc is not on the PATH, and the kernel compiles each cell with it")
+        return Err(Failure::new("rustc is not on the PATH, but the kernel compiles each cell with it")
             .mend("install Rust (https://rustup.rs), open a new shell and start again"));
     }
     if shell::capture(Command::new("rustup").arg("--version")).is_none() {
@@ -95,7 +93,7 @@ fn sources(board: &Board) -> Outcome<()> {
     Ok(())
 }
 
-/// The kernel: one that set-up installed, else the user's own of the same version.
+/// Finds the kernel: the one that set-up installed, or else the user's own of the same version.
 pub fn find_evcxr(places: &Places) -> Option<PathBuf> {
     let program = format!("evcxr_jupyter{}", env::consts::EXE_SUFFIX);
     let ours = places.evcxr_root().join("bin").join(&program);
@@ -128,14 +126,14 @@ fn kernel(places: &Places, board: &Board) -> Outcome<()> {
             .arg(&root)
             .arg(&package);
         if shell::follow(&mut binstall, |line| task.message(line)).is_ok() && find_evcxr(places).is_some() {
-            task.done("fetched by cargo-binstall");
+            task.done("downloaded by cargo-binstall");
             return Ok(());
         }
-        task.done("cargo-binstall has none for this machine: it is built instead");
+        task.done("cargo-binstall has no binary for this machine: building it instead");
     }
-    // A build folder of its own, kept until the end: a build that was cut off goes on where it was.
+    // A separate build folder, kept until the end, so that an interrupted build can continue.
     let build = places.cache.join(format!("evcxr_jupyter-{EVCXR_VERSION}-build"));
-    let mut task = board.task("evcxr_jupyter (built once a user)");
+    let mut task = board.task("evcxr_jupyter (built once)");
     let mut compiled = 0;
     let mut install = Command::new("cargo");
     install
@@ -158,17 +156,17 @@ fn kernel(places: &Places, board: &Board) -> Outcome<()> {
     Ok(())
 }
 
-/// The stamp that is written into the Python environment last.
+/// The file that marks the Python environment as complete; it is written last.
 fn environment_stamp(places: &Places) -> PathBuf {
     places.environment().join("complete")
 }
 
-/// Whether the Python environment is there and complete.
+/// Whether the Python environment exists and is complete.
 pub fn has_environment(places: &Places) -> bool {
     environment_stamp(places).is_file() && places.environment_program("python").is_file()
 }
 
-/// A Python that can make environments: its program and version.
+/// Finds Python 3.10 or newer: its program and version.
 pub fn find_python() -> Option<(String, String)> {
     let named = env::var("EM_ROUTING_PYTHON").ok();
     named.into_iter().chain(["python3", "python"].map(String::from)).find_map(|program| {
@@ -183,13 +181,13 @@ fn environment(places: &Places, board: &Board) -> Outcome<()> {
         return Ok(());
     }
     let (python, version) = find_python().ok_or_else(|| {
-        Failure::new("no Python 3.10 or newer is on the PATH, and Jupyter needs one").mend(
+        Failure::new("no Python 3.10 or newer is on the PATH, but Jupyter needs one").mend(
             "install Python 3 (Debian, Ubuntu: apt install python3 python3-venv; Fedora: dnf install python3; macOS: brew install python; Windows: python.org), or name one: EM_ROUTING_PYTHON=/path/to/python3",
         )
     })?;
     let folder = places.environment();
     if folder.exists() {
-        fs::remove_dir_all(&folder).at(&folder)?; // a set-up that was cut off
+        fs::remove_dir_all(&folder).at(&folder)?; // from an interrupted set-up
     }
     let mut task = board.task("Python environment");
     task.message(&format!("python -m venv, Python {version}"));
@@ -205,7 +203,7 @@ fn environment(places: &Places, board: &Board) -> Outcome<()> {
             collected += 1;
             task.at(collected, PYTHON_PACKAGES.max(collected), &format!("packages; now {package}"));
         } else if line.starts_with("Installing collected") {
-            task.message("packages fetched; installing them");
+            task.message("packages downloaded; installing them");
         }
     })?;
     write_whole(&environment_stamp(places), b"")?;
@@ -213,7 +211,7 @@ fn environment(places: &Places, board: &Board) -> Outcome<()> {
     Ok(())
 }
 
-/// Writes both kernelspecs, which start this very program.
+/// Writes both kernelspecs; they start this program.
 fn write_kernelspecs(places: &Places, folder: &Path) -> Outcome<()> {
     let program =
         env::current_exe().map_err(|error| Failure::new(format!("this program's own path: {error}")))?;
@@ -261,7 +259,7 @@ fn user_kernels() -> Outcome<PathBuf> {
         .ok_or_else(|| Failure::new("the user's Jupyter folder cannot be found: there is no home folder"))
 }
 
-/// What the library as cells see it depends on: where it changes, it is compiled anew before a reader waits for it.
+/// Hashes everything that the compiled library depends on. If the hash changes, set-up compiles the library again.
 fn library_fingerprint(places: &Places) -> Outcome<String> {
     let mut text = shell::capture(Command::new("rustc").arg("--version")).unwrap_or_default();
     let mut pending = vec![
@@ -280,7 +278,7 @@ fn library_fingerprint(places: &Places) -> Outcome<String> {
         }
     }
     files.sort();
-    let commands = places.project.join("src").join("cli"); // no cell sees them
+    let commands = places.project.join("src").join("cli"); // cells do not use them
     for path in files.iter().filter(|path| !path.starts_with(&commands)) {
         let contents = fs::read(path).at(path)?;
         text.push_str(&format!("{} {:016x}\n", path.display(), fingerprint(&contents)));
@@ -292,13 +290,13 @@ fn library_stamp(places: &Places) -> PathBuf {
     places.kernel_build().join("complete")
 }
 
-/// Whether cells find the library as it is now already compiled.
+/// Whether the current version of the library is compiled for cells.
 pub fn has_library(places: &Places) -> bool {
     library_fingerprint(places)
         .is_ok_and(|now| fs::read_to_string(library_stamp(places)).is_ok_and(|then| then == now))
 }
 
-/// The notebooks that are shipped. A reader's own beside them need not compile, so they are left out when the library is.
+/// The shipped notebooks. A reader's own notebooks beside them need not compile, so set-up does not run their cells.
 const SHIPPED: [&str; 10] = [
     "01_known_labels",
     "02_hidden_labels",
@@ -312,11 +310,11 @@ const SHIPPED: [&str; 10] = [
     "09_training",
 ];
 
-/// The first cell of most notebooks: the library itself.
+/// The first cell of most notebooks, which loads the library.
 const LIBRARY: &str =
     ":dep em-routing = { path = \"..\", default-features = false }\nuse em_routing::prelude::*;";
 
-/// The library's own cell, then the others with which shipped notebooks begin, each once.
+/// Returns `LIBRARY`, then the other first cells of the shipped notebooks, each once.
 fn first_cells(places: &Places) -> Vec<String> {
     let mut cells = vec![LIBRARY.to_owned()];
     for name in SHIPPED {
@@ -326,9 +324,9 @@ fn first_cells(places: &Places) -> Vec<String> {
     cells
 }
 
-/// Starts a kernel once and has it compile the library, a cell, a closure and a display, so that no reader waits for it.
+/// Starts a kernel once to compile the library, a cell, a closure and a display, so that no reader waits for it.
 ///
-/// If that fails, a reader's first cell compiles what it needs: it is told, and no reason to stop.
+/// A failure is reported but does not stop the set-up, because a reader's first cell then compiles what it needs.
 fn library(places: &Places, board: &Board) -> Outcome<()> {
     if has_library(places) {
         return Ok(());
@@ -355,11 +353,11 @@ fn library(places: &Places, board: &Board) -> Outcome<()> {
         }
     });
     for words in &failed {
-        board.say(&format!("  a first cell does not compile: {}", words.replace('\n', "\n    ")));
+        board.say(&format!("  a notebook's first cell does not compile: {}", words.replace('\n', "\n    ")));
     }
     if finished {
         write_whole(&library_stamp(places), library_fingerprint(places)?.as_bytes())?;
-        task.done("compiled; a cell now links it");
+        task.done("compiled; cells only link it");
         return Ok(());
     }
     drop(task);
@@ -378,7 +376,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_library_is_compiled_for_each_notebook_that_is_shipped() {
+    fn shipped_notebooks_exist_and_the_first_loads_the_library() {
         let notebooks = Path::new(env!("CARGO_MANIFEST_DIR")).join("notebooks");
         let mut found: Vec<String> = fs::read_dir(&notebooks)
             .unwrap()

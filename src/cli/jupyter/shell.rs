@@ -1,4 +1,4 @@
-//! Other programs: started, listened to, and understood when they fail.
+//! Runs other programs, reads their output and explains their failures.
 
 use std::collections::VecDeque;
 use std::io::{BufRead, BufReader, Read, Write as _};
@@ -9,33 +9,33 @@ use std::time::{Duration, Instant};
 use crate::cli::failure::{Failure, Outcome};
 use crate::cli::progress::seconds;
 
-/// Characters of a last line that are kept.
+/// Number of characters that are kept of an output line for an error message.
 const MOST_OF_A_LINE: usize = 500;
 
-/// What a program prints, if it can be started and succeeds.
+/// Returns the standard output of a program, or `None` if it cannot be started or fails.
 pub fn capture(command: &mut Command) -> Option<String> {
     let output = command.stdin(Stdio::null()).stderr(Stdio::null()).output().ok()?;
     output.status.success().then(|| String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
-/// A program that ends when this one does, however this one ends.
+/// A child process that ends with this process, even if this process is killed.
 ///
-/// On Unix the program leads a process group of its own, in which a shell reads from a pipe whose other end is here. The system
-/// closes that end when this process is gone, even by SIGKILL; the shell then ends the group, and so all that the program has
-/// started. Elsewhere it is an ordinary child.
+/// On Unix the child leads its own process group, in which a guard (a shell) reads from a pipe. This process holds the other end.
+/// When it ends, even by SIGKILL, the system closes that end, and the guard kills the group: the child and everything it has
+/// started. On other systems it is an ordinary child process.
 pub struct Guarded {
     child: Child,
     pipe: Option<ChildStdin>,
 }
 
-/// Reads a line: the program has ended by itself. Reads the end: this process is gone.
+/// The guard. If it reads a line, the child has ended; if it reads the end of the pipe, this process is gone.
 #[cfg(unix)]
 const GUARD: &str = r#"exec 3<&0 </dev/null
 (trap '' TERM; read -r line <&3 && exit; kill -TERM 0; sleep 2; kill -KILL 0) >/dev/null 2>&1 &
 exec "$@" 3<&-"#;
 
 impl Guarded {
-    /// Starts it, with no standard input.
+    /// Starts the program without standard input.
     #[cfg(unix)]
     pub fn start(command: &Command, output: fn() -> Stdio) -> Outcome<Guarded> {
         use std::os::unix::process::CommandExt as _;
@@ -54,7 +54,7 @@ impl Guarded {
         Guarded::of(shell.spawn(), command)
     }
 
-    /// Starts it, with no standard input.
+    /// Starts the program without standard input.
     #[cfg(not(unix))]
     pub fn start(command: &mut Command, output: fn() -> Stdio) -> Outcome<Guarded> {
         command.stdin(Stdio::null()).stdout(output()).stderr(output());
@@ -68,14 +68,14 @@ impl Guarded {
         Ok(Guarded { pipe: child.stdin.take(), child })
     }
 
-    /// Waits for its end.
+    /// Waits until the child ends.
     pub fn wait(&mut self) -> std::io::Result<ExitStatus> {
         let status = self.child.wait();
         self.release();
         status
     }
 
-    /// Its status, if it has ended.
+    /// Returns the exit status if the child has ended.
     pub fn try_wait(&mut self) -> std::io::Result<Option<ExitStatus>> {
         let status = self.child.try_wait()?;
         if status.is_some() {
@@ -84,14 +84,14 @@ impl Guarded {
         Ok(status)
     }
 
-    /// Tells the guard that there is nothing left to end; it may be gone already.
+    /// Tells the guard, which may be gone already, that the child has ended.
     fn release(&mut self) {
         if let Some(mut pipe) = self.pipe.take() {
             drop(pipe.write_all(b"\n"));
         }
     }
 
-    /// Ends it and all that it has started.
+    /// Kills the child and everything it has started.
     pub fn end(&mut self) {
         if self.pipe.take().is_none() {
             drop(self.child.kill());
@@ -99,14 +99,14 @@ impl Guarded {
     }
 }
 
-/// Runs a program and hands over each line that it prints, of both streams, as it comes.
+/// Runs a program and passes each line of its output and error streams to `line` as it arrives.
 ///
-/// If it fails, its last lines are told, and what they are known to mean. It ends when this process does.
+/// If the program fails, the error shows its last lines and, if they are known, a remedy. It ends when this process does.
 pub fn follow(command: &mut Command, line: impl FnMut(&str)) -> Outcome<()> {
     follow_until(command, None, line)
 }
 
-/// [`follow`] for at most so long: after that the program is ended, which is a failure.
+/// Like [`follow`], but kills the program after the time `most` and returns an error.
 pub fn follow_within(command: &mut Command, most: Duration, line: impl FnMut(&str)) -> Outcome<()> {
     follow_until(command, Some(most), line)
 }
@@ -129,7 +129,7 @@ fn follow_until(command: &mut Command, most: Option<Duration>, mut line: impl Fn
                 guarded.end();
                 drop(guarded.wait());
                 let most = seconds(most.unwrap_or_default());
-                return Err(Failure::new(format!("{program} was ended: it did not finish within {most}")));
+                return Err(Failure::new(format!("{program} was stopped: it did not finish within {most}")));
             }
         };
         line(&text);
@@ -142,7 +142,7 @@ fn follow_until(command: &mut Command, most: Option<Duration>, mut line: impl Fn
     if status.success() { Ok(()) } else { Err(failure_of(&program, status, last)) }
 }
 
-/// The lines of both streams, as they come.
+/// Returns the lines of both streams as they arrive.
 fn lines_of(child: &mut Child) -> mpsc::Receiver<String> {
     let (sender, receiver) = mpsc::channel();
     let streams: [Option<Box<dyn Read + Send>>; 2] = [
@@ -160,9 +160,9 @@ fn lines_of(child: &mut Child) -> mpsc::Receiver<String> {
     receiver
 }
 
-/// What a program that failed has said last, and what it is known to mean.
+/// Builds the error of a failed program: its last lines, and the remedy if they are known.
 fn failure_of(program: &str, status: ExitStatus, last: VecDeque<String>) -> Failure {
-    // what a shell says of a program that is not there
+    // the exit code and message of a shell that cannot find the program
     if cfg!(unix) && status.code() == Some(127) && last.iter().all(|line| line.contains("not found")) {
         return Failure::new(format!("{program} cannot be started: there is no such program"));
     }
@@ -170,8 +170,8 @@ fn failure_of(program: &str, status: ExitStatus, last: VecDeque<String>) -> Fail
     let tail: Vec<String> =
         said[said.len().saturating_sub(12)..].iter().map(|line| format!("  {line}")).collect();
     let words = match tail.is_empty() {
-        true => "it said nothing".to_owned(),
-        false => format!("its last words:\n{}", tail.join("\n")),
+        true => "it printed nothing".to_owned(),
+        false => format!("its last lines:\n{}", tail.join("\n")),
     };
     let failure = Failure::new(format!("{program} failed ({status}); {words}"));
     match meaning(&said.join("\n")) {
@@ -180,18 +180,18 @@ fn failure_of(program: &str, status: ExitStatus, last: VecDeque<String>) -> Fail
     }
 }
 
-/// What the last words of cargo, rustup or pip are known to mean.
+/// Returns the remedy for a known error message of cargo, rustup or pip.
 pub fn meaning(words: &str) -> Option<&'static str> {
     let words = words.to_lowercase();
     let says = |patterns: &[&str]| patterns.iter().any(|pattern| words.contains(pattern));
     if says(&["no space left", "os error 28", "disk quota"]) {
-        Some("free some space on the disk and start again: what is done is kept")
+        Some("free some space on the disk and start again; finished work is kept")
     } else if says(&["linker `cc` not found", "linker `link.exe` not found", "linker `cc` failed to start"]) {
         Some(
             "install a C compiler for the linker (Debian, Ubuntu: apt install build-essential; Fedora: dnf install gcc; macOS: xcode-select --install)",
         )
     } else if says(&["requires rustc", "requires a newer", "rustup update"]) {
-        Some("rustup update stable, then start again")
+        Some("run rustup update stable, then start again")
     } else if says(&[
         "could not resolve",
         "failed to resolve",
@@ -207,7 +207,7 @@ pub fn meaning(words: &str) -> Option<&'static str> {
         "unable to update registry",
     ]) {
         Some(
-            "the network or a package registry does not answer: connect and start again; what is done is kept",
+            "the network or a package registry does not respond: check the connection and start again; finished work is kept",
         )
     } else if says(&["ensurepip", "no module named venv"]) {
         Some("install Python's venv module (Debian, Ubuntu: apt install python3-venv) and start again")
@@ -221,7 +221,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn last_words_are_understood() {
+    fn meaning_finds_the_remedy() {
         for (words, part) in [
             ("error: failed to write: No space left on device (os error 28)", "free some space"),
             ("error: linker `cc` not found", "C compiler"),
@@ -240,7 +240,7 @@ mod tests {
 
     #[cfg(unix)]
     #[test]
-    fn a_failure_tells_the_last_words_and_lines_arrive() {
+    fn follow_passes_lines_on_and_explains_a_failure() {
         let mut lines = Vec::new();
         let mut command = Command::new("sh");
         command.args(["-c", "echo one; echo no space left on device >&2; exit 3"]);
@@ -250,7 +250,7 @@ mod tests {
         assert!(failure.contains("no space left") && failure.contains("free some space"), "{failure}");
     }
 
-    /// A program that starts another and writes both numbers of theirs to a file.
+    /// A program that starts another one and writes both process numbers to a file.
     #[cfg(target_os = "linux")]
     fn family(file: &std::path::Path) -> Command {
         let mut command = Command::new("sh");
@@ -270,7 +270,7 @@ mod tests {
 
     #[cfg(target_os = "linux")]
     #[test]
-    fn a_program_over_its_time_ends_with_all_that_it_has_started() {
+    fn follow_within_kills_the_program_and_its_children() {
         let file = std::env::temp_dir().join(format!("em-routing-family-{}", std::process::id()));
         let started = Instant::now();
         let failure = follow_within(&mut family(&file), Duration::from_millis(500), |_| ()).unwrap_err();
@@ -282,7 +282,7 @@ mod tests {
     }
 
     #[test]
-    fn a_program_that_is_not_there_is_named() {
+    fn follow_names_a_missing_program() {
         let failure = follow(&mut Command::new("no-such-program-here"), |_| ()).unwrap_err().to_string();
         assert!(failure.contains("no-such-program-here"), "{failure}");
     }

@@ -12,8 +12,8 @@
 //! ```
 //!
 //! The tests compare records with TensorBoard's own, byte by byte. Its reader (`EventAccumulator` of TensorBoard 2.21) and its
-//! server were also given a file that ends within a record beside the file of the resumed training: they show one curve, without
-//! a gap and without a repeated step.
+//! server were also tested with a file that ends within a record and the file of the resumed training beside it: they show one
+//! curve without a gap and without a repeated step.
 
 use std::fs::File;
 use std::io::{BufWriter, Write as _};
@@ -97,7 +97,7 @@ fn bytes_field(out: &mut Vec<u8>, number: u8, contents: &[u8]) {
     out.extend(contents);
 }
 
-/// Seven bits a byte, the lowest first; all but the last byte have the eighth bit set.
+/// Appends a varint: seven bits per byte, the lowest first; all but the last byte have the eighth bit set.
 fn varint(out: &mut Vec<u8>, mut value: u64) {
     while value >= 0x80 {
         out.push(value as u8 | 0x80);
@@ -106,7 +106,7 @@ fn varint(out: &mut Vec<u8>, mut value: u64) {
     out.push(value as u8);
 }
 
-/// The CRC-32C, rotated and shifted as TFRecord asks, because records may hold records with checksums of their own.
+/// The CRC-32C, rotated and shifted as TFRecord requires, because records may hold records with their own checksums.
 fn masked_checksum(bytes: &[u8]) -> u32 {
     crc32c(bytes).rotate_right(15).wrapping_add(0xa282_ead8)
 }
@@ -115,16 +115,16 @@ fn masked_checksum(bytes: &[u8]) -> u32 {
 mod tests {
     use super::*;
 
-    /// A file by TensorBoard 2.21's own `RecordWriter` and protocol buffers: version, start and scalar at wall time 1.5e9.
+    /// Records written by TensorBoard 2.21's `RecordWriter` and protocol buffers: version, start and scalar at wall time 1.5e9.
     const TENSORBOARDS: [&str; 3] = [
         "1800000000000000a37f4b2209000000c00b5ad6411a0d627261696e2e4576656e743a324ca9a464",
         "100000000000000095fbfe1809000000c00b5ad64110ac023a02080186d26f32",
         "2100000000000000017becf609000000c00b5ad64110ac022a130a110a0a747261696e2f6c6f7373150000803e95d2437a",
     ];
 
-    /// But for the time, each record of ours is that of TensorBoard, to the byte.
+    /// Except for the time, each record equals TensorBoard's byte for byte.
     #[test]
-    fn records_are_those_of_tensorboard() {
+    fn records_equal_those_of_tensorboard() {
         let folder = std::env::temp_dir().join(format!("em-routing-events-{}", std::process::id()));
         let mut log = EventLog::create(&folder, 300).unwrap();
         log.scalar("train/loss", 0.25, 300).unwrap();
@@ -151,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_that_cannot_be_made_is_named() {
+    fn create_names_a_folder_that_cannot_be_made() {
         let file = std::env::temp_dir().join(format!("em-routing-events-{}-file", std::process::id()));
         std::fs::write(&file, "").unwrap();
         let error = EventLog::create(&file.join("run"), 0).err().unwrap().to_string();

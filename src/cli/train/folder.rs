@@ -1,4 +1,4 @@
-//! The folder of a training: its last two checkpoints, its log, its settings.
+//! The folder of a training: its last two checkpoints, its log and its settings.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -13,9 +13,9 @@ use super::super::failure::{AtPath, Failure, Outcome};
 use super::super::lock::{self, Lock};
 use super::super::progress::Board;
 
-/// Checkpoints that are kept.
+/// Number of checkpoints to keep.
 const KEPT: usize = 2;
-/// Held by the one training that writes to the folder.
+/// File that the training that writes to the folder locks.
 const LOCK: &str = ".lock";
 const PREFIX: &str = "checkpoint-";
 const SUFFIX: &str = ".safetensors";
@@ -25,29 +25,29 @@ pub struct Folder {
     path: PathBuf,
 }
 
-/// What a training goes on with.
+/// The checkpoint from which a training resumes.
 pub struct Newest {
     pub path: PathBuf,
     pub training: Training,
-    /// The images that it was trained on.
+    /// Number of images that it was trained on.
     pub images: usize,
-    /// Newer ones that cannot be read.
+    /// Newer checkpoints that are damaged.
     pub damaged: Vec<PathBuf>,
 }
 
-/// A line of the log: means over the epoch, as far as one program has trained it.
+/// A line of the log. Means are over the steps of the epoch that this run made.
 pub struct EpochRow {
-    /// From 1.
+    /// Number of the epoch, from 1.
     pub epoch: usize,
-    /// Steps so far.
+    /// Number of steps so far.
     pub step: usize,
-    /// Loss, accuracy and time; none where the epoch's last step was all that was left to do.
+    /// Loss, accuracy and time; `None` if this run made no step of the epoch.
     pub seen: Option<(f64, f64, Duration)>,
-    /// Errors on the validation set, and its size.
+    /// Number of errors on the validation set, and its size.
     pub errors: Option<(usize, usize)>,
 }
 
-/// `log.csv`, whole after each line.
+/// `log.csv`, rewritten as a whole for each line.
 pub struct Log {
     path: PathBuf,
     text: String,
@@ -63,7 +63,7 @@ impl Folder {
         &self.path
     }
 
-    /// The checkpoints with their steps, the newest last.
+    /// Returns the checkpoints with their steps, the newest last.
     pub fn checkpoints(&self) -> Outcome<Vec<(usize, PathBuf)>> {
         let entries = match std::fs::read_dir(&self.path) {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
@@ -82,8 +82,8 @@ impl Folder {
         Ok(checkpoints)
     }
 
-    /// The newest checkpoint that is whole, and the damaged ones that are newer, which are told of. A file that the system does not
-    /// hand out, or of another version of the format, is not damaged: nothing older is taken in its place.
+    /// Loads the newest intact checkpoint. Newer damaged ones are reported and returned. A file that cannot be opened or has
+    /// another format version is not damaged: it is an error, and no older checkpoint replaces it.
     pub fn newest(&self, board: &Board) -> Outcome<Newest> {
         let mut first = None;
         let mut damaged: Vec<PathBuf> = Vec::new();
@@ -93,7 +93,7 @@ impl Folder {
                 Ok((training, images)) => return Ok(Newest { path, training, images, damaged }),
                 Err(error) if error.fault().is_some_and(|fault| !matches!(fault, Fault::Version { .. })) => {
                     if !checkpoints.is_empty() {
-                        board.say(&format!("{error}; the checkpoint before it is tried"));
+                        board.say(&format!("{error}; trying the checkpoint before it"));
                     }
                     damaged.push(path);
                     first.get_or_insert(error);
@@ -103,12 +103,12 @@ impl Folder {
         }
         Err(match first {
             Some(error) => Failure::from(error)
-                .mend("no other checkpoint can be read: train anew, into another folder with --out"),
+                .mend("no other checkpoint can be read: start again in another folder with --out"),
             None => Failure::new(format!("{} holds no checkpoint", self.path.display())),
         })
     }
 
-    /// Puts damaged checkpoints under another name.
+    /// Renames damaged checkpoints to `*.safetensors.damaged`.
     pub fn put_aside(damaged: &[PathBuf]) -> Outcome<()> {
         for path in damaged {
             std::fs::rename(path, path.with_extension("safetensors.damaged")).at(path)?;
@@ -116,7 +116,7 @@ impl Folder {
         Ok(())
     }
 
-    /// One training at a time writes to the folder, which has to be there.
+    /// Locks the folder, which must exist, so that only one training writes to it.
     pub fn lock(&self, resume: bool) -> Outcome<Lock> {
         let path = self.path.join(LOCK);
         if let Some(lock) = Lock::try_take(&path)? {
@@ -125,7 +125,7 @@ impl Folder {
         let (folder, holder) = (self.path.display(), lock::holder(&path));
         let failure = Failure::new(format!("another training writes to {folder}: {holder}"));
         if resume {
-            return Err(failure.mend("start again when it has ended, or stop it: it saves what it has done"));
+            return Err(failure.mend("start again when it has ended, or stop it: it saves its state"));
         }
         let other = super::free_beside(&self.path);
         Err(failure
@@ -133,7 +133,7 @@ impl Folder {
             .next(command::again::<OsString>(&[], ["--out".into(), command::path(&other)])))
     }
 
-    /// Clears what a killed program left half-written, and tells what is trained.
+    /// Removes half-written files of a killed training and writes settings.txt.
     pub fn prepare(&self, training: &Training) -> Outcome<()> {
         for entry in std::fs::read_dir(&self.path).at(&self.path)? {
             let path = entry.at(&self.path)?.path();
@@ -147,7 +147,7 @@ impl Folder {
         Ok(em_routing::files::write(&self.path.join("settings.txt"), text.as_bytes())?)
     }
 
-    /// Writes a checkpoint, then removes those that are too old.
+    /// Writes a checkpoint, then removes all but the newest `KEPT`.
     pub fn save(&self, training: &Training, images: &Images) -> Outcome<PathBuf> {
         let path = self.path.join(format!("{PREFIX}{:08}{SUFFIX}", training.step));
         if !path.exists() {
@@ -161,7 +161,7 @@ impl Folder {
         Ok(path)
     }
 
-    /// The log up to a step: a training that goes on from there writes the later lines again.
+    /// Opens the log and drops lines after `step`, because the resumed training writes them again.
     pub fn log(&self, step: usize) -> Outcome<Log> {
         let path = self.path.join("log.csv");
         let mut log = Log { text: format!("{HEADER}\n"), path, last_epoch: 0 };
@@ -182,7 +182,7 @@ impl Folder {
 }
 
 impl Log {
-    /// The last epoch that is in it; 0 if there is none.
+    /// The last epoch in the log; 0 if it has no line.
     pub fn last_epoch(&self) -> usize {
         self.last_epoch
     }

@@ -1,4 +1,4 @@
-//! How training goes: over the last steps for the bar, since the last point for TensorBoard, over the epoch for the log.
+//! Means of the training: over recent steps for the progress bar, between two points for TensorBoard, per epoch for the log.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -7,10 +7,10 @@ use em_routing::capsnet::StepReport;
 
 use super::super::progress::seconds;
 
-/// Steps whose mean the bar shows.
+/// Number of recent steps whose mean the progress bar shows.
 const RECENT: usize = 50;
 
-/// A sum over some steps.
+/// Sums over several steps.
 #[derive(Clone, Copy, Default)]
 struct Sum {
     loss: f64,
@@ -36,14 +36,14 @@ impl Sum {
         self.time += other.time;
     }
 
-    /// The mean loss and the share that is correct.
+    /// Returns the mean loss and the accuracy.
     fn means(&self) -> (f64, f64) {
         (self.loss / self.images as f64, self.correct as f64 / self.images as f64)
     }
 }
 
 impl Meter {
-    /// Of a training of so many steps.
+    /// Starts the clock for a training of `steps` steps.
     pub fn new(steps: usize) -> Meter {
         Meter {
             steps,
@@ -55,7 +55,7 @@ impl Meter {
         }
     }
 
-    /// Takes in a step that has just ended.
+    /// Adds a step that has just ended.
     pub fn add(&mut self, report: &StepReport) {
         let now = Instant::now();
         let sum = Sum {
@@ -74,24 +74,24 @@ impl Meter {
         }
     }
 
-    /// Loss and accuracy since the last call.
+    /// Returns the mean loss and the accuracy since the last call.
     pub fn since_last_time(&mut self) -> (f64, f64) {
         std::mem::take(&mut self.since_last_time).means()
     }
 
-    /// Loss, accuracy and time of the epoch, as far as this program has trained it; none if it has not.
+    /// Ends the epoch and returns its loss, accuracy and time, over the steps of this run; `None` if it made none.
     pub fn epoch(&mut self) -> Option<(f64, f64, Duration)> {
         let sum = std::mem::take(&mut self.epoch);
         let (loss, accuracy) = sum.means();
         (sum.images > 0).then_some((loss, accuracy, sum.time))
     }
 
-    /// Begins to count time anew, after something that was not training.
+    /// Restarts the clock, so that time spent on validation is not counted.
     pub fn restart(&mut self) {
         self.last = Instant::now();
     }
 
-    /// What the bar says.
+    /// Returns the message of the progress bar.
     pub fn words(&self) -> String {
         let mut sum = Sum::default();
         self.recent.iter().for_each(|step| sum.add(step));

@@ -1,7 +1,7 @@
-//! The vector code of the library and what computes with it, with their own tests, and nothing else: it needs no crate, and so can
-//! be compiled for WebAssembly as it stands.
+//! The library's vector code and the modules that compute with it, with their tests. They need no other crate, so they can be
+//! compiled for WebAssembly as they are.
 
-#![allow(dead_code, unused_imports, reason = "what the rest of the library calls")]
+#![allow(dead_code, unused_imports, reason = "the rest of the library uses them")]
 
 #[path = "."]
 mod compute {
@@ -26,7 +26,7 @@ mod fused {
 
 #[cfg(all(test, target_arch = "wasm32"))]
 #[test]
-fn simd128_is_among_the_paths() {
+fn simd128_is_an_instruction_set() {
     let all = compute::simd::InstructionSet::all();
     assert_eq!(all.iter().map(ToString::to_string).collect::<Vec<_>>(), ["portable", "simd128"]);
 }
