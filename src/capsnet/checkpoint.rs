@@ -155,7 +155,7 @@ impl CapsNet {
         write(path.as_ref(), &lines, &[("", parameters, parameters.numbers())])
     }
 
-    /// Reads a network written by [`CapsNet::save`]. From the file of a training, reads the network that [`Training::result`] returns.
+    /// Reads a network that [`CapsNet::save`] wrote, or from a training's file the network that [`Training::result`] returns.
     ///
     /// ```
     /// use em_routing::prelude::*;

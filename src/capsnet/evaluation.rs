@@ -88,7 +88,8 @@ impl Evaluation {
         counts
     }
 
-    /// Returns the indices of the misclassified images, worst first: by the activation of the true class minus that of the predicted one.
+    /// Returns the indices of the misclassified images, worst first: ordered by the activation of the true class minus that of the
+    /// predicted class.
     pub fn mistakes(&self) -> Vec<usize> {
         let margin = |&image: &usize| {
             let activations = &self.activations[image * self.classes..][..self.classes];

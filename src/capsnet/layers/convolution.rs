@@ -119,7 +119,8 @@ impl Convolution {
         self.size * self.size * self.channels
     }
 
-    /// For each row of a window that lies in the image, yields its first index in the patches, its first index in the image, and its length.
+    /// For each row of a window that lies in the image, yields its first index in the patches, its first index in the image, and its
+    /// length.
     fn runs(&self) -> impl Iterator<Item = (usize, usize, usize)> {
         let Convolution { height, width, channels, size, stride, .. } = *self;
         let (rows, columns) = self.grid();
