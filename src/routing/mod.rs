@@ -63,7 +63,7 @@ pub struct RoutingInput {
     pub votes: Array4<f64>,
     /// a_i, positions x children, none negative.
     pub activations: Array2<f64>,
-    /// beta_v, one for each parent: the cost of a unit of mass in each element.
+    /// beta_v, one for each parent: a cost for each unit of mass and each element.
     pub beta_v: Array1<f64>,
     /// beta_a, one for each parent: the cost below which its activation exceeds 1/2 (unless costs are normalised).
     pub beta_a: Array1<f64>,
@@ -172,7 +172,7 @@ pub enum CostScale {
     One,
     /// 1 / children, so that lambda and the betas mean the same in layers of all sizes (Gritzman's second pitfall).
     PerChild,
-    /// factor * parents / children: for the same purpose, in IBM's code.
+    /// factor * parents / children, for the same purpose, as in IBM's code.
     PerChildOfParent {
         /// The factor: 100 in IBM's code.
         factor: f64,

@@ -1,4 +1,4 @@
-//! EM routing in f64, written loop by loop as its equations. Passes are numbered; `gradient.rs` differentiates them in reverse.
+//! EM routing in f64, written loop by loop, like its equations. Passes are numbered; `gradient.rs` differentiates them in reverse.
 
 use ndarray::{Array2, Array3, ArrayView2, ArrayView3};
 
