@@ -39,7 +39,7 @@ impl Adam {
     /// Panics if moments, gradient and parameters differ in length.
     pub fn update(&mut self, parameters: &mut Parameters, gradient: &Parameters, rate: f64, recipe: &Recipe) {
         for length in [self.first.len(), self.second.len(), gradient.len()] {
-            assert_eq!(length, parameters.len(), "moments, gradient and parameters must have the same length");
+            assert_eq!(length, parameters.len(), "one moment and gradient per parameter");
         }
         self.updates += 1;
         let t = self.updates as i32;

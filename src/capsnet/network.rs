@@ -315,7 +315,7 @@ impl CapsNet {
         }
         let settings = self.architecture.settings().into_iter().zip(pass.architecture.settings());
         let ((name, expected), (_, found)) =
-            settings.into_iter().find(|(own, other)| own != other).expect("architectures are their settings");
+            settings.into_iter().find(|(own, other)| own != other).expect("settings differ as well");
         Err(Error::OtherArchitecture { name, expected, found })
     }
 }

@@ -471,7 +471,7 @@ impl RoutingInput {
         match (&self.capsules, options.competition) {
             (Some(capsules), _) => check_shape("the capsules", &[positions, children], capsules.shape())?,
             (None, Competition::AllPositions) => {
-                return Err(Error::Empty { what: "indices in `capsules`, which Competition::AllPositions reads" });
+                return Err(Error::Empty { what: "capsule indices for Competition::AllPositions" });
             }
             (None, Competition::Position) => {}
         }

@@ -107,7 +107,7 @@ fn rung_1_never_lowers_the_likelihood() {
         }
     }
     assert_eq!(falls[0], 0);
-    assert!(falls[1..].iter().all(|&falls| falls > 0), "the likelihood never fell on a rung above 1, which is no longer EM: {falls:?}");
+    assert!(falls[1..].iter().all(|&falls| falls > 0), "higher rungs are not EM: {falls:?}");
 }
 
 #[test]

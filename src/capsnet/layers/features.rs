@@ -22,7 +22,7 @@ pub(crate) struct Features {
     pub name: &'static str,
     pub title: &'static str,
     pub below: Grid,
-    /// Features at each place.
+    /// Features at each position.
     pub features: usize,
     /// Rows and columns of the window.
     pub size: usize,
