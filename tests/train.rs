@@ -1,4 +1,4 @@
-//! The commands that train, evaluate and show, as a user starts them: stopped at any moment, and with what can go wrong.
+//! The commands `train`, `eval` and `show` as a user runs them: stopped at any moment, and with all kinds of errors.
 
 use std::process::{Child, Command, Output};
 use std::time::Duration;
@@ -31,9 +31,9 @@ fn kill_after(mut child: Child, milliseconds: u64) {
     child.wait().unwrap();
 }
 
-/// SIGKILL at random moments, on one to three threads: the same final bytes as without.
+/// SIGKILL at random moments, with one to three threads.
 #[test]
-fn a_training_that_is_killed_again_and_again_ends_in_the_same_bytes() {
+fn a_training_that_is_killed_repeatedly_ends_with_the_same_bytes() {
     let folder = Folder::new("killed");
     let said = succeeds(&mut folder.train("whole", &["--threads", "1"]));
     assert!(said.contains("validation error") && said.contains("network.safetensors"), "{said}");
@@ -48,7 +48,7 @@ fn a_training_that_is_killed_again_and_again_ends_in_the_same_bytes() {
             let flags: &[&str] =
                 if begun { &["--resume", "--threads", &threads] } else { &["--threads", &threads] };
             kill_after(folder.train(&out, flags).spawn().unwrap(), generator.gen_range(5..120));
-            // whatever was being written: each checkpoint that is there is whole
+            // even if a write was interrupted, each checkpoint must be complete
             for path in checkpoints(&folder.out(&out)) {
                 em_routing::capsnet::Training::load(&path, 1).unwrap();
             }
@@ -63,7 +63,7 @@ fn a_training_that_is_killed_again_and_again_ends_in_the_same_bytes() {
         }
         let epochs = |out: &str| -> Vec<String> {
             let text = std::fs::read_to_string(folder.out(out).join("log.csv")).unwrap();
-            // the loss is a mean since the last start; epoch, step and validation are the training's
+            // the loss is a mean since the last start, so it may differ; epoch, step and validation may not
             let columns = |line: &str| {
                 let columns: Vec<&str> = line.split(',').collect();
                 [&columns[..2], &columns[5..]].concat().join(",")
@@ -78,10 +78,10 @@ fn a_training_that_is_killed_again_and_again_ends_in_the_same_bytes() {
     assert!(resumed > 0);
 }
 
-/// SIGTERM, which is handled as Ctrl-C is: the step is finished and saved, and the way on is told.
+/// SIGTERM is handled like Ctrl-C: the command finishes and saves the step, and prints how to continue.
 #[cfg(unix)]
 #[test]
-fn a_signal_ends_with_a_checkpoint() {
+fn a_signal_saves_a_checkpoint_and_prints_how_to_continue() {
     let folder = Folder::new("signal");
     let child = folder.train_for("2000", "long", &[]).spawn().unwrap();
     let began = std::time::Instant::now();
@@ -99,7 +99,7 @@ fn a_signal_ends_with_a_checkpoint() {
     let last = checkpoints(&folder.out("long")).pop().unwrap();
     let (training, images) = em_routing::capsnet::Training::load(&last, 1).unwrap();
     assert!(training.step > 0 && images == 64);
-    // the way on that it tells is one
+    // the printed command must work
     let way_on = said.lines().find_map(|line| line.strip_prefix("Next: ")).unwrap();
     let (_, words) = way_on.split_once("train ").unwrap();
     let child = em_routing(&["train"]).args(words.split(' ')).spawn().unwrap();
@@ -111,7 +111,7 @@ fn a_signal_ends_with_a_checkpoint() {
 }
 
 #[test]
-fn a_damaged_checkpoint_gives_way_to_the_one_before() {
+fn a_damaged_checkpoint_is_replaced_by_the_one_before() {
     let folder = Folder::new("damaged");
     succeeds(&mut folder.train("out", &[]));
     let network = folder.out("out").join("network.safetensors");
@@ -127,7 +127,7 @@ fn a_damaged_checkpoint_gives_way_to_the_one_before() {
     assert_eq!(std::fs::read(&network).unwrap(), whole);
     assert!(newest.with_extension("safetensors.damaged").exists());
 
-    // all of them: an error, and nothing is moved
+    // if all checkpoints are damaged: an error, and no file is moved
     for path in checkpoints(&folder.out("out")) {
         std::fs::write(&path, b"nothing").unwrap();
     }
@@ -137,7 +137,7 @@ fn a_damaged_checkpoint_gives_way_to_the_one_before() {
 }
 
 #[test]
-fn what_cannot_be_is_told_and_earlier_checkpoints_stay() {
+fn errors_name_their_cause_and_keep_earlier_checkpoints() {
     let folder = Folder::new("faults");
     succeeds(&mut folder.train("out", &[]));
     let state = |folder: &Folder| -> Vec<Vec<u8>> {
@@ -154,7 +154,7 @@ fn what_cannot_be_is_told_and_earlier_checkpoints_stay() {
     let mut other = em_routing(&[]);
     other.args(resumed.get_args().filter(|argument| *argument != "--validation" && *argument != "16"));
     fails(&mut other, &["64 images", "80"]);
-    // as many images, but the labels of two are exchanged
+    // the same number of images, but the labels of two are exchanged
     let labels = folder.0.join("data").join("train-labels-idx1-ubyte");
     let whole = std::fs::read(&labels).unwrap();
     let mut exchanged = whole.clone();
@@ -188,7 +188,7 @@ fn what_cannot_be_is_told_and_earlier_checkpoints_stay() {
     std::fs::write(&settings, "margin = wide\n").unwrap();
     let named = settings.display().to_string();
     fails(&mut folder.train("new", &["--config", &named]), &[&named, "margin", "wide"]);
-    // a start that failed has left nothing that is in the way of the mended one
+    // failed starts leave nothing behind that prevents a correct one
     succeeds(&mut folder.train("new", &["--set", "height=18"]));
     fails(
         em_routing(&["train", "--data"]).arg(folder.out("nowhere")),
@@ -197,7 +197,7 @@ fn what_cannot_be_is_told_and_earlier_checkpoints_stay() {
     let file = folder.out("file");
     std::fs::write(&file, "").unwrap();
     fails(&mut folder.train("file/out", &[]), &["file"]);
-    // where even root cannot make files
+    // a place where even root cannot create files
     if cfg!(target_os = "linux") {
         let mut train = em_routing(&["train", "--validation", "16", "--out", "/sys/em-routing", "--data"]);
         train.arg(folder.0.join("data")).args(["--set", "height=18", "--set", "width=18"]);
@@ -206,9 +206,10 @@ fn what_cannot_be_is_told_and_earlier_checkpoints_stay() {
     assert_eq!(state(&folder), before);
 }
 
-/// A set as EMNIST's letters come: other names, images column by column, labels from 1. The settings are kept with the weights.
+/// A data set in the form of EMNIST's letters: other file names, images column by column, labels from 1. The weights file stores the
+/// settings for it.
 #[test]
-fn a_set_of_another_form_is_trained_on_and_evaluated() {
+fn a_data_set_of_another_form_is_trained_on_and_evaluated() {
     let folder = Folder::new("form");
     let data = folder.0.join("data");
     for (part, renamed) in [("train", "train"), ("t10k", "test")] {
@@ -221,7 +222,7 @@ fn a_set_of_another_form_is_trained_on_and_evaluated() {
             std::fs::rename(data.join(format!("{part}-{kind}")), new).unwrap();
         }
     }
-    // classes=3, counted from 0: what it says mends it
+    // with classes counted from 0: the settings in the message fix it
     fails(&mut folder.train("out", &[]), &["--set first-label=1 --set classes=3", "letters-train-labels"]);
     let form = ["--set", "first-label=1", "--set", "classes=3", "--set", "transposed=true"];
     succeeds(&mut folder.train("out", &form));
@@ -243,7 +244,7 @@ fn a_set_of_another_form_is_trained_on_and_evaluated() {
     succeeds(&mut folder.train("out", &[&["--resume"][..], &form].concat()));
 }
 
-/// As editors on Windows write it.
+/// Editors on Windows write files like this.
 #[test]
 fn a_settings_file_with_a_byte_order_mark_is_read() {
     let folder = Folder::new("mark");
@@ -258,10 +259,10 @@ fn a_settings_file_with_a_byte_order_mark_is_read() {
     );
 }
 
-/// A disk that takes no more, by the shell's limit on the size of a file: the checkpoints before it stay.
+/// Simulates a full disk by the shell's limit on the size of a file: earlier checkpoints stay intact.
 #[cfg(unix)]
 #[test]
-fn a_full_disk_leaves_the_checkpoints_before_it() {
+fn a_full_disk_leaves_earlier_checkpoints_intact() {
     let folder = Folder::new("full");
     succeeds(&mut folder.train("out", &[]));
     let newest = checkpoints(&folder.out("out")).pop().unwrap();
@@ -304,7 +305,7 @@ fn a_network_is_evaluated_and_shown() {
     let figure = folder.out("routing.svg");
     let said = succeeds(with(&["show", "--image", "3"]).arg("--out").arg(&figure));
     assert!(said.contains("iterations") && figure.exists(), "{said}");
-    // a reader that has gone
+    // a closed pipe
     let (reader, writer) = std::io::pipe().unwrap();
     drop(reader);
     let unheard = with(&["show", "--image", "3"]).arg("--out").arg(&figure).stdout(writer).output().unwrap();

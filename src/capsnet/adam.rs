@@ -7,39 +7,39 @@ const FIRST_DECAY: f64 = 0.9;
 const SECOND_DECAY: f64 = 0.999;
 const EPSILON: f64 = 1e-8;
 
-/// The running moments of the gradient.
+/// The state of Adam: the running moments of the gradient.
 ///
 /// ```text
 /// m = 0.9 m + 0.1 g,    v = 0.999 v + 0.001 g^2
 /// w = w - rate sqrt(1 - 0.999^t) / (1 - 0.9^t) m / (sqrt(v) + 1e-8)
 /// ```
 ///
-/// Kingma and Ba 2015, in the order of operations at the end of their section 2, as in TensorFlow. Weight decay is Loshchilov and
-/// Hutter's (2019), `w -= rate decay w`, for those parameters that are [decayed](super::Part::decayed).
+/// Kingma and Ba (2015), with the order of operations at the end of their section 2, as in TensorFlow. Weight decay is that of
+/// Loshchilov and Hutter (2019), `w -= rate decay w`, for the [decayed](super::Part::decayed) parameters.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Adam {
-    /// m, one for each parameter.
+    /// The first moment m, one number for each parameter.
     pub first: Vec<f32>,
-    /// v, one for each parameter.
+    /// The second moment v, one number for each parameter.
     pub second: Vec<f32>,
-    /// t: updates so far.
+    /// t, the number of updates so far.
     pub updates: usize,
 }
 
 impl Adam {
-    /// For so many parameters.
+    /// Creates moments of 0 for this number of parameters.
     pub fn new(parameters: usize) -> Adam {
         Adam { first: vec![0.0; parameters], second: vec![0.0; parameters], updates: 0 }
     }
 
-    /// One step down the gradient, with this learning rate, and with the recipe's clipping and weight decay.
+    /// Updates the parameters by one step with this learning rate and the recipe's gradient clipping and weight decay.
     ///
     /// # Panics
     ///
-    /// If there are not as many moments and numbers of the gradient as parameters.
+    /// Panics if moments, gradient and parameters differ in length.
     pub fn update(&mut self, parameters: &mut Parameters, gradient: &Parameters, rate: f64, recipe: &Recipe) {
         for length in [self.first.len(), self.second.len(), gradient.len()] {
-            assert_eq!(length, parameters.len(), "a moment and a gradient for each parameter");
+            assert_eq!(length, parameters.len(), "one moment and gradient per parameter");
         }
         self.updates += 1;
         let t = self.updates as i32;
@@ -66,7 +66,7 @@ impl Adam {
     }
 }
 
-/// The factor that scales a vector of this length down to at most `most`.
+/// Returns the factor that scales a vector of this length down to at most `most`.
 fn shorten(length: f64, most: f64) -> f32 {
     if length > most { (most / length) as f32 } else { 1.0 }
 }

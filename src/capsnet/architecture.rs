@@ -1,4 +1,4 @@
-//! What a network is made of: its sizes, its routing, and what its parameters are drawn from.
+//! The architecture of a network: its sizes, its routing, and the initial distribution of its parameters.
 
 use serde::{Deserialize, Serialize};
 
@@ -10,27 +10,27 @@ use crate::error::{Error, Result};
 use crate::routing::{CostScale, InverseTemperature, Reach, RoutingOptions};
 use crate::words::words;
 
-/// Rows and columns of the windows of features and of deep features, and of a capsule layer's neighbourhood.
+/// Side lengths of the convolution windows (features, deep features) and of a capsule layer's neighbourhood.
 const WINDOW: usize = 5;
 const DEEP_WINDOW: usize = 3;
 const NEIGHBOURHOOD: usize = 3;
 
-/// The most parameters of a network: 2^26, hundreds of times the blog's. Mistyped sizes do not fill the memory.
+/// The largest number of parameters: 2^26, hundreds of times the blog's. It keeps mistyped sizes from exhausting the memory.
 pub(super) const MOST_PARAMETERS: usize = 1 << 26;
 
-/// The layers of a network.
+/// The layers of a network, their sizes and their routing.
 ///
 /// | layer | output, for 28 x 28 | parameters |
 /// |---|---|---|
 /// | `features`: convolution 5 x 5, max pooling, ReLU | 14 x 14 x A | `features.weights`, `features.bias` |
 /// | `deep`: convolution 3 x 3 of the features, max pooling, ReLU; optional | 7 x 7 x `deep_features` | `deep.*` |
-/// | `primary`: poses and activations, linear in the features of each place | 7 x 7 x B | `poses.*`, `activations.*` |
-/// | `first`: capsules, routed from neighbourhoods of 3 x 3 | 5 x 5 x C | `first.transforms`, `first.beta_v`, `first.beta_a` |
-/// | `second`: the same | 3 x 3 x D | `second.*` |
-/// | `class`: capsules, routed from all places, with one transform for each kind of capsule and coordinate addition | E | `class.*` |
+/// | `primary`: poses and activations, from a linear map of the features at each position | 7 x 7 x B | `poses.*`, `activations.*` |
+/// | `first`: capsules, routed from 3 x 3 neighbourhoods | 5 x 5 x C | `first.transforms`, `first.beta_v`, `first.beta_a` |
+/// | `second`: likewise | 3 x 3 x D | `second.*` |
+/// | `class`: capsules, routed from all positions, with one transform for each kind of capsule and coordinate addition | E | `class.*` |
 ///
-/// Without deep features, as in the blog, the primary capsules stand on 14 x 14 places, and the layer `first` has a stride of 2, so
-/// it has 6 x 6 places and the layer `second` 4 x 4.
+/// Without deep features, as in the blog, the grid of the primary capsules is 14 x 14. The layer `first` then has a stride of 2, so
+/// its grid is 6 x 6 and that of `second` is 4 x 4.
 ///
 /// ```
 /// use em_routing::prelude::*;
@@ -46,63 +46,63 @@ pub struct Architecture {
     pub height: usize,
     /// Columns of an image.
     pub width: usize,
-    /// Numbers for each pixel: 1 for grey.
+    /// Channels of an image: 1 for grey.
     pub channels: usize,
     /// A: features of the first convolution.
     pub features: usize,
-    /// Features of a second convolution, on top of the first. 0: there is none, as in the blog. With it the first capsule layer has a
-    /// stride of 1 instead of 2.
+    /// Features of a second convolution after the first; 0 for no second convolution, as in the blog. With it, the first capsule layer
+    /// has a stride of 1 instead of 2.
     pub deep_features: usize,
-    /// How both convolutions halve the sides of their input.
+    /// How both convolutions halve the height and width of their input.
     pub pooling: Pooling,
     /// B: kinds of primary capsules.
     pub primary: usize,
-    /// C: kinds of capsules in the first layer that routes.
+    /// C: kinds of capsules in the first routed layer.
     pub first: usize,
-    /// D: kinds of capsules in the second.
+    /// D: kinds of capsules in the second routed layer.
     pub second: usize,
     /// E: class capsules.
     pub classes: usize,
-    /// Whether the files hold each image column by column, as EMNIST's do ([`Form::transposed`]).
+    /// Whether the files store each image column by column, as EMNIST's do ([`Form::transposed`]).
     pub transposed: bool,
     /// The label of the first class in the files: 0, or 1 for EMNIST's letters ([`Form::first_label`]).
     pub first_label: usize,
-    /// The routing between all layers of capsules.
+    /// The options of the routing between capsule layers.
     #[serde(flatten)]
     pub routing: RoutingOptions,
-    /// What the parameters are drawn from.
+    /// The initial distribution of the parameters.
     #[serde(flatten)]
     pub start: Initialiser,
 }
 
-/// How a convolution halves the sides of its input.
+/// How a convolution halves the height and width of its input.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub enum Pooling {
-    /// By a stride of 2: the blog and the paper.
+    /// A stride of 2, as in the blog and the paper.
     None,
-    /// By max pooling: keeps the largest of each 2 x 2, so a stroke that moves by a pixel changes little.
+    /// 2 x 2 max pooling: keeps the largest of each 2 x 2, so shifting a stroke by one pixel changes little.
     Max,
 }
 
-/// What the parameters are drawn from.
+/// The initial distribution of the parameters.
 ///
 /// The weights of convolutions are drawn from Xavier's uniform distribution, within sqrt(6 / (inputs + outputs)); those of the deep
-/// features within sqrt(2) times as much. Biases start at 0.
+/// features within sqrt(2) times this bound. Biases start at 0, except for `pose_identity`.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Initialiser {
-    /// The factor of Xavier's bound in the first convolution: 1 in the blog.
+    /// A factor on Xavier's bound in the first convolution: 1 in the blog.
     pub feature_gain: f64,
-    /// The same in the map from features to poses.
+    /// The same factor in the map from features to poses.
     pub pose_gain: f64,
     /// The bias on the diagonal of each primary capsule's pose: 0 in the blog.
     pub pose_identity: f64,
-    /// The standard deviation of the transforms' elements. Their normal distribution is truncated at two of it. 1 in the blog.
+    /// The standard deviation of the transforms' elements, which are normal, truncated at two standard deviations: 1 in the blog.
     pub transform_deviation: f64,
     /// Added to the diagonal of each transform: 0 in the blog.
     pub transform_identity: f64,
-    /// The betas are uniform within this times sqrt(6 / (1 + parents)) of their mean: 1 in the blog.
+    /// The betas are uniform within this factor times sqrt(6 / (1 + parents)) of their mean: 1 in the blog.
     pub beta_spread: f64,
     /// The mean of beta_v: 0 in the blog.
     pub beta_v: f64,
@@ -113,7 +113,7 @@ pub struct Initialiser {
 words!(Pooling, "none or max": "none" => None, "max" => Max;);
 
 impl Architecture {
-    /// The blog's network, as printed, for grey images of 28 x 28.
+    /// Returns the blog's architecture, as printed, for grey images of 28 x 28.
     pub fn blog() -> Architecture {
         Architecture {
             height: 28,
@@ -142,16 +142,17 @@ impl Architecture {
         }
     }
 
-    /// How the files of the images are to be read.
+    /// Returns the form in which the files hold images and labels.
     pub fn form(&self) -> Form {
         Form { classes: self.classes, transposed: self.transposed, first_label: self.first_label }
     }
 
-    /// Names, shapes, draws and decay of all parameters, in the order of their vector. Allocates nothing of that size.
+    /// Returns the name, shape, initial distribution and weight decay of each parameter array, in the order of the parameter vector.
+    /// Does not allocate the vector.
     ///
     /// # Errors
     ///
-    /// As [`Architecture::check`], and if there are more than 2^26 parameters.
+    /// Returns the errors of [`Architecture::check`], and an error if there are more than 2^26 parameters.
     pub fn parameters(&self) -> Result<Vec<ParameterSpec>> {
         let specs: Vec<_> = self.layers()?.iter().flat_map(|layer| layer.parameters()).collect();
         let value = specs.iter().map(ParameterSpec::count).sum();
@@ -165,21 +166,21 @@ impl Architecture {
         Ok(specs)
     }
 
-    /// The layers, from the one that sees the pixels to the classes.
+    /// Returns the layers in order, from the first features to the classes.
     ///
     /// # Errors
     ///
-    /// As [`Architecture::check`].
+    /// Returns the errors of [`Architecture::check`].
     pub(crate) fn layers(&self) -> Result<Vec<Box<dyn Layer>>> {
         self.check_sizes()?;
         let Architecture { pooling, routing, start, .. } = self;
         let image = Grid { rows: self.height, columns: self.width, kinds: self.channels };
         let (features, deep_features) = (self.features, self.deep_features);
         let deep = deep_features > 0;
-        // what deep features have halved, the first capsules need not
+        // the deep features already halve the grid, so the first capsule layer need not
         let near = |stride| Reach::Neighbourhood { size: NEIGHBOURHOOD, stride };
         let stride = if deep { 1 } else { 2 };
-        // ReLU halves the mean square, this gain doubles it
+        // ReLU halves the mean square; this gain doubles it again
         let deep_gain = std::f64::consts::SQRT_2;
 
         let mut layers: Vec<Box<dyn Layer>> = Vec::new();
@@ -215,12 +216,12 @@ impl Architecture {
         Ok(layers)
     }
 
-    /// Checks that such a network can be made.
+    /// Checks that a network with this architecture can be built.
     ///
     /// # Errors
     ///
     /// Returns an error if a size is 0 or above 2^16, if the image is too small for the layers, if a number is out of its range, or if
-    /// the fused kernel does not have this routing.
+    /// the fused kernel does not support the routing options.
     pub fn check(&self) -> Result<()> {
         self.layers().map(drop)
     }
@@ -231,15 +232,15 @@ impl Architecture {
             (self.width, "columns of an image"),
             (self.channels, "channels"),
             (self.features, "features"),
-            (self.deep_features.max(1), "deep features"), // there may be none
+            (self.deep_features.max(1), "deep features"), // 0 is allowed
             (self.primary, "primary capsules"),
             (self.first, "capsules of the first layer"),
             (self.second, "capsules of the second layer"),
             (self.classes, "classes"),
             (self.routing.iterations, "iterations"),
         ])?;
-        // Without deep features: the features halve an image, the first capsule layer (3 x 3, stride 2) halves again, and the second
-        // takes 2 off. With deep features: both convolutions halve, and both capsule layers take 2 off.
+        // Without deep features, the features halve a side, the first capsule layer (3 x 3, stride 2) halves it again, and the second
+        // subtracts 2. With deep features, both convolutions halve it, and both capsule layers subtract 2.
         let (least, expected) = if self.deep_features > 0 {
             (17, "at least 17 (13 without deep features)")
         } else {
@@ -254,7 +255,7 @@ impl Architecture {
             return Err(Error::Setting { name, expected: "at most 255", value });
         }
         let start = &self.start;
-        // what is drawn and added up from these stays finite in f32
+        // these bounds keep the draws and their sums finite in f32
         let gain: (fn(f64) -> bool, _) = (|value| (0.0..=1e30).contains(&value), "from 0 to 1e30");
         let mean: (fn(f64) -> bool, _) = (|value| value.abs() <= 1e30, "within 1e30 of 0");
         for (name, value, (is_good, expected)) in [
@@ -276,11 +277,12 @@ impl Architecture {
 }
 
 impl Default for Architecture {
-    /// The architecture with the lowest error so far: the blog's with two iterations of routing, max pooling and deep features.
+    /// Returns the architecture with the lowest error so far: the blog's with two routing iterations, max pooling and deep features.
     ///
-    /// Costs are measured against an even share of the children, poses start near the identity, and activations start undecided. With
-    /// the blog's initial draw the votes shrink from layer to layer (standard deviations of 0.12, then 0.05), and its normalised costs
-    /// saturate activations whatever the votes (chapter 9). Here the votes keep their size, and the digits decide.
+    /// Costs are scaled by parents / children, poses start near the identity, and activations start unsaturated. With the blog's
+    /// initial distribution the votes shrink from layer to layer (standard deviations of 0.12, then 0.05), and its normalised costs
+    /// saturate the activations whatever the votes are (chapter 9). Here the votes keep their size, so the activations depend on the
+    /// digit.
     fn default() -> Self {
         Architecture {
             deep_features: 64,

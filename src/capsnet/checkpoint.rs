@@ -1,24 +1,24 @@
-//! Networks and trainings as files, which other programs can read too (safetensors).
+//! Networks and trainings as safetensors files, which other programs can read too.
 //!
-//! Each part of the parameters is a tensor under its own name (`first.transforms`). A training has up to three more of each: Adam's
+//! Each parameter array is a tensor under its own name (`first.transforms`). A training has up to three more tensors for each: Adam's
 //! moments as `first_moment.first.transforms` and `second_moment.…`, and the running average as `average.…` if the recipe averages.
-//! All are little-endian f32. The metadata holds one text, `em-routing`, with one `name = value` a line:
+//! All numbers are little-endian f32. The metadata has one key, `em-routing`, whose text has one `name = value` per line:
 //!
 //! ```text
-//! format = 1              the version of these lines and names
+//! format = 1              the version of the format
 //! step = 1200             steps so far; only a training has this line and the next four
 //! updates = 1200          Adam's updates so far
 //! seed = 1                the seed of the initial draw and of the images' order
-//! images = 55000          the number of images that it is trained on
+//! images = 55000          the number of training images
 //! images-checksum = 5a…   CRC-32C of their sizes, labels and pixels
-//! height = 28             every setting, as in Settings::settings; a network alone may leave out those of the recipe
+//! height = 28             every setting, as in Settings::settings; a network alone may omit those of the recipe
 //! …
-//! checksum = 9b0f3c1e     CRC-32C of the lines above and of the bytes of all tensors
+//! checksum = 9b0f3c1e     CRC-32C of the lines above and the bytes of all tensors
 //! ```
 //!
-//! This is enough to resume bit for bit: the order of the images in an epoch follows from the seed and the number of the epoch, and
-//! the step and the number of images give the position in it. A setting that the file lacks, because it is newer, takes the blog's
-//! value, which turns additions off. If the images' checksum is missing, only the number of images is compared.
+//! This is enough to resume bit for bit: seed and epoch determine the order of the images, step and number of images the position in
+//! it. A setting that is missing because it is newer than the file takes the blog's value, which turns additions off. If the images'
+//! checksum is missing, only the number of images is compared.
 
 use std::fs::File;
 use std::io::Read as _;
@@ -39,48 +39,48 @@ use crate::data::idx::Images;
 use crate::error::{Cause, Error, Result};
 use crate::files;
 
-/// The version that is written and read.
+/// The version of the format that is written and read.
 const FORMAT: &str = "1";
-/// The metadata's one key. With several, the library would write them in an order that changes from run to run.
+/// The only key of the metadata. The library would write several keys in an order that changes from run to run.
 const KEY: &str = "em-routing";
-/// The lines that are not settings.
+/// The names of the lines that are not settings.
 const STATE: [&str; 6] = ["format", "step", "updates", "seed", "images", IMAGES_CHECKSUM];
 const IMAGES_CHECKSUM: &str = "images-checksum";
-/// The most bytes of a header; that of a training has about 12,000.
+/// The largest header in bytes; a training's header has about 12,000.
 const MOST_HEADER: u64 = 1 << 16;
-/// The most bytes of a file: the largest network with its moments and its average.
+/// The largest file in bytes: the largest network with its moments and its average.
 const MOST_BYTES: u64 = 16 * MOST_PARAMETERS as u64 + MOST_HEADER + 8;
-/// The prefixes of a training's other tensors.
+/// The name prefixes of a training's additional tensors.
 const FIRST_MOMENT: &str = "first_moment.";
 const SECOND_MOMENT: &str = "second_moment.";
 const AVERAGE: &str = "average.";
 
-/// What keeps a file from being read as a network or a training, or a training from going on.
+/// Why a file cannot be read as a network or a training, or why a training cannot be resumed.
 #[derive(Debug, thiserror::Error)]
 #[allow(missing_docs, reason = "the message beside each variant says what its fields are")]
 #[non_exhaustive]
 pub enum Fault {
-    /// Not safetensors, cut off or damaged; the source says it in the format's words.
+    /// Not safetensors, cut off or damaged; the source is the error of the safetensors library.
     #[error("not a checkpoint, cut off or damaged: {source}")]
     Damaged { source: Cause },
     /// Larger than any network.
     #[error("not a checkpoint: more than {most} bytes")]
     Large { most: u64 },
-    /// A safetensors file that another program has written.
-    #[error("a safetensors file, but not of em-routing: its metadata has no text {KEY:?}")]
+    /// A safetensors file that another program wrote.
+    #[error("a safetensors file, but not written by em-routing: its metadata has no key {KEY:?}")]
     Foreign,
-    /// Another version of the format than the one that is read.
-    #[error("has version {found} of the format, but version {expected} is needed")]
+    /// A version of the format that cannot be read.
+    #[error("has version {found} of the format, but only version {expected} can be read")]
     Version { expected: &'static str, found: String },
     /// A line of the metadata that is missing or cannot be read.
     #[error("its metadata {}", line_in_words(.name, .found))]
     Line {
         name: &'static str,
-        /// The value that cannot be read; none where the line is missing.
+        /// The value that cannot be read; `None` if the line is missing.
         found: Option<String>,
     },
-    /// Settings that no network can have; the source is the error of the setting.
-    #[error("its settings cannot be: {source}")]
+    /// Settings that are not valid; the source is the error of the setting.
+    #[error("its settings are not valid: {source}")]
     Settings { source: Error },
     /// A tensor that is missing.
     #[error("has no tensor {tensor}")]
@@ -88,46 +88,46 @@ pub enum Fault {
     /// More tensors than the settings ask for.
     #[error("has {found} tensors, but {expected} are needed")]
     Extra { expected: usize, found: usize },
-    /// A tensor of another shape than the settings ask for.
+    /// A tensor that does not have the shape that the settings ask for.
     #[error("{tensor} has the shape {found:?}, but its settings ask for {expected:?}")]
     Shape { tensor: String, expected: Vec<usize>, found: Vec<usize> },
-    /// A tensor of other numbers than f32, by the format's word for them.
+    /// A tensor whose numbers are not f32; `found` is the format's name for their type.
     #[error("{tensor} holds {found}, but F32 is needed")]
     Kind { tensor: String, found: String },
-    /// A number that is NaN or infinite. The index is its place in the flat tensor.
+    /// A number that is NaN or infinite. The index counts in the flat tensor.
     #[error("{tensor}[{index}] is {value}, but should be a finite number")]
     NonFinite { tensor: String, index: usize, value: f32 },
-    /// Contents that are not those that were written.
+    /// Contents that have changed since they were written.
     #[error("is damaged: its checksum is {found}, but {expected} was written")]
     Checksum { expected: String, found: String },
-    /// A network alone, where a training is to go on.
-    #[error("holds a network but no training: Adam's moments and the step are not in it")]
+    /// A network alone, which cannot be resumed.
+    #[error("holds a network but no training to resume: it lacks Adam's moments and the step")]
     NoTraining,
-    /// A training of other settings, or of another seed, than is asked for.
+    /// A training with another setting or seed than requested.
     #[error("was trained with {name} = {found}, but {expected} is asked for")]
     Setting { name: String, expected: String, found: String },
-    /// A training on another number of images than there are now.
+    /// A training on another number of images than given now.
     #[error("was trained on {found} images, but there are {expected}")]
     Images { expected: usize, found: usize },
-    /// A training on as many images, but others.
+    /// A training on the same number of images, but different ones.
     #[error("was trained on other images than these: their checksum is {found}, not {expected}")]
     OtherImages { expected: String, found: String },
 }
 
 fn line_in_words(name: &str, found: &Option<String>) -> String {
     match found {
-        Some(found) => format!("says {name} = {found}, which cannot be"),
-        None => format!("does not tell {name}"),
+        Some(found) => format!("has the line {name} = {found}, which is not valid"),
+        None => format!("has no line {name}"),
     }
 }
 
-/// The contents of a file.
+/// The contents of a checkpoint.
 struct Stored {
     net: CapsNet,
     training: Option<StoredTraining>,
 }
 
-/// What only a training has.
+/// The contents that only a training has.
 struct StoredTraining {
     recipe: Recipe,
     adam: Adam,
@@ -135,7 +135,7 @@ struct StoredTraining {
     state: State,
 }
 
-/// The lines that only a training has.
+/// The metadata lines that only a training has.
 struct State {
     step: u32,
     updates: u32,
@@ -145,17 +145,17 @@ struct State {
 }
 
 impl CapsNet {
-    /// Writes parameters and architecture to a file, which is written as a whole or not at all ([`files`]).
+    /// Writes parameters and architecture to a file. The file is written as a whole or not at all ([`files`]).
     ///
     /// # Errors
     ///
-    /// Returns an error if a number is not finite or if the file cannot be written, with the path.
+    /// Returns an error with the path if a number is not finite or if the file cannot be written.
     pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
         let (lines, parameters) = (lines(self.architecture().settings()), self.parameters());
         write(path.as_ref(), &lines, &[("", parameters, parameters.numbers())])
     }
 
-    /// Reads what [`CapsNet::save`] has written. From the file of a training it reads the network that [`Training::result`] returns.
+    /// Reads a network that [`CapsNet::save`] wrote, or from a training's file the network that [`Training::result`] returns.
     ///
     /// ```
     /// use em_routing::prelude::*;
@@ -170,7 +170,7 @@ impl CapsNet {
     ///
     /// # Errors
     ///
-    /// Returns an error if the file cannot be read or is not a network ([`Fault`]), with the path.
+    /// Returns an error with the path if the file cannot be read or does not hold a network ([`Fault`]).
     pub fn load(path: impl AsRef<Path>) -> Result<CapsNet> {
         let Stored { mut net, training } = read(path.as_ref())?;
         if let Some(StoredTraining { average: Some(average), .. }) = training {
@@ -181,12 +181,12 @@ impl CapsNet {
 }
 
 impl Training {
-    /// Writes all that the next step depends on to a file, which is written as a whole or not at all ([`files`]). Of the images, it
-    /// holds the number and a checksum.
+    /// Writes everything that the next step depends on to a file; of the images, only their number and a checksum. The file is written
+    /// as a whole or not at all ([`files`]).
     ///
     /// # Errors
     ///
-    /// Returns an error if a number is not finite or if the file cannot be written, with the path.
+    /// Returns an error with the path if a number is not finite or if the file cannot be written.
     pub fn save(&self, path: impl AsRef<Path>, images: &Images) -> Result<()> {
         let parameters = self.net.parameters();
         let mut vectors = vec![
@@ -205,33 +205,33 @@ impl Training {
         write(path.as_ref(), &(state + &self.settings().lines()), &vectors)
     }
 
-    /// Writes the network of [`Training::result`] as [`CapsNet::save`] does, and with it the recipe that trained it.
+    /// Writes the network of [`Training::result`] as [`CapsNet::save`] does, together with the recipe.
     ///
     /// # Errors
     ///
-    /// As [`CapsNet::save`].
+    /// Returns the errors of [`CapsNet::save`].
     pub fn save_result(&self, path: impl AsRef<Path>) -> Result<()> {
         let layout = self.net.parameters();
         let numbers = self.average.as_ref().unwrap_or(layout).numbers();
         write(path.as_ref(), &self.settings().lines(), &[("", layout, numbers)])
     }
 
-    /// Reads what [`Training::save`] has written, and the number of images of the training. With the same images the next steps are
-    /// bit for bit those of a training that never stopped.
+    /// Reads a training written by [`Training::save`], and its number of images. With the same images, the next steps are bit for bit
+    /// those of an uninterrupted training.
     ///
     /// # Errors
     ///
-    /// Returns an error if the file cannot be read or is not a training ([`Fault`]), with the path.
+    /// Returns an error with the path if the file cannot be read or does not hold a training ([`Fault`]).
     pub fn load(path: impl AsRef<Path>, threads: usize) -> Result<(Training, usize)> {
         let (training, state) = read_training(path.as_ref(), threads)?;
         Ok((training, state.images))
     }
 
-    /// [`Training::load`] of a training that must have these settings, this seed and these images.
+    /// Reads a training as [`Training::load`] does and checks that it has these settings, this seed and these images.
     ///
     /// # Errors
     ///
-    /// As [`Training::load`], and if a setting, the seed or the images differ.
+    /// Returns the errors of [`Training::load`], and an error if a setting, the seed or the images differ.
     pub fn resume(
         path: impl AsRef<Path>,
         settings: &Settings,
@@ -269,14 +269,14 @@ fn read_training(path: &Path, threads: usize) -> Result<(Training, State)> {
     Ok((training, state))
 }
 
-/// The checksum of images: CRC-32C of height and width (`u64`, little-endian), labels and pixels.
+/// Returns the checksum of images: CRC-32C of height and width (`u64`, little-endian), labels and pixels.
 fn checksum_of(images: &Images) -> String {
     let sizes = [images.height, images.width].map(|size| (size as u64).to_le_bytes());
     let contents = [sizes.as_flattened(), &images.labels, &images.pixels];
     format!("{:08x}", contents.into_iter().fold(0, crc32c_append))
 }
 
-/// Writes vectors of the parameters' layout, the parts of each under names with the same prefix.
+/// Writes vectors with the layout of the parameters. The prefix of a vector precedes the names of its tensors.
 fn write(path: &Path, lines: &str, vectors: &[(&str, &Parameters, &[f32])]) -> Result<()> {
     let mut bytes = Vec::new();
     let mut places = Vec::new();
@@ -303,7 +303,7 @@ fn write(path: &Path, lines: &str, vectors: &[(&str, &Parameters, &[f32])]) -> R
     files::write(path, &safetensors::serialize(tensors, Some(metadata)).map_err(in_words)?)
 }
 
-/// Reads a file. Allocates nothing of a size that the file only claims.
+/// Reads a file. Does not allocate memory just because the file claims a size.
 fn read(path: &Path) -> Result<Stored> {
     let bytes = read_bytes(path)?;
     let damaged = |error: SafeTensorError| Error::file(path, Fault::Damaged { source: error.into() });
@@ -322,7 +322,7 @@ fn read(path: &Path) -> Result<Stored> {
         prefixes.extend((recipe.averaging > 0.0).then_some(AVERAGE));
     }
     let views = find_tensors(path, &tensors, &prefixes, &layout)?;
-    // The sizes are those of bytes that are there, so from here on they may be allocated.
+    // The file holds tensors of these sizes, so from here on they may be allocated.
     let mut net = CapsNet::zeros(architecture).map_err(unsettled)?;
     let vectors: Vec<Vec<f32>> = views
         .chunks(layout.len())
@@ -361,11 +361,11 @@ fn read(path: &Path) -> Result<Stored> {
     Ok(Stored { net, training })
 }
 
-/// The bytes of a file that may be a checkpoint.
+/// Reads the bytes of a file unless it is too large to be a checkpoint.
 fn read_bytes(path: &Path) -> Result<Vec<u8>> {
     let mut bytes = Vec::new();
     let file = File::open(path).map_err(Error::io(path))?;
-    // A file that is no regular file reports no length, so its bytes are counted.
+    // A special file, such as a pipe, does not report its length, so its bytes are counted.
     let length = file.metadata().map_err(Error::io(path))?.len();
     if length <= MOST_BYTES {
         file.take(MOST_BYTES + 1).read_to_end(&mut bytes).map_err(Error::io(path))?;
@@ -375,13 +375,13 @@ fn read_bytes(path: &Path) -> Result<Vec<u8>> {
     }
     let header = bytes.first_chunk().map(|&length| u64::from_le_bytes(length));
     if let Some(header) = header.filter(|&header| header > MOST_HEADER) {
-        let source = format!("its header would have {header} bytes").into();
+        let source = format!("its header claims to have {header} bytes").into();
         return Err(Error::file(path, Fault::Damaged { source }));
     }
     Ok(bytes)
 }
 
-/// The state of a training, if the lines hold one, and the settings.
+/// Parses the lines: the settings, and the state of a training if there is one.
 fn read_lines(path: &Path, lines: &str) -> Result<(Option<State>, Settings)> {
     let pairs = || lines.lines().map(|line| line.split_once(" = ").unwrap_or((line, "")));
     let value = |name: &str| pairs().find(|pair| pair.0 == name).map(|(_, value)| value.to_owned());
@@ -415,7 +415,7 @@ fn read_lines(path: &Path, lines: &str) -> Result<(Option<State>, Settings)> {
     Ok((state, settings))
 }
 
-/// The tensors of the layout under each prefix, which have to be all that there are.
+/// Finds the tensors of the layout under each prefix. There must be no other tensors.
 fn find_tensors<'a>(
     path: &Path,
     tensors: &SafeTensors<'a>,
@@ -445,7 +445,7 @@ fn find_tensors<'a>(
     Ok(views)
 }
 
-/// The lines that the checksum is of, and the checksum.
+/// Splits the text into the lines that the checksum covers, and the checksum.
 fn split_checksum(text: &str) -> (&str, Option<&str>) {
     let lines = text.trim_end();
     let last = lines.rfind('\n').map_or(0, |end| end + 1);

@@ -5,10 +5,12 @@ use super::training::most_active;
 use crate::data::idx::Images;
 use crate::error::{Error, Result};
 
-/// Images of a batch.
+/// Images per batch.
 const BATCH: usize = 50;
 
-/// What a network classifies labelled images as.
+/// The classification of labelled images by a network: activations, predictions and true labels.
+///
+/// [`CapsNet::evaluate`] computes it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Evaluation {
     /// The activation of each class, images x classes.
@@ -17,20 +19,20 @@ pub struct Evaluation {
     pub predictions: Vec<usize>,
     /// The true class of each image.
     pub labels: Vec<usize>,
-    /// Classes.
+    /// The number of classes.
     pub classes: usize,
 }
 
 impl CapsNet {
-    /// The pixels of the images with these numbers, as the network takes them: (x - 128) / 128 as in the blog.
+    /// Returns the pixels of the images with these indices, scaled for the network: (x - 128) / 128 as in the blog.
     ///
     /// # Errors
     ///
-    /// Returns an error if the images are of another size than the network's.
+    /// Returns an error if the images do not have the size that the network expects.
     ///
     /// # Panics
     ///
-    /// If there is no image of one of the numbers.
+    /// Panics if an index is out of range.
     pub fn pixels(&self, data: &Images, numbers: &[usize]) -> Result<Vec<f32>> {
         let architecture = self.architecture();
         let expected = vec![architecture.height, architecture.width, architecture.channels];
@@ -42,11 +44,11 @@ impl CapsNet {
         Ok(pixels.map(|&x| (f32::from(x) - 128.0) / 128.0).collect())
     }
 
-    /// Classifies all images. Calls `seen` after each batch with the number of images so far.
+    /// Classifies all images. Calls `seen` after each batch with the number of images classified so far.
     ///
     /// # Errors
     ///
-    /// Returns an error if there are no images, if they are of another size than the network's, or if a label names no class.
+    /// Returns an error if there are no images, if they do not have the size that the network expects, or if a label is not a class.
     pub fn evaluate(&self, data: &Images, threads: usize, mut seen: impl FnMut(usize)) -> Result<Evaluation> {
         let classes = self.architecture().classes;
         let labels: Vec<usize> = data.labels.iter().map(|&label| usize::from(label)).collect();
@@ -67,17 +69,17 @@ impl CapsNet {
 }
 
 impl Evaluation {
-    /// The number of misclassified images.
+    /// Returns the number of misclassified images.
     pub fn errors(&self) -> usize {
         self.predictions.iter().zip(&self.labels).filter(|(found, label)| found != label).count()
     }
 
-    /// The share of misclassified images.
+    /// Returns the share of misclassified images.
     pub fn error_rate(&self) -> f64 {
         self.errors() as f64 / self.labels.len() as f64
     }
 
-    /// How often class i (row) was classified as class j (column).
+    /// Returns the confusion matrix: how often class i (row) was classified as class j (column).
     pub fn confusion(&self) -> Vec<Vec<usize>> {
         let mut counts = vec![vec![0; self.classes]; self.classes];
         for (&found, &label) in self.predictions.iter().zip(&self.labels) {
@@ -86,7 +88,8 @@ impl Evaluation {
         counts
     }
 
-    /// The misclassified images, first those whose true class is least active in comparison with the predicted one.
+    /// Returns the indices of the misclassified images, worst first: ordered by the activation of the true class minus that of the
+    /// predicted class.
     pub fn mistakes(&self) -> Vec<usize> {
         let margin = |&image: &usize| {
             let activations = &self.activations[image * self.classes..][..self.classes];

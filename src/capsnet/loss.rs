@@ -1,10 +1,10 @@
-//! The spread loss: the true class has to be more active than each other class by a margin, which may grow during training.
+//! The spread loss: the true class should be more active than each other class by a margin. The margin may grow during training.
 
 use ndarray::Array2;
 
 use crate::error::{Error, Result};
 
-/// The spread loss of a batch, and its gradient with respect to the activations (images x classes).
+/// Returns the spread loss of a batch and its gradient with respect to the activations (images x classes).
 ///
 /// `labels` holds the true class t of each image. The loss is a sum over the batch, not a mean.
 ///
@@ -25,7 +25,7 @@ use crate::error::{Error, Result};
 ///
 /// # Errors
 ///
-/// Returns an error if there are more or fewer labels than images, or if a label names no class.
+/// Returns an error if there are more or fewer labels than images, or if a label is not a class.
 pub fn spread_loss(activations: &Array2<f64>, labels: &[usize], margin: f64) -> Result<(f64, Array2<f64>)> {
     let (images, classes) = activations.dim();
     if labels.len() != images {
@@ -38,7 +38,7 @@ pub fn spread_loss(activations: &Array2<f64>, labels: &[usize], margin: f64) -> 
         for i in (0..classes).filter(|&i| i != t) {
             let short = margin - (activations[(image, t)] - activations[(image, i)]);
             if short <= 0.0 {
-                continue; // a NaN is not skipped: it shows in the loss
+                continue; // a NaN is not skipped, so it reaches the loss
             }
             loss += short * short;
             d_activations[(image, i)] += 2.0 * short;
@@ -48,7 +48,7 @@ pub fn spread_loss(activations: &Array2<f64>, labels: &[usize], margin: f64) -> 
     Ok((loss, d_activations))
 }
 
-/// The margin of a step in the blog: 0.2 in the first epoch, then 0.1 more in each epoch, up to 0.9.
+/// Returns the blog's margin at a step: 0.2 in the first epoch, then 0.1 more in each epoch, up to 0.9.
 ///
 /// ```
 /// use em_routing::capsnet::loss::margin_at;

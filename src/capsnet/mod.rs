@@ -1,7 +1,8 @@
 //! The matrix-capsule network: layers, loss, training and evaluation.
 //!
-//! [`Architecture`] says what a network is made of, [`Recipe`] how it is trained, and [`Settings`] are both. [`CapsNet`] is a network,
-//! [`Training`] trains one, and [`Evaluation`] says how well it classifies images.
+//! The [`Settings`] consist of an [`Architecture`] (layers, routing, initial distribution) and a [`Recipe`] (batch, learning rate,
+//! loss). [`Training::new`] draws a network from them, [`Training::step`] trains it on one batch, and [`Training::result`] returns the
+//! trained [`CapsNet`]. [`CapsNet::evaluate`] classifies labelled images and returns an [`Evaluation`].
 //!
 //! ```
 //! use em_routing::prelude::*;

@@ -12,10 +12,14 @@ use crate::error::{Error, Result};
 use crate::routing::CapsuleLayerRun;
 use crate::routing::fused::{LayerOutput, check_numbers};
 
-/// The name of a pass's input.
+/// The name of the input in a [`Pass`].
 const PIXELS: &str = "pixels";
 
-/// A network: its architecture, and the parameters that it has learnt.
+/// A capsule network: its architecture and its parameters.
+///
+/// [`CapsNet::new`] draws the parameters, [`Training`](super::Training) fits them, and [`CapsNet::load`] reads them from a file.
+/// [`CapsNet::forward`] maps a batch of pixels to a [`Pass`] with the output of every layer, [`CapsNet::backward`] computes the
+/// gradient of a loss, and [`CapsNet::evaluate`] classifies labelled images.
 #[derive(Debug, Clone, PartialEq)]
 pub struct CapsNet {
     architecture: Architecture,
@@ -24,13 +28,13 @@ pub struct CapsNet {
 
 /// The output of every layer for a batch, from the pixels to the classes.
 ///
-/// The output of a layer is found by the layer's name: `pass["first"].poses`. Pixels and features have activations only. The names are
-/// those of [`CapsNet::layers`], and `pixels` for the input.
+/// Index it by the name of a layer: `pass["first"].poses`. Pixels and features have activations only. The names are those of
+/// [`CapsNet::layers`], plus `pixels` for the input.
 #[derive(Debug, Clone)]
 pub struct Pass {
     images: usize,
     architecture: Architecture,
-    /// The pixels, then the layers.
+    /// The pixels, then the layers in order.
     outputs: Vec<Output>,
 }
 
@@ -41,7 +45,7 @@ struct Output {
     memory: Memory,
 }
 
-/// The gradient of a loss with respect to all that a network is given.
+/// The gradient of a loss with respect to a network's parameters and input.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Gradient {
     /// With respect to the parameters.
@@ -50,28 +54,28 @@ pub struct Gradient {
     pub pixels: Vec<f32>,
 }
 
-/// The shape of a layer.
+/// The name, the output shape and the number of parameters of a layer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LayerSummary {
     /// The name, as in a [`Pass`].
     pub name: &'static str,
-    /// Rows of places.
+    /// Rows of the output grid.
     pub rows: usize,
-    /// Columns of places.
+    /// Columns of the output grid.
     pub columns: usize,
-    /// Features or capsules at each place.
+    /// Features or capsules at each grid position.
     pub kinds: usize,
     /// The number of parameters.
     pub parameters: usize,
 }
 
 impl Pass {
-    /// The number of images of the batch.
+    /// Returns the number of images in the batch.
     pub fn images(&self) -> usize {
         self.images
     }
 
-    /// The output of the layer of this name, in the order images x rows x columns x kinds.
+    /// Returns the output of the layer with this name, flat in the order images x rows x columns x kinds.
     ///
     /// # Errors
     ///
@@ -85,7 +89,7 @@ impl Pass {
         })
     }
 
-    /// The output of the last layer: the classes, images x E.
+    /// Returns the output of the last layer: the class capsules, images x E.
     pub fn classes(&self) -> &LayerOutput {
         &self.outputs[self.outputs.len() - 1].numbers
     }
@@ -94,22 +98,22 @@ impl Pass {
 impl std::ops::Index<&str> for Pass {
     type Output = LayerOutput;
 
-    /// As [`Pass::layer`].
+    /// Returns the output of the layer with this name.
     ///
     /// # Panics
     ///
-    /// If there is no such layer.
+    /// Panics if there is no such layer; [`Pass::layer`] returns an error instead.
     fn index(&self, name: &str) -> &LayerOutput {
         self.layer(name).unwrap_or_else(|error| panic!("{error}"))
     }
 }
 
 impl CapsNet {
-    /// A network that has learnt nothing yet: its parameters are drawn.
+    /// Creates an untrained network with randomly drawn parameters.
     ///
     /// # Errors
     ///
-    /// As [`Architecture::parameters`].
+    /// Returns the errors of [`Architecture::parameters`].
     pub fn new(architecture: Architecture, seed: u64) -> Result<CapsNet> {
         let mut net = CapsNet::zeros(architecture)?;
         let rng = &mut ChaCha8Rng::seed_from_u64(seed);
@@ -119,31 +123,31 @@ impl CapsNet {
         Ok(net)
     }
 
-    /// A network whose parameters are all 0, to be filled by hand or from a file.
+    /// Creates a network whose parameters are all 0, to be filled by hand or from a file.
     ///
     /// # Errors
     ///
-    /// As [`Architecture::parameters`].
+    /// Returns the errors of [`Architecture::parameters`].
     pub fn zeros(architecture: Architecture) -> Result<CapsNet> {
         Ok(CapsNet { parameters: Parameters::zeros(architecture.parameters()?), architecture })
     }
 
-    /// What it is made of.
+    /// Returns the architecture.
     pub fn architecture(&self) -> &Architecture {
         &self.architecture
     }
 
-    /// What it has learnt.
+    /// Returns the parameters.
     pub fn parameters(&self) -> &Parameters {
         &self.parameters
     }
 
-    /// What it has learnt, to be changed.
+    /// Returns the parameters for modification.
     pub fn parameters_mut(&mut self) -> &mut Parameters {
         &mut self.parameters
     }
 
-    /// The layers, from the one that sees the pixels to the classes.
+    /// Returns the layers in order, from the first features to the classes.
     pub fn layers(&self) -> Vec<LayerSummary> {
         let summary = |layer: &dyn Layer| {
             let Grid { rows, columns, kinds } = layer.grid();
@@ -153,7 +157,7 @@ impl CapsNet {
         self.list().iter().map(|layer| summary(layer.as_ref())).collect()
     }
 
-    /// The layer of this name.
+    /// Returns the layer with this name.
     ///
     /// # Errors
     ///
@@ -167,22 +171,23 @@ impl CapsNet {
         })
     }
 
-    /// The outputs of all layers for a batch of pixels (images x height x width x channels), on so many threads (0: one for each core).
-    /// The result does not depend on their number.
+    /// Computes the outputs of all layers for a batch of pixels (images x height x width x channels).
+    ///
+    /// `threads` is the number of threads (0: one per core). The result does not depend on it.
     ///
     /// # Errors
     ///
-    /// Returns an error if there are no images, if the pixels are not a whole number of images, or if a number is not finite.
+    /// Returns an error if there are no images, if the pixels do not fill a whole number of images, or if a number is not finite.
     pub fn forward(&self, pixels: &[f32], threads: usize) -> Result<Pass> {
         self.forward_and(pixels, threads, false)
     }
 
-    /// [`CapsNet::forward`] for a training step: also keeps what [`CapsNet::backward`] would otherwise compute again. The blog's
-    /// network takes 0.55 MiB for each image and iteration.
+    /// Runs [`CapsNet::forward`] and keeps what [`CapsNet::backward`] would otherwise compute again, as a training step needs it. For
+    /// the blog's network this takes 0.55 MiB for each image and iteration.
     ///
     /// # Errors
     ///
-    /// As [`CapsNet::forward`].
+    /// Returns the errors of [`CapsNet::forward`].
     pub fn forward_keeping(&self, pixels: &[f32], threads: usize) -> Result<Pass> {
         self.forward_and(pixels, threads, true)
     }
@@ -209,8 +214,9 @@ impl CapsNet {
         Ok(Pass { images, architecture: self.architecture.clone(), outputs })
     }
 
-    /// The gradient of a loss with respect to all parameters, from that with respect to the activations of the classes (images x E)
-    /// and a pass of the same network.
+    /// Computes the gradient of a loss with respect to all parameters.
+    ///
+    /// `d_activations` (images x E) is the gradient with respect to the class activations; `pass` is a pass of this network.
     ///
     /// # Errors
     ///
@@ -219,11 +225,11 @@ impl CapsNet {
         self.backward_and(pass, d_activations, threads, false).map(|gradient| gradient.parameters)
     }
 
-    /// [`CapsNet::backward`] that goes on to the pixels.
+    /// Computes the gradient of [`CapsNet::backward`] and also that with respect to the pixels.
     ///
     /// # Errors
     ///
-    /// As [`CapsNet::backward`].
+    /// Returns the errors of [`CapsNet::backward`].
     pub fn backward_to_pixels(&self, pass: &Pass, d_activations: &[f32], threads: usize) -> Result<Gradient> {
         self.backward_and(pass, d_activations, threads, true)
     }
@@ -246,7 +252,7 @@ impl CapsNet {
             let [input, output] = [&pass.outputs[at], &pass.outputs[at + 1]];
             let forward = Forward { input: &input.numbers, output: &output.numbers, memory: &output.memory };
             let backward = layer.backward(&batch, forward, d_output, at > 0 || to_pixels)?;
-            // the numbers of the layers before this one stay in `rest`
+            // `rest` keeps the numbers of the layers before this one
             for d in backward.d_parameters.iter().rev() {
                 let (before, own) = rest.split_at_mut(rest.len() - d.len());
                 own.copy_from_slice(d);
@@ -257,16 +263,16 @@ impl CapsNet {
         Ok(Gradient { parameters, pixels: d_output.activations })
     }
 
-    /// How a layer routes one image of a pass: votes, responsibilities and all else of each iteration, in f64.
+    /// Routes one image of a pass through a layer again, in f64: votes, responsibilities and all other results of each iteration.
     ///
     /// # Errors
     ///
-    /// Returns an error if no layer that routes has this name, if the pass has no image of this number or is of another architecture,
-    /// and as [`CapsuleLayer::forward`](crate::routing::CapsuleLayer::forward).
+    /// Returns an error if no routing layer has this name, or if the pass has no such image or is of another architecture; also the
+    /// errors of [`CapsuleLayer::forward`](crate::routing::CapsuleLayer::forward).
     pub fn layer_routing(&self, pass: &Pass, layer: &str, image: usize) -> Result<CapsuleLayerRun> {
         self.check_pass(pass)?;
         if image >= pass.images {
-            let (name, expected) = ("the number of the image", "one of the pass, from 0");
+            let (name, expected) = ("the image number", "below the number of images in the pass");
             return Err(Error::Setting { name, expected, value: image as f64 });
         }
         let layers = self.list();
@@ -280,14 +286,14 @@ impl CapsNet {
             }
             known.push(own.name().to_owned());
         }
-        Err(Error::UnknownName { what: "layer that routes", found: layer.to_owned(), known })
+        Err(Error::UnknownName { what: "routing layer", found: layer.to_owned(), known })
     }
 
     fn list(&self) -> Vec<Box<dyn Layer>> {
         self.architecture.layers().expect("the architecture was checked when the network was made")
     }
 
-    /// What each layer needs to know of a batch.
+    /// Returns a [`Batch`] for each layer, with the layer's own parameters.
     fn batches<'a>(&'a self, layers: &[Box<dyn Layer>], images: usize, threads: usize) -> Vec<Batch<'a>> {
         let mut rest = self.parameters.numbers();
         let mut take = |spec: &ParameterSpec| {
@@ -302,14 +308,14 @@ impl CapsNet {
         layers.iter().map(|layer| batch(layer.as_ref())).collect()
     }
 
-    /// Checks that a pass is of this architecture.
+    /// Checks that a pass was made with this architecture.
     fn check_pass(&self, pass: &Pass) -> Result<()> {
         if pass.architecture == self.architecture {
             return Ok(());
         }
         let settings = self.architecture.settings().into_iter().zip(pass.architecture.settings());
         let ((name, expected), (_, found)) =
-            settings.into_iter().find(|(own, other)| own != other).expect("architectures are their settings");
+            settings.into_iter().find(|(own, other)| own != other).expect("settings differ as well");
         Err(Error::OtherArchitecture { name, expected, found })
     }
 }

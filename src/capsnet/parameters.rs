@@ -1,4 +1,4 @@
-//! All that a network learns, as one flat vector with named parts.
+//! The parameters of a network: one flat vector with named parts.
 
 use std::ops::Range;
 
@@ -8,37 +8,37 @@ use rand_distr::StandardNormal;
 use crate::error::{Error, Result};
 use crate::routing::ELEMENTS;
 
-/// An array of parameters that a layer asks for.
+/// The name, shape, initial distribution and weight decay of a parameter array.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ParameterSpec {
-    /// The layer and the letter, as in `first.transforms`.
+    /// The layer and the array, as in `first.transforms`.
     pub name: String,
-    /// The axes.
+    /// The lengths of the axes.
     pub shape: Vec<usize>,
-    /// How the numbers are drawn before training.
+    /// The initial distribution of the numbers.
     pub draw: Draw,
-    /// Whether weight decay pulls the numbers towards 0.
+    /// Whether weight decay applies to the numbers.
     pub decayed: bool,
 }
 
 impl ParameterSpec {
-    /// Parameters that are not decayed.
+    /// Creates a specification without weight decay.
     pub(crate) fn new(name: impl Into<String>, shape: &[usize], draw: Draw) -> ParameterSpec {
         ParameterSpec { name: name.into(), shape: shape.to_vec(), draw, decayed: false }
     }
 
-    /// The same with weight decay.
+    /// Returns the same specification with weight decay.
     pub(crate) fn decayed(self) -> ParameterSpec {
         ParameterSpec { decayed: true, ..self }
     }
 
-    /// The number of parameters. A product in f64, since sizes that were mistyped may not fit a `usize`.
+    /// Returns the number of parameters. In f64, because the product of mistyped sizes may not fit into a `usize`.
     pub(crate) fn count(&self) -> f64 {
         self.shape.iter().map(|&size| size as f64).product()
     }
 }
 
-/// The distribution that parameters are drawn from.
+/// The initial distribution of a parameter array.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Draw {
     /// All 0.
@@ -62,7 +62,7 @@ pub enum Draw {
 }
 
 impl Draw {
-    /// Xavier's uniform distribution, times `gain`, for a map of so many inputs to so many outputs.
+    /// Returns Xavier's uniform distribution for a map from `inputs` to `outputs` numbers, with its bound multiplied by `gain`.
     pub(crate) fn xavier(gain: f64, inputs: usize, outputs: usize) -> Draw {
         Draw::Uniform { centre: 0.0, within: gain * Draw::xavier_bound(inputs, outputs) }
     }
@@ -72,7 +72,7 @@ impl Draw {
         (6.0 / (inputs + outputs) as f64).sqrt()
     }
 
-    /// Draws numbers, which are 0 before.
+    /// Fills `numbers`, which must be 0 before, with draws from the distribution.
     pub(crate) fn fill(self, numbers: &mut [f32], rng: &mut impl Rng) {
         // elements 0, 5, 10, 15 of a 4 x 4 matrix
         let on_diagonal = |at: usize| (at % ELEMENTS).is_multiple_of(5);
@@ -106,23 +106,24 @@ fn truncated_normal(rng: &mut impl Rng) -> f64 {
     }
 }
 
-/// A part of the vector: one array of parameters.
+/// A part of the parameter vector: one array of parameters.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Part {
-    /// The layer and the letter, as in `first.transforms`.
+    /// The layer and the array, as in `first.transforms`.
     pub name: String,
-    /// The axes.
+    /// The lengths of the axes.
     pub shape: Vec<usize>,
-    /// Where the numbers stand in the vector.
+    /// The range of its numbers in the vector.
     pub range: Range<usize>,
-    /// How the numbers are drawn before training.
+    /// The initial distribution of the numbers.
     pub draw: Draw,
-    /// Whether weight decay pulls the numbers towards 0.
+    /// Whether weight decay applies to the numbers.
     pub decayed: bool,
 }
 
-/// Parameters, or a gradient with respect to them: one vector, so that it can be summed, averaged and written as a whole, with the
-/// names and shapes of its parts.
+/// Parameters, or a gradient with respect to them: one vector with the names and shapes of its parts.
+///
+/// As one vector, they can be summed, averaged and written as a whole. [`Parameters::part`] returns one array by its name.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Parameters {
     parts: Vec<Part>,
@@ -130,7 +131,7 @@ pub struct Parameters {
 }
 
 impl Parameters {
-    /// Zeros, laid out in this order.
+    /// Creates zeros, laid out in this order.
     pub(crate) fn zeros(specs: Vec<ParameterSpec>) -> Parameters {
         let mut end = 0;
         let place = |ParameterSpec { name, shape, draw, decayed }| {
@@ -142,42 +143,42 @@ impl Parameters {
         Parameters { numbers: vec![0.0; end], parts }
     }
 
-    /// Zeros of the same layout.
+    /// Returns zeros with the same layout.
     pub fn zeros_like(&self) -> Parameters {
         Parameters { parts: self.parts.clone(), numbers: vec![0.0; self.numbers.len()] }
     }
 
-    /// The number of parameters.
+    /// Returns the number of parameters.
     pub fn len(&self) -> usize {
         self.numbers.len()
     }
 
-    /// Whether there are no parameters.
+    /// Returns whether there are no parameters.
     pub fn is_empty(&self) -> bool {
         self.numbers.is_empty()
     }
 
-    /// The parts in their order.
+    /// Returns the parts in their order.
     pub fn parts(&self) -> &[Part] {
         &self.parts
     }
 
-    /// All numbers.
+    /// Returns all numbers.
     pub fn numbers(&self) -> &[f32] {
         &self.numbers
     }
 
-    /// All numbers, to be changed.
+    /// Returns all numbers for modification.
     pub fn numbers_mut(&mut self) -> &mut [f32] {
         &mut self.numbers
     }
 
-    /// The Euclidean length of the vector.
+    /// Returns the Euclidean length of the vector.
     pub fn length(&self) -> f64 {
         length(&self.numbers)
     }
 
-    /// The numbers of one part, flat in the order of its shape.
+    /// Returns the numbers of one part, flat in the order of its shape.
     ///
     /// # Errors
     ///
@@ -186,7 +187,7 @@ impl Parameters {
         Ok(&self.numbers[self.range(name)?])
     }
 
-    /// The numbers of one part, to be changed.
+    /// Returns the numbers of one part for modification.
     ///
     /// # Errors
     ///
@@ -199,14 +200,14 @@ impl Parameters {
     fn range(&self, name: &str) -> Result<Range<usize>> {
         let part = self.parts.iter().find(|part| part.name == name);
         part.map(|part| part.range.clone()).ok_or_else(|| Error::UnknownName {
-            what: "part of the parameters",
+            what: "parameter array",
             found: name.to_owned(),
             known: self.parts.iter().map(|part| part.name.clone()).collect(),
         })
     }
 }
 
-/// The Euclidean length of a vector.
+/// Returns the Euclidean length of a vector.
 pub(crate) fn length(numbers: &[f32]) -> f64 {
     numbers.iter().map(|&x| f64::from(x) * f64::from(x)).sum::<f64>().sqrt()
 }

@@ -1,4 +1,4 @@
-//! How a network is trained: batch, learning rate and its schedule, gradient clipping, the margin of the loss.
+//! The training recipe: batch, learning-rate schedule, gradient clipping, weight decay and the margin of the loss.
 
 use serde::{Deserialize, Serialize};
 
@@ -7,22 +7,22 @@ use super::settings::check_sizes;
 use crate::error::{Error, Result};
 use crate::words::words;
 
-/// The warm-up of [`Schedule::Cosine`]: 2 % of all steps, at least 200, but at most a quarter of them. Short trainings need it: after
-/// one pass over 11,000 digits, seeds 1 and 2 misclassify 13.6 and 9.0 % with 2 % alone (27 steps), and 2.5 and 2.0 % with this.
+/// The warm-up of [`Schedule::Cosine`]: 2 % of all steps, at least 200, but at most a quarter of them. Short runs need the minimum:
+/// after one epoch of 11,000 digits, seeds 1 and 2 misclassify 13.6 and 9.0 % without it (27 steps), and 2.5 and 2.0 % with it.
 const WARM_UP: f64 = 0.02;
 const WARM_UP_STEPS: f64 = 200.0;
 
-/// How a network is trained.
+/// How a network is trained: batch, learning rate, clipping, loss and averaging.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Recipe {
-    /// Images of a step.
+    /// Images per batch; each step takes one batch.
     pub batch: usize,
-    /// Passes over all images. The margin and the learning rate may depend on it.
+    /// Passes over the training images. The schedules of margin and learning rate may depend on it.
     pub epochs: usize,
-    /// Adam's learning rate, at its highest.
+    /// Adam's peak learning rate.
     pub learning_rate: f64,
-    /// The learning rate over the steps.
+    /// The learning-rate schedule.
     pub schedule: Schedule,
     /// Weight decay of weights and transforms, decoupled from Adam: `w -= learning rate * weight_decay * w`.
     pub weight_decay: f64,
@@ -30,22 +30,22 @@ pub struct Recipe {
     pub clipping: Clipping,
     /// The margin of the spread loss.
     pub margin: Margin,
-    /// Whether the loss is the mean over a batch (the blog: the sum).
+    /// Whether the loss is the mean over a batch; the blog takes the sum.
     pub mean_loss: bool,
-    /// The largest random shift of an image, in pixels, up or down and to either side, drawn anew in each epoch; 0: none, as in the
+    /// The largest random shift of an image, in pixels, vertically and horizontally, drawn anew in each epoch. 0 for none, as in the
     /// blog.
     pub shift: usize,
-    /// The decay of the running average of the parameters, which is evaluated and saved. 0: no average, but the parameters themselves.
+    /// The decay of the running average of the parameters, which is evaluated and saved. 0 turns averaging off.
     pub averaging: f64,
 }
 
-/// The learning rate over the steps of a training.
+/// The learning-rate schedule.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub enum Schedule {
-    /// Constant: the blog.
+    /// Constant, as in the blog.
     Constant,
-    /// Linear warm-up over 2 % of the steps (at least 200, but at most a quarter of them), then down along half a cosine to 0.
+    /// Linear warm-up over 2 % of the steps (at least 200, but at most a quarter of them), then half a cosine down to 0.
     Cosine,
 }
 
@@ -53,11 +53,11 @@ pub enum Schedule {
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub enum Clipping {
-    /// None.
+    /// No clipping.
     None,
-    /// The gradient of each part of the parameters is scaled down to at most this length: the blog, 4.
+    /// Scales the gradient of each parameter array down to at most this length; 4 in the blog.
     Parts(f64),
-    /// The gradient as a whole is scaled down to at most this length.
+    /// Scales the gradient as a whole down to at most this length.
     Whole(f64),
 }
 
@@ -65,11 +65,11 @@ pub enum Clipping {
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub enum Margin {
-    /// 0.2 in the first epoch, then 0.1 more in each epoch, up to 0.9: the blog.
+    /// 0.2 in the first epoch, then 0.1 more in each epoch, up to 0.9, as in the blog.
     Epochs,
-    /// From 0.2 to 0.9 in equal steps over this share of the training.
+    /// From 0.2 to 0.9, linearly over this share of the training.
     Ramp(f64),
-    /// Constant.
+    /// The same margin throughout.
     Constant(f64),
 }
 
@@ -79,7 +79,7 @@ words!(Margin, "epochs, ramp:SHARE or constant:MARGIN":
     "epochs" => Epochs; "ramp" => Ramp, "constant" => Constant);
 
 impl Recipe {
-    /// The blog's training, as printed.
+    /// Returns the blog's recipe, as printed.
     pub fn blog() -> Recipe {
         Recipe {
             batch: 24,
@@ -99,7 +99,7 @@ impl Recipe {
     ///
     /// # Errors
     ///
-    /// Returns an error that names the first number that is not.
+    /// Returns an error that names the first number out of its range.
     pub fn check(&self) -> Result<()> {
         check_sizes(&[(self.batch, "images of a batch"), (self.epochs, "epochs")])?;
         let clipping = match self.clipping {
@@ -125,7 +125,7 @@ impl Recipe {
         Ok(())
     }
 
-    /// The margin of a step.
+    /// Returns the margin at a step.
     pub fn margin(&self, step: usize, steps_per_epoch: usize) -> f64 {
         match self.margin {
             Margin::Epochs => margin_at(step, steps_per_epoch),
@@ -137,7 +137,7 @@ impl Recipe {
         }
     }
 
-    /// The learning rate of a step.
+    /// Returns the learning rate at a step.
     pub fn learning_rate(&self, step: usize, steps_per_epoch: usize) -> f64 {
         match self.schedule {
             Schedule::Constant => self.learning_rate,
@@ -153,7 +153,7 @@ impl Recipe {
 }
 
 impl Default for Recipe {
-    /// The recipe with the lowest error so far (chapter 9).
+    /// Returns the recipe with the lowest error so far (chapter 9).
     fn default() -> Self {
         Recipe {
             batch: 8,
@@ -174,10 +174,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_learning_rate_rises_in_equal_steps_and_falls_to_nothing() {
+    fn the_learning_rate_warms_up_linearly_and_decays_to_0() {
         let recipe =
             Recipe { epochs: 2, learning_rate: 0.5, schedule: Schedule::Cosine, ..Recipe::default() };
-        // steps of the training, and those in which it rises: a quarter, 200, 2 %
+        // steps in all, and steps of the warm-up: a quarter, 200, or 2 % of all
         for (steps, rise) in [(4, 1), (400, 100), (800, 200), (9_000, 200), (100_000, 2_000)] {
             let rate = |step| recipe.learning_rate(step, steps / 2);
             let fall =

@@ -1,4 +1,4 @@
-//! Architecture and recipe as settings: each field by a name, with which a file or a command changes it.
+//! Settings: every field of the architecture and the recipe under a name, by which a file or a command can change it.
 
 use serde::de::value::MapDeserializer;
 use serde::de::{MapAccess, Visitor};
@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::{Architecture, Recipe};
 use crate::error::{Error, Result};
 
-/// What is trained, and how.
+/// The architecture of a network and the recipe of its training.
 ///
 /// Every field of the architecture and the recipe is a setting under its own name, in kebab-case.
 ///
@@ -23,26 +23,26 @@ use crate::error::{Error, Result};
 /// ```
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct Settings {
-    /// What the network is made of.
+    /// The architecture of the network.
     #[serde(flatten)]
     pub architecture: Architecture,
-    /// How it is trained.
+    /// The training recipe.
     #[serde(flatten)]
     pub recipe: Recipe,
 }
 
 impl Settings {
-    /// The blog's network and its training, as printed.
+    /// Returns the blog's network and training, as printed.
     pub fn blog() -> Settings {
         Settings { architecture: Architecture::blog(), recipe: Recipe::blog() }
     }
 
-    /// Every setting with its name, in the order of the fields, as [`Settings::set`] takes them.
+    /// Returns the name and value of every setting, in the order of the fields, as [`Settings::set`] takes them.
     pub fn settings(&self) -> Vec<(String, String)> {
         texts(self)
     }
 
-    /// Every setting as a `name = value` line, which [`Settings::set_lines`] reads.
+    /// Returns every setting as a `name = value` line, which [`Settings::set_lines`] reads.
     pub fn lines(&self) -> String {
         lines(self.settings())
     }
@@ -51,7 +51,7 @@ impl Settings {
     ///
     /// # Errors
     ///
-    /// Returns an error if no setting has this name, or if the value is not of its type.
+    /// Returns an error if no setting has this name, or if the value does not have its type.
     pub fn set(&mut self, name: &str, value: &str) -> Result<()> {
         let mut values = values(self);
         let Some((_, stored)) = values.iter_mut().find(|setting| setting.0 == name) else {
@@ -64,32 +64,32 @@ impl Settings {
             expected: expected.to_owned(),
             found: value.to_owned(),
         };
-        // the new value is of the type of the old one
+        // the new value must have the type of the old one
         *stored = match stored {
             Value::Bool(_) => value.parse::<bool>().map_err(|_| wrong("true or false"))?.into(),
             Value::Number(number) if number.is_u64() => {
                 value.parse::<usize>().map_err(|_| wrong("a whole number"))?.into()
             }
             Value::String(_) => value.into(),
-            // JSON has no infinity and no NaN: from and to these it makes null
+            // JSON has neither infinity nor NaN: serde_json turns both into null
             _ => match value.parse::<f64>() {
                 Ok(number) if number.is_finite() => number.into(),
                 _ => return Err(wrong("a number")),
             },
         };
-        // of all values only a word can still be wrong, and its enum says what may be written
+        // only a word can still be wrong here; the error of its enum lists the words that are allowed
         let values = values.into_iter();
         *self = Settings::deserialize(MapDeserializer::new(values))
             .map_err(|error: serde_json::Error| wrong(&error.to_string()))?;
         Ok(())
     }
 
-    /// Changes what a text names, one `name = value` a line. A `#` begins a comment. Lines may end as on Windows, and a byte-order mark
-    /// may stand before the first.
+    /// Changes the settings in a text with one `name = value` per line. A `#` begins a comment. Windows line endings and a byte-order
+    /// mark at the start are accepted.
     ///
     /// # Errors
     ///
-    /// Returns an error if a line has another form, and as [`Settings::set`].
+    /// Returns an error if a line has another form, and the errors of [`Settings::set`].
     pub fn set_lines(&mut self, text: &str) -> Result<()> {
         let text = text.trim_start_matches('\u{feff}');
         for line in text.lines().map(|line| line.split('#').next().unwrap_or_default().trim()) {
@@ -106,11 +106,12 @@ impl Settings {
         Ok(())
     }
 
-    /// Checks that such a network can be made and trained.
+    /// Checks that the network can be built and trained.
     ///
     /// # Errors
     ///
-    /// As [`Architecture::check`] and [`Recipe::check`], and if images would be shifted by a whole side.
+    /// Returns the errors of [`Architecture::check`] and [`Recipe::check`], and an error if the shift is not less than the side of an
+    /// image.
     pub fn check(&self) -> Result<()> {
         self.architecture.check()?;
         self.recipe.check()?;
@@ -123,13 +124,13 @@ impl Settings {
 }
 
 impl Architecture {
-    /// Its part of [`Settings::settings`].
+    /// Returns the architecture's part of [`Settings::settings`].
     pub fn settings(&self) -> Vec<(String, String)> {
         texts(self)
     }
 }
 
-/// `name = value` lines.
+/// Formats settings as `name = value` lines.
 pub(super) fn lines(settings: Vec<(String, String)>) -> String {
     settings.into_iter().map(|(name, value)| format!("{name} = {value}\n")).collect()
 }
@@ -157,7 +158,7 @@ fn texts(of: &impl Serialize) -> Vec<(String, String)> {
     values(of).into_iter().map(|(name, value)| (name, text(value))).collect()
 }
 
-/// The fields in their order, which a map of JSON would not keep.
+/// Returns the fields in their order, which a JSON map would not keep.
 fn values(of: &impl Serialize) -> Vec<(String, Value)> {
     let json = serde_json::to_string(of).expect("numbers, words and names are JSON");
     let Fields(fields) = serde_json::from_str(&json).expect("the JSON of a struct is a map");

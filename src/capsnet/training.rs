@@ -1,4 +1,4 @@
-//! Training: batch, forward pass, loss, backward pass, update; repeated.
+//! Training: repeats batch, forward pass, loss, backward pass and update.
 
 use rand::seq::SliceRandom;
 use rand::{Rng, SeedableRng};
@@ -14,18 +14,19 @@ use crate::data::idx::Images;
 use crate::error::{Error, Result};
 use ndarray::Array2;
 
-/// The generator's stream for the shifts of the first step. The streams before it draw the parameters and the order of each epoch.
+/// The random stream for the shifts of the first step. Lower streams draw the parameters and the image order of each epoch.
 const SHIFTS: u64 = 1 << 63;
 
-/// A network in training: everything that the next step depends on, except for the images.
+/// A network in training: everything that the next step depends on, except the images.
 ///
-/// The order of the images in an epoch follows from the seed and the number of the epoch, and their shifts from the seed and the
-/// number of the step. So step and seed are the whole state of the data loader. An incomplete last batch of an epoch is left out.
+/// [`Training::step`] trains on the next batch and returns a [`StepReport`]; [`Training::result`] returns the trained network. Seed
+/// and epoch determine the order of the images, seed and step their shifts, so the data loader has no other state. An incomplete last
+/// batch of an epoch is dropped.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Training {
-    /// The network, as the last step left it.
+    /// The network after the last step.
     pub net: CapsNet,
-    /// How it is trained.
+    /// The training recipe.
     pub recipe: Recipe,
     /// Adam's moments.
     pub adam: Adam,
@@ -35,22 +36,22 @@ pub struct Training {
     pub step: usize,
     /// The seed of the initial draw of the parameters, and of the order and the shifts of the images.
     pub seed: u64,
-    /// 0: one for each core. The result does not depend on it.
+    /// The number of threads (0: one per core). The result does not depend on it.
     pub threads: usize,
-    /// The order of the images in the epoch that has this number.
+    /// An epoch's number and the order of the images in it.
     order: Option<(usize, Vec<usize>)>,
 }
 
-/// What a step of training reports. Loss and errors are those of the parameters before the step.
+/// The report of a training step. The loss and the classifications are those of the parameters before the step.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct StepReport {
-    /// Its number, from 0.
+    /// The number of the step, from 0.
     pub step: usize,
     /// The spread loss, averaged over the batch.
     pub loss: f64,
-    /// Images of the batch.
+    /// Images in the batch.
     pub images: usize,
-    /// Images that are classified correctly.
+    /// Correctly classified images.
     pub correct: usize,
     /// The margin of the loss.
     pub margin: f64,
@@ -61,11 +62,11 @@ pub struct StepReport {
 }
 
 impl Training {
-    /// A training before its first step, on so many threads (0: one for each core).
+    /// Creates a training before its first step. `threads` is the number of threads (0: one per core).
     ///
     /// # Errors
     ///
-    /// As [`Settings::check`] and [`CapsNet::new`].
+    /// Returns the errors of [`Settings::check`] and [`CapsNet::new`].
     pub fn new(settings: Settings, seed: u64, threads: usize) -> Result<Training> {
         settings.check()?;
         let Settings { architecture, recipe } = settings;
@@ -75,7 +76,7 @@ impl Training {
         Ok(Training { net, recipe, adam, average, step: 0, seed, threads, order: None })
     }
 
-    /// A training after so many steps, as read from a file.
+    /// Restores a training after `step` steps from the contents of a file.
     pub(super) fn resumed(
         net: CapsNet,
         recipe: Recipe,
@@ -88,26 +89,26 @@ impl Training {
         Training { net, recipe, adam, average, step, seed, threads, order: None }
     }
 
-    /// What is trained, and how.
+    /// Returns the architecture and the recipe.
     pub fn settings(&self) -> Settings {
         Settings { architecture: self.net.architecture().clone(), recipe: self.recipe }
     }
 
-    /// The number of steps in an epoch of so many images.
+    /// Returns the number of steps in an epoch with this number of images.
     pub fn steps_per_epoch(&self, images: usize) -> usize {
         images / self.recipe.batch
     }
 
-    /// The number of steps in the whole training on so many images.
+    /// Returns the number of steps in the whole training with this number of images.
     pub fn steps(&self, images: usize) -> usize {
         self.steps_per_epoch(images) * self.recipe.epochs
     }
 
-    /// Checks that it can be trained on these images.
+    /// Checks that the network can be trained on these images.
     ///
     /// # Errors
     ///
-    /// Returns an error if there are fewer images than in a batch, or if they are of another size than the network's.
+    /// Returns an error if there are fewer images than a batch takes, or if they do not have the size that the network expects.
     pub fn check(&self, data: &Images) -> Result<()> {
         if self.steps_per_epoch(data.len()) == 0 {
             return Err(Error::BatchTooLarge { batch: self.recipe.batch, images: data.len() });
@@ -115,11 +116,11 @@ impl Training {
         self.net.pixels(data, &[0]).map(drop)
     }
 
-    /// One step.
+    /// Trains on the next batch: forward pass, loss, backward pass, update.
     ///
     /// # Errors
     ///
-    /// As [`Training::check`], and if a label names no class or if numbers are no longer finite.
+    /// Returns the errors of [`Training::check`], and an error if a label is not a class or if a number is no longer finite.
     pub fn step(&mut self, data: &Images) -> Result<StepReport> {
         self.check(data)?;
         let recipe = self.recipe;
@@ -139,8 +140,8 @@ impl Training {
                 self.net.pixels(&data.moved(&batch, &moves), &(0..batch.len()).collect::<Vec<_>>())?
             }
         };
-        // Pixels are finite and checked, so a number that does not fit was made by the parameters: of one layer, it is the next
-        // one's bad input.
+        // The pixels are checked to be finite, so a number out of range comes from the parameters: the bad output of one layer is
+        // the bad input of the next.
         let diverged = |error| match error {
             Error::EntryOutOfRange { .. } => Error::Diverged { step: self.step, what: error.to_string() },
             error => error,
@@ -157,7 +158,7 @@ impl Training {
         self.adam.update(self.net.parameters_mut(), &gradient, learning_rate, &recipe);
 
         if let Some(average) = &mut self.average {
-            // fewer of the first, worse parameters: min(decay, (1 + t) / (10 + t))
+            // smaller at first, to forget the early, worse parameters sooner: min(decay, (1 + t) / (10 + t))
             let t = self.step as f64;
             let decay = recipe.averaging.min((1.0 + t) / (10.0 + t)) as f32;
             for (average, now) in average.numbers_mut().iter_mut().zip(self.net.parameters().numbers()) {
@@ -180,7 +181,7 @@ impl Training {
         Ok(report)
     }
 
-    /// The network to be evaluated and saved: with the averaged parameters, if the recipe averages.
+    /// Returns the network to evaluate and save: with the averaged parameters if the recipe averages.
     pub fn result(&self) -> CapsNet {
         let mut net = self.net.clone();
         if let Some(average) = &self.average {
@@ -189,7 +190,7 @@ impl Training {
         net
     }
 
-    /// The images of the next step.
+    /// Returns the indices of the images of the next step.
     fn batch(&mut self, images: usize, steps_per_epoch: usize) -> Vec<usize> {
         let (epoch, at) = (self.step / steps_per_epoch, self.step % steps_per_epoch);
         let batch = self.recipe.batch;
@@ -205,12 +206,13 @@ impl Training {
     }
 }
 
-/// The spread loss of the class activations of a batch (images x classes, flat), averaged over the images, and the gradient of that
-/// mean, or of the sum if `mean` is false.
+/// Returns the spread loss of a batch, averaged over its images, and its gradient with respect to the class activations (images x
+/// classes, flat). If `mean` is false, the gradient is that of the sum.
 ///
 /// # Errors
 ///
-/// Returns an error if there are no labels, if the activations are not as many for each label, or if a label names no class.
+/// Returns an error if there are no labels, if the number of activations is not a multiple of that of the labels, or if a label is
+/// not a class.
 pub fn batch_loss(activations: &[f32], labels: &[usize], margin: f64, mean: bool) -> Result<(f64, Vec<f32>)> {
     let images = labels.len();
     if images == 0 {
@@ -226,7 +228,7 @@ pub fn batch_loss(activations: &[f32], labels: &[usize], margin: f64, mean: bool
     Ok((loss / images as f64, d_activations.iter().map(|d| (d * scale) as f32).collect()))
 }
 
-/// Which part of a gradient has a number that is not finite.
+/// Names the part of a gradient that is not finite.
 fn not_finite(gradient: &Parameters) -> String {
     let is_bad =
         |range: &std::ops::Range<usize>| gradient.numbers()[range.clone()].iter().any(|d| !d.is_finite());
@@ -236,7 +238,7 @@ fn not_finite(gradient: &Parameters) -> String {
     }
 }
 
-/// The most active class; the first one of several.
+/// Returns the most active class; in a tie, the first one.
 pub fn most_active(activations: &[f32]) -> usize {
     let mut best = 0;
     for (class, activation) in activations.iter().enumerate() {
@@ -253,7 +255,7 @@ mod tests {
     use crate::capsnet::Settings;
 
     #[test]
-    fn what_is_not_finite_at_step_0_is_blamed_on_the_start() {
+    fn divergence_at_step_0_is_blamed_on_the_initialisation() {
         let pixels = (0..4 * 17 * 17).map(|i| (i * 37 % 256) as u8).collect();
         let images = Images { pixels, labels: vec![0, 1, 2, 0], height: 17, width: 17, classes: 3 };
         let mut settings = Settings::default();

@@ -1,19 +1,19 @@
-//! The exact gradient of the routing: each pass of `reference.rs`, quoted, and undone in reverse order.
+//! The exact gradient of the routing: backpropagation through the passes of `reference.rs`, each quoted, in reverse order.
 
 use ndarray::{Array1, Array2, Array3, Array4, ArrayView3, Axis};
 
 use super::reference::{Contests, CostSpread, log_deviation, sigmoid, undamped_mean};
 use super::{Routing, RoutingGradient, RoutingInput, RoutingOptions, RoutingStart, RoutingStep};
 
-/// The gradient of the loss with respect to what one M-step hands on.
+/// The gradient of the loss with respect to the results of one M-step.
 struct StepGradient {
     /// Positions x parents x elements.
     d_means: Array3<f64>,
     /// Positions x parents x elements.
     d_variances: Array3<f64>,
-    /// Of sum_h log(sigma_jh + epsilon), positions x parents.
+    /// With respect to sum_h log(sigma_jh + epsilon), positions x parents.
     d_log_deviations: Array2<f64>,
-    /// Of log(a_j + epsilon), positions x parents.
+    /// With respect to log(a_j + epsilon), positions x parents.
     d_log_activations: Array2<f64>,
 }
 
@@ -46,12 +46,12 @@ pub(super) fn backward(
     let nothing = Array2::zeros((positions, parents));
     let mut d_step = StepGradient { d_means: d_poses.clone(), ..StepGradient::zeros(input) };
     for (iteration, step) in routing.trace.iter().enumerate().rev() {
-        // The loss sees the activations of the last step alone; the others reach it through the E-step after them.
+        // The loss depends directly only on the activations of the last step; the others act through the next E-step.
         let d_activations = if iteration + 1 == routing.trace.len() { d_activations } else { &nothing };
         let undo = Undo { input, options, step };
         let (d_responsibilities, d_means_before) = undo.maximisation(d_step, d_activations, &mut gradient);
         d_step = StepGradient::zeros(input);
-        // The means and variances that R came from; a start's are constants, and a uniform R came from none.
+        // The means and variances from which R was computed; those of a start are constants, and a uniform R has none.
         let before = match (iteration, &options.start) {
             (0, RoutingStart::Uniform | RoutingStart::One) => None,
             (0, RoutingStart::Parents(start)) => {
@@ -71,7 +71,7 @@ pub(super) fn backward(
     gradient
 }
 
-/// What undoing one iteration looks at.
+/// What backpropagation through one iteration reads.
 struct Undo<'a> {
     input: &'a RoutingInput,
     options: &'a RoutingOptions,
@@ -79,7 +79,7 @@ struct Undo<'a> {
 }
 
 impl Undo<'_> {
-    /// Undoes the M-step: adds to the gradient of the inputs, and returns that of R and of the means before.
+    /// Backpropagates through the M-step: adds to the gradient of the inputs, and returns those of R and of the previous means.
     fn maximisation(
         &self,
         d_step: StepGradient,
@@ -106,7 +106,7 @@ impl Undo<'_> {
                 gradient.d_beta_v[j] += cost_scale * elements as f64 * mass * d_costs[j];
                 let d_log_deviation = d_step.d_log_deviations[(p, j)] + cost_scale * mass * d_costs[j];
 
-                // what each R_ij a_i gains
+                // the gradient of each weight R_ij a_i
                 let mut d_weights = vec![d_mass; children];
                 for h in 0..elements {
                     let mean = step.means[(p, j, h)];
@@ -152,7 +152,7 @@ impl Undo<'_> {
         (d_responsibilities, d_means_before)
     }
 
-    /// Undoes pass M5 at one position: returns the gradient of the costs, one for each parent.
+    /// Backpropagates through pass M5 at one position: returns the gradient of the costs, one for each parent.
     fn activations(
         &self,
         p: usize,
@@ -165,7 +165,7 @@ impl Undo<'_> {
         let parents = step.costs.ncols();
         let d_gains = Array1::from_shape_fn(parents, |j| {
             let activation = step.activations[(p, j)];
-            let inactivation = sigmoid(-step.logits[(p, j)]); // 1 - a, to its last digit
+            let inactivation = sigmoid(-step.logits[(p, j)]); // 1 - a without cancellation
             let share = match options.activation_epsilon {
                 0.0 => 1.0,
                 epsilon => activation / (activation + epsilon),
@@ -192,7 +192,8 @@ impl Undo<'_> {
         })
     }
 
-    /// Undoes the E-step that made R from these means and variances: adds to the gradient of the votes and of the step before.
+    /// Backpropagates through the E-step that computed R from these means and variances: adds to the gradients of the votes and of
+    /// the previous step.
     fn expectation(
         &self,
         (means, variances): (ArrayView3<f64>, ArrayView3<f64>),

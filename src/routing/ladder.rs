@@ -1,17 +1,17 @@
-//! The ladder from a Gaussian mixture to EM routing: five rungs, each the one before it with one thing changed.
+//! The ladder from a Gaussian mixture to EM routing: five rungs, each with one change from the rung before.
 //!
 //! | rung | what changes | still EM? |
 //! |---|---|---|
 //! | [`routing_1`] | nothing: a mixture of diagonal Gaussians | yes: the log-likelihood never falls |
-//! | [`routing_2`] | an activation a_j, which sees how well the votes agree, in place of the mixing weight pi_j | no: a_j maximises nothing |
-//! | [`routing_3`] | the children's activations weigh the samples | as rung 2; with pi_j it would be EM on weighted samples |
-//! | [`routing_4`] | the cost counts the mass sum_i a_i R_ij, where before it counted sum_i r_ij, which is 1 | as rung 2 |
-//! | [`routing_final`] | each parent sees votes of its own, and the M-step comes first | as rung 2 |
+//! | [`routing_2`] | an activation a_j, which measures how well the votes agree, replaces the mixing weight pi_j | no: a_j maximises no objective |
+//! | [`routing_3`] | the children's activations weight the samples | as rung 2; with pi_j it would be EM on weighted samples |
+//! | [`routing_4`] | the cost counts the mass sum_i a_i R_ij instead of sum_i r_ij, which is 1 | as rung 2 |
+//! | [`routing_final`] | each parent has its own votes, and the M-step comes first | as rung 2 |
 //!
-//! Votes are children x parents x elements (V_ijh) on every rung, so that they can be compared; where there is one pose a
-//! child for all parents, as in the blog's rungs 1 to 4, [`shared_votes`] makes them. Then parents that start alike stay alike:
-//! they need a start. A step of a trace holds the responsibilities of its E-step and the parents that its M-step makes of
-//! them.
+//! Votes are children x parents x elements (V_ijh) on every rung, so that rungs can be compared. If a child has one pose for all
+//! parents, as in the blog's rungs 1 to 4, [`shared_votes`] makes its votes. Parents that start equal then stay equal, so rungs 1
+//! to 4 need a start, such as [`Parents::from_responsibilities`]. Each rung returns a trace with a [`LadderStep`] for each
+//! iteration: the responsibilities of the E-step and the parents of the M-step.
 
 use ndarray::{Array1, Array2, Array3, Axis};
 
@@ -24,14 +24,14 @@ use crate::error::{Error, Result};
 pub struct LadderOptions {
     /// The number of iterations, an E-step and an M-step each.
     pub iterations: usize,
-    /// lambda of each iteration.
+    /// The schedule of lambda.
     pub inverse_temperature: InverseTemperature,
-    /// beta_v of all parents. As in the blog's equations it counts once for each parent; in its program, and in
-    /// [`RoutingInput`](super::RoutingInput), once for each element of the pose.
+    /// beta_v of all parents. It is added once for each parent, as in the blog's equations; the blog's program and
+    /// [`RoutingInput`](super::RoutingInput) add it once for each element of the pose.
     pub beta_v: f64,
     /// beta_a of all parents.
     pub beta_a: f64,
-    /// Added to each variance, so that no parent collapses. At 0 the equations are the blog's.
+    /// Added to each variance to keep parents from collapsing. With 0, the equations are the blog's.
     pub variance_floor: f64,
 }
 
@@ -50,21 +50,21 @@ impl Default for LadderOptions {
 /// One iteration of a rung.
 #[derive(Debug, Clone, PartialEq)]
 pub struct LadderStep {
-    /// R_ij, children x parents: the share of a child that each parent takes. Rows add up to 1.
+    /// R_ij, children x parents: the responsibility of parent j for child i. Rows add up to 1.
     pub responsibilities: Array2<f64>,
-    /// r_ij, children x parents: the share of a parent that each child makes up. Columns add up to 1.
+    /// r_ij, children x parents: the share of parent j's mass that comes from child i. Columns add up to 1.
     pub shares: Array2<f64>,
-    /// The parents that the M-step makes; their weights are pi_j on rung 1 and a_j above.
+    /// The parents after the M-step; their weights are pi_j on rung 1 and a_j on the others.
     pub parents: Parents,
-    /// cost_j, one for each parent, in nats; none on rung 1.
+    /// cost_j, one for each parent, in nats; `None` on rung 1.
     pub costs: Option<Array1<f64>>,
-    /// lambda; none on rung 1.
+    /// lambda; `None` on rung 1.
     pub inverse_temperature: Option<f64>,
-    /// Of the step's parents: [`Parents::log_likelihood`], with the children's activations from rung 3 on.
+    /// The [`Parents::log_likelihood`] of these parents; from rung 3 on, with the children's activations.
     pub log_likelihood: f64,
 }
 
-/// Votes of children whose pose (children x elements) is the same for all parents: V_ij = P_i.
+/// Returns the votes of children whose pose (children x elements) is the same for all parents: V_ij = P_i.
 pub fn shared_votes(poses: &Array2<f64>, parents: usize) -> Array3<f64> {
     let (children, elements) = poses.dim();
     Array3::from_shape_fn((children, parents, elements), |(i, _, h)| poses[(i, h)])
@@ -72,12 +72,13 @@ pub fn shared_votes(poses: &Array2<f64>, parents: usize) -> Array3<f64> {
 
 /// Rung 1: a mixture of diagonal Gaussians, whose samples are the votes.
 ///
-/// With one pose a child for all parents it is [`Gmm`](crate::gmm::Gmm) with diagonal covariances, number for number.
+/// With [`shared_votes`], the results are those of [`Gmm`](crate::gmm::Gmm) with diagonal covariances.
 ///
 /// # Errors
 ///
-/// Nothing to route or no iterations, shapes that do not fit, numbers that are not finite or too large (votes beyond 1e100,
-/// betas beyond 1e60, activations beyond 1e30), an option out of its range, or a parent that loses its width.
+/// Returns an error if there is nothing to route or no iteration, if shapes do not fit, if a number is not finite or too large
+/// (votes beyond 1e100, betas beyond 1e60, activations beyond 1e30), if an option is out of its range, or if the variance of a
+/// parent falls to 0.
 pub fn routing_1(votes: &Array3<f64>, start: &Parents, options: &LadderOptions) -> Result<Vec<LadderStep>> {
     let everyone = Array1::ones(votes.dim().0);
     check(votes, &everyone, Some(start), options)?;
@@ -102,13 +103,13 @@ pub fn routing_1(votes: &Array3<f64>, start: &Parents, options: &LadderOptions) 
     finite(trace)
 }
 
-/// Rung 2: an activation in place of the mixing weight.
+/// Rung 2: an activation replaces the mixing weight.
 ///
-/// pi_j cannot tell whether a whole is there: it is normalised over the parents, and it does not say whether their votes agree.
+/// pi_j cannot tell whether a whole is present: it is normalised over the parents, and it ignores whether their votes agree.
 ///
 /// # Errors
 ///
-/// As [`routing_1`].
+/// Returns the errors of [`routing_1`].
 pub fn routing_2(votes: &Array3<f64>, start: &Parents, options: &LadderOptions) -> Result<Vec<LadderStep>> {
     let everyone = Array1::ones(votes.dim().0);
     check(votes, &everyone, Some(start), options)?;
@@ -136,11 +137,11 @@ pub fn routing_2(votes: &Array3<f64>, start: &Parents, options: &LadderOptions) 
     finite(trace)
 }
 
-/// Rung 3: the children's activations (one each) weigh them in the M-step.
+/// Rung 3: the children's activations (one each) weight them in the M-step.
 ///
 /// # Errors
 ///
-/// As [`routing_1`].
+/// Returns the errors of [`routing_1`].
 pub fn routing_3(
     votes: &Array3<f64>,
     child_activations: &Array1<f64>,
@@ -175,12 +176,12 @@ pub fn routing_3(
 
 /// Rung 4: the cost counts the mass that a parent receives.
 ///
-/// The blog calls it a simplification. It is a change: sum_i r_ij is 1 and says nothing, sum_i a_i R_ij is what parent j
-/// receives.
+/// The blog calls this a simplification, but it is a change: sum_i r_ij is always 1, whereas sum_i a_i R_ij is the mass of
+/// parent j.
 ///
 /// # Errors
 ///
-/// As [`routing_1`].
+/// Returns the errors of [`routing_1`].
 pub fn routing_4(
     votes: &Array3<f64>,
     child_activations: &Array1<f64>,
@@ -213,13 +214,13 @@ pub fn routing_4(
     finite(trace)
 }
 
-/// The final rung: rung 4 on votes of each child for each parent, with the M-step first, for nothing is known of the parents yet.
+/// The final rung: rung 4 with separate votes for each parent. The M-step comes first, since nothing is known of the parents yet.
 ///
-/// It is the paper's routing: [`RoutingInput::route`](super::RoutingInput::route) with costs that are not normalised.
+/// This is the paper's routing: [`RoutingInput::route`](super::RoutingInput::route) with costs that are not normalised.
 ///
 /// # Errors
 ///
-/// As [`routing_1`].
+/// Returns the errors of [`routing_1`].
 pub fn routing_final(
     votes: &Array3<f64>,
     child_activations: &Array1<f64>,
@@ -257,11 +258,11 @@ pub fn routing_final(
 }
 
 impl Parents {
-    /// A start for the ladder: the M-step of rung 1 for these responsibilities (children x parents).
+    /// Computes a start for the ladder: the M-step of rung 1 for these responsibilities (children x parents).
     ///
     /// # Errors
     ///
-    /// As [`routing_1`], and responsibilities of another shape, negative or not finite.
+    /// Returns the errors of [`routing_1`], and an error if responsibilities have another shape, are negative or are not finite.
     pub fn from_responsibilities(
         votes: &Array3<f64>,
         responsibilities: &Array2<f64>,
@@ -277,8 +278,8 @@ impl Parents {
         Ok(parents)
     }
 
-    /// How likely the votes are under the mixture of these parents, with their weights divided by their sum, in nats. A child
-    /// counts as often as its activation says.
+    /// Returns the log-likelihood of the votes, in nats, under the mixture of these parents with weights divided by their sum.
+    /// Each child is weighted by its activation.
     ///
     /// ```text
     /// sum_i a_i log sum_j w_j N(V_ij; mu_j, sigma^2_j) / sum_j w_j
@@ -286,7 +287,7 @@ impl Parents {
     ///
     /// # Errors
     ///
-    /// Shapes that do not fit, or numbers that are not finite or out of their range.
+    /// Returns an error if shapes do not fit, or if a number is not finite or out of its range.
     pub fn log_likelihood(&self, votes: &Array3<f64>, child_activations: &Array1<f64>) -> Result<f64> {
         check(votes, child_activations, Some(self), &LadderOptions::default())?;
         match log_likelihood(votes, child_activations, self) {
@@ -295,7 +296,7 @@ impl Parents {
         }
     }
 
-    /// Standard Gaussians: what a parent stays that no child ever speaks to.
+    /// Returns standard Gaussians, the initial parents. A parent that never receives any mass keeps its Gaussian.
     fn unknown(votes: &Array3<f64>) -> Parents {
         let (_, k, elements) = votes.dim();
         Parents {
@@ -344,16 +345,16 @@ fn check(
     Ok(())
 }
 
-const FINITE: &str = "finite; smaller votes or larger variances keep it so";
+const FINITE: &str = "finite: use smaller votes or larger variances";
 
-/// The steps, if all of their numbers are finite.
+/// Returns the steps if all of their numbers are finite.
 ///
 /// # Errors
 ///
-/// Returns an error if a parent has lost its width, or if the votes are too large for the variances.
+/// Returns an error if a variance is 0, or if the votes are so large compared to the variances that a number overflows.
 fn finite(trace: Vec<LadderStep>) -> Result<Vec<LadderStep>> {
     for step in &trace {
-        let (name, expected) = ("the parents' variances", "positive; a variance_floor above 0 keeps it so");
+        let (name, expected) = ("the parents' variances", "positive: use a variance_floor above 0");
         check_each(name, &step.parents.variances, expected, |variance| variance > 0.0)?;
         check_each(name, &step.parents.variances, FINITE, f64::is_finite)?;
         check_each("the responsibilities", &step.responsibilities, FINITE, f64::is_finite)?;
@@ -404,7 +405,7 @@ fn log_likelihood(votes: &Array3<f64>, child_activations: &Array1<f64>, parents:
     joint.rows().into_iter().zip(child_activations).map(|(row, a)| a * log_sum_exp(row.iter().copied())).sum()
 }
 
-/// log sum_k exp(x_k), with the largest taken out so that nothing underflows.
+/// log sum_k exp(x_k). Subtracts the largest x first to avoid underflow.
 fn log_sum_exp(x: impl Iterator<Item = f64> + Clone) -> f64 {
     let largest = x.clone().fold(f64::NEG_INFINITY, f64::max);
     largest + x.map(|x| (x - largest).exp()).sum::<f64>().ln()
@@ -415,7 +416,7 @@ fn weighted(responsibilities: &Array2<f64>, child_activations: &Array1<f64>) -> 
     responsibilities * &child_activations.view().insert_axis(Axis(1))
 }
 
-/// x_ij / sum_i x_ij, children x parents; a parent that receives nothing has shares of 0.
+/// x_ij / sum_i x_ij, children x parents; 0 for a parent without mass.
 fn per_parent(received: &Array2<f64>) -> Array2<f64> {
     let masses = received.sum_axis(Axis(0));
     Array2::from_shape_fn(received.dim(), |(i, j)| match masses[j] {
@@ -424,7 +425,7 @@ fn per_parent(received: &Array2<f64>) -> Array2<f64> {
     })
 }
 
-/// M_j = sum_i r_ij V_ij and sigma^2_j = sum_i r_ij (V_ij - M_j)^2; a parent without shares keeps what it had.
+/// M_j = sum_i r_ij V_ij and sigma^2_j = sum_i r_ij (V_ij - M_j)^2; a parent without shares keeps its Gaussian.
 fn gaussians(
     votes: &Array3<f64>,
     shares: &Array2<f64>,
@@ -448,12 +449,12 @@ fn gaussians(
     parents
 }
 
-/// beta_v + sum_h log sigma_jh, one for each parent: what a unit of mass costs.
+/// beta_v + sum_h log sigma_jh, one for each parent: the cost of a unit of mass.
 fn prices(parents: &Parents, options: &LadderOptions) -> Array1<f64> {
     parents.variances.mapv(|variance| 0.5 * variance.ln()).sum_axis(Axis(1)) + options.beta_v
 }
 
-/// a_j = sigmoid(lambda (beta_a - cost_j)), one for each parent, kept above 0 so that its logarithm is finite.
+/// a_j = sigmoid(lambda (beta_a - cost_j)), one for each parent, clamped above 0 so that its logarithm is finite.
 fn activations(costs: &Array1<f64>, lambda: f64, options: &LadderOptions) -> Array1<f64> {
     costs.mapv(|cost| sigmoid(lambda * (options.beta_a - cost)).max(f64::MIN_POSITIVE))
 }

@@ -1,4 +1,4 @@
-//! Capsule layers: patches of the layer below, votes, coordinates, routing, and the gradient of all of it.
+//! Capsule layers: patches of the layer below, votes, coordinate addition, routing, and the gradient through all of these.
 
 use ndarray::{Array1, Array2, Array3, Array4, Array5};
 
@@ -10,10 +10,10 @@ use crate::error::{Error, Result};
 /// Rows and columns of a pose matrix.
 pub const SIDE: usize = 4;
 
-/// Numbers of a pose matrix, row by row.
+/// Elements of a pose matrix, row by row.
 pub const ELEMENTS: usize = SIDE * SIDE;
 
-/// The capsules of a layer, for each image a grid of positions with some capsules at each.
+/// The capsules of a layer: for each image, a grid of positions with several capsules at each.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Capsules {
     /// Images x height x width x capsules x 16, each pose a 4 x 4 matrix row by row.
@@ -25,16 +25,16 @@ pub struct Capsules {
 /// Which capsules below vote for a parent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reach {
-    /// Those of a neighbourhood of size x size positions, each tile of it with its own transforms; the parents stand `stride`
-    /// positions apart, and only where the whole neighbourhood lies inside.
+    /// The capsules of a neighbourhood of size x size positions (tiles), each tile with its own transforms. The parents are
+    /// `stride` positions apart. There is no padding: each neighbourhood lies inside the layer below.
     Neighbourhood {
-        /// K, its side.
+        /// K, the side of the neighbourhood.
         size: usize,
-        /// How far apart the parents stand.
+        /// The distance between neighbouring parents, in positions below.
         stride: usize,
     },
-    /// All of the image, so that there is one position of parents: the class layer. The transforms are the same at all
-    /// positions, and [`add_coordinates`] tells the votes where they come from.
+    /// All capsules of the image, so there is one position of parents: the class layer. All positions share their transforms,
+    /// and [`add_coordinates`] adds the position of each child to its votes.
     Everywhere,
 }
 
@@ -48,11 +48,11 @@ pub struct Patches {
     pub poses: Array3<f64>,
     /// Positions x children.
     pub activations: Array2<f64>,
-    /// The capsule below that each child is, positions x children: its place among all, images x height x width x capsules.
+    /// The index of each child's capsule in the layer below (images x height x width x capsules, flat), positions x children.
     pub capsules: Array2<usize>,
     /// Height and width of the grid of parents.
     pub grid: (usize, usize),
-    /// Of the layer below: images, height, width, capsules.
+    /// The shape of the layer below: images, height, width, capsules.
     pub below: [usize; 4],
 }
 
@@ -72,8 +72,8 @@ impl Capsules {
     ///
     /// # Errors
     ///
-    /// No capsules, shapes that do not fit, a number that is not finite, a negative activation, or a neighbourhood of size or
-    /// stride 0 or larger than the layer.
+    /// Returns an error if there are no capsules, if shapes do not fit, if a number is not finite, if an activation is negative,
+    /// or if the neighbourhood has size or stride 0 or is larger than the layer.
     pub fn patches(&self, reach: Reach) -> Result<Patches> {
         self.check()?;
         let (images, height, width, below) = self.activations.dim();
@@ -108,7 +108,7 @@ impl Capsules {
 }
 
 impl Patches {
-    /// The gradient of the layer below from that of the patches: a capsule gathers from each child that it is.
+    /// Computes the gradient of the layer below from that of the patches: the sum over all children that are the same capsule.
     fn scatter(&self, d_poses: &Array3<f64>, d_activations: &Array2<f64>) -> (Array5<f64>, Array4<f64>) {
         let [images, height, width, below] = self.below;
         let count = images * height * width * below;
@@ -128,10 +128,10 @@ impl Patches {
     }
 }
 
-/// The votes of each child for each parent, positions x children x parents x 16, each a 4 x 4 matrix row by row.
+/// Computes the vote of each child for each parent, positions x children x parents x 16, each a 4 x 4 matrix row by row.
 ///
-/// `poses` is positions x children x 16. `transforms` is transforms x parents x 4 x 4; a child takes that of its index modulo
-/// their number, so that a class layer's children share those of their capsule.
+/// `poses` is positions x children x 16. `transforms` is transforms x parents x 4 x 4; a child uses the one at its index modulo
+/// their number, so in a class layer the same kind of capsule has the same transforms at all positions.
 ///
 /// # Formula
 ///
@@ -139,13 +139,13 @@ impl Patches {
 /// V_ij = P_i W_ij
 /// ```
 ///
-/// Turning the whole multiplies each part's pose from the left by the same matrix T, and so each vote: (T P) W = T (P W). The
-/// votes agree as well as they did.
+/// If the whole turns, each part's pose is multiplied from the left by the same matrix T, and so is each vote: (T P) W = T (P W).
+/// The votes agree as well as before.
 ///
 /// # Errors
 ///
-/// Poses that have not 16 elements, transforms that are not 4 x 4 or whose number does not divide that of the children, and
-/// numbers that are not finite or whose products are not.
+/// Returns an error if poses do not have 16 elements, if transforms are not 4 x 4 or their number does not divide that of the
+/// children, or if a number or a vote is not finite.
 pub fn votes(poses: &Array3<f64>, transforms: &Array4<f64>) -> Result<Array4<f64>> {
     check_transforms(poses, transforms)?;
     check_finite("poses", poses)?;
@@ -160,11 +160,12 @@ pub fn votes(poses: &Array3<f64>, transforms: &Array4<f64>) -> Result<Array4<f64
     Ok(votes)
 }
 
-/// The gradient of the poses and of the transforms from that of their votes.
+/// Computes the gradients of the poses and of the transforms from that of the votes.
 ///
 /// # Errors
 ///
-/// As [`votes`], and a gradient that has not the shape of the votes. What is not finite in `d_votes` is passed on.
+/// Returns an error if shapes do not fit, or if finite arguments give a gradient that is not finite. Numbers that are not finite
+/// in the arguments are passed on.
 pub fn votes_gradient(
     poses: &Array3<f64>,
     transforms: &Array4<f64>,
@@ -203,7 +204,7 @@ fn check_transforms(poses: &Array3<f64>, transforms: &Array4<f64>) -> Result<()>
     check_shape("the transforms", &[per_child, parents, SIDE, SIDE], transforms.shape())
 }
 
-/// Tells each vote where its child stands: adds the scaled row to element 0 and the scaled column to element 1.
+/// Adds the position of each child to its votes: the scaled row to element 0 and the scaled column to element 1.
 ///
 /// `votes` is images x children x parents x elements, its children ordered by row, column and capsule of a height x width grid.
 /// Its gradient with respect to the votes is the identity: `d_votes` passes unchanged.
@@ -216,7 +217,7 @@ fn check_transforms(poses: &Array3<f64>, transforms: &Array4<f64>) -> Result<()>
 ///
 /// # Errors
 ///
-/// Fewer than two elements, or children that do not fill the grid.
+/// Returns an error if votes have fewer than two elements, or if the children do not fill the grid.
 pub fn add_coordinates(votes: &mut Array4<f64>, height: usize, width: usize) -> Result<()> {
     let (images, children, parents, elements) = votes.dim();
     if elements < 2 {
@@ -240,7 +241,10 @@ pub fn add_coordinates(votes: &mut Array4<f64>, height: usize, width: usize) -> 
     Ok(())
 }
 
-/// A layer of capsules: what it learns, and which capsules below its parents see.
+/// A layer of capsules: its parameters, and which capsules below vote for its parents.
+///
+/// [`CapsuleLayer::forward`] maps the [`Capsules`] below to a [`CapsuleLayerRun`]: patches, votes, routing and the capsules above.
+/// [`CapsuleLayer::gradient`] takes the gradient of a loss back to the capsules below and the parameters.
 #[derive(Debug, Clone, PartialEq)]
 pub struct CapsuleLayer {
     /// Which capsules below vote for a parent.
@@ -253,27 +257,27 @@ pub struct CapsuleLayer {
     pub beta_a: Array1<f64>,
 }
 
-/// What a layer's forward pass leaves, for a look and for its gradient.
+/// The results of a layer's forward pass, for inspection and for the gradient.
 #[derive(Debug, Clone, PartialEq)]
 pub struct CapsuleLayerRun {
     /// The children of each position.
     pub patches: Patches,
-    /// Their votes, with coordinates where the layer adds them.
+    /// The input of the routing: their votes, with coordinates if the layer adds them.
     pub input: RoutingInput,
-    /// What the routing went through.
+    /// The results of every iteration of the routing.
     pub routing: Routing,
     /// The parents.
     pub capsules: Capsules,
 }
 
-/// Gradients with respect to what a [`CapsuleLayer`] sees and learns.
+/// Gradients with respect to the input and the parameters of a [`CapsuleLayer`].
 #[derive(Debug, Clone, PartialEq)]
 pub struct CapsuleLayerGradient {
     /// Images x height x width x capsules x 16, of the layer below.
     pub d_poses: Array5<f64>,
     /// Images x height x width x capsules, of the layer below.
     pub d_activations: Array4<f64>,
-    /// As the transforms.
+    /// In the shape of the transforms.
     pub d_transforms: Array4<f64>,
     /// One for each parent.
     pub d_beta_v: Array1<f64>,
@@ -282,11 +286,11 @@ pub struct CapsuleLayerGradient {
 }
 
 impl CapsuleLayer {
-    /// Votes and routes.
+    /// Computes the votes and routes them.
     ///
     /// # Errors
     ///
-    /// As [`Capsules::patches`], [`votes`] and [`RoutingInput::route`].
+    /// Returns the errors of [`Capsules::patches`], [`votes`] and [`RoutingInput::route`].
     pub fn forward(&self, below: &Capsules, options: &RoutingOptions) -> Result<CapsuleLayerRun> {
         let patches = below.patches(self.reach)?; // pass 1
         self.check(&patches)?;
@@ -315,13 +319,13 @@ impl CapsuleLayer {
         Ok(CapsuleLayerRun { patches, input, routing, capsules })
     }
 
-    /// The gradient of a loss, from that with respect to the poses and activations of the parents (shaped as they are).
+    /// Computes the gradient of a loss from that with respect to the parents' poses and activations (in the same shapes).
     ///
-    /// `run` is what [`CapsuleLayer::forward`] left with the same options.
+    /// `run` is the result of [`CapsuleLayer::forward`] with the same options.
     ///
     /// # Errors
     ///
-    /// As [`CapsuleLayer::forward`], and gradients that have not the shape of the parents.
+    /// Returns the errors of [`CapsuleLayer::forward`], and an error if a gradient does not have the shape of the parents.
     pub fn gradient(
         &self,
         run: &CapsuleLayerRun,
@@ -339,7 +343,7 @@ impl CapsuleLayer {
         // pass 4 was: the routing
         let RoutingGradient { d_votes, d_activations, d_beta_v, d_beta_a } =
             run.input.gradient(options, &run.routing, &d_poses, &d_activations)?;
-        // pass 3 was: votes + coordinates, so that d_votes stays; pass 2 was: votes = poses times transforms
+        // pass 3 was: votes + coordinates, so d_votes is unchanged; pass 2 was: votes = poses times transforms
         let (d_poses, d_transforms) = votes_gradient(&run.patches.poses, &self.transforms, &d_votes)?;
         // pass 1 was: patches
         let (d_poses, d_activations) = run.patches.scatter(&d_poses, &d_activations);

@@ -2,23 +2,23 @@
 //!
 //! | letter | meaning | here |
 //! |---|---|---|
-//! | p | positions: each routes on its own, unless [`Competition::AllPositions`] | first axis |
+//! | p | positions: each is routed on its own, unless [`Competition::AllPositions`] | first axis |
 //! | i | children: the capsules below that vote at a position | |
 //! | j | parents: the capsules above | |
 //! | h | elements of a pose, 16 for a 4 x 4 matrix | last axis |
 //! | V_ijh | vote of child i for the pose of parent j | [`RoutingInput::votes`] |
 //! | a_i | activation of child i | [`RoutingInput::activations`] |
-//! | R_ij | responsibility of parent j for child i: what the capsule papers call the assignment | [`RoutingStep::responsibilities`] |
-//! | S_j | mass: what parent j receives | [`RoutingStep::masses`] |
+//! | R_ij | responsibility of parent j for child i; the capsule papers call it the assignment | [`RoutingStep::responsibilities`] |
+//! | S_j | mass: the total weight that parent j receives | [`RoutingStep::masses`] |
 //! | mu_jh, sigma^2_jh | mean and variance of the parent's Gaussian | [`RoutingStep::means`], [`RoutingStep::variances`] |
-//! | cost_j | what the parent's votes cost to describe, in nats | [`RoutingStep::costs`] |
+//! | cost_j | cost of describing the parent's votes, in nats | [`RoutingStep::costs`] |
 //! | a_j | activation of parent j | [`RoutingStep::activations`] |
 //! | lambda | inverse temperature | [`RoutingStep::inverse_temperature`] |
 //!
 //! # Formula
 //!
-//! A Gaussian mixture (chapter 4) of which each component sees its own copy of the samples, and whose mixing weights are
-//! replaced by activations that say how well the votes agree:
+//! A Gaussian mixture (chapter 4) with two changes: each component sees its own copy of the samples (its votes), and the mixing
+//! weights are replaced by activations, which measure how well the votes agree:
 //!
 //! ```text
 //! S_j        = sum_i R_ij a_i                                                              (M-step)
@@ -31,10 +31,15 @@
 //! R_ij       = a_j p_ij / sum_k a_k p_ik
 //! ```
 //!
-//! [`ladder`] climbs from the mixture to these lines one change at a time. [`RoutingInput::route`] is the reference: every
-//! published variant in f64, a switch each ([`RoutingOptions`]); [`RoutingInput::gradient`] is its exact gradient.
-//! [`CapsuleLayer`] makes the votes of a layer of capsules and takes the gradient back to its poses and transforms; [`fused`]
-//! does the same in f32, fused, many times faster.
+//! [`ladder`] derives these equations from the mixture, one change at a time.
+//!
+//! # Use
+//!
+//! Put votes, activations and betas into a [`RoutingInput`] and call [`RoutingInput::route`] with [`RoutingOptions`]. It returns a
+//! [`Routing`]: one [`RoutingStep`] for each iteration, the last with the parents' poses and activations. This is the reference in
+//! f64, with an option for each difference between the published programs; [`RoutingInput::gradient`] is its exact gradient.
+//! [`CapsuleLayer`] also computes the votes of a layer from poses and transforms, and takes the gradient back to them. [`fused`]
+//! does the same in f32, many times faster.
 
 pub mod fused;
 mod gradient;
@@ -51,23 +56,23 @@ pub use ladder::{LadderOptions, LadderStep};
 pub use layer::{CapsuleLayer, CapsuleLayerGradient, CapsuleLayerRun, Capsules, Patches, Reach};
 pub use layer::{ELEMENTS, SIDE, add_coordinates, votes, votes_gradient};
 
-/// What is routed.
+/// The input of the routing: votes, activations and betas.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RoutingInput {
     /// V, positions x children x parents x elements.
     pub votes: Array4<f64>,
     /// a_i, positions x children, none negative.
     pub activations: Array2<f64>,
-    /// beta_v, one for each parent: the price of a unit of mass in each element.
+    /// beta_v, one for each parent: a cost for each unit of mass and each element.
     pub beta_v: Array1<f64>,
-    /// beta_a, one for each parent: what an activation is worth.
+    /// beta_a, one for each parent: the cost below which its activation exceeds 1/2 (unless costs are normalised).
     pub beta_a: Array1<f64>,
-    /// Which capsule below each child is, positions x children: a capsule in several patches is a child at several
-    /// positions. Only [`Competition::AllPositions`] asks for it; [`Patches::capsules`] holds it.
+    /// The index of each child's capsule in the layer below, positions x children: a capsule in several patches is a child at
+    /// several positions. Only [`Competition::AllPositions`] needs it; [`Patches::capsules`] holds it.
     pub capsules: Option<Array2<usize>>,
 }
 
-/// Options of [`RoutingInput::route`]. Each field is a place where the published programs differ.
+/// Options of [`RoutingInput::route`]. Each field is a point on which the published programs differ.
 ///
 /// | program | where |
 /// |---|---|
@@ -78,88 +83,88 @@ pub struct RoutingInput {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct RoutingOptions {
-    /// The number of M-steps; an E-step stands between each two. All use 3, and often 2 train better.
+    /// The number of M-steps, with an E-step between each two. All programs use 3; 2 often train better.
     pub iterations: usize,
-    /// lambda of each iteration.
+    /// The schedule of lambda.
     pub inverse_temperature: InverseTemperature,
-    /// Where R comes from before the first M-step, and with it the order of the two steps.
+    /// The responsibilities of the first M-step. They also decide whether the M-step or the E-step comes first.
     #[serde(rename = "routing-start")]
     pub start: RoutingStart,
-    /// Which parents share out a child.
+    /// Which parents compete for a child.
     pub competition: Competition,
-    /// Whether the costs are made to have mean 0 and standard deviation 1 over the parents of a position: yes in the blog, no in
-    /// the paper, Google's and IBM's.
+    /// Whether the costs are normalised to mean 0 and standard deviation 1 over the parents of a position: yes in the blog, no in
+    /// the paper and in the programs of Google and IBM.
     ///
     /// ```text
     /// a_j = sigmoid(lambda (beta_a,j + (mean_k cost_k - cost_j) / (sd_k cost_k + cost_epsilon)))
     /// ```
     pub normalise_costs: bool,
-    /// What the costs are multiplied by.
+    /// The factor on the costs.
     pub cost_scale: CostScale,
-    /// Added to sigma under each logarithm: 1e-9 in the blog, 0 elsewhere.
+    /// Added to sigma inside each logarithm: 1e-9 in the blog, 0 elsewhere.
     pub deviation_epsilon: f64,
-    /// Added to the standard deviation of the costs, where they are normalised: 1e-9 in the blog.
+    /// Added to the standard deviation of the costs if they are normalised: 1e-9 in the blog.
     pub cost_epsilon: f64,
-    /// Added to a_j under its logarithm in the E-step: 1e-9 in the blog. At 0 the logarithm is taken before a_j is rounded, so
-    /// that it is finite all the same (Google).
+    /// Added to a_j inside its logarithm in the E-step: 1e-9 in the blog. If it is 0, log a_j is computed from the logit and stays
+    /// finite even where a_j rounds to 0 (Google).
     pub activation_epsilon: f64,
-    /// Added to S_j where means and variances are divided by it: 1e-7 in Google's convolutional layer, 1e-5 in its class layer,
-    /// a small one in IBM's; 0 in the blog and the paper, where a parent without mass divides 0 by 0.
+    /// Added to S_j when means and variances are divided by it: 1e-7 in Google's convolutional layer, 1e-5 in its class layer,
+    /// a small number in IBM's code. It is 0 in the blog and the paper, where a parent without mass leads to 0 / 0.
     pub mass_epsilon: f64,
-    /// Added to each variance: 5e-4 in Google's code, 1e-9 in IBM's; 0 in the blog and the paper, where a parent whose votes are
-    /// all alike divides 0 by 0.
+    /// Added to each variance: 5e-4 in Google's code, 1e-9 in IBM's. It is 0 in the blog and the paper, where a parent whose votes
+    /// are all equal leads to 0 / 0.
     pub variance_floor: f64,
-    /// The share of the old mean in the new: 0.1 in Google's code, whose first old mean is 0; 0 elsewhere.
+    /// The share of the old mean in the new one: 0.1 in Google's code, where the first old mean is 0; 0 elsewhere.
     ///
     /// ```text
     /// mu_j = (1 - damping) sum_i R_ij a_i V_ij / S_j + damping mu_j(before)
     /// ```
     pub mean_damping: f64,
-    /// Whether the gradient takes R as a constant, so that only the M-steps are differentiated. In all of the programs it goes
+    /// Whether the gradient treats R as a constant, so that only the M-steps are differentiated. All programs differentiate
     /// through every iteration.
     #[serde(rename = "stop-gradient")]
     pub stop_gradient_at_responsibilities: bool,
 }
 
-/// lambda, the inverse temperature of the activations, iteration by iteration.
+/// The schedule of lambda, the inverse temperature of the activations, over the iterations.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub enum InverseTemperature {
-    /// From 1 to min(T, 3) in equal steps over the T iterations: the blog.
+    /// From 1 to min(T, 3) in equal steps over the T iterations, as in the blog.
     Linear,
-    /// limit (1 - 0.95^(t+1)) in iteration t, from 0: the paper's authors with the limit 0.01, and so IBM; Google with 1.
+    /// limit (1 - 0.95^(t+1)) in iteration t, from 0. The limit is 0.01 for the paper's authors and IBM, 1 for Google.
     Saturating {
-        /// What lambda tends to.
+        /// The limit of lambda after many iterations.
         limit: f64,
     },
     /// The same in each iteration.
     Constant(f64),
 }
 
-/// Where the responsibilities of the first M-step come from.
+/// The responsibilities of the first M-step.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub enum RoutingStart {
-    /// One over the number of parents that compete for the child: the paper and all programs. M-step first.
+    /// One over the number of parents that compete for the child, as in the paper and all programs. The M-step comes first.
     Uniform,
-    /// 1: the blog's text. The same means and variances, but masses and costs are as many times larger as there are parents.
+    /// 1, as in the blog's text. Means and variances are the same, but masses and costs are multiplied by the number of parents.
     One,
-    /// An E-step with these parents, the same at each position, taken as constants: the order of the mixture and of the blog's
-    /// equations.
+    /// The result of an E-step with these parents, the same at each position and constant for the gradient. This is the order of
+    /// steps in the mixture and in the blog's equations.
     Parents(Box<Parents>),
 }
 
-/// Which parents share out a child's responsibilities, which then add up to 1.
+/// Which parents compete for a child. Over these, its responsibilities add up to 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub enum Competition {
-    /// Those of one position: the blog. A capsule below that is in several patches counts once in each.
+    /// The parents of one position, as in the blog. A capsule below that is in several patches counts once in each.
     Position,
-    /// Those of all positions whose patches hold the capsule: the paper, Google, IBM.
+    /// The parents of all positions whose patches contain the capsule, as in the paper and in the programs of Google and IBM.
     AllPositions,
 }
 
-/// What the costs are multiplied by.
+/// The factor on the costs.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub enum CostScale {
@@ -167,9 +172,9 @@ pub enum CostScale {
     One,
     /// 1 / children, so that lambda and the betas mean the same in layers of all sizes (Gritzman's second pitfall).
     PerChild,
-    /// factor * parents / children: the same, as IBM's code has it, with the factor 100.
+    /// factor * parents / children, for the same purpose, as in IBM's code.
     PerChildOfParent {
-        /// 100 in IBM's code.
+        /// The factor: 100 in IBM's code.
         factor: f64,
     },
 }
@@ -181,18 +186,18 @@ pub struct Parents {
     pub means: Array2<f64>,
     /// sigma^2, parents x elements.
     pub variances: Array2<f64>,
-    /// What each density is weighted with, one for each parent: pi_j in a mixture, the activation a_j in routing.
+    /// The weight of each density, one for each parent: pi_j in a mixture, the activation a_j in routing.
     pub weights: Array1<f64>,
 }
 
-/// What the routing went through: a step for each iteration.
+/// The result of the routing: a step for each iteration.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Routing {
-    /// One for each iteration; never empty.
+    /// The steps in order, one for each iteration; never empty.
     pub trace: Vec<RoutingStep>,
 }
 
-/// One iteration: the responsibilities that it begins with, and what its M-step makes of them.
+/// One iteration: the responsibilities at its beginning and the results of its M-step.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RoutingStep {
     /// R, positions x children x parents.
@@ -201,11 +206,11 @@ pub struct RoutingStep {
     pub masses: Array2<f64>,
     /// mu, positions x parents x elements.
     pub means: Array3<f64>,
-    /// sigma^2 with its floor, positions x parents x elements.
+    /// sigma^2 including its floor, positions x parents x elements.
     pub variances: Array3<f64>,
-    /// cost_j, positions x parents, in nats, before they are normalised.
+    /// cost_j before normalisation, positions x parents, in nats.
     pub costs: Array2<f64>,
-    /// What the sigmoid is taken of, lambda included, positions x parents.
+    /// The argument of the sigmoid, including lambda, positions x parents.
     pub logits: Array2<f64>,
     /// a_j, positions x parents.
     pub activations: Array2<f64>,
@@ -213,7 +218,7 @@ pub struct RoutingStep {
     pub inverse_temperature: f64,
 }
 
-/// Gradients with respect to each part of a [`RoutingInput`], of its shape.
+/// Gradients with respect to the parts of a [`RoutingInput`], with the same shapes.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RoutingGradient {
     /// Positions x children x parents x elements.
@@ -234,11 +239,11 @@ words!(CostScale, "one, per-child or per-child-of-parent:FACTOR":
     "one" => One, "per-child" => PerChild; "per-child-of-parent" => PerChildOfParent { factor });
 
 impl RoutingOptions {
-    /// The blog's program, as printed.
+    /// Returns the options of the blog's program, as printed.
     ///
-    /// Where its formula divides 0 by 0, so does this, and the result is NaN at that position: where all children are inactive,
-    /// and where an E-step weighs a parent whose votes are all alike (or who has one child only). Where its gradient alone is
-    /// NaN, since it goes through the root of a deviation that is 0, this takes d sqrt(x)/dx as 0 at 0.
+    /// As in its formula, 0 / 0 makes the result NaN at a position in two cases: if all children are inactive, and if an E-step
+    /// evaluates a parent whose votes are all equal (or that has only one child). The blog's gradient alone is also NaN where it
+    /// differentiates the square root of 0; this crate takes d sqrt(x)/dx as 0 there.
     pub fn blog() -> RoutingOptions {
         RoutingOptions {
             iterations: 3,
@@ -257,10 +262,11 @@ impl RoutingOptions {
         }
     }
 
-    /// The paper's equations, but for the parents of all positions competing: for that set [`Competition::AllPositions`].
+    /// Returns the options of the paper's equations, except that parents compete only within a position; set
+    /// [`Competition::AllPositions`] for competition across positions.
     ///
-    /// It divides 0 by 0 where [`RoutingOptions::blog`] does, and its cost is minus infinity for a parent whose votes are
-    /// all alike.
+    /// 0 / 0 occurs in the same cases as with [`RoutingOptions::blog`]. The cost of a parent whose votes are all equal is minus
+    /// infinity.
     pub fn paper() -> RoutingOptions {
         RoutingOptions {
             inverse_temperature: InverseTemperature::Saturating { limit: 0.01 },
@@ -274,15 +280,15 @@ impl RoutingOptions {
 }
 
 impl Default for RoutingOptions {
-    /// The paper's equations with Google's variance floor and mass epsilon: outputs and gradients are finite for all
-    /// activations and for votes and betas up to 1e8 in size.
+    /// Returns the options of the paper's equations with Google's variance floor and mass epsilon. Outputs and gradients are
+    /// finite for all activations and for votes and betas up to 1e8 in size.
     fn default() -> Self {
         RoutingOptions { mass_epsilon: 1e-7, variance_floor: 5e-4, ..RoutingOptions::paper() }
     }
 }
 
 impl InverseTemperature {
-    /// lambda in one of so many iterations, counted from 0.
+    /// Returns lambda in an iteration (from 0) of `iterations`.
     pub fn at(self, iteration: usize, iterations: usize) -> f64 {
         match self {
             InverseTemperature::Linear => {
@@ -296,7 +302,7 @@ impl InverseTemperature {
 }
 
 impl InverseTemperature {
-    /// Checks that it is not negative: such a lambda would switch on the parents whose votes disagree.
+    /// Checks that lambda is not negative: a negative one would activate parents whose votes disagree.
     fn check(self) -> Result<()> {
         match self {
             InverseTemperature::Linear => Ok(()),
@@ -318,12 +324,12 @@ impl CostScale {
 }
 
 impl Routing {
-    /// The last step of the trace.
+    /// Returns the last step of the trace.
     pub fn last(&self) -> &RoutingStep {
         self.trace.last().expect("at least one iteration is made")
     }
 
-    /// Checks that all of it is finite, unless the options divide 0 by 0 as [`RoutingOptions::blog`] says.
+    /// Checks that all numbers are finite, unless the options lead to 0 / 0 as described in [`RoutingOptions::blog`].
     fn check(&self, options: &RoutingOptions) -> Result<()> {
         let divides_0_by_0 = |step: &RoutingStep| {
             options.mass_epsilon == 0.0 && step.masses.iter().any(|&mass| mass == 0.0)
@@ -336,7 +342,7 @@ impl Routing {
     }
 
     fn check_finite(&self) -> Result<()> {
-        const FINITE: &str = "finite; smaller votes or a larger variance_floor keep it so";
+        const FINITE: &str = "finite: use smaller votes or a larger variance_floor";
         for step in &self.trace {
             check_each("the routing's responsibilities", &step.responsibilities, FINITE, f64::is_finite)?;
             check_each("the routing's masses", &step.masses, FINITE, f64::is_finite)?;
@@ -349,19 +355,19 @@ impl Routing {
         Ok(())
     }
 
-    /// The parents' poses: the last means, positions x parents x elements.
+    /// Returns the parents' poses: the means of the last iteration, positions x parents x elements.
     pub fn poses(&self) -> &Array3<f64> {
         &self.last().means
     }
 
-    /// The parents' activations, positions x parents.
+    /// Returns the parents' activations, positions x parents.
     pub fn activations(&self) -> &Array2<f64> {
         &self.last().activations
     }
 }
 
 impl RoutingInput {
-    /// Votes (positions x children x parents x elements) and the rest, in the order of the fields; `capsules` is left out.
+    /// Creates an input from votes (positions x children x parents x elements), activations and betas, without `capsules`.
     pub fn new(
         votes: Array4<f64>,
         activations: Array2<f64>,
@@ -371,7 +377,7 @@ impl RoutingInput {
         RoutingInput { votes, activations, beta_v, beta_a, capsules: None }
     }
 
-    /// Routes the votes: poses, activations and all that lies between.
+    /// Routes the votes and returns the results of every iteration.
     ///
     /// ```
     /// use em_routing::prelude::*;
@@ -387,9 +393,9 @@ impl RoutingInput {
     ///
     /// # Errors
     ///
-    /// Nothing to route or no iterations, shapes that do not fit, a number that is not finite or too large (votes beyond 1e100,
-    /// betas beyond 1e60, activations beyond 1e30), a negative activation, an option out of its range, or a result that is not
-    /// finite, unless the options divide 0 by 0 as [`RoutingOptions::blog`] says.
+    /// Returns an error if there is nothing to route or no iteration, if shapes do not fit, if a number is not finite or too large
+    /// (votes beyond 1e100, betas beyond 1e60, activations beyond 1e30), if an activation is negative, if an option is out of its
+    /// range, or if a result is not finite, unless the options lead to 0 / 0 as described in [`RoutingOptions::blog`].
     pub fn route(&self, options: &RoutingOptions) -> Result<Routing> {
         self.check(options)?;
         let routing = reference::forward(self, options);
@@ -397,15 +403,15 @@ impl RoutingInput {
         Ok(routing)
     }
 
-    /// The gradient of a loss with respect to the votes, activations and betas, through every iteration.
+    /// Computes the gradient of a loss with respect to the votes, activations and betas, through every iteration.
     ///
-    /// `routing` is what [`RoutingInput::route`] gave for the same options; `d_poses` (positions x parents x elements) and
-    /// `d_activations` (positions x parents) are the loss's gradient with respect to its poses and activations.
+    /// `routing` is the result of [`RoutingInput::route`] with the same options; `d_poses` (positions x parents x elements) and
+    /// `d_activations` (positions x parents) are the gradient of the loss with respect to its poses and activations.
     ///
     /// # Errors
     ///
-    /// As [`RoutingInput::route`], a routing or gradients of another shape, and a gradient that overflows. What is not finite in
-    /// `routing`, `d_poses` or `d_activations` is passed on.
+    /// Returns the errors of [`RoutingInput::route`], and an error if `routing` or a gradient has another shape, or if the result
+    /// overflows. Numbers in `routing`, `d_poses` or `d_activations` that are not finite are passed on without an error.
     pub fn gradient(
         &self,
         options: &RoutingOptions,
@@ -465,7 +471,7 @@ impl RoutingInput {
         match (&self.capsules, options.competition) {
             (Some(capsules), _) => check_shape("the capsules", &[positions, children], capsules.shape())?,
             (None, Competition::AllPositions) => {
-                return Err(Error::Empty { what: "capsules to tell which children are one" });
+                return Err(Error::Empty { what: "capsule indices for Competition::AllPositions" });
             }
             (None, Competition::Position) => {}
         }
@@ -502,7 +508,7 @@ impl RoutingOptions {
     }
 }
 
-/// Checks a factor whose sign must not turn agreement into a cost, and whose products must fit.
+/// Checks a factor. It must not be negative, which would make agreement a cost, or so large that products overflow.
 fn check_factor(name: &'static str, value: f64) -> Result<()> {
     match value {
         value if !(0.0..f64::INFINITY).contains(&value) => {
@@ -514,7 +520,7 @@ fn check_factor(name: &'static str, value: f64) -> Result<()> {
 }
 
 impl Parents {
-    /// Checks that there are so many parents, of so many elements, each a Gaussian with a weight.
+    /// Checks the numbers of parents and elements, and that all variances and weights are positive.
     fn check(&self, parents: usize, elements: usize) -> Result<()> {
         check_shape("the start's means", &[parents, elements], self.means.shape())?;
         check_shape("the start's variances", &[parents, elements], self.variances.shape())?;
@@ -536,7 +542,7 @@ fn check_finite<D: ndarray::Dimension>(name: &'static str, array: &ndarray::Arra
     check_each(name, array, "finite", f64::is_finite)
 }
 
-/// Checks votes and their like: finite, and so small that their squares fit.
+/// Checks votes or means: they must be finite and small enough that their squares do not overflow.
 fn check_votes<D: ndarray::Dimension>(name: &'static str, array: &ndarray::Array<f64, D>) -> Result<()> {
     check_finite(name, array)?;
     check_each(name, array, "within 1e100 of 0", |vote| vote.abs() <= 1e100)

@@ -1,4 +1,4 @@
-//! EM routing in f64 as its equations read, loop by loop. Passes are numbered; `gradient.rs` undoes them in reverse.
+//! EM routing in f64, written loop by loop, like its equations. Passes are numbered; `gradient.rs` differentiates them in reverse.
 
 use ndarray::{Array2, Array3, ArrayView2, ArrayView3};
 
@@ -81,7 +81,7 @@ fn maximisation(
             let price = elements as f64 * beta_v[j] + log_deviations;
             costs[(p, j)] = cost_scale * price * masses[(p, j)];
         }
-        // pass M5: a_j = sigmoid(lambda (beta_a,j - cost_j)), the cost perhaps relative to the other parents'
+        // pass M5: a_j = sigmoid(lambda (beta_a,j - cost_j)), with normalised costs if the options say so
         let spread = CostSpread::over_parents(&costs, p, options);
         for j in 0..parents {
             let gain = match &spread {
@@ -126,7 +126,7 @@ pub(super) struct CostSpread {
 }
 
 impl CostSpread {
-    /// None where the options do not normalise the costs.
+    /// Returns `None` if the options do not normalise the costs.
     pub(super) fn over_parents(
         costs: &Array2<f64>,
         p: usize,
@@ -145,7 +145,7 @@ impl CostSpread {
 
 /// The E-step: R, positions x children x parents, from means, variances and log a_j.
 ///
-/// log p_ij leaves out the log 2 pi that all parents share.
+/// log p_ij omits the term with log 2 pi, which is the same for all parents.
 fn expectation(
     input: &RoutingInput,
     options: &RoutingOptions,
@@ -169,7 +169,7 @@ fn expectation(
     softmax(log_joint, input, options)
 }
 
-/// exp(x_ij) / sum_k exp(x_ik) over the parents k that compete for the child, the largest taken out so that nothing overflows.
+/// exp(x_ij) / sum_k exp(x_ik) over the parents k that compete for the child. Subtracts the largest x first to avoid overflow.
 fn softmax(mut x: Array3<f64>, input: &RoutingInput, options: &RoutingOptions) -> Array3<f64> {
     let contests = Contests::of(input, options);
     let mut largest = vec![f64::NEG_INFINITY; contests.count];
@@ -189,11 +189,11 @@ fn softmax(mut x: Array3<f64>, input: &RoutingInput, options: &RoutingOptions) -
     x
 }
 
-/// Which of the children's contests a child at a position is in: its own there, or that of its capsule at all positions.
+/// The groups within which responsibilities add up to 1: each child at each position, or all children that are the same capsule.
 pub(super) struct Contests {
     pub count: usize,
     children: usize,
-    /// The rank of each child's capsule among those there are, positions x children.
+    /// The rank of each child's capsule among the distinct capsules, positions x children.
     capsules: Option<Array2<usize>>,
 }
 
@@ -229,7 +229,7 @@ pub(super) fn sigmoid(x: f64) -> f64 {
     1.0 / (1.0 + (-x).exp())
 }
 
-/// log(a + epsilon), a = sigmoid(logit). Without an epsilon it is taken before a can round to 0.
+/// log(a + epsilon), a = sigmoid(logit). Without an epsilon, it is computed from the logit, since a may round to 0.
 pub(super) fn log_activation(logit: f64, epsilon: f64) -> f64 {
     if epsilon > 0.0 {
         return (sigmoid(logit) + epsilon).ln();

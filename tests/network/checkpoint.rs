@@ -1,4 +1,4 @@
-//! Checkpoints: read back to the bit, refused with the fault's name, and harmless whatever their bytes are.
+//! Checkpoints: read back bit for bit, rejected with the right fault, and harmless whatever their bytes are.
 
 use std::path::Path;
 
@@ -47,7 +47,7 @@ fn trained(steps: usize, threads: usize) -> Training {
     training
 }
 
-/// The bits of all that a training has learnt.
+/// The bits of all numbers of a training: parameters, moments and average.
 fn bits(training: &Training) -> Vec<u32> {
     let average = training.average.as_ref().map_or(&[][..], |average| average.numbers());
     let vectors = [training.net.parameters().numbers(), &training.adam.first, &training.adam.second, average];
@@ -64,9 +64,9 @@ fn fault<T: std::fmt::Debug>(outcome: em_routing::error::Result<T>, file: &Path)
     }
 }
 
-/// Through a file, at several places and on other threads: the same bits as without a stop.
+/// Stopped at several steps and resumed from a file with other numbers of threads.
 #[test]
-fn training_goes_on_to_the_bit() {
+fn a_resumed_training_gives_the_same_bits_as_an_uninterrupted_one() {
     let folder = Folder::new("resumed");
     let file = folder.0.join("training.safetensors");
     let whole = trained(12, 1);
@@ -98,9 +98,9 @@ fn a_file_has_the_same_bytes_each_time_and_its_network_is_the_average() {
     assert!(matches!(fault(Training::load(&other, 1), &other), Fault::NoTraining));
 }
 
-/// Settings are text in the file; every bit of an f64 comes back.
+/// The file holds settings as text, from which every bit of an f64 must be restored.
 #[test]
-fn settings_come_back_to_the_bit() {
+fn settings_are_restored_bit_for_bit() {
     let folder = Folder::new("settings");
     let file = folder.0.join("network");
     let mut generator = ChaCha8Rng::seed_from_u64(2);
@@ -118,7 +118,7 @@ fn settings_come_back_to_the_bit() {
 }
 
 #[test]
-fn another_training_than_is_asked_for_is_told_by_its_setting() {
+fn resuming_with_another_setting_seed_or_image_is_an_error() {
     let folder = Folder::new("other");
     let file = folder.0.join("training");
     trained(2, 1).save(&file, &images()).unwrap();
@@ -138,7 +138,7 @@ fn another_training_than_is_asked_for_is_told_by_its_setting() {
     assert!(matches!(&seed, Fault::Setting { name, .. } if name == "seed"), "{seed:?}");
     let fewer = fault(resume(&settings(), 7, &images().slice(0..9)), &file);
     assert!(matches!(fewer, Fault::Images { expected: 9, found: IMAGES }), "{fewer:?}");
-    // as many, but one pixel or one label is another, or the pixels lie in other rows
+    // the same number of images, but another pixel, another label, or another shape
     let changes: [fn(&mut Images); 3] = [
         |images| images.pixels[500] ^= 1,
         |images| images.labels[3] = 2,
@@ -154,9 +154,9 @@ fn another_training_than_is_asked_for_is_told_by_its_setting() {
     }
 }
 
-/// A file from before the images' checksum was written goes on with any that are as many.
+/// Older files lack the checksum of the images; only the number of images is compared.
 #[test]
-fn a_file_without_the_checksum_of_its_images_goes_on() {
+fn a_file_without_a_checksum_of_its_images_is_resumed() {
     let folder = Folder::new("before");
     let file = folder.0.join("training");
     trained(2, 1).save(&file, &images()).unwrap();
@@ -168,12 +168,12 @@ fn a_file_without_the_checksum_of_its_images_goes_on() {
     assert_eq!(bits(&training), bits(&trained(2, 1)));
 }
 
-/// A file taken apart by the format's own reader, to be put together otherwise.
+/// The parts of a file, read by the safetensors library, to be changed and written again.
 #[derive(Clone)]
 struct Parts {
     /// The metadata's text without the line of the checksum.
     text: String,
-    /// In the order of the layout, in which the checksum goes through them.
+    /// In the order of the layout, which is the order of the checksum.
     tensors: Vec<(String, Dtype, Vec<usize>, Vec<u8>)>,
 }
 
@@ -195,7 +195,7 @@ impl Parts {
         Parts { text, tensors: tensors.collect() }
     }
 
-    /// Writes them with the checksum that belongs to them, so that it is not what is wrong.
+    /// Writes the parts with their right checksum, so that the checksum is never the fault.
     fn write(&self, file: &Path) {
         let contents = self.tensors.iter().flat_map(|(_, _, _, data)| data);
         let checksum = crc32c(self.text.bytes().chain(contents.copied()));
@@ -219,7 +219,7 @@ fn crc32c(bytes: impl Iterator<Item = u8>) -> u32 {
     })
 }
 
-/// The format's own reader finds each number under its name, and what is put together again is read.
+/// The safetensors library finds each number under its name, and a file that it writes can be read.
 #[test]
 fn other_programs_read_what_is_written() {
     let folder = Folder::new("foreign");
@@ -248,7 +248,7 @@ fn other_programs_read_what_is_written() {
     assert_eq!(bits(&Training::load(&file, 1).unwrap().0), bits(&training));
 }
 
-/// Tensors that do not fit the settings, in files that are sound otherwise.
+/// Tensors that do not fit the settings, in files that are otherwise valid.
 #[test]
 fn tensors_that_do_not_fit_are_named() {
     let folder = Folder::new("tensors");
@@ -292,14 +292,14 @@ fn tensors_that_do_not_fit_are_named() {
     }
 }
 
-/// A file of its own header, with no numbers behind it but these.
+/// The bytes of a file with this header and these numbers.
 fn with_header(header: &str, numbers: &[u8]) -> Vec<u8> {
     [&(header.len() as u64).to_le_bytes(), header.as_bytes(), numbers].concat()
 }
 
-/// What is only promised takes no memory: long headers, large shapes, large networks, and files beyond all networks.
+/// Long headers, large shapes, large networks, and files larger than any network.
 #[test]
-fn promises_take_no_memory() {
+fn sizes_that_a_file_only_claims_take_no_memory() {
     let folder = Folder::new("promises");
     let file = folder.0.join("training");
     trained(2, 1).save(&file, &images()).unwrap();
@@ -336,16 +336,16 @@ fn promises_take_no_memory() {
             _ => assert!(matches!(found, Fault::Damaged { .. }), "{name}: {found:?}"),
         }
     }
-    // 2 GiB of which no byte is on the disk
+    // a sparse file of 2 GiB
     std::fs::File::create(&file).unwrap().set_len(1 << 31).unwrap();
     LARGEST.set(0);
     assert!(matches!(fault(CapsNet::load(&file), &file), Fault::Large { .. }));
     assert!(LARGEST.get() <= 1 << 16, "{} bytes", LARGEST.get());
 }
 
-/// Cut off at the end of each section and each tensor and a byte beside it, and a bit flipped in each of them.
+/// Files cut off at the end of each section and tensor and one byte before and after it; files with a bit flipped in each tensor.
 #[test]
-fn every_section_is_missed_and_every_tensor_is_checked() {
+fn every_cut_and_every_flipped_bit_is_detected() {
     let folder = Folder::new("sections");
     let file = folder.0.join("training");
     trained(2, 1).save(&file, &images()).unwrap();
@@ -375,7 +375,7 @@ fn every_section_is_missed_and_every_tensor_is_checked() {
     }
 }
 
-/// A part of the file's header for another of the same length, so that all offsets stay.
+/// Replaces a part of the file's header by another of the same length, so that all offsets stay valid.
 fn replaced(bytes: &[u8], from: &str, to: &str) -> Vec<u8> {
     assert_eq!(from.len(), to.len());
     let place = bytes.windows(from.len()).position(|run| run == from.as_bytes()).expect(from);
@@ -385,7 +385,7 @@ fn replaced(bytes: &[u8], from: &str, to: &str) -> Vec<u8> {
 }
 
 #[test]
-fn each_fault_has_its_name() {
+fn each_fault_has_its_variant() {
     let folder = Folder::new("faults");
     let file = folder.0.join("training");
     trained(2, 1).save(&file, &images()).unwrap();
@@ -399,7 +399,7 @@ fn each_fault_has_its_name() {
     }
     assert!(matches!(load(b"PK\x03\x04 a zip archive"), Fault::Damaged { .. }));
     let mut flipped = sound.clone();
-    flipped[sound.len() - 4] ^= 1; // the lowest bit of a number: only the checksum tells
+    flipped[sound.len() - 4] ^= 1; // the lowest bit of a number: only the checksum can detect it
     assert!(matches!(load(&flipped), Fault::Checksum { .. }));
     let mut infinite = sound.clone();
     let end = infinite.len();
@@ -420,7 +420,7 @@ fn each_fault_has_its_name() {
 }
 
 #[test]
-fn the_sources_of_an_error_lead_to_its_root() {
+fn the_sources_of_an_error_end_at_its_cause() {
     let folder = Folder::new("sources");
     let file = folder.0.join("training");
     trained(2, 1).save(&file, &images()).unwrap();
@@ -429,7 +429,7 @@ fn the_sources_of_an_error_lead_to_its_root() {
         std::fs::write(&file, bytes).unwrap();
         Training::load(&file, 1).unwrap_err()
     };
-    // a setting out of its range, and one of another name
+    // a setting out of its range, and an unknown one
     let error = load(&replaced(&sound, "batch = 3", "batch = 0"));
     let [_, fault, root] = chain(&error)[..] else { panic!("{error:?}") };
     assert!(matches!(fault.downcast_ref(), Some(Fault::Settings { .. })), "{fault:?}");
@@ -447,7 +447,7 @@ fn the_sources_of_an_error_lead_to_its_root() {
     assert!(chain(&error).last().is_some_and(|root| root.is::<std::io::Error>()), "{error:?}");
 }
 
-/// What cannot be read again is not written over what can.
+/// A file that could not be read again must not replace a good one.
 #[test]
 fn numbers_that_are_not_finite_are_not_written() {
     let folder = Folder::new("nonfinite");
@@ -460,8 +460,8 @@ fn numbers_that_are_not_finite_are_not_written() {
     assert_eq!(std::fs::read(&file).unwrap(), before);
 }
 
-/// Files with a few bytes changed, cut off or put in: the training that was written or an error with the file's name, and no
-/// allocation beyond the file's size. `EM_ROUTING_FUZZ=1000000` tries as many.
+/// Files with a few bytes changed, cut off or inserted give the training that was written or an error with the file's name, and
+/// allocate little more than the file's size. `EM_ROUTING_FUZZ=1000000` tries this number of files.
 #[test]
 fn mutated_files_do_no_harm() {
     let cases = std::env::var("EM_ROUTING_FUZZ").map_or(4_000, |count| count.parse().unwrap());
@@ -476,7 +476,7 @@ fn mutated_files_do_no_harm() {
     for case in 0..cases {
         let mut bytes = sound.clone();
         for _ in 0..generator.gen_range(1..=3) {
-            // the header is where most is decided
+            // most decisions depend on the header
             let end = if generator.gen_bool(0.7) { header.min(bytes.len()) } else { bytes.len() };
             let place = generator.gen_range(0..=end);
             match generator.gen_range(0..5) {
@@ -486,7 +486,7 @@ fn mutated_files_do_no_harm() {
                     let run = bytes[place..(place + generator.gen_range(0..40)).min(bytes.len())].to_vec();
                     bytes.splice(place..place, run);
                 }
-                // a digit for a digit keeps the header one that can be read
+                // replacing a digit by a digit keeps the header readable
                 3 => {
                     if let Some(digit) = bytes[place..].iter_mut().find(|byte| byte.is_ascii_digit()) {
                         *digit = b'0' + generator.gen_range(0..10);
@@ -503,7 +503,7 @@ fn mutated_files_do_no_harm() {
         std::fs::write(&file, &bytes).unwrap();
         LARGEST.set(0);
         let outcome = Training::load(&file, 1);
-        // a growing vector has up to twice what it holds
+        // a growing vector may allocate up to twice its length
         assert!(LARGEST.get() <= (1 << 16) + 2 * bytes.len(), "case {case}: {} bytes", LARGEST.get());
         match outcome {
             Ok((found, images)) => {

@@ -1,4 +1,4 @@
-//! Whole networks of the independent float64 reference: each layer's output, the loss, and the gradient of every parameter.
+//! Whole networks against the independent float64 reference: each layer's output, the loss, and the gradient of every parameter.
 
 use em_routing::capsnet::loss::spread_loss;
 use em_routing::capsnet::training::batch_loss;
@@ -42,7 +42,7 @@ fn numbers(file: &SafeTensors, name: &str) -> Vec<f64> {
     }
 }
 
-/// The largest error relative to the tensor's largest number, or to `floor` if that is larger; NaN if any number is.
+/// The largest error relative to the tensor's largest number, or to `floor` if that is larger; NaN if any number is NaN.
 fn error(found: &[f32], expected: &[f64], floor: f64) -> f64 {
     assert_eq!(found.len(), expected.len());
     let scale = expected.iter().fold(floor, |largest, value| value.abs().max(largest));
@@ -93,8 +93,8 @@ fn small_networks_agree_with_the_reference() {
         let pixels: Vec<f32> = numbers(&file, "in.x").into_iter().map(|x| x as f32).collect();
         let labels: Vec<usize> = numbers(&file, "in.y").into_iter().map(|y| y as usize).collect();
         let pass = net.forward(&pixels, 1).unwrap();
-        // ten times what a plain float32 run of the same formula is off by, or what the rounding of the inputs to float32 explains
-        // by the measured condition, where these are more than float32 in general
+        // the tolerance: the general one for float32, or if larger, ten times the error of a plain float32 run of the same formula,
+        // or the effect of rounding the inputs to float32 according to the measured condition number
         let fair = |of: &str, general: f64| {
             let number = |key: &str| case[key][of].as_f64().unwrap_or(0.0);
             general.max(10.0 * number("f32_rel_err")).max(50.0 * number("cond") * 6e-8)
@@ -150,7 +150,7 @@ fn split_mix(seed: u64, count: usize, scale: f64) -> Vec<f32> {
 }
 
 #[test]
-fn each_layer_is_routed_for_a_look_as_in_the_pass() {
+fn layer_routing_matches_the_pass() {
     let sizes = Architecture { height: 18, width: 21, features: 3, primary: 4, ..Architecture::default() };
     let net = CapsNet::new(Architecture { first: 5, second: 3, ..sizes }, 7).unwrap();
     let pass = net.forward(&split_mix(3, 2 * 18 * 21, 1.0), 1).unwrap();
@@ -179,7 +179,7 @@ fn each_layer_is_routed_for_a_look_as_in_the_pass() {
     }
 }
 
-/// The loss's slope in a direction, and the gradient's.
+/// The slope of the loss in a direction, from differences and from the gradient.
 struct Slope {
     found: f64,
     wanted: f64,
@@ -187,10 +187,10 @@ struct Slope {
     length: f64,
 }
 
-/// Moves a point along the gradient `d` and some of every other direction, and compares the loss there.
+/// Measures the slope of the loss along the gradient `d` plus a random direction.
 fn slope(d: &[f32], loss: impl Fn(&[f32], f64) -> f64) -> Slope {
     let dot = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| f64::from(a * b)).sum::<f64>();
-    // a direction that leans to the gradient, and has a share of every number that it could have missed
+    // the gradient plus noise, so that no number is missed even if its gradient is wrongly 0
     let mut direction = split_mix(11, d.len(), 0.5 * dot(d, d).sqrt());
     direction.iter_mut().zip(d).for_each(|(u, g)| *u += g);
     let length = dot(&direction, &direction).sqrt();
@@ -198,10 +198,10 @@ fn slope(d: &[f32], loss: impl Fn(&[f32], f64) -> f64) -> Slope {
     Slope { found, wanted: dot(&direction, d) / length, length: dot(d, d).sqrt() }
 }
 
-/// With max pooling and without, with deep features and without: the loss's slope is the gradient's, for the parameters of both layers
-/// of features and for the pixels. (The other parameters' gradients are compared with the reference's.)
+/// With and without max pooling, with and without deep features: for the parameters of both feature layers and for the pixels. (The
+/// gradients of the other parameters are compared with the reference.)
 #[test]
-fn the_gradient_is_that_of_differences_for_features_and_pixels() {
+fn gradients_of_features_and_pixels_match_differences() {
     let ways = [Pooling::None, Pooling::Max];
     for (pooling, deep_features) in ways.into_iter().flat_map(|pooling| [(pooling, 0), (pooling, 5)]) {
         let sizes =
@@ -241,7 +241,7 @@ fn the_gradient_is_that_of_differences_for_features_and_pixels() {
 }
 
 #[test]
-fn a_pass_of_another_architecture_is_refused() {
+fn a_pass_of_another_architecture_is_an_error() {
     let small = |first| Architecture {
         height: 18,
         width: 21,
@@ -265,7 +265,7 @@ fn a_pass_of_another_architecture_is_refused() {
 }
 
 #[test]
-fn what_is_decayed_and_drawn_are_attributes_of_a_parameter() {
+fn parameters_have_the_right_decay_and_initial_values() {
     let specs = Architecture::default().parameters().unwrap();
     for spec in &specs {
         let by_name = spec.name.ends_with("weights") || spec.name.ends_with("transforms");
@@ -283,7 +283,7 @@ fn what_is_decayed_and_drawn_are_attributes_of_a_parameter() {
 }
 
 #[test]
-fn a_batch_s_loss_is_a_mean_and_its_gradient_that_of_the_mean_or_the_sum() {
+fn the_batch_loss_is_a_mean_with_the_gradient_of_the_mean_or_the_sum() {
     let activations = [0.9, 0.5, 0.1, 0.2, 0.6, 0.3];
     let (loss, of_mean) = batch_loss(&activations, &[0, 2], 0.5, true).unwrap();
     let (same, of_sum) = batch_loss(&activations, &[0, 2], 0.5, false).unwrap();
@@ -298,7 +298,7 @@ fn a_batch_s_loss_is_a_mean_and_its_gradient_that_of_the_mean_or_the_sum() {
 }
 
 #[test]
-fn pixels_that_are_not_numbers_are_told() {
+fn pixels_that_are_not_finite_are_an_error() {
     let sizes = Architecture { height: 18, width: 21, features: 3, primary: 4, ..Architecture::default() };
     let net = CapsNet::new(Architecture { first: 5, second: 3, ..sizes }, 7).unwrap();
     for bad in [f32::NAN, f32::INFINITY] {
@@ -308,9 +308,9 @@ fn pixels_that_are_not_numbers_are_told() {
     }
 }
 
-/// An image within no margin has a gradient of 0: the batch's is then that of a batch of the others, to the bit.
+/// An image with a loss of 0 has a gradient of 0. The batch then has, bit for bit, the gradient of a batch without it.
 #[test]
-fn images_that_the_loss_is_content_with_add_nothing() {
+fn images_with_a_loss_of_0_add_nothing_to_the_gradient() {
     let sizes = Architecture { height: 18, width: 21, features: 3, primary: 4, ..Architecture::default() };
     let net = CapsNet::new(Architecture { first: 9, second: 3, classes: 3, ..sizes }, 7).unwrap();
     let image = 18 * 21;
@@ -340,7 +340,7 @@ fn images_that_the_loss_is_content_with_add_nothing() {
     }
 }
 
-/// The network of the blog in its full size: what a right float32 run is off by is within 6e-5 there.
+/// The blog's network in its full size. A correct float32 run has errors of up to 6e-5.
 #[test]
 fn the_full_network_agrees_with_the_reference() {
     let golden: Value = serde_json::from_slice(&read("net_full_seeded.json")).unwrap();
@@ -359,7 +359,7 @@ fn the_full_network_agrees_with_the_reference() {
             let (seed, scale) = (part["seed"].as_u64().unwrap(), part["scale"].as_f64().unwrap());
             own.copy_from_slice(&split_mix(seed, own.len(), scale));
             let first = list(&part["first3"]);
-            // to a unit in the last place of f32
+            // up to a unit in the last place of f32
             assert!(
                 (0..3).all(|at| (f64::from(own[at]) - first[at]).abs() <= 1.2e-7 * first[at].abs()),
                 "{ours}"
@@ -401,7 +401,7 @@ fn the_full_network_agrees_with_the_reference() {
     }
 }
 
-/// All numbers of nested lists.
+/// Returns all numbers of nested lists.
 fn flatten(value: &Value) -> Vec<f64> {
     match value.as_array() {
         Some(list) => list.iter().flat_map(flatten).collect(),

@@ -1,4 +1,4 @@
-//! The network: golden files, checkpoints, figures, and training that is the same for any number of threads and after any stop.
+//! The network: golden files, checkpoints, figures, and training that gives the same bits for any number of threads and after resuming.
 
 use std::path::PathBuf;
 
@@ -12,7 +12,7 @@ mod plots;
 #[path = "../support/svg.rs"]
 mod svg;
 
-/// A folder that goes when the test ends.
+/// A folder that is deleted when the test ends.
 struct Folder(PathBuf);
 
 impl Folder {

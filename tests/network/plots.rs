@@ -1,4 +1,4 @@
-//! Figures of what a network makes of images: counts, titles and alternative texts, all sizes, and bad input.
+//! Figures of a network's results: counts, titles, alternative texts, all sizes, and bad input.
 
 use em_routing::capsnet::Pooling;
 use em_routing::figures::chapter08;
@@ -9,8 +9,8 @@ use ndarray::Array5;
 
 use super::svg::assert_sound;
 
-/// What a network might have made of images of 2 x 3: the class that is found has activation 0.9, each image's own 0.5 less a
-/// hundredth for each image before it, the others 0.1.
+/// An invented evaluation of 2 x 3 images: the predicted class has activation 0.9, the true class 0.5 minus 0.01 for each image
+/// before it, the others 0.1.
 fn evaluated(labels: &[usize], predictions: &[usize], classes: usize) -> (Evaluation, Images) {
     let activation = |image: usize, class: usize| match class {
         _ if class == predictions[image] => 0.9,
@@ -35,7 +35,7 @@ fn evaluated(labels: &[usize], predictions: &[usize], classes: usize) -> (Evalua
 }
 
 #[test]
-fn mistakes_of_a_network_are_counted_and_shown() {
+fn misclassified_images_are_counted_and_drawn() {
     let (labels, predictions) = ([0, 1, 1, 2, 2, 2, 1], [0, 2, 2, 2, 0, 2, 1]);
     let (evaluation, images) = evaluated(&labels, &predictions, 4);
     let figure = chapter09::confusion(&evaluation).unwrap();
@@ -49,7 +49,7 @@ fn mistakes_of_a_network_are_counted_and_shown() {
         assert!(figure.svg(Palette::Light).contains(words), "{words}");
     }
 
-    // the worst first: the later an image is, the less active is its own class
+    // worst first: the true class of later images is less active
     let figure = chapter09::mistakes(&evaluation, &images, 8).unwrap();
     assert_sound(&figure);
     assert_eq!(
@@ -69,7 +69,7 @@ fn mistakes_of_a_network_are_counted_and_shown() {
     let figure = chapter09::confusion(&right).unwrap();
     assert_sound(&figure);
     assert!(figure.alt().contains("0 of 200 images are mistaken"), "{}", figure.alt());
-    // 240 mistakes, of which there is room for 40
+    // 240 misclassified images, with room for 40
     let labels: Vec<usize> = (0..256).map(|image| image % 16).collect();
     let predictions: Vec<usize> = (0..256).map(|image| image / 16).collect();
     let (evaluation, images) = evaluated(&labels, &predictions, 16);
@@ -78,7 +78,7 @@ fn mistakes_of_a_network_are_counted_and_shown() {
 }
 
 #[test]
-fn evaluations_that_do_not_fit_together_are_errors() {
+fn inconsistent_evaluations_are_errors() {
     let (sound, images) = evaluated(&[0, 1, 2], &[0, 2, 2], 3);
     let of = |change: fn(&mut Evaluation)| {
         let mut evaluation = sound.clone();
@@ -114,7 +114,7 @@ fn evaluations_that_do_not_fit_together_are_errors() {
     }
 }
 
-/// A layer of capsules with waves for poses, transforms and activations, and what it makes of one image.
+/// The forward pass of a layer on one image, with sine waves for poses, transforms and activations.
 fn layer_run(
     grid: (usize, usize),
     kinds: usize,
@@ -144,7 +144,7 @@ fn layer_run(
 }
 
 #[test]
-fn the_routing_of_a_digit_draws_for_all_sizes() {
+fn the_routing_of_a_digit_is_drawn_for_all_sizes() {
     let pixels: Vec<u8> = (0..30).map(|pixel| 8 * pixel).collect();
     for (grid, kinds, classes, iterations) in
         [((1, 1), 1, 1, 1), ((4, 4), 32, 10, 3), ((2, 3), 5, 16, 7), ((6, 1), 100, 2, 2)]
@@ -179,7 +179,7 @@ fn the_routing_of_a_digit_from_bad_input_is_an_error() {
     for (pixels, width) in [(&pixels[..], 0), (&pixels[..], 5)] {
         assert!(matches!(chapter08::digit_routing(pixels, width, None, &sound), Err(Error::Length { .. })));
     }
-    // a label that is no class of the layer is only words
+    // a label that is not a class of the layer only changes the text
     assert!(
         chapter08::digit_routing(&pixels, 4, Some(9), &sound).unwrap().alt().contains("a 9, taken for a")
     );
@@ -207,8 +207,8 @@ fn the_routing_of_a_digit_from_bad_input_is_an_error() {
 }
 
 #[test]
-fn maps_show_the_kinds_that_differ_most_and_bad_ones_are_named() {
-    // two images of 2 x 2 pixels, a layer of 2 x 2 places with three kinds: constant, changing much, changing a little
+fn maps_show_the_kinds_with_the_largest_variance_and_reject_bad_input() {
+    // two images of 2 x 2 pixels, a layer of 2 x 2 positions with three kinds: constant, changing much, changing a little
     let images = Images { pixels: (0..8).collect(), labels: vec![3, 5], height: 2, width: 2, classes: 10 };
     let numbers: Vec<f32> = (0..8).flat_map(|place| [9.0, place as f32, 0.5 * place as f32]).collect();
     let maps =
@@ -219,7 +219,7 @@ fn maps_show_the_kinds_that_differ_most_and_bad_ones_are_named() {
     assert!(svg.contains("a 5") && svg.contains("a 3"), "{svg}");
     let place = |words: &str| svg.find(words).unwrap_or_else(|| panic!("{words}: {svg}"));
     assert!(place(">2</text>") < place(">3</text>") && place(">3</text>") < place(">1</text>"));
-    // numbers that are all alike still have a scale
+    // equal numbers still get a scale
     assert_sound(&maps(&[0], &[1.0; 12], (2, 3)).unwrap());
     for columns in [1, 7, 14, 28] {
         let numbers: Vec<f32> = (0..columns * columns * 40).map(|i| (i % 7) as f32).collect();
@@ -236,12 +236,12 @@ fn maps_show_the_kinds_that_differ_most_and_bad_ones_are_named() {
 }
 
 #[test]
-fn votes_that_agree_are_drawn_for_parents_that_are_there() {
+fn agreement_of_votes_is_drawn_for_valid_parents_only() {
     let (input, routing) =
         em_routing::figures::chapter06::two_wholes_routing(&samples::two_wholes(11694)).unwrap();
     let figure = chapter08::vote_agreement(&input, &routing, 0, &[("A", 0), ("C", 2)]).unwrap();
     assert_sound(&figure);
-    // A is a whole and C is none; the number is the geometric mean of the deviations
+    // A is a whole, C is not; the number is the geometric mean of the deviations
     let deviation = |title: &str| -> f64 {
         let words = figure.alt().split(&format!("{title}: σ ")).nth(1).unwrap();
         words.split([';', ' ']).next().unwrap().trim_end_matches('.').parse().unwrap()
@@ -284,7 +284,7 @@ fn the_spread_loss_is_drawn_for_margins_from_0_to_1() {
 }
 
 #[test]
-fn networks_of_other_sizes_are_drawn_too() {
+fn networks_of_all_sizes_are_drawn() {
     let blog = chapter08::architecture(&CapsNet::zeros(Architecture::blog()).unwrap()).unwrap();
     assert!(
         blog.svg(Palette::Light).contains("318,964 parameters")

@@ -1,4 +1,4 @@
-//! The cases of `tests/golden/caps_manifest.json`, made in float64 by an independent program and checked against the blog's.
+//! The cases of `tests/golden/caps_manifest.json`, computed in float64 by an independent program and checked against the blog's.
 
 use std::path::Path;
 
@@ -18,7 +18,7 @@ struct Case {
     bytes: Vec<u8>,
 }
 
-/// The cases of a kind; there must be so many.
+/// Reads the cases of a kind and checks their number.
 fn cases(kind: &str, count: usize) -> Vec<Case> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
     let manifest = std::fs::read(folder.join("caps_manifest.json")).unwrap();
@@ -52,7 +52,7 @@ impl Case {
         ArrayD::from_shape_vec(tensor.shape(), numbers.collect()).unwrap()
     }
 
-    /// A tensor in another shape with the same numbers; a dimension of 0 is what is left.
+    /// A tensor reshaped; a dimension of 0 is computed from the number of elements.
     fn reshaped<D: Dimension>(&self, name: &str, shape: D) -> Array<f64, D> {
         let tensor = self.tensor(name);
         let mut shape = shape;
@@ -71,13 +71,13 @@ impl Case {
         RoutingOptions { iterations: self.number("iters"), ..RoutingOptions::blog() }
     }
 
-    /// `grad_safe` where there is one, since there the blog's own gradient is NaN.
+    /// The name of a gradient: `grad_safe` if there is one, since the blog's own gradient is NaN in these cases.
     fn gradient_name(&self, of: &str) -> String {
         let kind = if self.manifest["grad_safe_state"][of].is_null() { "grad" } else { "grad_safe" };
         format!("{kind}.{of}")
     }
 
-    /// The largest number of all the gradients.
+    /// The largest number in all gradients.
     fn largest_gradient(&self) -> f64 {
         let gradients = self.manifest["grads_state"].as_object().unwrap().keys();
         gradients.map(|of| largest(&self.tensor(&self.gradient_name(of)))).fold(0.0, f64::max)
@@ -85,7 +85,7 @@ impl Case {
 
     fn check_output<D: Dimension>(&self, of: &str, found: &Array<f64, D>) {
         let expected = self.tensor(&format!("out.{of}"));
-        // R and sigma have no measured condition of their own: that of the poses and activations, which follow from them
+        // no condition number was measured for R and sigma: take that of the poses and activations, which follow from them
         let condition = |of: &str| self.manifest["cond"][of].as_f64();
         let condition = match self.manifest["cond"].get(of) {
             Some(condition) => condition.as_f64(),
@@ -102,7 +102,7 @@ impl Case {
         self.check(&name, found, &expected, condition, scale);
     }
 
-    /// Fails unless what is found is finite where the reference is, and, where that is well conditioned, equal to it.
+    /// Fails unless the result is finite where the reference is, and close to it if the problem is well conditioned.
     fn check<D: Dimension>(
         &self,
         of: &str,
@@ -124,13 +124,13 @@ impl Case {
     }
 }
 
-/// The largest finite size.
+/// The largest finite absolute value.
 fn largest(tensor: &ArrayD<f64>) -> f64 {
     tensor.iter().filter(|value| value.is_finite()).fold(0.0, |largest, value| value.abs().max(largest))
 }
 
 #[test]
-fn routing_agrees() {
+fn routing_matches_the_golden_cases() {
     for case in cases("em_routing", 31) {
         let (children, parents, elements) = (case.number("n_in"), case.number("n_out"), case.number("dim"));
         let input = RoutingInput::new(
@@ -154,7 +154,7 @@ fn routing_agrees() {
         case.check_gradient("beta_v", &gradient.d_beta_v);
         case.check_gradient("beta_a", &gradient.d_beta_a);
 
-        // the default is finite, whatever the blog's formula does
+        // the default options give finite results even if the blog's formula does not
         let options = RoutingOptions { iterations: options.iterations, ..Default::default() };
         let routing = input.route(&options).unwrap();
         let gradient = input.gradient(&options, &routing, &d_poses, &d_activations).unwrap();
@@ -163,7 +163,7 @@ fn routing_agrees() {
 }
 
 #[test]
-fn layers_agree() {
+fn layers_match_the_golden_cases() {
     let layers = cases("conv_caps", 7).into_iter().chain(cases("class_caps", 3));
     for case in layers {
         let shape = |name: &str| case.tensor(name).shape().to_vec();
@@ -205,12 +205,12 @@ fn layers_agree() {
 }
 
 #[test]
-fn patches_agree() {
+fn patches_match_the_golden_cases() {
     for case in cases("kernel_tile", 4) {
         let x = case.tensor("in.x");
         let (shape, grid) = (x.shape().to_vec(), case.tensor("out.y").shape().to_vec());
         let numbers = [shape[0], shape[1], shape[2], shape[3]];
-        // the activations of some cases are negative: they go through as poses
+        // some cases have negative activations, which are passed as poses
         let is_pose = shape.len() > 4;
         let poses = match is_pose {
             true => case.reshaped("in.x", ndarray::Dim([shape[0], shape[1], shape[2], shape[3], 16])),
@@ -232,7 +232,7 @@ fn patches_agree() {
 }
 
 #[test]
-fn votes_agree() {
+fn votes_match_the_golden_cases() {
     for case in cases("mat_transform", 1) {
         let poses = case.tensor("in.P").into_dimensionality().unwrap();
         let transforms = case.tensor("in.W").into_dimensionality().unwrap();
@@ -249,7 +249,7 @@ fn votes_agree() {
 }
 
 #[test]
-fn spread_losses_agree() {
+fn spread_losses_match_the_golden_cases() {
     for case in cases("spread_loss", 3) {
         let activations = case.tensor("in.act").into_dimensionality().unwrap();
         let file = SafeTensors::deserialize(&case.bytes).unwrap();
@@ -268,7 +268,7 @@ fn spread_losses_agree() {
 }
 
 #[test]
-fn margins_agree() {
+fn margins_match_the_golden_cases() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
     let manifest = std::fs::read(folder.join("caps_manifest.json")).unwrap();
     let manifest: Value = serde_json::from_slice(&manifest).unwrap();

@@ -1,4 +1,4 @@
-//! Gradients against central differences, for each switch and every input.
+//! Gradients against central differences, for each option and every input.
 
 use em_routing::routing::{
     CapsuleLayer, Capsules, Competition, CostScale, InverseTemperature, Parents, Reach, RoutingInput,
@@ -10,7 +10,7 @@ use rand_chacha::ChaCha8Rng;
 
 use super::{largest_error, random_input, uniform};
 
-/// (f(x - 2h) - 8 f(x - h) + 8 f(x + h) - f(x + 2h)) / 12h for each number x of the array that `at` picks.
+/// Central differences, (f(x - 2h) - 8 f(x - h) + 8 f(x + h) - f(x + 2h)) / 12h, for each number x of the array that `at` selects.
 fn differences<T: Clone, D: Dimension>(
     input: &T,
     at: impl Fn(&mut T) -> &mut Array<f64, D>,
@@ -41,7 +41,7 @@ fn close<D: Dimension>(what: &str, found: &Array<f64, D>, expected: &[f64]) {
     assert!(error <= 1e-7, "{what}: error {error:e}");
 }
 
-/// The loss's gradient with respect to the poses and the activations.
+/// A random gradient of the loss with respect to the poses and the activations.
 fn weights(input: &RoutingInput, rng: &mut ChaCha8Rng) -> (Array3<f64>, Array2<f64>) {
     let (positions, _, parents, elements) = input.votes.dim();
     (uniform((positions, parents, elements), -1.0, 1.0, rng), uniform((positions, parents), -9.0, 9.0, rng))
@@ -65,7 +65,7 @@ fn check(what: &str, input: &RoutingInput, options: &RoutingOptions, rng: &mut C
     close(&format!("{what}: beta_a"), &gradient.d_beta_a, &differences(input, |i| &mut i.beta_a, loss));
 }
 
-/// The same schedule for all, steep enough that the activations play a part.
+/// Options with a schedule steep enough that the activations matter.
 fn base() -> RoutingOptions {
     RoutingOptions {
         inverse_temperature: InverseTemperature::Saturating { limit: 1.0 },
@@ -74,7 +74,7 @@ fn base() -> RoutingOptions {
 }
 
 #[test]
-fn of_each_switch() {
+fn gradients_match_differences_with_each_option() {
     let start = Parents {
         means: ndarray::array![[0.2, -0.1], [-0.3, 0.1], [0.0, 0.4]],
         variances: ndarray::array![[0.5, 0.7], [0.6, 0.5], [0.8, 0.4]],
@@ -104,7 +104,7 @@ fn of_each_switch() {
     for (name, options) in switches {
         for iterations in [1, 2, 3, 5] {
             let (mut input, mut rng) = random_input([2, 9, 3, 2], 17);
-            // children 0 to 7 of the first position are 1 to 8 of the second
+            // children 0 to 7 of the first position are the same capsules as children 1 to 8 of the second
             input.capsules = Some(Array2::from_shape_fn((2, 9), |(p, i)| i + 1 - p));
             let options = RoutingOptions { iterations, ..options.clone() };
             check(&format!("{name}, {iterations} iterations"), &input, &options, &mut rng);
@@ -113,7 +113,7 @@ fn of_each_switch() {
 }
 
 #[test]
-fn of_all_switches_together() {
+fn gradients_match_differences_with_all_options_together() {
     for seed in 0..10 {
         let (mut input, mut rng) = random_input([3, 6, 4, 2], seed);
         input.capsules = Some(Array2::from_shape_fn((3, 6), |_| rng.gen_range(0..9)));
@@ -136,9 +136,9 @@ fn of_all_switches_together() {
     }
 }
 
-/// With R held as a constant what is left is the last M-step, here once more from its equations.
+/// With R constant, only the last M-step is differentiated. The test computes it from its equations.
 #[test]
-fn stopped_at_the_responsibilities() {
+fn the_gradient_stops_at_the_responsibilities_if_told() {
     let (input, mut rng) = random_input([2, 5, 3, 4], 23);
     let options = RoutingOptions { stop_gradient_at_responsibilities: true, ..base() };
     let routing = input.route(&options).unwrap();
@@ -174,7 +174,7 @@ fn stopped_at_the_responsibilities() {
 }
 
 #[test]
-fn of_layers() {
+fn layer_gradients_match_differences() {
     let reaches = [Reach::Neighbourhood { size: 2, stride: 1 }, Reach::Everywhere];
     for (reach, competition) in [
         (reaches[0], Competition::Position),

@@ -1,4 +1,4 @@
-//! The ladder: rung 1 is the diagonal mixture and never lowers its likelihood, the last is the reference, and what all share.
+//! The ladder: rung 1 is the diagonal mixture and never lowers its likelihood, the last rung is the reference, and properties of all.
 
 use em_routing::em::Stop;
 use em_routing::error::Error;
@@ -13,7 +13,7 @@ use rand_chacha::ChaCha8Rng;
 
 use super::{largest_error, uniform};
 
-/// Two clouds of poses of three elements, the activations of the children, and a start with so many parents.
+/// Two clouds of poses with three elements, the activations of the children, and initial responsibilities for `parents` parents.
 fn poses(children: usize, parents: usize, seed: u64) -> (Array2<f64>, Array1<f64>, Array2<f64>) {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     let noise = uniform((children, 3), -1.0, 1.0, &mut rng);
@@ -83,7 +83,7 @@ fn rung_1_never_lowers_the_likelihood() {
     let mut falls = [0; 5];
     for seed in 0..50 {
         let (poses, activations, responsibilities) = poses(30, 3, seed);
-        // votes of each child for each parent: no longer a mixture of one set of samples, but EM all the same
+        // with separate votes for each parent, this is no mixture of one set of samples, but it is still EM
         let mut rng = ChaCha8Rng::seed_from_u64(seed + 1000);
         let shift = uniform((30, 3, 3), -0.5, 0.5, &mut rng);
         for votes in [shared_votes(&poses, 3), shared_votes(&poses, 3) + &shift] {
@@ -107,7 +107,7 @@ fn rung_1_never_lowers_the_likelihood() {
         }
     }
     assert_eq!(falls[0], 0);
-    assert!(falls[1..].iter().all(|&falls| falls > 0), "the rungs above are no longer EM, but {falls:?}");
+    assert!(falls[1..].iter().all(|&falls| falls > 0), "higher rungs are not EM: {falls:?}");
 }
 
 #[test]
@@ -148,10 +148,10 @@ fn each_rung_differs_from_the_one_before() {
         let [below, above] = [&pair[0][2].parents.weights, &pair[1][2].parents.weights];
         assert!(largest_error(below, above, 1.0) > 1e-6);
     }
-    // with children that are all fully active rung 3 is rung 2
+    // if all children are fully active, rung 3 equals rung 2
     let same = routing_3(&votes, &Array1::ones(20), &start, &exact(3)).unwrap();
     assert!(largest_error(&same[2].parents.means, &all[1][2].parents.means, 1.0) <= 1e-14);
-    // parents that start alike stay alike
+    // parents that start equal stay equal
     let alike = routing_final(&votes, &activations, &exact(3)).unwrap();
     let means = &alike[2].parents.means;
     assert!(largest_error(means.row(0), means.row(2), 1.0) <= 1e-14);
@@ -177,14 +177,14 @@ fn rungs_follow_their_equations() {
             assert!(largest_error(&step.parents.weights, &weights, 1.0) <= 1e-14, "rung {}", rung + 1);
         }
     }
-    // rung 4 goes on where the first M-step of the final rung has got to
+    // rung 4, started from the first M-step of the final rung, gives the same further steps
     let rest = LadderOptions { iterations: 3, ..options };
     let continued = routing_4(&votes, &activations, &all[4][0].parents, &rest).unwrap();
     assert_eq!(continued[..], all[4][1..]);
 }
 
 #[test]
-fn responsibilities_add_up_and_orders_do_not_matter() {
+fn responsibilities_add_up_to_1_and_order_does_not_matter() {
     let (poses, activations, responsibilities) = poses(15, 4, 11);
     let mut rng = ChaCha8Rng::seed_from_u64(12);
     let votes = shared_votes(&poses, 4) + uniform((15, 4, 3), -0.5, 0.5, &mut rng);
@@ -212,7 +212,7 @@ fn responsibilities_add_up_and_orders_do_not_matter() {
 }
 
 #[test]
-fn nobody_there() {
+fn inactive_children_give_finite_results() {
     let votes = shared_votes(&ndarray::array![[1.0, 2.0], [1.0, 2.0]], 2);
     let nobody = Array1::zeros(2);
     let options = LadderOptions::default();
@@ -224,7 +224,7 @@ fn nobody_there() {
 }
 
 #[test]
-fn faults_name_their_place() {
+fn errors_name_the_argument_and_the_place() {
     let votes = shared_votes(&ndarray::array![[1.0, f64::NAN]], 2);
     let error = routing_final(&votes, &Array1::ones(1), &LadderOptions::default()).unwrap_err();
     assert!(

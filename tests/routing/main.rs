@@ -1,4 +1,4 @@
-//! EM routing: against the golden cases, its gradients against central differences, its properties, and the ladder.
+//! EM routing: golden cases, gradients against central differences, properties, and the ladder.
 
 mod golden;
 mod gradients;
@@ -10,7 +10,7 @@ use ndarray::{Array, Dimension, ShapeBuilder};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-/// The largest error, relative to `scale`; NaN if any number is.
+/// The largest error relative to `scale`; NaN if any number is NaN.
 fn largest_error<'a>(
     found: impl IntoIterator<Item = &'a f64>,
     expected: impl IntoIterator<Item = &'a f64>,
@@ -30,7 +30,7 @@ fn uniform<D: Dimension, S: ShapeBuilder<Dim = D>>(
     Array::from_shape_simple_fn(shape, || rng.gen_range(low..high))
 }
 
-/// Votes, activations and betas of a size at which every term of the gradient shows.
+/// Random votes, activations and betas, of a size at which every term of the gradient matters.
 fn random_input(
     [positions, children, parents, elements]: [usize; 4],
     seed: u64,

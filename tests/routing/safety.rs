@@ -1,4 +1,4 @@
-//! Hostile votes, activations and betas: the default stays finite, and what is wrong with an input is said.
+//! Hostile votes, activations and betas: the default options stay finite, and errors say what is wrong with an input.
 
 use em_routing::error::Error;
 use em_routing::routing::fused::{Kernel, LayerShape};
@@ -37,7 +37,7 @@ fn assert_safe(name: &str, input: &RoutingInput, options: &RoutingOptions) {
     }
 }
 
-/// Sizes from nothing to the largest that is promised.
+/// Numbers of all sizes, from 0 to the largest that the documentation allows.
 fn hostile() -> impl Strategy<Value = f64> {
     let sizes = prop::sample::select(vec![0.0, 1e-300, 1e-30, 1e-9, 1e-4, 1.0, 1.0 + 1e-15, 1e4, 1e7, 1e8]);
     prop_oneof![
@@ -74,11 +74,11 @@ proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(10_000) })]
 
     #[test]
-    fn the_default_is_finite(input in hostile_input(), iterations in 1usize..6, blog_like in any::<bool>()) {
+    fn the_default_options_give_finite_results(input in hostile_input(), iterations in 1usize..6, blog_like in any::<bool>()) {
         let default = RoutingOptions { iterations, ..Default::default() };
         let options = match blog_like {
             false => default,
-            // what makes the default finite makes the blog's form finite too
+            // the default's epsilons make the blog's options finite too
             true => RoutingOptions {
                 mass_epsilon: default.mass_epsilon,
                 variance_floor: default.variance_floor,
@@ -91,7 +91,7 @@ proptest! {
 }
 
 #[test]
-fn corners() {
+fn extreme_sizes_and_values_give_finite_results() {
     let ones = Array4::from_elem((1, 1, 1, 1), 1.0);
     for iterations in [1, 2, 3, 5] {
         let options = RoutingOptions { iterations, ..Default::default() };
@@ -114,9 +114,9 @@ fn corners() {
     }
 }
 
-/// What [`RoutingOptions::blog`] documents: 0/0 where the blog has it, at that position and no other.
+/// As [`RoutingOptions::blog`] documents, 0 / 0 occurs where it does in the blog, and affects no other position.
 #[test]
-fn the_blog_divides_0_by_0() {
+fn the_blog_s_options_divide_0_by_0_where_documented() {
     let (mut input, _) = random_input([2, 6, 3, 4], 1);
     input.activations.row_mut(0).fill(0.0);
     let routing = input.route(&RoutingOptions::blog()).unwrap();
@@ -128,13 +128,13 @@ fn the_blog_divides_0_by_0() {
     let routing = input.route(&RoutingOptions::blog()).unwrap();
     assert!(routing.activations().row(0).iter().all(|activation| activation.is_nan()));
     assert!(routing.activations().row(1).iter().all(|activation| activation.is_finite()));
-    // without an E-step nobody weighs the parent
+    // without an E-step, the parent's density is never evaluated
     let once = RoutingOptions { iterations: 1, ..RoutingOptions::blog() };
     assert!(input.route(&once).unwrap().activations().iter().all(|activation| activation.is_finite()));
 }
 
 #[test]
-fn orders_and_neighbours_do_not_matter() {
+fn order_and_other_positions_do_not_matter() {
     let (input, _) = random_input([3, 7, 4, 5], 9);
     let (children, parents) = ([6, 2, 0, 1, 5, 4, 3], [3, 1, 0, 2]);
     let permuted = RoutingInput {
@@ -165,7 +165,7 @@ fn orders_and_neighbours_do_not_matter() {
 }
 
 #[test]
-fn capsules_are_shared_out_over_all_positions() {
+fn responsibilities_of_a_capsule_add_up_to_1_over_all_positions() {
     let (_, mut rng) = random_input([1, 1, 1, 1], 2);
     let below = Capsules {
         poses: uniform((2, 4, 3, 2, 16), -1.0, 1.0, &mut rng),
@@ -190,7 +190,7 @@ fn capsules_are_shared_out_over_all_positions() {
     }
 }
 
-/// Votes of all parents turn with the whole, and so agree as well as before.
+/// All votes turn with the whole, so they agree as well as before.
 #[test]
 fn votes_turn_with_the_whole() {
     let (_, mut rng) = random_input([1, 1, 1, 1], 4);
@@ -212,7 +212,7 @@ fn votes_turn_with_the_whole() {
 }
 
 #[test]
-fn the_start_and_the_schedule() {
+fn starts_and_schedules_have_the_documented_values() {
     let (input, _) = random_input([2, 5, 4, 3], 3);
     let uniform = input.route(&RoutingOptions { iterations: 1, ..RoutingOptions::paper() }).unwrap();
     let one = RoutingOptions { iterations: 1, start: RoutingStart::One, ..RoutingOptions::paper() };
@@ -234,7 +234,7 @@ fn the_start_and_the_schedule() {
 }
 
 #[test]
-fn faults_name_their_place() {
+fn errors_name_the_argument_and_the_place() {
     let (good, _) = random_input([2, 5, 3, 4], 1);
     let options = RoutingOptions::default();
     let fault = |input: &RoutingInput, options: &RoutingOptions| input.route(options).unwrap_err();
@@ -286,7 +286,7 @@ fn faults_name_their_place() {
     assert!(matches!(votes(&patches.poses, &transforms), Err(Error::Shape { name: "the transforms", .. })));
 }
 
-/// From the smallest to the largest numbers that f64 holds.
+/// Numbers from the smallest to the largest in f64.
 fn any_size() -> impl Strategy<Value = f64> {
     let sizes =
         vec![0.0, 5e-324, 1e-200, 1e-100, 1e-30, 1.0, 1e8, 1e19, 1e60, 1e99, 1e150, 1e160, 1e200, 1e308];
@@ -315,7 +315,7 @@ proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(3_000) })]
 
     #[test]
-    fn finite_input_of_any_size_gives_finite_numbers_or_an_error(
+    fn finite_input_of_any_size_gives_finite_results_or_an_error(
         numbers in prop::collection::vec(any_size(), 2 * 3 * 2 * 2),
         activations in prop::collection::vec(any_size().prop_map(f64::abs), 2 * 3),
         betas in prop::collection::vec(any_size(), 4),
@@ -388,7 +388,7 @@ proptest! {
 }
 
 #[test]
-fn votes_too_large_are_named_by_their_place() {
+fn errors_name_the_place_of_a_vote_that_is_too_large() {
     let (mut input, _) = random_input([2, 5, 3, 4], 1);
     input.votes[(1, 2, 0, 3)] = 1e200;
     for options in [RoutingOptions::default(), RoutingOptions::blog(), RoutingOptions::paper()] {
@@ -404,7 +404,7 @@ fn votes_too_large_are_named_by_their_place() {
 }
 
 #[test]
-fn a_negative_inverse_temperature_is_refused_everywhere() {
+fn a_negative_inverse_temperature_is_an_error_everywhere() {
     let (input, _) = random_input([1, 5, 3, 4], 1);
     let votes = input.votes.index_axis(Axis(0), 0).to_owned();
     let children = Array1::ones(5);

@@ -1,4 +1,4 @@
-//! A position's bits with each instruction set of this machine. (WebAssembly's are found in Node: tests/wasm.)
+//! The results at a position, bit for bit, with each instruction set of this machine. (tests/wasm runs WebAssembly in Node.)
 
 use super::*;
 use crate::compute::simd::{InstructionSet, WIDTH};
@@ -41,7 +41,7 @@ fn plan(children: usize, parents: usize, normalise_costs: bool) -> Plan {
     }
 }
 
-/// Every number that a forward and a backward pass find out.
+/// Returns the bits of all results of a forward and a backward pass.
 fn bits(plan: &Plan, instructions: InstructionSet) -> Vec<u32> {
     let transforms = tiles(plan.transforms * plan.blocks, 1);
     let (beta_v, beta_a) = (lanes(plan.blocks, 2), lanes(plan.blocks, 3));
@@ -65,7 +65,7 @@ fn bits(plan: &Plan, instructions: InstructionSet) -> Vec<u32> {
 }
 
 #[test]
-fn a_position_has_the_same_bits_where_multiply_adds_round_alike_at_every_remainder() {
+fn instruction_sets_that_round_alike_give_the_same_bits_for_all_sizes() {
     for children in 1..=18 {
         for parents in [1, 2, 3, 7, 8, 9, 15, 16, 17, 31, 33] {
             for normalise_costs in [false, true] {

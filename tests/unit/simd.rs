@@ -1,8 +1,8 @@
-//! Each operation with each instruction set of this machine. (WebAssembly's are run in Node: tests/wasm.)
+//! Each operation with each instruction set of this machine. (tests/wasm runs WebAssembly in Node.)
 
 use super::*;
 
-/// The lanes that a function of two lanes makes.
+/// Returns the bits of the lanes that an operation computes from two lanes.
 fn lanes<const RESULTS: usize>(
     instructions: InstructionSet,
     a: &Lane,
@@ -12,7 +12,7 @@ fn lanes<const RESULTS: usize>(
     instructions.run(OnLanes { a, b, operation }).map(|lane| lane.0.map(f32::to_bits))
 }
 
-/// A function of a part of two lanes.
+/// An operation on the vectors of two lanes.
 trait Operation<const RESULTS: usize> {
     fn of<S: Simd>(&self, simd: S, a: S::F32, b: S::F32) -> [S::F32; RESULTS];
 }
@@ -74,7 +74,7 @@ operation!(Bits, 3, |_simd, a, b| {
 operation!(MultiplyAdd, 1, |_simd, a, b| [a.multiply_add(b, a)]);
 operation!(Functions, 3, |simd, a, b| [exp(simd, a), ln(simd, b), sigmoid(simd, a)]);
 
-/// Numbers of all sizes and signs, a million different ones.
+/// A million different numbers of all sizes and signs.
 fn number(i: usize) -> f64 {
     let fraction = ((i as u64 * 2_654_435_761) % 1_000_003) as f64 / 500_000.0 - 1.0;
     fraction * [1.0, 1e-3, 1e3, 1e-20, 1e20, 3.0, 0.1, 30.0][i % 8]
@@ -87,7 +87,7 @@ fn lane(seed: usize) -> Lane {
 const ODD: [f32; 8] = [0.0, -0.0, f32::INFINITY, f32::NEG_INFINITY, f32::NAN, f32::MAX, 1e-40, -1.0];
 
 impl InstructionSet {
-    /// Whether it rounds a multiply-add once.
+    /// Returns whether a multiply-add rounds once.
     pub(crate) fn is_fused(self) -> bool {
         struct Fused;
 
@@ -103,7 +103,7 @@ impl InstructionSet {
     }
 }
 
-/// The same, but for which NaN it is.
+/// Returns whether two numbers have the same bits or are both NaN.
 fn same(found: f32, expected: f32) -> bool {
     found.to_bits() == expected.to_bits() || found.is_nan() && expected.is_nan()
 }
@@ -144,7 +144,7 @@ fn arithmetic_in_f32_has_the_bits_of_the_scalar_operators_on_every_path() {
 }
 
 #[test]
-fn a_multiply_add_rounds_once_where_the_instruction_set_says_so_and_else_twice() {
+fn a_multiply_add_rounds_once_if_fused_and_twice_otherwise() {
     for instructions in InstructionSet::all() {
         for seed in 0..2000 {
             let (a, b) = (lane(seed), lane(seed + 5000));
@@ -158,7 +158,7 @@ fn a_multiply_add_rounds_once_where_the_instruction_set_says_so_and_else_twice()
 }
 
 #[test]
-fn split_and_power_of_two_take_floats_apart_on_every_path() {
+fn split_and_power_of_two_give_mantissa_and_exponent_on_every_path() {
     for instructions in InstructionSet::all() {
         for n in -126..=127 {
             let a = Lane(lane((n + 200) as usize).0.map(|x| x.abs().max(f32::MIN_POSITIVE)));
@@ -175,7 +175,7 @@ fn split_and_power_of_two_take_floats_apart_on_every_path() {
 }
 
 #[test]
-fn functions_in_f32_have_the_same_bits_where_multiply_adds_round_alike() {
+fn functions_in_f32_have_the_same_bits_if_multiply_adds_round_alike() {
     for seed in 0..20_000 {
         let a = Lane(std::array::from_fn(|i| number(seed * WIDTH + i) as f32));
         let b = Lane(a.0.map(|x| x.abs().max(f32::MIN_POSITIVE)));
@@ -206,7 +206,7 @@ impl WithSimd for Reductions<'_> {
     }
 }
 
-/// x_i + x_{i + n/2}, until one is left.
+/// Sums by adding halves, x_i + x_{i + n/2}, until one number is left.
 fn folded<const N: usize>(mut x: [f32; N]) -> f32 {
     let mut half = N / 2;
     while half > 0 {
@@ -219,7 +219,7 @@ fn folded<const N: usize>(mut x: [f32; N]) -> f32 {
 }
 
 #[test]
-fn sums_in_f32_have_one_order_on_every_path() {
+fn sums_in_f32_add_in_a_fixed_order_on_every_path() {
     for instructions in InstructionSet::all() {
         for seed in 0..2000 {
             let tile: Tile = std::array::from_fn(|h| lane(seed + h * 7));
@@ -236,7 +236,7 @@ fn sums_in_f32_have_one_order_on_every_path() {
     }
 }
 
-/// Distance in units in the last place of the right value.
+/// The error in units in the last place of the expected value.
 fn ulps_f32(found: f32, expected: f64) -> f64 {
     let nearest = (expected as f32).abs().max(f32::MIN_POSITIVE);
     (f64::from(found) - expected).abs() / f64::from(f32::from_bits(nearest.to_bits() + 1) - nearest)
@@ -389,7 +389,7 @@ impl WithSimd for Transposition<'_> {
 }
 
 #[test]
-fn a_block_is_transposed_and_its_rest_repeats_the_last_row_on_every_path() {
+fn a_transposed_block_is_padded_with_its_last_row_on_every_path() {
     for instructions in InstructionSet::all() {
         for samples in 1..=BLOCK {
             for dimensions in 1..=9 {
@@ -470,7 +470,7 @@ fn exp_in_f64_is_within_one_unit_in_the_last_place() {
 }
 
 #[test]
-fn the_best_instruction_set_is_the_last_of_all() {
+fn detect_returns_the_last_of_all_instruction_sets() {
     let all = InstructionSet::all();
     assert_eq!(all.last(), Some(&InstructionSet::detect()));
     assert_eq!(all[0].to_string(), "portable");

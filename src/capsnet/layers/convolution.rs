@@ -1,4 +1,4 @@
-//! A convolution, forward and backward, as products of matrices.
+//! A convolution, forward and backward, as matrix products.
 
 use ndarray::{ArrayView2, ArrayViewMut2, linalg::general_mat_mul};
 
@@ -10,11 +10,11 @@ use crate::compute::{for_each_chunk, sum_chunks};
 /// y[r, c, f] = b[f] + sum_{i, j, k} x[r s + i - p, c s + j - p, k] w[i, j, k, f]
 /// ```
 ///
-/// x is images x height x width x channels, w is size x size x channels x features, and x is 0 outside. The padding p is
-/// TensorFlow's `SAME`: there are ceil(height / s) rows of y, and where the padding is odd it has one row less before than after.
+/// x is images x height x width x channels, w is size x size x channels x features. x is padded with zeros; the padding p is
+/// TensorFlow's `SAME`: y has ceil(height / s) rows, and odd padding has one row less before the image than after it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Convolution {
-    /// Images of a batch.
+    /// Images in the batch.
     pub images: usize,
     /// Rows of x.
     pub height: usize,
@@ -26,7 +26,7 @@ pub(crate) struct Convolution {
     pub features: usize,
     /// Rows and columns of the window.
     pub size: usize,
-    /// s
+    /// The stride s.
     pub stride: usize,
     /// 0: one thread for each core.
     pub threads: usize,
@@ -35,21 +35,21 @@ pub(crate) struct Convolution {
 /// The gradient of a loss with respect to the arguments of a [`Convolution`].
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct ConvolutionGradient {
-    /// Of x; empty unless it was asked for.
+    /// With respect to x; empty unless requested.
     pub d_x: Vec<f32>,
-    /// Of w.
+    /// With respect to w.
     pub d_weights: Vec<f32>,
-    /// Of b.
+    /// With respect to b.
     pub d_bias: Vec<f32>,
 }
 
 impl Convolution {
-    /// Rows and columns of y.
+    /// Returns the rows and columns of y.
     pub fn grid(&self) -> (usize, usize) {
         (self.height.div_ceil(self.stride), self.width.div_ceil(self.stride))
     }
 
-    /// y, images x rows x columns x features.
+    /// Computes y, images x rows x columns x features.
     pub fn forward(&self, x: &[f32], weights: &[f32], bias: &[f32]) -> Vec<f32> {
         let (positions, window) = (self.positions(), self.window());
         let w = ArrayView2::from_shape((window, self.features), weights).expect("weights fit the shape");
@@ -67,8 +67,8 @@ impl Convolution {
         y
     }
 
-    /// The gradient, from that with respect to y. That of x is left empty unless `with_d_x` asks for it. Images whose gradient is 0 are
-    /// skipped.
+    /// Computes the gradient from that with respect to y. The gradient of x is left empty unless `with_d_x` is true. Images whose
+    /// gradient is 0 are skipped.
     pub fn backward(&self, x: &[f32], weights: &[f32], d_y: &[f32], with_d_x: bool) -> ConvolutionGradient {
         let (positions, window) = (self.positions(), self.window());
         let w = ArrayView2::from_shape((window, self.features), weights).expect("weights fit the shape");
@@ -119,7 +119,8 @@ impl Convolution {
         self.size * self.size * self.channels
     }
 
-    /// For each row of a window that lies in the image: its first index in the patches, its first index in the image, and its length.
+    /// For each row of a window that lies in the image, yields its first index in the patches, its first index in the image, and its
+    /// length.
     fn runs(&self) -> impl Iterator<Item = (usize, usize, usize)> {
         let Convolution { height, width, channels, size, stride, .. } = *self;
         let (rows, columns) = self.grid();
@@ -135,7 +136,7 @@ impl Convolution {
         })
     }
 
-    /// P: the window of each position as a row.
+    /// Fills P, whose rows are the windows of the positions.
     fn gather(&self, x: &[f32], image: usize, patches: &mut [f32]) {
         let length = self.height * self.width * self.channels;
         let x = &x[image * length..][..length];
@@ -145,7 +146,7 @@ impl Convolution {
         }
     }
 
-    /// Adds each number of the patches to the pixel that it is from.
+    /// Adds each number of the patches to the pixel that it came from.
     fn scatter(&self, d_patches: &[f32], d_x: &mut [f32]) {
         for (patch, pixel, count) in self.runs() {
             let (to, from) = (&mut d_x[pixel..][..count], &d_patches[patch..][..count]);
@@ -158,7 +159,7 @@ impl Convolution {
 mod tests {
     use super::*;
 
-    /// y, or with `d_y` what each of x, w and b gains, by the formula and nothing else.
+    /// Computes y, and with `d_y` the gradients of x, w and b, directly from the formula.
     fn plainly(of: &Convolution, x: &[f32], w: &[f32], b: &[f32], d_y: Option<&[f32]>) -> [Vec<f64>; 4] {
         let Convolution { images, height, width, channels, features, size, stride, .. } = *of;
         let (rows, columns) = of.grid();
@@ -190,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn it_is_the_formula_s_for_all_windows_strides_and_sides() {
+    fn convolution_matches_its_formula_for_all_windows_strides_and_sides() {
         let close = |found: &[f32], wanted: &[f64]| {
             assert_eq!(found.len(), wanted.len());
             for (found, wanted) in found.iter().zip(wanted) {
@@ -213,7 +214,7 @@ mod tests {
 
             let image = of.grid().0 * of.grid().1 * 3;
             let d_y: Vec<f32> = (0..4 * image).map(|i| noise(i + 9000)).collect();
-            // all images are pushed; the second and the last are not, in zeros of both signs; none is
+            // images with a gradient of 0: none; the second and the last, as zeros of both signs; all
             for still in [&[][..], &[1, 3], &[0, 1, 2, 3]] {
                 let mut d_y = d_y.clone();
                 for &still in still {

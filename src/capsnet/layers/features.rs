@@ -1,4 +1,4 @@
-//! A layer of features: a convolution that halves the sides, and a ReLU.
+//! A feature layer: a convolution that halves height and width, and a ReLU.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use crate::capsnet::parameters::{Draw, ParameterSpec};
 use crate::error::Result;
 use crate::routing::fused::LayerOutput;
 
-/// A convolution, halved, and a ReLU. All features are 0 or more; a NaN stays a NaN.
+/// A convolution, halved by max pooling or a stride of 2, and a ReLU. A NaN stays a NaN.
 ///
 /// ```text
 /// f[r, c, k] = max(0, y[2 r + i, 2 c + j, k] for i, j in 0..2)    y: the convolution, stride 1     Pooling::Max
@@ -22,13 +22,13 @@ pub(crate) struct Features {
     pub name: &'static str,
     pub title: &'static str,
     pub below: Grid,
-    /// Features at each place.
+    /// Features at each position.
     pub features: usize,
     /// Rows and columns of the window.
     pub size: usize,
-    /// How the sides are halved.
+    /// How height and width are halved.
     pub pooling: Pooling,
-    /// The factor of Xavier's bound.
+    /// A factor on Xavier's bound.
     pub gain: f64,
 }
 
@@ -54,7 +54,7 @@ impl Layer for Features {
         self.name
     }
 
-    /// Half of the input's rows and columns, rounded up.
+    /// Half the rows and columns of the input, rounded up.
     fn grid(&self) -> Grid {
         let Grid { rows, columns, .. } = self.below;
         Grid { rows: rows.div_ceil(2), columns: columns.div_ceil(2), kinds: self.features }
@@ -70,11 +70,11 @@ impl Layer for Features {
         ]
     }
 
-    /// Keeps which of the 2 x 2 places each feature is from; nothing without pooling.
+    /// Keeps the position of the maximum in each 2 x 2 window; nothing without max pooling.
     fn forward(&self, batch: &Batch, input: &LayerOutput, _keep: bool) -> Result<(LayerOutput, Memory)> {
         let [weights, bias] = batch.parameters();
         let y = self.convolution(batch).forward(&input.activations, weights, bias);
-        // max(ReLU(y)) = ReLU(max(y)), in a quarter of the work
+        // max(ReLU(y)) = ReLU(max(y)), and ReLU after pooling is a quarter of the work
         let Pooled { y: mut features, winners } = match self.max_pooling() {
             None => Pooled { y, winners: Vec::new() },
             Some(pooling) => pooling.forward(&y),
@@ -113,7 +113,7 @@ impl Layer for Features {
     }
 
     fn receptive_field(&self, rows: Range<usize>, columns: Range<usize>) -> [Range<usize>; 2] {
-        // one window, or two side by side; padded as in TensorFlow
+        // the window of one convolution, or of two neighbours that are pooled; padded as in TensorFlow
         let side = |features: Range<usize>, length: usize| {
             let (size, half) = (self.size, length.div_ceil(2));
             let (window, padding) = match self.pooling {
@@ -132,7 +132,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn features_are_the_formula_s_with_pooling_and_without() {
+    fn features_match_their_formula_with_and_without_pooling() {
         let noise = |i: usize| ((i * 2654435761) % 1009) as f32 / 500.0 - 1.0;
         for (size, pooling) in [(5, Pooling::None), (5, Pooling::Max), (3, Pooling::None), (3, Pooling::Max)]
         {

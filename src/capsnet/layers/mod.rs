@@ -1,6 +1,6 @@
 //! The layers of a network, one file each.
 //!
-//! A new layer is a file here that implements [`Layer`], and a line in [`Architecture::layers`](super::Architecture::layers). All
+//! To add a layer, implement [`Layer`] in a new file here and add it to [`Architecture::layers`](super::Architecture::layers). All
 //! arrays are flat f32 in the order of their shapes: images x rows x columns x kinds, and x 16 for poses.
 
 mod convolution;
@@ -20,33 +20,33 @@ use super::parameters::ParameterSpec;
 use crate::error::Result;
 use crate::routing::fused::LayerOutput;
 
-/// A layer: how its output follows from its input, and the gradient of that.
+/// A layer: its forward pass and its gradient.
 ///
-/// Input and output are a [`LayerOutput`]. Layers of plain numbers, such as pixels and features, have activations only; their poses
-/// are empty.
+/// Input and output are each a [`LayerOutput`]. Layers without capsules, such as pixels and features, have activations only; their
+/// poses are empty.
 pub(crate) trait Layer {
-    /// The name by which a [`Pass`](super::Pass) has its output.
+    /// Returns the name of the layer's output in a [`Pass`](super::Pass).
     fn name(&self) -> &'static str;
 
-    /// The shape of its output.
+    /// Returns the shape of the output.
     fn grid(&self) -> Grid;
 
-    /// What it learns. The numbers stand in the network's vector in this order.
+    /// Returns the layer's parameter arrays, in the order in which the parameter vector holds them.
     fn parameters(&self) -> Vec<ParameterSpec>;
 
-    /// Its output for a batch. `keep` asks for all that makes [`Layer::backward`] faster.
+    /// Computes the output for a batch. If `keep` is true, also keeps whatever makes [`Layer::backward`] faster.
     ///
     /// # Errors
     ///
     /// Returns an error if an input is out of its range.
     fn forward(&self, batch: &Batch, input: &LayerOutput, keep: bool) -> Result<(LayerOutput, Memory)>;
 
-    /// The gradient of a loss, from that with respect to the output. The gradient of the input is left empty unless `with_input`
-    /// asks for it.
+    /// Computes the gradient of a loss from that with respect to the output. The gradient of the input may be left empty unless
+    /// `with_input` is true.
     ///
     /// # Errors
     ///
-    /// As [`Layer::forward`].
+    /// Returns the errors of [`Layer::forward`].
     fn backward(
         &self,
         batch: &Batch,
@@ -55,28 +55,28 @@ pub(crate) trait Layer {
         with_input: bool,
     ) -> Result<Backward>;
 
-    /// What a drawing says about it.
+    /// Returns the labels of the layer in a drawing.
     fn caption(&self) -> Caption;
 
-    /// The rows and columns of its input that a rectangle of its output depends on.
+    /// Returns the receptive field of a rectangle of the output: the rows and columns of the input that it depends on.
     fn receptive_field(&self, rows: Range<usize>, columns: Range<usize>) -> [Range<usize>; 2];
 
-    /// The layer, if it routes.
+    /// Returns the layer if it is a routing layer.
     fn as_routed(&self) -> Option<&Routed> {
         None
     }
 }
 
-/// The places of a layer, and what stands at each.
+/// The output shape of a layer for one image: a grid with several channels, features or capsules at each position.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Grid {
     pub rows: usize,
     pub columns: usize,
-    /// Channels, features or capsules at each place.
+    /// Channels, features or capsules at each position.
     pub kinds: usize,
 }
 
-/// What all layers need to know of a batch, and the parameters of the layer that is called.
+/// The size of a batch, the number of threads, and the parameters of one layer.
 pub(crate) struct Batch<'a> {
     pub images: usize,
     /// 0: one thread for each core.
@@ -86,16 +86,16 @@ pub(crate) struct Batch<'a> {
 }
 
 impl<'a> Batch<'a> {
-    /// The parameters, whose number the layer knows.
+    /// Returns the layer's N parameter arrays.
     fn parameters<const N: usize>(&self) -> [&'a [f32]; N] {
         self.parameters[..].try_into().expect("the network passes all parameters of the layer")
     }
 }
 
-/// What [`Layer::forward`] keeps for [`Layer::backward`]: of a type that only the layer knows.
+/// What [`Layer::forward`] keeps for [`Layer::backward`]. Only the layer knows the type.
 pub(crate) type Memory = Arc<dyn Any + Send + Sync>;
 
-/// A forward pass that is to be undone.
+/// A finished forward pass, for [`Layer::backward`].
 pub(crate) struct Forward<'a> {
     pub input: &'a LayerOutput,
     pub output: &'a LayerOutput,
@@ -103,7 +103,7 @@ pub(crate) struct Forward<'a> {
 }
 
 impl<'a> Forward<'a> {
-    /// What the layer has kept.
+    /// Returns what the layer kept, with its own type.
     fn memory<T: 'static>(&self) -> &'a T {
         self.memory.downcast_ref().expect("the network passes what the same layer has kept")
     }
@@ -111,23 +111,23 @@ impl<'a> Forward<'a> {
 
 /// The gradient of a layer.
 pub(crate) struct Backward {
-    /// For each of [`Layer::parameters`], as long as its shape says.
+    /// One array for each of [`Layer::parameters`], with as many numbers as its shape.
     pub d_parameters: Vec<Vec<f32>>,
-    /// With the lengths of the input; empty unless it was asked for.
+    /// With the lengths of the input; may be empty unless requested.
     pub d_input: LayerOutput,
 }
 
-/// What a drawing of the network says about a layer.
+/// The labels of a layer in a drawing of the network.
 pub(crate) struct Caption {
-    /// Its name in words.
+    /// The layer's name in words.
     pub title: &'static str,
-    /// How it is made from the layer below, in two lines.
+    /// How the layer is computed from the layer below, in two lines.
     pub step: [String; 2],
-    /// What stands at each place, in the plural.
+    /// The noun for what each position holds, in the plural.
     pub kinds: &'static str,
 }
 
-/// Activations without poses.
+/// Returns activations without poses.
 pub(crate) fn plain(activations: Vec<f32>) -> LayerOutput {
     LayerOutput { poses: Vec::new(), activations }
 }

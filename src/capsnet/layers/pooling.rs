@@ -1,13 +1,13 @@
 //! Max pooling, forward and backward.
 
-/// Max pooling: keeps the largest number of each 2 x 2 places, channel by channel.
+/// 2 x 2 max pooling: keeps the largest number of each 2 x 2 window, channel by channel.
 ///
 /// ```text
 /// y[r, c, k] = max over i, j in 0..2 of x[2 r + i, 2 c + j, k]
 /// ```
 ///
-/// x is images x height x width x channels. If a side is odd, the last row or column of y has fewer places to choose from, so y has
-/// ceil(height / 2) rows, as many as a convolution of stride 2. A NaN counts as the largest, so that it shows.
+/// x is images x height x width x channels. If a side is odd, the last row or column of windows is cut off, so y has ceil(height / 2)
+/// rows, as many as a convolution of stride 2. A NaN counts as the largest number, so that it is not lost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct MaxPooling {
     /// Rows of x.
@@ -23,17 +23,17 @@ pub(crate) struct MaxPooling {
 pub(crate) struct Pooled {
     /// Images x rows x columns x channels.
     pub y: Vec<f32>,
-    /// For each number of y, 2 i + j of the place it is from; the first place if several are as large.
+    /// For each number of y, the position 2 i + j of the maximum in its window; the first one in a tie.
     pub winners: Vec<u8>,
 }
 
 impl MaxPooling {
-    /// Rows and columns of y.
+    /// Returns the rows and columns of y.
     pub fn grid(&self) -> (usize, usize) {
         (self.height.div_ceil(2), self.width.div_ceil(2))
     }
 
-    /// y, and the place that each of its numbers is from.
+    /// Computes y and the position of each maximum.
     pub fn forward(&self, x: &[f32]) -> Pooled {
         let places = x.len() / (self.height * self.width);
         let ((rows, columns), channels) = (self.grid(), self.channels);
@@ -50,7 +50,7 @@ impl MaxPooling {
         Pooled { y, winners }
     }
 
-    /// The gradient with respect to x, from that with respect to y: 0 except at the winners.
+    /// Computes the gradient with respect to x from that with respect to y: 0 except at the winners.
     pub fn backward(&self, winners: &[u8], d_y: &[f32]) -> Vec<f32> {
         let (rows, columns) = self.grid();
         let mut d_x = vec![0.0; d_y.len() / (rows * columns) * self.height * self.width];
@@ -63,7 +63,7 @@ impl MaxPooling {
         d_x
     }
 
-    /// For each place of x: its first index in x, its first index in y, and its number 2 i + j among the four.
+    /// For each position of x, yields its first index in x, its first index in y, and its position 2 i + j in the window.
     fn places(&self, numbers: usize) -> impl Iterator<Item = (usize, usize, u8)> {
         let MaxPooling { width, height, channels } = *self;
         let (rows, columns) = self.grid();
@@ -80,7 +80,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn it_is_the_formula_s_for_even_and_odd_sides() {
+    fn max_pooling_matches_its_formula_for_even_and_odd_sides() {
         for (height, width) in [(4, 6), (5, 4), (6, 7), (3, 3), (1, 1)] {
             let of = MaxPooling { height, width, channels: 3 };
             let (rows, columns) = of.grid();
@@ -106,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_of_equals_wins_and_a_nan_is_never_lost() {
+    fn the_first_maximum_wins_a_tie_and_a_nan_is_kept() {
         let of = MaxPooling { height: 2, width: 2, channels: 1 };
         assert_eq!(of.forward(&[1.0; 4]), Pooled { y: vec![1.0], winners: vec![0] });
         for at in 0..4 {

@@ -1,4 +1,4 @@
-//! Primary capsules: a linear map of the features at each place.
+//! Primary capsules: a linear map of the features at each position.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use crate::error::Result;
 use crate::routing::ELEMENTS;
 use crate::routing::fused::LayerOutput;
 
-/// The first layer of capsules. No neighbours, no routing: poses and activations follow from the features of their own place.
+/// The first capsule layer. It does not route: poses and activations depend only on the features at their own position.
 ///
 /// ```text
 /// pose = W x + b,    activation = sigmoid(w x + b)
@@ -24,7 +24,7 @@ pub(crate) struct Primary {
 }
 
 impl Primary {
-    /// The maps to poses and to activations, as convolutions of 1 x 1.
+    /// Returns the maps to poses and to activations, as 1 x 1 convolutions.
     fn maps(&self, batch: &Batch) -> [Convolution; 2] {
         let (images, threads) = (batch.images, batch.threads);
         let Grid { rows: height, columns: width, kinds: channels } = self.below;

@@ -1,4 +1,4 @@
-//! Capsules that are found by routing the votes of the capsules below.
+//! Capsules computed by routing the votes of the capsules below.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -12,11 +12,11 @@ use crate::error::Result;
 use crate::routing::fused::{Kept, Kernel, LayerInput, LayerOutput, LayerShape};
 use crate::routing::{CapsuleLayer, CapsuleLayerRun, Capsules, ELEMENTS, Reach, RoutingOptions};
 
-/// A layer of capsules that the capsules in a neighbourhood, or everywhere, vote for.
+/// A capsule layer, routed from the votes of a neighbourhood of the layer below or of all of it.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Routed {
     name: &'static str,
-    /// For one image.
+    /// The shape for one image.
     shape: LayerShape,
     grid: Grid,
     /// The number of transforms for each parent.
@@ -26,11 +26,11 @@ pub(crate) struct Routed {
 }
 
 impl Routed {
-    /// A layer with so many kinds of capsules.
+    /// Creates a layer with `parents` kinds of capsules.
     ///
     /// # Errors
     ///
-    /// As [`Kernel::new`].
+    /// Returns the errors of [`Kernel::new`].
     pub fn new(
         name: &'static str,
         below: Grid,
@@ -62,11 +62,11 @@ impl Routed {
         LayerInput { poses: &below.poses, activations: &below.activations, transforms, beta_v, beta_a }
     }
 
-    /// How it routes one image of its input, in f64.
+    /// Routes one image of the input, in f64.
     ///
     /// # Errors
     ///
-    /// As [`CapsuleLayer::forward`].
+    /// Returns the errors of [`CapsuleLayer::forward`].
     pub fn run(&self, batch: &Batch, below: &LayerOutput, image: usize) -> Result<CapsuleLayerRun> {
         let LayerShape { height, width, capsules, parents, reach, .. } = self.shape;
         let wide = |numbers: &[f32]| numbers.iter().map(|&x| f64::from(x)).collect::<Vec<f64>>();

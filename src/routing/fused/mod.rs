@@ -1,18 +1,21 @@
-//! A layer of capsules in f32, fused: poses and transforms in, parents out, and the gradient of all of it.
+//! A fused capsule layer in f32: the forward pass from poses and transforms to the parents, and its gradient.
 //!
-//! It computes what [`super::CapsuleLayer`] does, which says it in f64 and one equation after another. The votes of one output
-//! position are made, routed and dropped by one thread; they are never written to memory, and the gradient makes them again.
+//! [`Kernel::new`] prepares a layer for a [`LayerShape`]. [`Kernel::forward`] maps a [`LayerInput`] to a [`LayerOutput`], and
+//! [`Kernel::backward`] computes the [`LayerGradient`].
+//!
+//! The results are those of [`super::CapsuleLayer`], which computes in f64, equation by equation. Here, one thread computes, routes
+//! and drops the votes of one output position. They are never written to main memory, and the gradient computes them again.
 //!
 //! | what | why |
 //! |---|---|
-//! | sixteen parents side by side, the last filled up and masked | no sums across a vector but in the softmax |
-//! | eight children at a time: E-step, then their part of the next M-step | their votes are still in the nearest cache |
-//! | sums of R a (V - mu_before) and of its square | mean and variance in the same pass, without cancellation |
-//! | one source, generic over the instruction set | compiled for AVX-512 and for AVX2 with FMA (the same bits), for WebAssembly and for any processor |
-//! | chunks of positions, merged in their order | the same bits for any number of threads |
+//! | sixteen parents side by side, the last sixteen padded and masked | only the softmax sums across a vector |
+//! | eight children at a time: E-step, then their part of the next M-step | their votes are still in the first-level cache |
+//! | sums of R a (V - mu_before) and R a (V - mu_before)^2 | mean and variance in the same pass, without cancellation |
+//! | one source, generic over the instruction set | is compiled for AVX-512 and for AVX2 with FMA (the same bits), for WebAssembly and for any processor |
+//! | chunks of positions, merged in order | the same bits for any number of threads |
 //!
-//! Votes and their like may be up to 1e8 in size: then all is finite with [`RoutingOptions::default`]. Gradients
-//! so large that their products would overflow are held back.
+//! With [`RoutingOptions::default`], all results are finite for votes, activations and betas up to 1e8 in size. Gradients are
+//! clamped so that their products do not overflow.
 
 mod position;
 
@@ -23,13 +26,13 @@ use crate::compute::simd::{Lane, Tile, WIDTH, ZERO, ZEROS};
 use crate::compute::{for_each_chunk, sum_chunks};
 use crate::error::{Error, Result};
 
-/// Images that are split so that there are at least so many chunks for the threads to share.
+/// The smallest number of chunks for the threads to share: if there are fewer images, they are split.
 const CHUNKS: usize = 8;
 
 /// The sizes of a layer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LayerShape {
-    /// Images of a batch.
+    /// Images in the batch.
     pub images: usize,
     /// Rows of positions below.
     pub height: usize,
@@ -43,7 +46,7 @@ pub struct LayerShape {
     pub reach: Reach,
 }
 
-/// What a layer sees and learns, flat in the order of the shapes.
+/// The input and the parameters of a layer, flat in the order of the shapes.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct LayerInput<'a> {
     /// Images x height x width x capsules x 16, each pose a 4 x 4 matrix row by row.
@@ -67,7 +70,7 @@ pub struct LayerOutput {
     pub activations: Vec<f32>,
 }
 
-/// What a forward pass has found out at each position, for [`Kernel::backward_kept`].
+/// The routing results of a forward pass at each position, kept for [`Kernel::backward_kept`].
 #[derive(Debug, Clone)]
 pub struct Kept {
     shape: LayerShape,
@@ -76,7 +79,7 @@ pub struct Kept {
 }
 
 impl Kept {
-    /// Whether it is of this shape and of as many iterations.
+    /// Checks that the results belong to this shape and number of iterations.
     fn check(&self, shape: &LayerShape, plan: &Plan) -> Result<()> {
         let sizes = |shape: &LayerShape, iterations: usize| {
             let LayerShape { images, height, width, capsules, parents, reach } = *shape;
@@ -92,14 +95,14 @@ impl Kept {
     }
 }
 
-/// Gradients with respect to each part of a [`LayerInput`], of its shape.
+/// Gradients with respect to the parts of a [`LayerInput`], with the same shapes.
 #[derive(Debug, Clone, PartialEq)]
 pub struct LayerGradient {
     /// Images x height x width x capsules x 16.
     pub d_poses: Vec<f32>,
     /// Images x height x width x capsules.
     pub d_activations: Vec<f32>,
-    /// As the transforms.
+    /// In the shape of the transforms.
     pub d_transforms: Vec<f32>,
     /// One for each parent.
     pub d_beta_v: Vec<f32>,
@@ -107,7 +110,7 @@ pub struct LayerGradient {
     pub d_beta_a: Vec<f32>,
 }
 
-/// A layer that is ready to compute.
+/// A layer prepared for a shape and options.
 #[derive(Debug, Clone)]
 pub struct Kernel {
     shape: LayerShape,
@@ -124,19 +127,19 @@ pub struct Kernel {
 /// Gradients of the poses and of the activations of some capsules below.
 type Below = (Vec<f32>, Vec<f32>);
 
-/// Positions of one image: the chunk's rows of the grid.
+/// A chunk of work: the positions of one image in some rows of the grid.
 struct Chunk {
     image: usize,
     rows: std::ops::Range<usize>,
 }
 
 impl Kernel {
-    /// Prepares for a shape and options, with so many threads (0: one for each core).
+    /// Prepares a kernel for a shape and options. `threads` is the number of threads (0: one per core).
     ///
     /// # Errors
     ///
-    /// A size that is 0, a neighbourhood larger than the layer, an option out of its range, or one that only the reference has:
-    /// [`Competition::AllPositions`] and [`RoutingStart::Parents`].
+    /// Returns an error if a size is 0, if the neighbourhood is larger than the layer, if an option is out of its range, or if only
+    /// the reference supports it: [`Competition::AllPositions`] and [`RoutingStart::Parents`].
     pub fn new(shape: LayerShape, options: &RoutingOptions, threads: usize) -> Result<Kernel> {
         let LayerShape { images, height, width, capsules, parents, reach } = shape;
         for (size, what) in [
@@ -205,43 +208,43 @@ impl Kernel {
         Ok(Kernel { shape, tiles, stride, grid, plan, threads, instructions: InstructionSet::detect() })
     }
 
-    /// The same with these instructions.
+    /// Returns the same kernel with another instruction set.
     pub fn with_instructions(self, instructions: InstructionSet) -> Kernel {
         Kernel { instructions, ..self }
     }
 
-    /// Rows and columns of the parents.
+    /// Returns the rows and columns of the parents.
     pub fn grid(&self) -> (usize, usize) {
         self.grid
     }
 
-    /// The number of transforms for each parent: the first axis of W.
+    /// Returns the number of transforms for each parent: the length of the first axis of W.
     pub fn transforms(&self) -> usize {
         self.plan.transforms
     }
 
-    /// The parents' poses and activations.
+    /// Computes the parents' poses and activations.
     ///
     /// # Errors
     ///
-    /// A length that does not fit the shape, a number that is not finite, a negative activation, or a result that is not finite,
-    /// unless the options divide 0 by 0 as [`RoutingOptions::blog`] says.
+    /// Returns an error if a length does not fit the shape, if a number is not finite, if an activation is negative, or if a result
+    /// is not finite, unless the options lead to 0 / 0 as described in [`RoutingOptions::blog`].
     pub fn forward(&self, input: &LayerInput) -> Result<LayerOutput> {
         Ok(self.forward_and(input, |_| ())?.0)
     }
 
-    /// The same, and what [`Kernel::backward_kept`] needs to spare the gradient the forward pass: 5.4 KiB for each sixteen parents
-    /// of a position and each iteration.
+    /// Runs [`Kernel::forward`] and keeps the routing results for [`Kernel::backward_kept`], which then need not compute them again:
+    /// 5.4 KiB for each sixteen parents of a position and each iteration.
     ///
     /// # Errors
     ///
-    /// As [`Kernel::forward`].
+    /// Returns the errors of [`Kernel::forward`].
     pub fn forward_keeping(&self, input: &LayerInput) -> Result<(LayerOutput, Kept)> {
         let (output, positions) = self.forward_and(input, Space::keep)?;
         Ok((output, Kept { shape: self.shape, positions }))
     }
 
-    /// Also what `keep` makes of each position, in their order.
+    /// Also returns the result of `keep` for each position, in order.
     fn forward_and<K: Send + Clone + Default>(
         &self,
         input: &LayerInput,
@@ -288,7 +291,7 @@ impl Kernel {
         Ok((LayerOutput { poses, activations }, kept))
     }
 
-    /// Checks that what came of an input is finite, and names what is too large in it if not.
+    /// Checks that the results are finite. If not, the error names the number of the input that is too large.
     fn check_result(&self, input: &LayerInput, results: &[(&'static str, &[f32])]) -> Result<()> {
         let is_finite = |numbers: &[f32]| numbers.iter().fold(true, |good, number| good & number.is_finite());
         let Some((name, numbers)) = results.iter().find(|(_, numbers)| !is_finite(numbers)) else {
@@ -313,21 +316,22 @@ impl Kernel {
         check_numbers("beta_v", &[parents], input.beta_v, within, |beta| beta.abs() <= PROMISED)?;
         check_numbers("beta_a", &[parents], input.beta_a, within, |beta| beta.abs() <= PROMISED)?;
         if self.plan.mass_epsilon == 0.0 || self.plan.variance_floor == 0.0 {
-            return Ok(()); // 0 divided by 0, as documented
+            return Ok(()); // 0 / 0, as documented
         }
-        let expected = "finite; smaller inputs or a larger variance_floor keep it so";
+        let expected = "finite: use smaller inputs or a larger variance_floor";
         check_numbers(name, &[numbers.len()], numbers, expected, f32::is_finite)
     }
 
-    /// The gradient of a loss through all of it, from that with respect to the parents' poses and activations, which have the
-    /// shapes of a [`LayerOutput`]. The forward pass is computed again, position by position: one that has been kept spares
-    /// it, with the same bits. An image whose gradient is 0 above has none below and is left out: where the loss is content
-    /// with most of a batch, as late in training, the others' gradient is all that is computed.
+    /// Computes the gradient of a loss from that with respect to the parents' poses and activations, which have the shapes of a
+    /// [`LayerOutput`].
+    ///
+    /// Computes the forward pass again, position by position; [`Kernel::backward_kept`] avoids this and gives the same bits. Skips
+    /// images whose gradient with respect to the parents is 0. Late in training, most images have a loss of 0 and are skipped.
     ///
     /// # Errors
     ///
-    /// As [`Kernel::forward`], gradients of another length, and a result that is not finite though they are. A NaN among them is
-    /// passed on; infinite ones are held back like other large ones.
+    /// Returns the errors of [`Kernel::forward`], and an error if a gradient has another length, or if the result is not finite
+    /// although the gradients are. A NaN in them is passed on; infinite numbers are clamped like other large ones.
     pub fn backward(
         &self,
         input: &LayerInput,
@@ -337,11 +341,12 @@ impl Kernel {
         self.backward_from(input, None, d_poses, d_activations)
     }
 
-    /// [`Kernel::backward`] of the forward pass that has `kept` this, of the same input: what a training step calls.
+    /// Computes the gradient of [`Kernel::backward`] with the results that a forward pass kept for the same input. A training step
+    /// calls it.
     ///
     /// # Errors
     ///
-    /// As [`Kernel::backward`], and what was kept by a kernel of another shape.
+    /// Returns the errors of [`Kernel::backward`], and an error if `kept` is from a kernel of another shape.
     pub fn backward_kept(
         &self,
         input: &LayerInput,
@@ -368,7 +373,7 @@ impl Kernel {
             kept.check(&self.shape, &self.plan)?;
         }
         let parameters = self.parameters(input);
-        // an image's parents
+        // the parents of one image
         let capsules_above = rows * columns * parents;
         let d_above =
             d_poses.chunks_exact(capsules_above * ELEMENTS).zip(d_activations.chunks_exact(capsules_above));
@@ -379,7 +384,7 @@ impl Kernel {
             d_above.enumerate().filter(|&(_, d)| is_pushed(d)).map(|(image, _)| image).collect();
         let chunks = self.chunks(&pushed);
         let row_length = width * capsules;
-        // a chunk's part of the layer below: from its first row of it
+        // the first capsule of a chunk's part of the layer below
         let first_capsule =
             |chunk: &Chunk| (chunk.image * height + chunk.rows.start * self.stride) * row_length;
         let sums = sum_chunks(
@@ -431,7 +436,7 @@ impl Kernel {
         Ok(gradient)
     }
 
-    /// The gradient from its sums over positions and from the parts of the layer below, each with the capsule that it begins at.
+    /// Assembles the gradient from the sums over positions and the parts of the layer below, each with its first capsule.
     fn assemble(
         &self,
         input: &LayerInput,
@@ -439,7 +444,7 @@ impl Kernel {
         parts: Vec<(usize, Below)>,
     ) -> LayerGradient {
         let parents = self.shape.parents;
-        // parts of one image overlap where neighbourhoods do
+        // parts of one image overlap if their neighbourhoods overlap
         let (mut d_poses, mut d_activations) =
             (vec![0.0; input.poses.len()], vec![0.0; input.activations.len()]);
         for (first, (part_of_poses, part_of_activations)) in parts {
@@ -460,7 +465,7 @@ impl Kernel {
         LayerGradient { d_poses, d_activations, d_transforms, d_beta_v, d_beta_a }
     }
 
-    /// Of these images, each a chunk; split where there are few of them, in the same way for any number of threads.
+    /// Divides these images into chunks: one for each image, or several if there are few. Does not depend on the number of threads.
     fn chunks(&self, images: &[usize]) -> Vec<Chunk> {
         let rows = self.grid.0;
         let parts = CHUNKS.div_ceil(images.len().max(1)).min(rows);
@@ -474,7 +479,7 @@ impl Kernel {
         chunk.rows.clone().flat_map(move |row| (0..columns).map(move |column| (row, column)))
     }
 
-    /// The runs of capsules that are next to each other both below and among the children: (first below, first child, how many).
+    /// Yields the runs of capsules that are contiguous both below and among the children: (first capsule below, first child, length).
     fn runs(&self, row: usize, column: usize) -> impl Iterator<Item = (usize, usize, usize)> {
         let (width, capsules) = (self.shape.width, self.shape.capsules);
         let (first, run) = (row * self.stride * width + column * self.stride, self.tiles.1 * capsules);
@@ -490,7 +495,7 @@ impl Kernel {
         }
     }
 
-    /// A capsule gathers from each child that it is; `row` counts from the chunk's first.
+    /// Adds the gradient of each child to its capsule below. `row` counts from the first row of the chunk.
     fn scatter(&self, row: usize, column: usize, space: &Space, below: &mut Below) {
         for (capsule, child, count) in self.runs(row, column) {
             let from = space.d_poses[child..][..count].as_flattened();
@@ -533,7 +538,7 @@ fn check_length(name: &'static str, shape: &[usize], numbers: &[f32]) -> Result<
     Err(Error::Shape { name, expected: shape.to_vec(), found: vec![numbers.len()] })
 }
 
-/// Whether there are as many numbers as the shape says, all of them good; else where the first is that is not.
+/// Checks that the numbers fill the shape and are all good. The error names the place of the first bad number.
 pub(crate) fn check_numbers(
     name: &'static str,
     shape: &[usize],
@@ -542,7 +547,7 @@ pub(crate) fn check_numbers(
     is_good: impl Fn(f32) -> bool,
 ) -> Result<()> {
     check_length(name, shape, numbers)?;
-    // all of them without a branch, several at a time; then the place, if there is one
+    // first all numbers without a branch, several at a time; then the place of a bad one
     if numbers.iter().fold(true, |good, &value| good & is_good(value)) {
         return Ok(());
     }
@@ -555,7 +560,7 @@ pub(crate) fn check_numbers(
     Err(Error::EntryOutOfRange { name, place, expected, value })
 }
 
-/// The largest size. The numbers are finite: `f32::max`, which also minds NaN, is taken by the compiler one by one.
+/// Returns the largest absolute value of finite numbers. Not with `f32::max`: it handles NaN, and the compiler does not vectorise it.
 fn largest(numbers: &[f32]) -> f32 {
     let larger = |a: f32, b: f32| if b > a { b } else { a };
     let (eights, rest) = numbers.as_chunks::<8>();
@@ -568,7 +573,7 @@ fn largest(numbers: &[f32]) -> f32 {
     largest.into_iter().chain(rest.iter().map(|number| number.abs())).fold(0.0, larger)
 }
 
-/// Numbers, one for each parent, as lanes; the rest are 0.
+/// Writes numbers, one for each parent, to lanes; the rest are 0.
 fn to_lanes(numbers: &[f32], lanes: &mut [Lane]) {
     lanes.fill(ZERO);
     for (lane, numbers) in lanes.iter_mut().zip(numbers.chunks(WIDTH)) {
@@ -586,7 +591,7 @@ fn from_lanes(lanes: &[Lane], numbers: &mut [f32]) {
     numbers.iter_mut().zip(lanes.iter().flat_map(|lane| lane.0)).for_each(|(to, from)| *to = from);
 }
 
-/// Parents x 16 numbers as tiles; the rest are 0.
+/// Writes parents x 16 numbers to tiles; the rest are 0.
 fn to_tiles(numbers: &[f32], parents: usize, tiles: &mut [Tile]) {
     if !parents.is_multiple_of(WIDTH) {
         tiles.fill(ZEROS);

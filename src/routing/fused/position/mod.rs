@@ -1,10 +1,10 @@
-//! One output position: votes, routing, and all of it undone, with what lies between in one thread's scratch.
+//! One output position: its votes, their routing, and the gradient, with intermediate results in the scratch memory of one thread.
 //!
-//! Children go in groups of eight, whose votes stay in the nearest cache while they are weighed and summed; the last group is
-//! filled up with children of activation 0. Parents go in blocks of sixteen, the last filled up and masked; each lane is taken in
-//! [`Simd::PARTS`] parts.
+//! Children are processed in groups of eight, whose votes stay in the first-level cache while they are weighted and summed; the
+//! last group is padded with children of activation 0. Parents are processed in blocks of sixteen, the last one padded and masked.
+//! A [`Lane`] holds one number for each parent of a block and is processed in [`Simd::PARTS`] vectors.
 //!
-//! No closure here may hold a vector: it would be compiled without the instructions of the function around it. Closures over
+//! No closure here may hold a vector: it would be compiled without the instruction set of the surrounding function. Closures over
 //! indices are fine.
 
 #![allow(clippy::needless_range_loop, reason = "an index runs over several arrays side by side")]
@@ -20,7 +20,7 @@ use crate::compute::simd::{
 };
 pub(super) use undo::Backward;
 
-/// The children of a group.
+/// The number of children in a group.
 pub(super) const GROUP: usize = 8;
 
 /// One number for each child of a group and each parent of a block.
@@ -29,20 +29,20 @@ pub(super) type Weights = [Lane; GROUP];
 /// The votes of a group for a block.
 pub(super) type Votes = [Tile; GROUP];
 
-/// Where parts of the gradient are held so that no product overflows, which would lead to inf - inf. True gradients that large
-/// come only of votes, activations and betas that no training has.
+/// Clamps on parts of the gradient, so that no product overflows and leads to inf - inf. Gradients of this size do not occur with
+/// the votes, activations and betas of a real training.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Limits {
-    /// Of what half a squared offset gains.
+    /// The clamp on [`Slopes::halves`].
     slope: f32,
-    /// Of what an offset gains.
+    /// The clamp on [`Slopes::slopes`] and on the gradient of the means.
     mean_slope: f32,
-    /// Of d_x, the gradient of a log-density.
+    /// The clamp on d_x, the gradient of x_ij = log a_j p_ij.
     joint: f32,
 }
 
 impl Limits {
-    /// From the largest sizes of poses and transforms, which bound the votes.
+    /// Computes the clamps from the largest sizes of poses and transforms, which bound the votes.
     pub fn new(plan: &Plan, pose: f32, transform: f32) -> Limits {
         let offset = 2.0 * (SIDE as f32 * pose * transform + pose + transform + 2.0);
         Limits {
@@ -53,19 +53,19 @@ impl Limits {
     }
 }
 
-/// From this share on the mean has moved so far from the origin of the sums that the variance about it has lost digits: it is
-/// then summed again about the mean.
+/// If (mean - origin)^2 exceeds this times the variance, the variance has lost digits to cancellation, and everything is summed
+/// again with the mean as origin.
 const MOVED: f32 = 32.0;
 
-/// What is the same at each position.
+/// The sizes and options that are the same at each position.
 #[derive(Debug, Clone)]
 pub(super) struct Plan {
     pub children: usize,
     pub parents: usize,
     pub blocks: usize,
-    /// The number of transforms; child i takes that of i modulo it.
+    /// The number of transforms; child i uses the one at i modulo this number.
     pub transforms: usize,
-    /// Rows and columns of the layer below, where the votes are told where they come from.
+    /// Rows and columns of the layer below, if coordinates are added to the votes.
     pub coordinates: Option<(usize, usize)>,
     pub inverse_temperatures: Vec<f32>,
     pub first_responsibility: f32,
@@ -78,12 +78,12 @@ pub(super) struct Plan {
     pub variance_floor: f32,
     pub mean_damping: f32,
     pub stop_gradient: bool,
-    /// 1 for a parent, 0 for a lane that is left over.
+    /// 1 for a parent, 0 for padding.
     pub mask: Vec<Lane>,
 }
 
 impl Plan {
-    /// The first option that is not finite in f32, with its value.
+    /// Returns the first option that is not finite in f32, with its value.
     pub fn first_infinite(&self) -> Option<(&'static str, f32)> {
         let numbers = [
             ("cost_scale", self.cost_scale),
@@ -98,7 +98,7 @@ impl Plan {
     }
 }
 
-/// What is learnt, with parents in lanes.
+/// The parameters, with parents in lanes.
 pub(super) struct Parameters {
     /// W, transforms x blocks.
     pub transforms: Vec<Tile>,
@@ -107,7 +107,7 @@ pub(super) struct Parameters {
     pub limits: Limits,
 }
 
-/// What a chunk sums up for the gradient of the parameters.
+/// The sums over a chunk for the gradient of the parameters.
 pub(super) struct ParameterSums {
     pub transforms: Vec<Tile>,
     pub beta_v: Vec<Lane>,
@@ -135,16 +135,16 @@ impl ParameterSums {
     }
 }
 
-/// What one iteration finds out about a block of parents: the letters of the routing's table.
+/// The results of one iteration for a block of parents, in the letters of the routing's table.
 #[derive(Debug, Clone, Copy)]
 #[repr(C)]
 struct Parents {
     masses: Lane,
     means: Tile,
-    /// sum_i q_i (V_i - mu): 0 but for damping, the mass epsilon and the rounding of mu, which the gradient has to know where a
-    /// parent has collapsed on one child.
+    /// sum_i q_i (V_i - mu): 0 except for damping, the mass epsilon and the rounding of mu. The gradient needs it if a parent has
+    /// collapsed on one child.
     rests: Tile,
-    /// Without the floor.
+    /// sigma^2 without the floor.
     own_variances: Tile,
     /// sigma
     deviations: Tile,
@@ -155,11 +155,11 @@ struct Parents {
     costs: Lane,
     logits: Lane,
     activations: Lane,
-    /// log a_j - sum_h log(sigma_jh + epsilon): what a child without a vote would add to; minus infinity where masked.
+    /// log a_j - sum_h log(sigma_jh + epsilon): the part of x_ij that is the same for all children; minus infinity where masked.
     log_scales: Lane,
 }
 
-/// What one iteration finds out. These of a position are all that its gradient has to know but the input.
+/// The results of one iteration. Besides the input, those of all iterations are all that the gradient at a position needs.
 #[derive(Debug, Clone)]
 pub(super) struct Found {
     /// By block.
@@ -168,8 +168,8 @@ pub(super) struct Found {
     cost_deviation: f32,
 }
 
-/// Of the gradient, for a block of parents: half of what a squared offset gains, then what an offset gains, and the rest of what
-/// a weight gains.
+/// dL/dq_ij, q_ij = R_ij a_i, for a block of parents, as a quadratic in the offset V - mu with the coefficients a (`halves`),
+/// b (`slopes`) and c (`constants`): sum_h (a_h (V_h - mu_h)^2 + b_h (V_h - mu_h)) + c.
 #[derive(Clone, Copy)]
 #[repr(C)]
 struct Slopes {
@@ -181,17 +181,17 @@ struct Slopes {
 /// One iteration.
 struct Step {
     found: Found,
-    /// R, groups x blocks; that of the first iteration is the same for all and not written.
+    /// R, groups x blocks. Empty in the first iteration, where R is the same for all.
     responsibilities: Vec<Weights>,
-    /// Of the gradient. d_x of the E-step **after** this step, groups x blocks.
+    /// For the gradient: d_x of the E-step **after** this step, groups x blocks.
     d_joint: Vec<Weights>,
-    /// By block.
+    /// For the gradient, by block.
     slopes: Vec<Slopes>,
 }
 
-/// Scratch of one thread.
+/// The scratch memory of one thread.
 pub(super) struct Space {
-    /// Of each child, filled up.
+    /// By child, padded to whole groups.
     pub poses: Vec<[f32; ELEMENTS]>,
     pub activations: Vec<f32>,
     /// Groups x blocks.
@@ -199,10 +199,10 @@ pub(super) struct Space {
     steps: Vec<Step>,
     origins: Vec<Tile>,
     sums: Sums,
-    /// Of a group, by block.
+    /// Weights of one group, by block.
     group: Vec<Weights>,
     d_votes: Votes,
-    /// Of a group, to be summed over the lanes.
+    /// Pose gradients of one group, not yet summed over the lanes.
     d_pose_lanes: Votes,
 
     pub d_parent_poses: Vec<Tile>,
@@ -278,18 +278,18 @@ impl Space {
         }
     }
 
-    /// The parents' poses and activations, block after block.
+    /// Returns the parents' poses and activations, block by block.
     pub fn parents(&self) -> impl Iterator<Item = (Tile, Lane)> {
         let last = self.steps.last().expect("at least one iteration");
         last.found.parents.iter().map(|parents| (parents.means, parents.activations))
     }
 
-    /// What the gradient of this position has to know.
+    /// Returns the results that the gradient at this position needs.
     pub fn keep(&self) -> Vec<Found> {
         self.steps.iter().map(|step| step.found.clone()).collect()
     }
 
-    /// Puts back what was kept, for [`Backward`].
+    /// Restores the results that [`Space::keep`] returned, for [`Backward`].
     pub fn restore(&mut self, kept: &[Found]) {
         self.steps.iter_mut().zip(kept).for_each(|(step, kept)| step.found.clone_from(kept));
     }
@@ -298,7 +298,7 @@ impl Space {
 /// V = P W for a block of parents.
 #[inline(always)]
 fn vote<S: Simd>(simd: S, pose: &[f32; ELEMENTS], transform: &Tile, vote: &mut Tile, part: usize) {
-    // two rows at a time: each W that is loaded serves twice
+    // two rows at a time, so that each loaded W is used twice
     for rows in [0, 2] {
         let mut p = [[simd.splat_f32(0.0); SIDE]; 2];
         for k in 0..SIDE {
@@ -319,13 +319,13 @@ fn vote<S: Simd>(simd: S, pose: &[f32; ELEMENTS], transform: &Tile, vote: &mut T
     }
 }
 
-/// Each part of each block.
+/// Yields each part of each block.
 #[inline(always)]
 fn places<S: Simd>(blocks: usize) -> impl Iterator<Item = (usize, usize)> {
     (0..blocks).flat_map(|block| (0..S::PARTS).map(move |part| (block, part)))
 }
 
-/// The votes of a group of children.
+/// Computes the votes of a group of children.
 #[inline(always)]
 fn make_votes<S: Simd>(
     simd: S,
@@ -360,7 +360,7 @@ fn make_votes<S: Simd>(
     }
 }
 
-/// Those of a child, by block.
+/// Returns the transforms of a child, by block.
 #[inline(always)]
 fn transforms_of<'a>(plan: &Plan, transforms: &'a [Tile], child: usize) -> &'a [Tile] {
     &transforms[child % plan.transforms * plan.blocks..][..plan.blocks]
@@ -381,7 +381,7 @@ fn distances<S: Simd>(simd: S, votes: &Votes, parents: &Parents, part: usize) ->
     sums
 }
 
-/// The E-step of a group: R from the parents that were found before.
+/// The E-step of a group: R from the parents of the previous iteration.
 #[inline(always)]
 fn expectation<S: Simd>(simd: S, votes: &[Votes], before: &[Parents], responsibilities: &mut [Weights]) {
     let mut largest = [simd.splat_f32(f32::NEG_INFINITY); GROUP];
@@ -423,7 +423,7 @@ fn expectation<S: Simd>(simd: S, votes: &[Votes], before: &[Parents], responsibi
     }
 }
 
-/// Asks for the votes of the group after this one: a position's do not fit into the nearer caches.
+/// Prefetches the votes of the next group: those of a whole position do not fit into the inner caches.
 #[inline(always)]
 fn fetch_next(votes: &[Votes], at: usize, blocks: usize, block: usize) {
     if let Some(next) = votes.get((at + 1) * blocks + block) {
@@ -431,7 +431,7 @@ fn fetch_next(votes: &[Votes], at: usize, blocks: usize, block: usize) {
     }
 }
 
-/// Adds a group's weights to the sums of a block.
+/// Adds a group's weighted votes to the sums of a block.
 #[inline(always)]
 fn accumulate<S: Simd>(
     simd: S,
@@ -485,7 +485,7 @@ fn weigh<S: Simd>(simd: S, responsibilities: &Weights, activations: &[f32], weig
     }
 }
 
-/// The same for the first iteration, where R is the same for all.
+/// q = R a in the first iteration, where R is the same for all.
 #[inline(always)]
 fn weigh_alike(plan: &Plan, activations: &[f32], weights: &mut Weights) {
     for (weight, activation) in weights.iter_mut().zip(activations) {
@@ -493,7 +493,7 @@ fn weigh_alike(plan: &Plan, activations: &[f32], weights: &mut Weights) {
     }
 }
 
-/// The position's forward: from `space.poses` and `space.activations` to [`Space::parents`].
+/// The forward pass at a position: from `space.poses` and `space.activations` to [`Space::parents`].
 pub(super) struct Forward<'a> {
     pub plan: &'a Plan,
     pub parameters: &'a Parameters,
@@ -514,7 +514,7 @@ fn forward<S: Simd>(simd: S, plan: &Plan, parameters: &Parameters, space: &mut S
     let blocks = plan.blocks;
     let Space { poses, activations, votes, steps, origins, sums, group, .. } = space;
 
-    // votes, and the sums of the first M-step about the first child's votes
+    // votes, and the sums of the first M-step with the first child's votes as origin
     sums.clear();
     for (at, votes) in votes.chunks_exact_mut(blocks).enumerate() {
         make_votes(simd, plan, parameters, poses, at, votes);
@@ -553,7 +553,8 @@ fn forward<S: Simd>(simd: S, plan: &Plan, parameters: &Parameters, space: &mut S
     }
 }
 
-/// From the sums to masses, means and variances without their floor; whether a mean has moved far from the origin.
+/// Computes masses, means and variances (without their floor) from the sums. Returns whether a mean is too far from the origin
+/// ([`MOVED`]).
 #[inline(always)]
 fn moments<S: Simd>(
     simd: S,
@@ -596,7 +597,7 @@ fn moments<S: Simd>(
     moved.largest() > 0.0
 }
 
-/// From the sums to means, variances, costs and activations.
+/// Completes the M-step: computes means, variances, costs and activations from the sums.
 #[allow(clippy::too_many_arguments)]
 #[inline(always)]
 fn finish<S: Simd>(
@@ -613,8 +614,8 @@ fn finish<S: Simd>(
     let blocks = plan.blocks;
     let (before, after) = steps.split_at_mut(iteration);
     let step = &mut after[0];
-    // The mean that has moved far becomes the origin of new sums. A parent that has collapsed on one child needs this twice:
-    // only then is its mean that vote to the last bit, and the variance what the others add.
+    // If a mean is too far from the origin, sum again with the mean as origin. A parent that has collapsed on one child needs
+    // this twice: only then does its mean equal that vote to the last bit, so that its variance comes from the other children.
     for _ in 0..3 {
         if !moments(simd, plan, before.last().map(|before| &before.found), &mut step.found, origins, sums) {
             break;
@@ -641,7 +642,7 @@ fn finish<S: Simd>(
     activate(simd, plan, parameters, iteration, found);
 }
 
-/// From variances and masses to deviations, precisions and costs, and with normalised costs to their mean and deviation.
+/// Computes deviations, precisions and costs, and the mean and deviation of the costs if they are normalised.
 #[inline(always)]
 fn costs<S: Simd>(simd: S, plan: &Plan, parameters: &Parameters, found: &mut Found) {
     let (blocks, zero) = (plan.blocks, simd.splat_f32(0.0));
@@ -681,7 +682,7 @@ fn costs<S: Simd>(simd: S, plan: &Plan, parameters: &Parameters, found: &mut Fou
     }
 }
 
-/// From costs to activations, and to what the next E-step takes of them.
+/// Computes the activations from the costs, and the log scales for the next E-step.
 #[inline(always)]
 fn activate<S: Simd>(simd: S, plan: &Plan, parameters: &Parameters, iteration: usize, found: &mut Found) {
     let (zero, one) = (simd.splat_f32(0.0), simd.splat_f32(1.0));

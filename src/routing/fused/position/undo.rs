@@ -1,4 +1,4 @@
-//! The position's forward undone, last iteration first.
+//! The gradient at a position: backpropagation through [`super::forward`], last iteration first.
 
 use super::{
     ELEMENTS, Found, GROUP, ParameterSums, Parameters, Parents, Plan, SIDE, Slopes, Space, Step, Tile, Votes,
@@ -6,12 +6,12 @@ use super::{
 };
 use crate::compute::simd::{F32s, Simd, Vector, WIDTH, WithSimd, ZERO, ZEROS, clamp, prefetch, sigmoid};
 
-/// Bounds of |dL/dq_ij| and of |dL/dgain_j|, so that products of them stay finite in f32.
+/// Clamps on |dL/dq_ij| and |dL/dgain_j|, so that their products stay finite in f32.
 const LARGEST_WEIGHT_SLOPE: f32 = 1e33;
 const LARGEST_GAIN_SLOPE: f32 = 1e20;
 
-/// Undoes [`super::forward`], of which `space` holds what each iteration has found: from `space.d_parent_poses` and
-/// `space.d_parent_activations` to `space.d_poses` and `space.d_activations`, and adds to the sums of the parameters' gradient.
+/// Backpropagates through [`super::forward`], whose results `space` holds: from `space.d_parent_poses` and
+/// `space.d_parent_activations` to `space.d_poses` and `space.d_activations`. Adds to the sums of the parameters' gradient.
 pub(in super::super) struct Backward<'a> {
     pub plan: &'a Plan,
     pub parameters: &'a Parameters,
@@ -62,7 +62,7 @@ fn backward<S: Simd>(
     }
 }
 
-/// Votes and responsibilities of a group, as the forward pass has made them.
+/// Computes the votes and responsibilities of a group again, as in the forward pass.
 #[inline(always)]
 fn remake<S: Simd>(simd: S, plan: &Plan, parameters: &Parameters, space: &mut Space, at: usize) {
     let group = at * plan.blocks..(at + 1) * plan.blocks;
@@ -75,7 +75,7 @@ fn remake<S: Simd>(simd: S, plan: &Plan, parameters: &Parameters, space: &mut Sp
     }
 }
 
-/// What the weights R_ij a_i of a group gain by an iteration, and through them the E-step before it.
+/// Computes the gradient of a group's weights q_ij = R_ij a_i in an iteration, and backpropagates it through the E-step before.
 #[inline(always)]
 fn weights_of_group<S: Simd>(
     simd: S,
@@ -105,7 +105,7 @@ fn weights_of_group<S: Simd>(
             }
         }
     }
-    // sum_j R_ij d_q_ij: the gradient of a_i, and what the softmax takes off
+    // sum_j R_ij d_q_ij: the gradient of a_i, and the term that the gradient of the softmax subtracts
     let mut sums = [0.0; GROUP];
     for g in 0..GROUP {
         sums[g] = simd.sum_f32(&expected[g]);
@@ -128,7 +128,7 @@ fn weights_of_group<S: Simd>(
     }
 }
 
-/// What the parents before an iteration gain through its E-step, whose d_x are summed up.
+/// Computes the gradient of the previous iteration's parents through the E-step, from the sums of d_x.
 #[inline(always)]
 fn slopes_before<S: Simd>(
     simd: S,
@@ -139,7 +139,7 @@ fn slopes_before<S: Simd>(
 ) {
     let Space { steps, sums, d_log_activations, d_log_deviations, d_means, d_variances, .. } = space;
     let before = &steps[iteration - 1].found.parents;
-    // of x = log a - sum_h log(sigma_h + epsilon) - sum_h (V_h - mu_h)^2 / (2 sigma^2_h)
+    // gradient of x = log a - sum_h log(sigma_h + epsilon) - sum_h (V_h - mu_h)^2 / (2 sigma^2_h)
     for (block, part) in places::<S>(plan.blocks) {
         let sum = simd.load_f32(&sums.weights[block], part);
         sum.store(&mut d_log_activations[block], part);
@@ -147,7 +147,7 @@ fn slopes_before<S: Simd>(
         for h in 0..ELEMENTS {
             let precision = simd.load_f32(&before[block].precisions[h], part);
             let double = precision + precision;
-            let d_mean = simd.load_f32(&d_means[block][h], part); // what the damping hands back
+            let d_mean = simd.load_f32(&d_means[block][h], part); // from the damping
             let d_mean = simd.load_f32(&sums.offsets[block][h], part).multiply_add(double, d_mean);
             clamp(simd, d_mean, parameters.limits.mean_slope).store(&mut d_means[block][h], part);
             let half = simd.load_f32(&sums.squares[block][h], part) * precision;
@@ -157,7 +157,7 @@ fn slopes_before<S: Simd>(
     }
 }
 
-/// What each weight R_ij a_i of a group gains through masses, means and variances.
+/// Computes the gradient of each weight q_ij = R_ij a_i of a group through masses, means and variances: the quadratic of [`Slopes`].
 #[inline(always)]
 fn weight_slopes<S: Simd>(
     simd: S,
@@ -181,8 +181,8 @@ fn weight_slopes<S: Simd>(
     sums
 }
 
-/// Undoes [`finish`]: what votes and weights gain by one iteration, as [`Slopes`]; `d_means` then holds what the means
-/// before gain by damping.
+/// Backpropagates through [`finish`](super::finish): computes the [`Slopes`] of one iteration. Afterwards, `d_means` holds the
+/// gradient of the previous means through the damping.
 #[inline(always)]
 fn slopes<S: Simd>(
     simd: S,
@@ -248,7 +248,7 @@ fn slopes<S: Simd>(
     }
 }
 
-/// Undoes a_j = sigmoid(lambda (beta_a + gain_j)): the constants then hold the gradient of the gains.
+/// Backpropagates through a_j = sigmoid(lambda (beta_a + gain_j)). Afterwards, the constants hold the gradient of the gains.
 #[inline(always)]
 fn gain_slopes<S: Simd>(
     simd: S,
@@ -260,7 +260,7 @@ fn gain_slopes<S: Simd>(
     let (blocks, last) = (plan.blocks, iteration + 1 == space.steps.len());
     let (zero, one) = (simd.splat_f32(0.0), simd.splat_f32(1.0));
     let Step { found, slopes, .. } = &mut space.steps[iteration];
-    // a = sigmoid(logit), logit = lambda (beta_a + gain); d_gains go where the costs' gradients will stand
+    // a = sigmoid(logit), logit = lambda (beta_a + gain); the constants hold d_gain until d_cost replaces it
     for (block, part) in places::<S>(blocks) {
         let parents = &found.parents[block];
         let activation = simd.load_f32(&parents.activations, part);
@@ -283,16 +283,17 @@ fn gain_slopes<S: Simd>(
     }
 }
 
-/// Undoes gain_j = (mean - cost_j) / (sd + epsilon): the constants, which hold what the gains gain, then hold what the costs do.
+/// Backpropagates through gain_j = (mean - cost_j) / (sd + epsilon): replaces the gradient of the gains in the constants by that of
+/// the costs.
 ///
-/// In f64: where few parents compete, this is a small difference of large numbers (of two parents it is 0 but for epsilon).
+/// In f64, since with few parents this is a small difference of large numbers (with two parents it is 0 except for epsilon).
 #[inline(always)]
 fn normalisation(plan: &Plan, found: &Found, slopes: &mut [Slopes]) {
     let count = plan.parents as f64;
     let cost = |j: usize| f64::from(found.parents[j / WIDTH].costs.0[j % WIDTH]);
     let mean = (0..plan.parents).map(cost).sum::<f64>() / count;
     let squares = (0..plan.parents).map(|j| (cost(j) - mean) * (cost(j) - mean)).sum::<f64>();
-    // equal costs may deviate by the rounding of their mean in f32, which the forward pass then divided by
+    // if all costs are equal, the forward pass may have divided by a deviation that is only the rounding of their mean in f32
     let deviation = match (squares / count).sqrt() {
         0.0 => f64::from(found.cost_deviation),
         deviation => deviation,
@@ -304,7 +305,7 @@ fn normalisation(plan: &Plan, found: &Found, slopes: &mut [Slopes]) {
         d_mean += d_gain;
         d_divisor += d_gain * ((cost(j) - mean) / divisor);
     }
-    // d sqrt(x)/dx := 0 at 0, which the forward pass has found in f32
+    // d sqrt(x)/dx := 0 at 0, if the forward pass found 0 in f32
     let by_deviation = if found.cost_deviation == 0.0 { 0.0 } else { d_divisor / deviation };
     for j in 0..plan.parents {
         let constant = &mut slopes[j / WIDTH].constants.0[j % WIDTH];
@@ -313,7 +314,7 @@ fn normalisation(plan: &Plan, found: &Found, slopes: &mut [Slopes]) {
     }
 }
 
-/// All that the votes of a group gain, and from it poses and transforms.
+/// Computes the total gradient of a group's votes, and from it those of its poses and transforms.
 #[inline(always)]
 fn votes_of_group<S: Simd>(
     simd: S,
@@ -384,7 +385,7 @@ fn votes_of_group<S: Simd>(
     }
 }
 
-/// Adds what the votes of a group gain by one iteration (the first begins the sum): q (2 half (V - mu) + slope) - d_x (V - mu) / sigma^2.
+/// Adds the gradient of a group's votes in one iteration (the first overwrites): q (2 half (V - mu) + slope) - d_x (V - mu) / sigma^2.
 #[allow(clippy::too_many_arguments)]
 #[inline(always)]
 fn d_votes_of_step<S: Simd>(
@@ -455,7 +456,7 @@ fn vote_to_transform<S: Simd>(
     }
 }
 
-/// dP += dV W^T, lane by lane: the sum over the lanes is left for the end.
+/// dP += dV W^T, lane by lane; the sum over the lanes follows at the end.
 #[inline(always)]
 fn vote_to_pose<S: Simd>(simd: S, d_vote: &Tile, transform: &Tile, d_pose: &mut Tile, part: usize) {
     for rows in [0, 2] {
