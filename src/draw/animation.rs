@@ -59,7 +59,7 @@ pub fn animate(name: &str, frames: &[Figure], seconds_per_frame: f64) -> Result<
         )));
     }
     if frames.len() == 1 {
-        return Ok(last.clone().named(name));
+        return Ok(last.named(name));
     }
     let animation = Animation { frames: frames.to_vec(), seconds: seconds_per_frame };
     Ok(Figure::moving(name, last.title(), last.alt(), animation))

@@ -92,13 +92,14 @@ impl Figure {
     }
 
     /// The figure with plain text under it.
-    pub fn captioned(self, caption: &str) -> Figure {
-        Figure { caption: Some(caption.to_string()), ..self }
+    // By reference: a cell of a notebook that moves a variable may not be displayed.
+    pub fn captioned(&self, caption: &str) -> Figure {
+        Figure { caption: Some(caption.to_string()), ..self.clone() }
     }
 
     /// The figure under another name; what a file name cannot hold becomes a hyphen.
-    pub fn named(self, name: &str) -> Figure {
-        Figure { name: slug(name), ..self }
+    pub fn named(&self, name: &str) -> Figure {
+        Figure { name: slug(name), ..self.clone() }
     }
 
     /// Writes the SVG to a file, which is there as a whole or not at all ([`files`]).
