@@ -118,7 +118,7 @@ pub fn two_wholes_ladder(wholes: &Wholes, iterations: usize) -> Result<Ladder> {
     ])
 }
 
-/// EM routing at work in the plane, a frame an iteration: the votes for each parent in its colour, the fuller the more of
+/// EM routing at work in the plane, a frame an iteration: the votes for each parent in its colour, the stronger the more of
 /// its child the parent takes, and the parents' Gaussians (ellipses of one and two standard deviations), the stronger the
 /// higher their activation.
 ///
@@ -139,12 +139,16 @@ pub fn routing_animation(input: &RoutingInput, routing: &Routing, position: usiz
     let (width, height) = equal_units(x, y, (600.0, 500.0));
     let size = (width as u32 + 72 + 206, height.max(330.0) as u32 + 106);
     let count = scenes.len();
-    let title = "EM routing at work: votes and parents in the plane";
+    let area = |t: usize, j: usize| scenes[t].variances.row(j).product();
+    let shrinking: Vec<String> =
+        (0..parents).filter(|&j| area(count - 1, j) < 0.5 * area(0, j)).map(letter).collect();
+    let title = "EM routing: votes and parents in the plane";
     let frames = shown_iterations(count - 1, 12).into_iter().map(|t| {
         let scene = &scenes[t];
         let alt = format!(
             "Dots, the votes of {children} children for {parents} parents in the colour of each parent, grey where it takes \
-             nothing of the child; around each mean a solid and a dashed ellipse. Activations after {} iterations: {}.",
+             nothing of the child; around each mean a solid and a dashed ellipse; those of {} shrink. Activations after {} iterations: {}.",
+            if shrinking.is_empty() { "none".to_owned() } else { shrinking.join(" and ") },
             t + 1,
             scene.weights_in_words()
         );
@@ -266,7 +270,7 @@ pub fn assignments(routing: &Routing, position: usize) -> Result<Figure> {
     let width = (700.0 / shown.len() as f64 - 16.0).min(36.0 * n).clamp(24.0, 260.0).round();
     let height = (16.0 * m).clamp(110.0, 440.0);
     let grid = Grid { columns: shown.len(), panel: (width, height), gap: (16.0, 0.0), origin: (74.0, 58.0) };
-    let title = "Which parent takes which child, by iteration";
+    let title = "Responsibilities by iteration";
     let mut chart = grid.canvas("routing-assignments", title, shown.len(), (100.0, 58.0), 470);
     let few = parents <= 10 && width / n >= 13.0;
     for (column, &t) in shown.iter().enumerate() {
@@ -552,10 +556,15 @@ impl<'a> Scene<'a> {
         order.sort_by(|&a, &b| means[b].1.total_cmp(&means[a].1));
         let mut taken: Vec<Point> = Vec::new();
         for j in order {
-            // Beside a small ellipse, inside of a large one.
+            // Beside a small ellipse, between those of 1 σ and 2 σ, or inside of a large one.
             let (left, top) = chart.pixel(means[j]);
             let reach = chart.pixel(self.ellipse(j, 2.0)[0]).0 - left;
-            let right = left + if reach < 80.0 { reach.max(7.0) + 6.0 } else { 13.0 };
+            let right = left
+                + match reach {
+                    ..50.0 => reach.max(7.0) + 6.0,
+                    ..80.0 => reach / 2.0 + 6.0,
+                    _ => 13.0,
+                };
             let near = taken.iter().filter(|(x, _)| (x - right).abs() < 18.0);
             let place =
                 near.fold(top, |place, (_, y)| if place < y + 17.0 { place.max(y + 17.0) } else { place });

@@ -356,6 +356,7 @@ pub fn vote_bytes(megabytes: &[(&str, f64)]) -> Result<Figure> {
 ///
 /// As [`draw::bars`].
 pub fn kernel_speed(milliseconds: &[(&str, f64)]) -> Result<Figure> {
-    let (title, time) = ("How fast plain code and the kernel are", "forward and gradient of one layer (ms)");
+    let (title, time) =
+        ("Speed of plain code and of the fused kernel", "forward and gradient of one layer (ms)");
     draw::bars("kernel-speed", title, time, milliseconds, draw::Along::Logarithmic)
 }

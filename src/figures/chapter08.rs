@@ -228,7 +228,7 @@ pub fn maps(
     const ROW: f64 = 132.0;
     checks::not_empty("images", shown)?;
     checks::at_most("the number of images", shown.len(), 8, "at most 8")?;
-    check_images(images)?;
+    checks::images(images)?;
     if let Some(&image) = shown.iter().find(|&&image| image >= images.len()) {
         let (name, expected) = ("the number of an image", "one of the images, from 0");
         return Err(Error::Setting { name, expected, value: image as f64 });
@@ -284,13 +284,6 @@ pub fn maps(
     chart.alt(format!("{alt}. Values run from {low:.2} to {high:.2}.")).finish()
 }
 
-/// Have the images pixels, and as many as their size says?
-pub(super) fn check_images(images: &Images) -> Result<()> {
-    checks::not_empty("pixels", &images.pixels)?;
-    let expected = images.len().saturating_mul(images.height).saturating_mul(images.width);
-    checks::length("the pixels", expected, images.pixels.len())
-}
-
 /// Grey levels as shares of the highest one.
 pub(super) fn grey_levels(pixels: &[u8]) -> Vec<f64> {
     pixels.iter().map(|&level| f64::from(level) / 255.0).collect()
@@ -342,7 +335,7 @@ pub fn vote_agreement(
 
     let n = elements as f64;
     let wide = (780.0 / parents.len() as f64).min(24.0 * n).max(120.0).round();
-    let size = ((66.0 + parents.len() as f64 * (wide + 22.0)).max(360.0), TOP + TALL + 84.0);
+    let size = ((66.0 + parents.len() as f64 * (wide + 22.0)).max(580.0), TOP + TALL + 84.0);
     let title = "Votes for a capsule, element by element of its pose";
     let mut figure = Chart::canvas("vote-agreement", title, size);
     let mut words = Vec::new();
@@ -427,7 +420,7 @@ pub fn digit_routing(
 ) -> Result<Figure> {
     const TOP: f64 = 56.0;
     const LEFT: f64 = 96.0;
-    check_run(pixels, width, run)?;
+    checks::digit_run(pixels, width, run)?;
     let activations = run.routing.last().activations.row(0);
     let (classes, count, kinds) = (activations.len(), run.routing.trace.len(), run.patches.below[3]);
     let found = (1..classes).fold(0, |best, j| if activations[j] > activations[best] { j } else { best });
@@ -436,18 +429,25 @@ pub fn digit_routing(
         Some(label) => format!("a {label}, classified as {found}"),
         None => format!("classified as {found}"),
     };
+    let share = |t: usize| {
+        let sums = masses(run, t, 1, |_| 0).0;
+        number((100.0 * sums[found] / sums.iter().sum::<f64>().max(1e-300)).clamp(0.0, 100.0), 0)
+    };
     let shown = activations.iter().enumerate().map(|(class, a)| format!("{class} {}", number(*a, 3)));
     let alt = format!(
-        "A handwritten digit, {title}. Bars of the classes' activations after {count} iterations: {}. Under them grids for \
-         each class and iteration, coloured by what the class receives from each position, and a table of classes and kinds of capsule.",
-        shown.collect::<Vec<_>>().join(", ")
+        "A handwritten digit, {title}. Bars of the classes' activations after {count} iterations: {}. Under them a grid for each \
+         class and iteration, coloured by what the class receives from each position, and a table of classes and kinds of \
+         capsule; class {found} receives {} % of the votes in iteration 1 and {} % in the last.",
+        shown.collect::<Vec<_>>().join(", "),
+        share(0),
+        share(count - 1)
     );
     let n = classes as f64;
     let (pitch, tall) = ((752.0 / n).min(72.0), f64::max(150.0, 15.0 * n));
     let maps_top = TOP + tall + 68.0;
     let kinds_top = maps_top + count.min(6) as f64 * (pitch + 14.0) + 48.0;
     let size = ((LEFT + 16.0 + pitch * n).max(620.0), kinds_top + 15.0 * n + 62.0);
-    let mut chart = Chart::canvas("digit-routing", "How the class layer routes a digit", size).alt(alt);
+    let mut chart = Chart::canvas("digit-routing", "Routing of a digit in the class layer", size).alt(alt);
     let (bold, grey) = (Ink::new(INK).plain().bold(), Ink::new(GREY).plain().size(12.0));
     chart.write((24.0, 24.0), Side::Right, bold.size(14.0), title);
     chart.picture((24.0, TOP), 150.0, width, &grey_levels(pixels));
@@ -467,7 +467,8 @@ pub fn digit_routing(
     let most = draw_masses_by_place(&mut chart, run, (LEFT, maps_top), pitch);
     chart.write((24.0, maps_top - 36.0), Side::Right, bold, format!("{text}{})", number(most, 2)));
     let (shares, most) = masses(run, count - 1, kinds, |i| i % kinds);
-    let text = format!("the same by kind of capsule, of {kinds}, in the last iteration (strongest: ");
+    let text =
+        format!("the same for each of the {kinds} kinds of capsule, in the last iteration (strongest: ");
     chart.write((24.0, kinds_top - 20.0), Side::Right, bold, format!("{text}{})", number(most, 2)));
     let place = ((LEFT, kinds_top), ((size.0 - LEFT - 32.0).min(40.0 * kinds as f64), 15.0 * n));
     let mut table =
@@ -538,32 +539,6 @@ fn numbered(title: &str, count: usize) -> Axis {
 pub(super) fn class_axis(title: &str, classes: usize) -> Axis {
     let tick = |class: usize| (classes as f64 - class as f64 - 0.5, class.to_string());
     Axis::new(title, 0.0, classes as f64).no_grid().ticks((0..classes).map(tick).collect())
-}
-
-/// Checks what [`digit_routing`] is given.
-fn check_run(pixels: &[u8], width: usize, run: &CapsuleLayerRun) -> Result<()> {
-    let (children, classes) = checks::routing(&run.routing, 0)?;
-    checks::length("the positions of the classes", 1, run.routing.last().activations.nrows())?;
-    checks::at_most("the number of classes", classes, 16, "at most 16 in this figure")?;
-    checks::not_empty("pixels", pixels)?;
-    if width == 0 || !pixels.len().is_multiple_of(width) {
-        let expected = pixels.len().div_ceil(width.max(1)).saturating_mul(width.max(1));
-        return Err(Error::Length { name: "the pixels", expected, found: pixels.len() });
-    }
-    let [_, rows, columns, kinds] = run.patches.below;
-    let expected = rows.saturating_mul(columns).saturating_mul(kinds);
-    checks::length("the children of the classes", expected, children)?;
-    let below = &run.input.activations;
-    checks::shape("the activations below", &[1, children], below.shape())?;
-    checks::entries("the activations below", below.row(0).into_dyn())?;
-    for step in &run.routing.trace {
-        checks::entries("the activations", step.activations.row(0).into_dyn())?;
-        let responsibilities = step.responsibilities.index_axis(Along(0), 0);
-        checks::entries("the responsibilities", responsibilities.into_dyn())?;
-        let masses = responsibilities.indexed_iter().map(|((i, _), share)| (below[(0, i)] * share).abs());
-        checks::finite("the mass of all children", [masses.sum()])?;
-    }
-    Ok(())
 }
 
 /// What one other class adds to the spread loss, over a_t - a_i, for these margins. A dot stands where a margin is kept.

@@ -1,6 +1,6 @@
-//! The figures of chapter 9: errors as they fall, what each setting does to them, and what a trained network still mistakes.
+//! The figures of chapter 9: errors as they fall, what each setting does to them, and what a trained network still misclassifies.
 
-use super::chapter08::{check_images, grey_levels};
+use super::chapter08::grey_levels;
 use super::records::{EpochRecord, Trial, read_epochs, read_trials};
 use super::{Entry, checks};
 use crate::capsnet::Evaluation;
@@ -30,7 +30,7 @@ const ERROR: &str = "a share of misclassified images";
 /// last what diverged.
 pub fn by_setting(trials: &[Trial]) -> Vec<(String, Vec<Option<f64>>)> {
     let mut rows = grouped(trials.iter().map(|trial| (trial.setting.clone(), trial.error)));
-    // a run that diverged counts as one that mistakes everything
+    // a run that diverged counts as one that misclassifies everything
     let errors = |runs: &[Option<f64>]| mean(runs.iter().map(|run| run.unwrap_or(1.0)));
     let place = |row: &(String, Vec<_>)| if row.0 == "default" { -1.0 } else { errors(&row.1) };
     rows.sort_by(|a, b| place(a).total_cmp(&place(b)));
@@ -63,7 +63,7 @@ fn grouped<K: PartialEq, V>(pairs: impl IntoIterator<Item = (K, V)>) -> Vec<(K, 
     groups
 }
 
-/// Shares of mistaken images over what was trained (images, steps or epochs: `x_title`), errors on a logarithmic axis.
+/// Shares of misclassified images over what was trained (images, steps or epochs: `x_title`), errors on a logarithmic axis.
 ///
 /// Each curve has a name and its points (x, error), x rising and the error a share in [0, 1]. Curves of one name, such as the
 /// seeds of a recipe, share a colour and a label, which has the mean of their last errors.
@@ -96,7 +96,12 @@ pub fn error_curves<N: AsRef<str>, P: AsRef<[Point]>>(x_title: &str, curves: &[(
         .collect();
     let words: Vec<String> =
         labels.iter().map(|label| format!("{} ends at {}", label.text, label.note)).collect();
-    let alt = format!("Curves over {x_title} on a logarithmic axis of errors: {}.", words.join("; "));
+    let lowest = labels.iter().min_by(|a, b| a.at.total_cmp(&b.at)).map(|label| label.text.as_str());
+    let alt = format!(
+        "Curves over {x_title} on a logarithmic axis of errors: {}. The lowest is {}.",
+        words.join("; "),
+        lowest.unwrap_or_default()
+    );
     let x = Axis::new(x_title, from - room, to + room);
     let title = "Misclassified images during training";
     let mut chart = Chart::new("error-curves", title, (820, 460), x, y).margins(84, 190, 20, 56).alt(alt);
@@ -218,7 +223,7 @@ fn on_error_axis(error: f64, (low, high): (f64, f64)) -> f64 {
     error.max(1e-300).log10().clamp(low, high)
 }
 
-/// A logarithmic axis for shares of mistaken images, from a round share below the least that is not 0 to one above the
+/// A logarithmic axis for shares of misclassified images, from a round share below the least that is not 0 to one above the
 /// greatest, with ticks in percent; and its range. Its units are logarithms to base 10.
 fn error_axis(errors: impl Iterator<Item = f64>, title: &str) -> (Axis, (f64, f64)) {
     let (least, greatest) = extent(errors.filter(|&error| error > 0.0).map(|error| error.max(1e-6)));
@@ -299,7 +304,7 @@ pub fn activation_histograms(networks: &[(&str, &[LayerActivations])]) -> Result
     figure.alt(format!("A histogram for each layer, a row for each network. {}.", words.join("; "))).finish()
 }
 
-/// How often images of each class (row) are taken for each class (column). Mistakes are coloured by their number, what is right is
+/// How often images of each class (row) are classified as each class (column). Mistakes are coloured by their number, what is right is
 /// not; beside each row stands the error of its class.
 ///
 /// # Errors
@@ -371,8 +376,8 @@ pub fn confusion(evaluation: &Evaluation) -> Result<Figure> {
     chart.finish()
 }
 
-/// The worst mistakes of an evaluation of these images, at most `most` and at most 40: each image, its true class and the class it
-/// is taken for, with their activations, and the number of the image.
+/// The worst mistakes of an evaluation of these images, at most `most` and at most 40: each image, its true class and the predicted
+/// one, with their activations, and the number of the image.
 ///
 /// # Errors
 ///
@@ -385,7 +390,7 @@ pub fn mistakes(evaluation: &Evaluation, images: &Images, most: usize) -> Result
     }
     check_evaluation(evaluation)?;
     checks::length("the images", evaluation.labels.len(), images.len())?;
-    check_images(images)?;
+    checks::images(images)?;
     let all = evaluation.mistakes();
     let shown = &all[..all.len().min(most).min(40)];
     let columns = shown.len().clamp(1, 8);
