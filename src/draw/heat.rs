@@ -18,7 +18,7 @@ impl Chart {
             let at = |row: usize, column: usize| {
                 self.at_pixel(left + unit * column as f64, top + unit * row as f64)
             };
-            let fro = |i: usize, end: usize| if i % 2 == 0 { [0, end] } else { [end, 0] };
+            let fro = |i: usize, end: usize| if i.is_multiple_of(2) { [0, end] } else { [end, 0] };
             let down: Vec<Point> = (1..columns).flat_map(|i| fro(i, rows).map(|row| at(row, i))).collect();
             let across: Vec<Point> =
                 (1..rows).flat_map(|i| fro(i, columns).map(|column| at(i, column))).collect();
