@@ -1,17 +1,31 @@
 //! Pictures of numbers, and what their colours mean.
 
-use super::chart::{Chart, Image, Ink, Pen};
+use super::chart::{Chart, Image, Ink, Pen, Point};
 use super::palette::{FRAME, GREY, PALE};
 
 impl Chart {
     /// A picture with a frame in a square of `side` pixels: numbers in [0, 1], `columns` to a row, as one image in the colours
-    /// of [`heat`](super::heat). Of more numbers than pixels every n-th row and column is kept.
+    /// of [`heat`](super::heat), with lines between those that are at least 8 pixels wide. Of more numbers than pixels every
+    /// n-th row and column is kept.
     pub fn picture(&mut self, (left, top): (f64, f64), side: f64, columns: usize, values: &[f64]) {
         let rows = values.len() / columns;
         let unit = side / columns.max(rows) as f64;
         let from = self.at_pixel(left, top);
         let to = self.at_pixel(left + unit * columns as f64, top + unit * rows as f64);
         self.image(from, to, Image::new(columns, values, side as usize, true));
+        if unit >= 8.0 {
+            // each a single line, to and fro between two edges
+            let at = |row: usize, column: usize| {
+                self.at_pixel(left + unit * column as f64, top + unit * row as f64)
+            };
+            let fro = |i: usize, end: usize| if i.is_multiple_of(2) { [0, end] } else { [end, 0] };
+            let down: Vec<Point> = (1..columns).flat_map(|i| fro(i, rows).map(|row| at(row, i))).collect();
+            let across: Vec<Point> =
+                (1..rows).flat_map(|i| fro(i, columns).map(|column| at(i, column))).collect();
+            for line in [down, across] {
+                self.line_anywhere(line, Pen::new(PALE, 1.0));
+            }
+        }
         let frame = [from, (to.0, from.1), to, (from.0, to.1), from];
         self.line_anywhere(frame, Pen::new(PALE, 1.0));
     }

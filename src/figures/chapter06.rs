@@ -42,10 +42,20 @@ pub const RUNGS: [&str; 5] = [
 ];
 
 /// A vote whose parent takes none of its child.
-const UNTAKEN: Tint = Tint::new([214, 211, 201], [66, 67, 68]);
+const UNTAKEN: Tint = Tint::new([188, 184, 172], [92, 94, 96]);
 
 /// The lines between the votes of a child.
-const STAR: Tint = Tint::new([238, 236, 229], [38, 39, 42]);
+const STAR: Tint = Tint::new([228, 226, 217], [48, 49, 52]);
+
+/// What dots, ellipses and lines mean; only the animation has the last line.
+const KEY: [&str; 6] = [
+    "Dot: a vote, small if its",
+    "child has a low activation.",
+    "Stronger colour: the parent",
+    "takes a larger share of it.",
+    "Ellipses: 1 σ and 2 σ.",
+    "Pale line: one child's votes.",
+];
 
 /// Seconds of a frame of the animation.
 const SECONDS: f64 = 1.4;
@@ -108,7 +118,7 @@ pub fn two_wholes_ladder(wholes: &Wholes, iterations: usize) -> Result<Ladder> {
     ])
 }
 
-/// EM routing at work in the plane, a frame an iteration: the votes for each parent in its colour, the fuller the more of
+/// EM routing at work in the plane, a frame an iteration: the votes for each parent in its colour, the stronger the more of
 /// its child the parent takes, and the parents' Gaussians (ellipses of one and two standard deviations), the stronger the
 /// higher their activation.
 ///
@@ -129,12 +139,16 @@ pub fn routing_animation(input: &RoutingInput, routing: &Routing, position: usiz
     let (width, height) = equal_units(x, y, (600.0, 500.0));
     let size = (width as u32 + 72 + 206, height.max(330.0) as u32 + 106);
     let count = scenes.len();
-    let title = "EM routing at work: votes and parents in the plane";
+    let area = |t: usize, j: usize| scenes[t].variances.row(j).product();
+    let shrinking: Vec<String> =
+        (0..parents).filter(|&j| area(count - 1, j) < 0.5 * area(0, j)).map(letter).collect();
+    let title = "EM routing: votes and parents in the plane";
     let frames = shown_iterations(count - 1, 12).into_iter().map(|t| {
         let scene = &scenes[t];
         let alt = format!(
             "Dots, the votes of {children} children for {parents} parents in the colour of each parent, grey where it takes \
-             nothing of the child; around each mean a solid and a dashed ellipse. Activations after {} iterations: {}.",
+             nothing of the child; around each mean a solid and a dashed ellipse; those of {} shrink. Activations after {} iterations: {}.",
+            if shrinking.is_empty() { "none".to_owned() } else { shrinking.join(" and ") },
             t + 1,
             scene.weights_in_words()
         );
@@ -146,8 +160,8 @@ pub fn routing_animation(input: &RoutingInput, routing: &Routing, position: usiz
         let ink = Ink::new(INK).plain();
         chart.note((72.0, 17.0), ink.bold().size(14.0), format!("iteration {} of {count}", t + 1));
         let what = match t {
-            0 => "every child is shared out evenly",
-            _ => "the fuller a vote, the more of its child that parent takes",
+            0 => "all shares are equal",
+            _ => "stronger colour: the parent takes a larger share of the child",
         };
         chart.note((72.0, 37.0), if width < 460.0 { ink.size(12.0) } else { ink }, what);
         list_activations(&mut chart, 72.0 + width + 26.0, &routing.trace[t], &scene.weights);
@@ -171,6 +185,10 @@ fn list_activations(chart: &mut Chart, left: f64, step: &RoutingStep, activation
             chart.line_anywhere(ends, Pen::new(tint, 9.0));
         }
         chart.note((left + 96.0, top(j)), ink, number(activation, 2));
+    }
+    let lines = KEY.iter().enumerate().filter(|_| activations.len() <= 5);
+    for (line, words) in lines {
+        chart.note((left, top(activations.len()) + 14.0 + 18.0 * line as f64), ink.size(12.0), *words);
     }
 }
 
@@ -201,7 +219,7 @@ pub fn routing_ladder(
     let panel = equal_units(x, y, (256.0, 330.0));
     let grid = Grid { columns: 3, panel, gap: (20.0, 64.0), origin: (60.0, 50.0) };
     let title = "What the five rungs make of the same votes";
-    let mut chart = grid.canvas("routing-ladder", title, rungs.len(), (26.0, 50.0), 0);
+    let mut chart = grid.canvas("routing-ladder", title, rungs.len(), (26.0, 58.0), 0);
     let mut words = Vec::new();
     for (index, (title, scene)) in RUNGS.into_iter().zip(&scenes).enumerate() {
         let x = Axis::new("x_1", x.0, x.1).most(7);
@@ -221,15 +239,9 @@ pub fn routing_ladder(
         chart.add(panel);
     }
     let (left, top) = grid.corner(5); // the free place
-    let lines = [
-        "Dot: a vote, small if its child is faint.",
-        "The fuller its colour, the more of the",
-        "child that parent takes.",
-        "Ellipses: 1 σ and 2 σ of a parent, the",
-        "stronger the larger its weight.",
-    ];
-    for (line, y) in lines.into_iter().zip([40.0, 59.0, 78.0, 107.0, 126.0]) {
-        chart.note((left + 8.0, top + y), Ink::new(INK).plain().size(12.0), line);
+    for (line, words) in KEY[..5].iter().chain(&["π: weight; a: activation."]).enumerate() {
+        let place = (left + 8.0, top + 40.0 + 19.0 * line as f64);
+        chart.note(place, Ink::new(INK).plain().size(12.5), *words);
     }
     let alt =
         "For each rung the same dots, the votes, and an ellipse around the mean of each parent. Weights";
@@ -258,11 +270,11 @@ pub fn assignments(routing: &Routing, position: usize) -> Result<Figure> {
     let width = (700.0 / shown.len() as f64 - 16.0).min(36.0 * n).clamp(24.0, 260.0).round();
     let height = (16.0 * m).clamp(110.0, 440.0);
     let grid = Grid { columns: shown.len(), panel: (width, height), gap: (16.0, 0.0), origin: (74.0, 58.0) };
-    let title = "Which parent takes which child, by iteration";
+    let title = "Responsibilities by iteration";
     let mut chart = grid.canvas("routing-assignments", title, shown.len(), (100.0, 58.0), 470);
     let few = parents <= 10 && width / n >= 13.0;
     for (column, &t) in shown.iter().enumerate() {
-        let x = Axis::new(if few || column > 0 { "" } else { "parent" }, 0.0, n).no_grid();
+        let x = Axis::new(if column > 0 { "" } else { "parent" }, 0.0, n).no_grid();
         let x = x.ticks(match few {
             true => (0..parents).map(|j| (j as f64 + 0.5, letter(j))).collect(),
             false => [1, parents].map(|j| (j as f64 - 0.5, j.to_string())).to_vec(),
@@ -287,13 +299,17 @@ pub fn assignments(routing: &Routing, position: usize) -> Result<Figure> {
         chart.add(panel);
     }
     let every = if every > 1 { format!(" (1 child in {every})") } else { String::new() };
-    let words = format!("R_{{ij}}: the share of a child that each parent takes{every}");
+    let words = format!("R_{{ij}}: share of each child assigned to each parent{every}");
     chart.note((74.0, 20.0), Ink::new(INK).plain().size(14.0), words);
     chart.heat_scale((grid.corner(shown.len() - 1).0 + width + 24.0, 58.0), height.min(150.0));
     let last = &routing.last().responsibilities;
     let most = |j: usize, i: usize| (0..parents).all(|k| last[(position, i, j)] >= last[(position, i, k)]);
-    let taken = (0..parents.min(8))
-        .map(|j| format!("{} takes most of {}", letter(j), (0..children).filter(|&i| most(j, i)).count()));
+    let mut taken: Vec<(usize, usize)> =
+        (0..parents).map(|j| ((0..children).filter(|&i| most(j, i)).count(), j)).collect();
+    taken.sort_by_key(|&(count, _)| std::cmp::Reverse(count));
+    let name = |j: usize| if few { letter(j) } else { format!("{}", j + 1) };
+    let taken = taken.iter().take(if few { parents } else { 3 });
+    let taken = taken.map(|&(count, j)| format!("parent {} takes the largest share of {count}", name(j)));
     let alt = format!(
         "A table of coloured cells for each iteration, {children} children by {parents} parents; in the last one {}.",
         taken.collect::<Vec<_>>().join(", ")
@@ -331,7 +347,7 @@ pub fn routing_curves(routing: &Routing, position: usize) -> Result<Figure> {
     let rows = vec![
         (Axis::new("activation a_j", -0.04, 1.04).ticks(shares), 190.0),
         (Axis::new("cost_j (nats)", low, high).most(6), 170.0),
-        (Axis::new("λ", hottest.min(0.0), hottest).most(4), 100.0),
+        (Axis::new("inverse temperature λ", hottest.min(0.0), hottest).most(4), 100.0),
     ];
     let count = routing.trace.len();
     let title = "Activations, costs and inverse temperature by iteration";
@@ -409,7 +425,7 @@ pub fn ladder_likelihood(rungs: &Ladder) -> Result<Figure> {
     chart.labels(&labels, true);
     chart.cross(chart.at_pixel(94.0, 22.0), 4.6, GREY);
     let ink = Ink::new(INK).plain();
-    chart.note((108.0, 22.0), ink, "the log-likelihood fell: no step of EM does that");
+    chart.note((108.0, 22.0), ink, "the log-likelihood fell: EM itself never lowers it");
     chart.alt(format!("A curve for each rung, in nats: {}.", words.join("; "))).finish()
 }
 
@@ -540,10 +556,15 @@ impl<'a> Scene<'a> {
         order.sort_by(|&a, &b| means[b].1.total_cmp(&means[a].1));
         let mut taken: Vec<Point> = Vec::new();
         for j in order {
-            // Beside a small ellipse, inside of a large one.
+            // Beside a small ellipse, between those of 1 σ and 2 σ, or inside of a large one.
             let (left, top) = chart.pixel(means[j]);
             let reach = chart.pixel(self.ellipse(j, 2.0)[0]).0 - left;
-            let right = left + if reach < 80.0 { reach.max(7.0) + 6.0 } else { 13.0 };
+            let right = left
+                + match reach {
+                    ..50.0 => reach.max(7.0) + 6.0,
+                    ..80.0 => reach / 2.0 + 6.0,
+                    _ => 13.0,
+                };
             let near = taken.iter().filter(|(x, _)| (x - right).abs() < 18.0);
             let place =
                 near.fold(top, |place, (_, y)| if place < y + 17.0 { place.max(y + 17.0) } else { place });

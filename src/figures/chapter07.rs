@@ -95,7 +95,7 @@ pub fn vote_megabytes() -> Vec<(&'static str, f64)> {
         ("first capsule layer", megabytes(6 * 6, 3 * 3 * 32, 32)),
         ("second capsule layer", megabytes(4 * 4, 3 * 3 * 32, 32)),
         ("class layer", megabytes(1, 4 * 4 * 32, 10)),
-        ("the kernel: one position", megabytes(1, 3 * 3 * 32, 32)),
+        ("fused kernel (one position)", megabytes(1, 3 * 3 * 32, 32)),
     ]
 }
 
@@ -160,7 +160,7 @@ pub fn vote_gradients(
     let names = (0..parents).map(|j| (Mark::Dot(component(j)), format!("votes for {}", letter(j))));
     legend_row(&mut chart, (62.0, low + 23.0), right.max(440.0), names);
     let words =
-        "the fuller a vote, the more of its child the parent takes; ellipses: 1 σ and 2 σ of a parent";
+        "stronger colour: the parent takes a larger share of the child; ellipses: 1 σ and 2 σ of a parent";
     chart.note((62.0, low + 46.0), Ink::new(INK).plain().size(12.5), words);
     let alt = "Dots, the votes in the colours of their parents, with the parents' ellipses and an arrow from each vote";
     chart.alt(format!("{alt}. {}.", sizes.join("; "))).finish()
@@ -202,7 +202,7 @@ fn arrow_scale(chart: &mut Chart, (left, top): Point, size: f64, pixels: &dyn Fn
         chart.note((place + pixels(size) + 8.0, top), ink, words(size));
         place += pixels(size) + 76.0;
     }
-    chart.note((place, top), ink, "size of ∂L/∂V: an arrow of half the length is a quarter of it");
+    chart.note((place, top), ink, "size of ∂L/∂V (length ∝ its square root)");
 }
 
 /// The error of a difference quotient over its step size, both on logarithmic axes; the least of each curve is marked.
@@ -295,16 +295,17 @@ pub fn stopped_gradients(series: &[(&str, Vec<Vec<StoppedGradient>>)]) -> Result
     let range = |low: f64, high: f64| padded([low, high], 0.05);
     let ((low, high), (smallest, largest)) = (range(all(0).0.min(-0.15), 1.0), range(0.0, all(1).1.max(1.0)));
     let rows = vec![
-        (Axis::new("cosine of the angle", low, high).most(6), 270.0),
-        (Axis::new("relative size", smallest, largest).most(6), 160.0),
+        (Axis::new("cosine between both", low, high).most(6), 270.0),
+        (Axis::new("size: stopped ÷ full", smallest, largest).most(6), 160.0),
     ];
     let count = series.iter().map(|(_, iterations)| iterations.len()).max().unwrap_or(1);
+    let draws = series[0].1[0].len();
     let x = Axis::counted("iterations", 1, count);
     let title = "The gradient stopped at the responsibilities beside the whole one";
     let mut chart = Chart::canvas("stopped-gradients", title, (800.0, 560.0));
-    let words = "the gradient stopped at R beside the whole one: median, and 10 % to 90 % of the draws";
+    let words = format!("stopped against full gradient: median and 10–90 % range of {draws} draws");
     chart.note((84.0, 20.0), Ink::new(INK).plain(), words);
-    for (row, mut panel) in chart.stack((84.0, 40.0), 540.0, &x, rows).into_iter().enumerate() {
+    for (row, mut panel) in chart.stack((84.0, 40.0), 590.0, &x, rows).into_iter().enumerate() {
         let along = |curve: &[[f64; 3]], quantile: usize| -> Vec<Point> {
             curve.iter().enumerate().map(|(t, values)| (t as f64 + 1.0, values[quantile])).collect()
         };
@@ -323,9 +324,11 @@ pub fn stopped_gradients(series: &[(&str, Vec<Vec<StoppedGradient>>)]) -> Result
         if row == 0 {
             // right of the few iterations whose bands reach down there
             let (at, ink) = ((count as f64, 0.0), Ink::new(GREY).size(12.0));
-            panel.text(at, (0.0, 13.0), Side::Left, ink, "below: a step the wrong way");
+            panel.text(at, (0.0, 13.0), Side::Left, ink, "below 0: the step raises the loss");
         }
-        panel.labels(&labels, false);
+        if row == 0 {
+            panel.labels(&labels, false);
+        }
         chart.add(panel);
     }
     let medians = series.iter().zip(&curves[0]).map(|((name, _), curve)| {
@@ -343,8 +346,8 @@ pub fn stopped_gradients(series: &[(&str, Vec<Vec<StoppedGradient>>)]) -> Result
 ///
 /// As [`draw::bars`].
 pub fn vote_bytes(megabytes: &[(&str, f64)]) -> Result<Figure> {
-    let title = "The memory that an image's votes would take";
-    draw::bars("vote-bytes", title, "votes of one image (MB)", megabytes, draw::Along::Linear)
+    let title = "Memory for one image's votes";
+    draw::bars("vote-bytes", title, "memory for the votes of one image (MB)", megabytes, draw::Along::Linear)
 }
 
 /// How long programs take for forward and gradient of one layer, in milliseconds, as bars on a logarithmic axis.
@@ -353,6 +356,7 @@ pub fn vote_bytes(megabytes: &[(&str, f64)]) -> Result<Figure> {
 ///
 /// As [`draw::bars`].
 pub fn kernel_speed(milliseconds: &[(&str, f64)]) -> Result<Figure> {
-    let (title, time) = ("How fast plain code and the kernel are", "forward and gradient of one layer (ms)");
+    let (title, time) =
+        ("Speed of plain code and of the fused kernel", "forward and gradient of one layer (ms)");
     draw::bars("kernel-speed", title, time, milliseconds, draw::Along::Logarithmic)
 }

@@ -9,8 +9,8 @@ use super::{Entry, checks};
 use crate::capsnet::{Architecture, CapsNet, Pass, loss};
 use crate::data::idx::{ImageSet, Images};
 use crate::draw::{
-    Axis, CARD, Chart, FRAME, Figure, GREY, INK, Image, Ink, Pen, Side, VERMILION, component, extent, heat,
-    number, padded, trimmed,
+    Axis, CARD, Chart, FRAME, Figure, GREY, INK, Image, Ink, PALE, Pen, Side, VERMILION, component, extent,
+    heat, number, padded, trimmed,
 };
 use crate::error::{Error, Result};
 use crate::routing::{CapsuleLayerRun, Routing, RoutingInput};
@@ -55,6 +55,9 @@ pub const FIGURES: &[Entry] = &[
 
 /// The digits that the chapter follows, by their numbers among MNIST's test images: a 4, another 4 and a 9.
 pub const DIGITS: [usize; 3] = [4, 6, 7];
+
+/// The height of the middle of all layers in [`architecture`], in pixels from the top.
+const MIDDLE: f64 = 100.0;
 
 /// The shipped network and what it makes of [`DIGITS`].
 struct Shipped {
@@ -113,40 +116,36 @@ pub fn architecture(net: &CapsNet) -> Result<Figure> {
     let layers = net.architecture().layers()?;
     // what is written under a layer, and how many rows and columns of places it has
     let levels = if channels == 1 { "1 grey level".into() } else { format!("{channels} channels") };
-    let mut columns = vec![(["pixels".to_owned(), levels, String::new()], (height, width))];
+    let mut columns = vec![(["pixels".to_owned(), levels, "parameters:".to_owned()], (height, width))];
     columns.extend(layers.iter().zip(net.layers()).map(|(layer, summary)| {
         let caption = layer.caption();
         let kinds = format!("{} {}", summary.kinds, caption.kinds);
-        let parameters = format!("{} parameters", grouped(summary.parameters));
+        let parameters = grouped(summary.parameters);
         ([caption.title.to_owned(), kinds, parameters], (summary.rows, summary.columns))
     }));
     let (total, mut words) = (grouped(net.parameters().len()), Vec::new());
     let (pitch, seen) = ((WIDTH - 2.0 * LEFT) / layers.len() as f64, seen(net)?);
-    let mut chart = Chart::canvas("architecture", "The network, layer by layer", (WIDTH, 330.0));
+    let mut chart = Chart::canvas("architecture", "The network, layer by layer", (WIDTH, 296.0));
     let (ink, small) = (Ink::new(INK).plain().size(12.5), |tint| Ink::new(tint).plain().size(11.5));
     for (index, ([title, kinds, parameters], size)) in columns.into_iter().enumerate() {
         let centre = LEFT + pitch * index as f64;
         draw_places(&mut chart, size, seen.get(index), centre, index > 0);
         let places =
-            if size == (1, 1) { "one place".into() } else { format!("{} × {} places", size.0, size.1) };
+            if size == (1, 1) { "1 position".into() } else { format!("{} × {} positions", size.0, size.1) };
         words.push(format!("{title} {places}, {kinds}"));
         let lines = [(title, ink.bold()), (places, ink), (kinds, ink), (parameters, small(GREY))];
         for (line, (text, ink)) in lines.into_iter().enumerate() {
-            chart.write((centre, 258.0 + 17.0 * line as f64), Side::Middle, ink, text);
+            chart.write((centre, 224.0 + 17.0 * line as f64), Side::Middle, ink, text);
         }
         let Some(below) = index.checked_sub(1) else { continue };
         let middle = centre - 0.5 * pitch;
         for (line, text) in layers[below].caption().step.into_iter().enumerate() {
-            chart.write((middle, 216.0 + 15.0 * line as f64), Side::Middle, small(VERMILION), text);
+            chart.write((middle, 176.0 + 15.0 * line as f64), Side::Middle, small(VERMILION), text);
         }
-        let tip = (middle + 9.0, -200.0);
-        for points in
-            [vec![(middle - 9.0, tip.1), tip], vec![(tip.0 - 5.0, -196.0), tip, (tip.0 - 5.0, -204.0)]]
-        {
-            chart.line_anywhere(points, Pen::new(VERMILION, 1.6));
-        }
+        chart.arrow((middle - 4.0, -MIDDLE), 0.0, 16.0, Pen::new(VERMILION, 1.6));
     }
-    let title = format!("{total} parameters; in colour, what one capsule of the second layer sees");
+    let title =
+        format!("{total} parameters; in colour, the receptive field of one capsule of the second layer");
     chart.write((24.0, 24.0), Side::Right, Ink::new(INK).plain().bold().size(14.0), title);
     chart
         .alt(format!(
@@ -182,7 +181,7 @@ fn draw_places(
     // a side grows as the logarithm of its places: from a dot for one place to 104 pixels for 28
     let side = 22.0 + 82.0 * longest.ln() / 28f64.ln();
     let unit = (side / longest).min(110.0 / longest);
-    let (left, top) = (centre - 0.5 * unit * columns as f64, 128.0 - 0.5 * unit * rows as f64);
+    let (left, top) = (centre - 0.5 * unit * columns as f64, MIDDLE - 0.5 * unit * rows as f64);
     let at = |row: usize, column: usize| (left + unit * column as f64, -(top + unit * row as f64));
     let rim = Pen::new(FRAME, 1.0);
     for shift in if sheets { &[8.0, 4.0, 0.0][..] } else { &[0.0] } {
@@ -229,7 +228,7 @@ pub fn maps(
     const ROW: f64 = 132.0;
     checks::not_empty("images", shown)?;
     checks::at_most("the number of images", shown.len(), 8, "at most 8")?;
-    check_images(images)?;
+    checks::images(images)?;
     if let Some(&image) = shown.iter().find(|&&image| image >= images.len()) {
         let (name, expected) = ("the number of an image", "one of the images, from 0");
         return Err(Error::Setting { name, expected, value: image as f64 });
@@ -247,22 +246,27 @@ pub fn maps(
     let table = table.select(Along(1), &liveliest[..kinds.min(9)]);
     let (low, high) = extent(table.iter().copied());
     let range = if low < high { high - low } else { 1.0 };
-    let width = (PITCH * (table.ncols() + 1) as f64 + 28.0).max(420.0);
-    let mut chart = Chart::canvas("maps", title, (width, 26.0 + ROW * shown.len() as f64));
+    let width = (PITCH * (table.ncols() + 1) as f64 + 28.0).max(500.0);
+    let mut chart = Chart::canvas("maps", title, (width, 8.0 + ROW * shown.len() as f64));
     let (ink, grey) = (Ink::new(INK).plain().bold(), Ink::new(GREY).plain().size(12.0));
     let mut words = Vec::new();
     for (row, (&image, places)) in
         shown.iter().zip(table.axis_chunks_iter(Along(0), table.nrows() / shown.len())).enumerate()
     {
         let top = 40.0 + ROW * row as f64;
-        words.push(format!("a {}", images.labels[image]));
-        let scale = format!("{}, from {low:.2} (faintest) to {high:.2} (strongest)", words[row]);
-        let heading = if row == 0 { &scale } else { &words[row] };
+        words.push(format!("a handwritten {}", images.labels[image]));
+        let mut heading = format!("digit {}", images.labels[image]);
+        if row == 0 {
+            heading += &format!(
+                " and {} of {kinds} maps: values from {low:.2} (weak) to {high:.2} (strong)",
+                table.ncols()
+            );
+        }
         chart.write((20.0, top - 18.0), Side::Right, ink, heading);
-        let digit = (format!("image {image}"), images.width, grey_levels(images.image(image)));
+        let digit = (format!("image no. {image}"), images.width, grey_levels(images.image(image)));
         let kind = |(column, &kind): (usize, &usize)| {
             let shares = places.column(column).mapv(|number| (number - low) / range).to_vec();
-            ((kind + 1).to_string(), columns, shares)
+            (format!("map {}", kind + 1), columns, shares)
         };
         let maps = liveliest.iter().take(9).enumerate().map(kind);
         for (place, (name, columns, shares)) in std::iter::once(digit).chain(maps).enumerate() {
@@ -271,18 +275,13 @@ pub fn maps(
             chart.write((left + 37.0, top + 87.0), Side::Middle, grey, name);
         }
     }
-    let (images, count) = (words.join(", "), table.ncols());
+    let numbers: Vec<String> = liveliest.iter().take(9).map(|kind| (kind + 1).to_string()).collect();
     let alt = format!(
-        "Rows of {images}: the image, then {count} coloured grids of {columns} columns, one a kind, on a scale"
+        "{}; beside each, heat maps with {columns} columns of cells, numbered {}",
+        words.join(", "),
+        numbers.join(", ")
     );
-    chart.alt(format!("{alt} from {low:.2} to {high:.2}.")).finish()
-}
-
-/// Have the images pixels, and as many as their size says?
-pub(super) fn check_images(images: &Images) -> Result<()> {
-    checks::not_empty("pixels", &images.pixels)?;
-    let expected = images.len().saturating_mul(images.height).saturating_mul(images.width);
-    checks::length("the pixels", expected, images.pixels.len())
+    chart.alt(format!("{alt}. Values run from {low:.2} to {high:.2}.")).finish()
 }
 
 /// Grey levels as shares of the highest one.
@@ -336,7 +335,7 @@ pub fn vote_agreement(
 
     let n = elements as f64;
     let wide = (780.0 / parents.len() as f64).min(24.0 * n).max(120.0).round();
-    let size = ((66.0 + parents.len() as f64 * (wide + 22.0)).max(360.0), TOP + TALL + 62.0);
+    let size = ((66.0 + parents.len() as f64 * (wide + 22.0)).max(580.0), TOP + TALL + 84.0);
     let title = "Votes for a capsule, element by element of its pose";
     let mut figure = Chart::canvas("vote-agreement", title, size);
     let mut words = Vec::new();
@@ -354,6 +353,10 @@ pub fn vote_agreement(
             let ((mean, sigma), middle) = (moments(j, h), 1.0 + h as f64);
             log_sigma += sigma.ln() / n;
             panel.line([(middle + 0.5, low), (middle + 0.5, high)], Pen::new(CARD, 0.16 * wide / n));
+            if h + 1 == elements {
+                panel.line([(0.5, 0.0), (n + 0.5, 0.0)], Pen::new(GREY, 0.8));
+                panel.line([(0.5, high), (0.5, low), (n + 0.5, low)], Pen::new(FRAME, 1.0));
+            }
             panel.haloed(&[(middle, mean - sigma), (middle, mean + sigma)], Pen::new(VERMILION, 1.3));
             panel.haloed(&[(middle - 0.3, mean), (middle + 0.3, mean)], Pen::new(VERMILION, 2.0));
         }
@@ -361,6 +364,8 @@ pub fn vote_agreement(
         figure.write((left, TOP - 18.0), Side::Right, Ink::new(INK).plain().bold(), &words[column]);
         figure.add(panel);
     }
+    let key = "colour: share of the mass aR; bar: mean ± 1 standard deviation; σ: their geometric mean";
+    figure.write((24.0, TOP + TALL + 66.0), Side::Right, Ink::new(GREY).plain().size(12.5), key);
     let alt = format!(
         "Panels with a column for each of {elements} elements of the pose, coloured where votes lie; a cross marks the mean and \
          a standard deviation either way, whose geometric mean is σ. {}.",
@@ -415,51 +420,63 @@ pub fn digit_routing(
 ) -> Result<Figure> {
     const TOP: f64 = 56.0;
     const LEFT: f64 = 96.0;
-    check_run(pixels, width, run)?;
+    checks::digit_run(pixels, width, run)?;
     let activations = run.routing.last().activations.row(0);
     let (classes, count, kinds) = (activations.len(), run.routing.trace.len(), run.patches.below[3]);
     let found = (1..classes).fold(0, |best, j| if activations[j] > activations[best] { j } else { best });
     let title = match label {
-        Some(label) if label == found => format!("a {label}, and found to be one"),
-        Some(label) => format!("a {label}, taken for a {found}"),
-        None => format!("found to be a {found}"),
+        Some(label) if label == found => format!("a {label}, classified as {label}"),
+        Some(label) => format!("a {label}, classified as {found}"),
+        None => format!("classified as {found}"),
+    };
+    let share = |t: usize| {
+        let sums = masses(run, t, 1, |_| 0).0;
+        number((100.0 * sums[found] / sums.iter().sum::<f64>().max(1e-300)).clamp(0.0, 100.0), 0)
     };
     let shown = activations.iter().enumerate().map(|(class, a)| format!("{class} {}", number(*a, 3)));
     let alt = format!(
-        "A picture of the digit, {title}. Bars of the classes' activations after {count} iterations: {}. Under them grids for \
-         each class and iteration, coloured where the class takes capsules, and a table of classes and kinds of capsule.",
-        shown.collect::<Vec<_>>().join(", ")
+        "A handwritten digit, {title}. Bars of the classes' activations after {count} iterations: {}. Under them a grid for each \
+         class and iteration, coloured by what the class receives from each position, and a table of classes and kinds of \
+         capsule; class {found} receives {} % of the votes in iteration 1 and {} % in the last.",
+        shown.collect::<Vec<_>>().join(", "),
+        share(0),
+        share(count - 1)
     );
     let n = classes as f64;
     let (pitch, tall) = ((752.0 / n).min(72.0), f64::max(150.0, 15.0 * n));
     let maps_top = TOP + tall + 68.0;
     let kinds_top = maps_top + count.min(6) as f64 * (pitch + 14.0) + 48.0;
     let size = ((LEFT + 16.0 + pitch * n).max(620.0), kinds_top + 15.0 * n + 62.0);
-    let mut chart = Chart::canvas("digit-routing", "How the class layer routes a digit", size).alt(alt);
+    let mut chart = Chart::canvas("digit-routing", "Routing of a digit in the class layer", size).alt(alt);
     let (bold, grey) = (Ink::new(INK).plain().bold(), Ink::new(GREY).plain().size(12.0));
     chart.write((24.0, 24.0), Side::Right, bold.size(14.0), title);
     chart.picture((24.0, TOP), 150.0, width, &grey_levels(pixels));
     chart.write((230.0, TOP - 14.0), Side::Right, grey, "activation of each class");
-    let x = Axis::new("", 0.0, 1.0).ticks(Vec::new());
-    let mut bars = chart.panel((230.0, TOP), (size.0 - 340.0, tall), x, class_axis("", classes));
     for (class, &activation) in activations.iter().enumerate() {
-        let (middle, long) = (n - class as f64 - 0.5, activation.clamp(0.0, 1.0));
+        let (middle, right) = (TOP + tall / n * (class as f64 + 0.5), activation.clamp(0.0, 1.0));
+        let right = 230.0 + (size.0 - 340.0) * right;
         let tint = if Some(class) == label { component(1) } else { FRAME };
         let tint = if class == found { component(0) } else { tint };
-        bars.block((0.0, middle - 0.36), (long, middle + 0.36), tint);
-        bars.text((long, middle), (8.0, 0.0), Side::Right, grey, number(activation, 3));
+        let corners = [(230.0, -0.36), (right, 0.36)].map(|(x, y)| chart.at_pixel(x, middle + y * tall / n));
+        chart.block(corners[0], corners[1], tint);
+        let ink = if class == found { bold.size(12.0) } else { grey };
+        chart.write((220.0, middle), Side::Left, ink, class.to_string());
+        chart.write((right + 8.0, middle), Side::Right, ink, number(activation, 3));
     }
-    chart.add(bars);
-    let text = "what each class receives from each place: a_i R_{ij}, over its capsules (strongest: ";
+    let text = "votes that each class receives from each position: sum of a_i R_{ij} (strongest: ";
     let most = draw_masses_by_place(&mut chart, run, (LEFT, maps_top), pitch);
     chart.write((24.0, maps_top - 36.0), Side::Right, bold, format!("{text}{})", number(most, 2)));
     let (shares, most) = masses(run, count - 1, kinds, |i| i % kinds);
-    let text = format!("and from each of the {kinds} kinds of capsule, in the last iteration (strongest: ");
+    let text =
+        format!("the same for each of the {kinds} kinds of capsule, in the last iteration (strongest: ");
     chart.write((24.0, kinds_top - 20.0), Side::Right, bold, format!("{text}{})", number(most, 2)));
     let place = ((LEFT, kinds_top), ((size.0 - LEFT - 32.0).min(40.0 * kinds as f64), 15.0 * n));
     let mut table =
         chart.panel(place.0, place.1, numbered("kind of capsule", kinds), class_axis("class", classes));
     table.image((0.5, 0.0), (kinds as f64 + 0.5, n), Image::new(kinds, &shares, 256, true));
+    for row in 1..classes {
+        table.line([(0.5, row as f64), (kinds as f64 + 0.5, row as f64)], Pen::new(PALE, 1.0));
+    }
     chart.add(table);
     chart.finish()
 }
@@ -524,32 +541,6 @@ pub(super) fn class_axis(title: &str, classes: usize) -> Axis {
     Axis::new(title, 0.0, classes as f64).no_grid().ticks((0..classes).map(tick).collect())
 }
 
-/// Checks what [`digit_routing`] is given.
-fn check_run(pixels: &[u8], width: usize, run: &CapsuleLayerRun) -> Result<()> {
-    let (children, classes) = checks::routing(&run.routing, 0)?;
-    checks::length("the positions of the classes", 1, run.routing.last().activations.nrows())?;
-    checks::at_most("the number of classes", classes, 16, "at most 16 in this figure")?;
-    checks::not_empty("pixels", pixels)?;
-    if width == 0 || !pixels.len().is_multiple_of(width) {
-        let expected = pixels.len().div_ceil(width.max(1)).saturating_mul(width.max(1));
-        return Err(Error::Length { name: "the pixels", expected, found: pixels.len() });
-    }
-    let [_, rows, columns, kinds] = run.patches.below;
-    let expected = rows.saturating_mul(columns).saturating_mul(kinds);
-    checks::length("the children of the classes", expected, children)?;
-    let below = &run.input.activations;
-    checks::shape("the activations below", &[1, children], below.shape())?;
-    checks::entries("the activations below", below.row(0).into_dyn())?;
-    for step in &run.routing.trace {
-        checks::entries("the activations", step.activations.row(0).into_dyn())?;
-        let responsibilities = step.responsibilities.index_axis(Along(0), 0);
-        checks::entries("the responsibilities", responsibilities.into_dyn())?;
-        let masses = responsibilities.indexed_iter().map(|((i, _), share)| (below[(0, i)] * share).abs());
-        checks::finite("the mass of all children", [masses.sum()])?;
-    }
-    Ok(())
-}
-
 /// What one other class adds to the spread loss, over a_t - a_i, for these margins. A dot stands where a margin is kept.
 ///
 /// # Errors
@@ -565,11 +556,14 @@ pub fn spread_loss(margins: &[f64]) -> Result<Figure> {
         loss::spread_loss(&activations, &[0], margin).map_or(f64::NAN, |(loss, _)| loss)
     };
     let largest = margins.iter().fold(0.0, |most: f64, &margin| most.max(of(margin, -1.0)));
-    let x = Axis::new("a_t − a_i: how far the true class is ahead", -1.0, 1.0);
-    let y = Axis::new("loss of one other class", -0.03 * largest, 1.04 * largest);
+    let x = Axis::new("lead of the true class, a_t − a_i", -1.0, 1.0);
+    let y = Axis::new("loss from one wrong class", -0.03 * largest, 1.04 * largest);
     let words: Vec<String> = margins
         .iter()
-        .map(|&margin| format!("from {} down to 0 at {}", number(of(margin, -1.0), 2), trimmed(margin, 3)))
+        .map(|&margin| {
+            let (margin, loss) = (trimmed(margin, 3), number(of(margin, -1.0), 2));
+            format!("margin {margin}: from {loss} at a lead of -1 to 0 at {margin}")
+        })
         .collect();
     let title = "The spread loss over the lead of the true class";
     let mut chart = Chart::new("spread-loss", title, (720, 380), x, y)
@@ -577,9 +571,14 @@ pub fn spread_loss(margins: &[f64]) -> Result<Figure> {
     for (index, &margin) in margins.iter().enumerate() {
         let (pen, place) = (Pen::new(component(index), 2.4), 46.0 + 22.0 * index as f64);
         chart.curve(-1.0, 1.0, 160, pen, |ahead| of(margin, ahead));
-        chart.disc((margin, 0.0), 4.6, component(index));
         chart.line_anywhere([430.0, 458.0].map(|left| chart.at_pixel(left, place)), pen);
         chart.note((468.0, place), Ink::new(INK).plain(), format!("margin {}", trimmed(margin, 3)));
     }
+    for (index, &margin) in margins.iter().enumerate() {
+        chart.disc((margin, 0.0), 4.6, component(index));
+    }
+    let place = 46.0 + 22.0 * margins.len() as f64;
+    chart.dot(chart.at_pixel(444.0, place), 4.6, GREY);
+    chart.note((468.0, place), Ink::new(INK).plain(), "the loss reaches 0");
     chart.finish()
 }

@@ -1,13 +1,13 @@
-//! The figures of chapter 9: errors as they fall, what each setting does to them, and what a trained network still mistakes.
+//! The figures of chapter 9: errors as they fall, what each setting does to them, and what a trained network still misclassifies.
 
-use super::chapter08::{check_images, grey_levels};
+use super::chapter08::grey_levels;
 use super::records::{EpochRecord, Trial, read_epochs, read_trials};
 use super::{Entry, checks};
 use crate::capsnet::Evaluation;
 use crate::data::idx::Images;
 use crate::draw::{
-    Axis, CARD, Chart, Figure, GREEN, GREY, Grid, INK, Ink, Label, PALE, Pen, Point, Side, Tint, VERMILION,
-    component, extent, heat, number, trimmed,
+    Axis, CARD, Chart, Figure, GREEN, GREY, Grid, INK, Ink, Label, Mark, PALE, Pen, Point, Side, Tint,
+    VERMILION, component, extent, heat, legend_row, number, trimmed,
 };
 use crate::error::{Error, Result};
 use crate::shipped;
@@ -24,13 +24,13 @@ pub const FIGURES: &[Entry] = &[
 ];
 
 /// What all checks of errors call them.
-const ERROR: &str = "a share of mistaken images";
+const ERROR: &str = "a share of misclassified images";
 
 /// Trials by setting, the runs of each beside each other: `default` first, then from the least mean error to the greatest, and
 /// last what diverged.
 pub fn by_setting(trials: &[Trial]) -> Vec<(String, Vec<Option<f64>>)> {
     let mut rows = grouped(trials.iter().map(|trial| (trial.setting.clone(), trial.error)));
-    // a run that diverged counts as one that mistakes everything
+    // a run that diverged counts as one that misclassifies everything
     let errors = |runs: &[Option<f64>]| mean(runs.iter().map(|run| run.unwrap_or(1.0)));
     let place = |row: &(String, Vec<_>)| if row.0 == "default" { -1.0 } else { errors(&row.1) };
     rows.sort_by(|a, b| place(a).total_cmp(&place(b)));
@@ -63,10 +63,10 @@ fn grouped<K: PartialEq, V>(pairs: impl IntoIterator<Item = (K, V)>) -> Vec<(K, 
     groups
 }
 
-/// Shares of mistaken images over what was trained (images, steps or epochs: `x_title`), errors on a logarithmic axis.
+/// Shares of misclassified images over what was trained (images, steps or epochs: `x_title`), errors on a logarithmic axis.
 ///
 /// Each curve has a name and its points (x, error), x rising and the error a share in [0, 1]. Curves of one name, such as the
-/// seeds of a recipe, share a colour (from the seventh name on with dashes) and a label, which has the mean of their last errors.
+/// seeds of a recipe, share a colour and a label, which has the mean of their last errors.
 /// An error of 0 lies on the lower edge.
 ///
 /// # Errors
@@ -79,10 +79,11 @@ pub fn error_curves<N: AsRef<str>, P: AsRef<[Point]>>(x_title: &str, curves: &[(
     let groups = grouped(curves.iter().map(|(name, points)| (name.as_ref(), points.as_ref())));
     checks::at_most("the number of names", groups.len(), 8, "at most 8")?;
     let all = || curves.iter().flat_map(|curve| curve.1.as_ref());
-    let (y, range) = error_axis(all().map(|point| point.1), "mistaken images");
+    let (y, range) = error_axis(all().map(|point| point.1), "misclassified images");
     let (from, to) = extent(all().map(|point| point.0));
     let room = if to > from { 0.02 * (to - from) } else { 0.5 };
     let from = if from >= 0.0 { 0.0 } else { from };
+    let tint = |hue: usize| if hue < 6 { component(hue) } else { [INK, GREY][hue - 6] };
     let labels: Vec<Label> = groups
         .iter()
         .enumerate()
@@ -90,18 +91,25 @@ pub fn error_curves<N: AsRef<str>, P: AsRef<[Point]>>(x_title: &str, curves: &[(
             let mean = mean(runs.iter().map(|points| points[points.len() - 1].1));
             let count = if runs.len() > 1 { format!(", mean of {}", runs.len()) } else { String::new() };
             let (text, note) = (name.to_string(), format!("{}{count}", percent(mean)));
-            Label { at: on_error_axis(mean, range), tint: component(hue), text, note }
+            Label { at: on_error_axis(mean, range), tint: tint(hue), text, note }
         })
         .collect();
     let words: Vec<String> =
         labels.iter().map(|label| format!("{} ends at {}", label.text, label.note)).collect();
-    let alt = format!("Curves over {x_title} on a logarithmic axis of errors: {}.", words.join("; "));
+    let lowest = labels.iter().min_by(|a, b| a.at.total_cmp(&b.at)).map(|label| label.text.as_str());
+    let alt = format!(
+        "Curves over {x_title} on a logarithmic axis of errors: {}. The lowest is {}.",
+        words.join("; "),
+        lowest.unwrap_or_default()
+    );
     let x = Axis::new(x_title, from - room, to + room);
-    let title = "Mistaken images in the course of training";
+    let title = "Misclassified images during training";
     let mut chart = Chart::new("error-curves", title, (820, 460), x, y).margins(84, 190, 20, 56).alt(alt);
     for (hue, (_, runs)) in groups.iter().enumerate() {
-        let pen = Pen::new(component(hue), 2.0);
-        let pen = if hue < 6 { pen } else { pen.dashed(5.0, 3.0) };
+        let pen = Pen::new(tint(hue), 2.0);
+        // from a curve that ends early a dotted line leads to its label
+        let (end, level) = (runs[0][runs[0].len() - 1].0, labels[hue].at);
+        chart.line([(end, level), (to + room, level)], Pen::new(pen.tint, 1.0).dashed(2.0, 3.0));
         for points in runs {
             let line: Vec<Point> =
                 points.iter().map(|&(x, error)| (x, on_error_axis(error, range))).collect();
@@ -109,7 +117,11 @@ pub fn error_curves<N: AsRef<str>, P: AsRef<[Point]>>(x_title: &str, curves: &[(
             if line.len() <= 40 {
                 chart.scatter(line.iter().copied(), 3.0, pen.tint, 1.0);
             }
-            chart.disc(line[line.len() - 1], 4.2, pen.tint);
+            // every second name has rings, for those who tell few colours apart
+            match (line[line.len() - 1], hue % 2) {
+                (end, 0) => chart.disc(end, 4.2, pen.tint),
+                (end, _) => chart.ring(end, 4.2, pen.tint),
+            }
         }
     }
     chart.labels(&labels, true);
@@ -155,22 +167,27 @@ pub fn ablation<N: AsRef<str>, R: AsRef<[Option<f64>]>>(rows: &[(N, R)]) -> Resu
     let letters = rows.iter().map(|row| row.0.as_ref().chars().count()).max().unwrap_or(0);
     let left = (6.8 * letters as f64 + 26.0).clamp(90.0, 340.0);
     let tall = ROW * rows.len() as f64;
-    let (x, range) = error_axis(errors.iter().flatten().copied(), "mistaken validation images");
+    let (x, range) = error_axis(errors.iter().flatten().copied(), "misclassified validation images");
     let place = |error: f64| on_error_axis(error, range);
-    let mut chart = Chart::canvas("ablation", "What each setting does to the error", (820.0, tall + 84.0));
+    let mut chart = Chart::canvas("ablation", "What each setting does to the error", (820.0, tall + 106.0));
     let level = |index: usize| tall - ROW * (index as f64 + 0.5);
     let names = rows.iter().enumerate().map(|(index, row)| (level(index), row.0.as_ref().to_owned()));
     let y = Axis::new("", 0.0, tall).no_grid().ticks(names.collect());
-    let mut panel = chart.panel((left, 22.0), (820.0 - left - 118.0, tall), x, y);
+    let mut panel = chart.panel((left, 44.0), (820.0 - left - 118.0, tall), x, y);
     panel.block((place(best), 0.0), (place(worst), tall), PALE);
     let middle = place(mean(errors[0].iter().copied()));
     panel.line([(middle, 0.0), (middle, tall)], Pen::new(INK, 1.2).dashed(4.0, 4.0));
+    let verdicts = [(GREEN, "better"), (GREY, "within the spread"), (VERMILION, "worse")];
+    let key = verdicts.map(|(tint, word)| (Mark::Dot(tint), word.to_owned()));
+    let first = [(Pen::new(INK, 1.2).dashed(4.0, 4.0), "mean"), (Pen::new(PALE, 5.0), "runs")];
+    let first = first.map(|(pen, word)| (Mark::Line(pen), format!("{word} of the first row")));
+    legend_row(&mut chart, (24.0, 22.0), 810.0, key.into_iter().chain(first));
     let mut words = Vec::new();
     for (index, (row, errors)) in rows.iter().zip(&errors).enumerate() {
         let (name, runs, level) = (row.0.as_ref(), row.1.as_ref().len(), level(index));
         let average = mean(errors.iter().copied());
         let (tint, verdict) = match average {
-            _ if index == 0 => (INK, "the spread that it is read against"),
+            _ if index == 0 => (INK, "the reference"),
             _ if errors.is_empty() => (VERMILION, "diverged"),
             average if average > worst => (VERMILION, "worse"),
             average if average < best => (GREEN, "better"),
@@ -192,6 +209,12 @@ pub fn ablation<N: AsRef<str>, R: AsRef<[Option<f64>]>>(rows: &[(N, R)]) -> Resu
         panel.text((range.1, level), (14.0, 0.0), Side::Right, ink, text);
     }
     chart.add(panel);
+    if words.len() > 10 {
+        let counts = verdicts.map(|(_, verdict)| {
+            format!("{} rows {verdict}", words.iter().filter(|words| words.ends_with(verdict)).count())
+        });
+        words.splice(3..words.len() - 2, [format!("in all {}", counts.join(", "))]);
+    }
     chart.alt(format!("Rows of dots on a logarithmic axis of errors: {}.", words.join("; "))).finish()
 }
 
@@ -200,7 +223,7 @@ fn on_error_axis(error: f64, (low, high): (f64, f64)) -> f64 {
     error.max(1e-300).log10().clamp(low, high)
 }
 
-/// A logarithmic axis for shares of mistaken images, from a round share below the least that is not 0 to one above the
+/// A logarithmic axis for shares of misclassified images, from a round share below the least that is not 0 to one above the
 /// greatest, with ticks in percent; and its range. Its units are logarithms to base 10.
 fn error_axis(errors: impl Iterator<Item = f64>, title: &str) -> (Axis, (f64, f64)) {
     let (least, greatest) = extent(errors.filter(|&error| error > 0.0).map(|error| error.max(1e-6)));
@@ -281,7 +304,7 @@ pub fn activation_histograms(networks: &[(&str, &[LayerActivations])]) -> Result
     figure.alt(format!("A histogram for each layer, a row for each network. {}.", words.join("; "))).finish()
 }
 
-/// How often images of each class (row) are taken for each class (column). Mistakes are coloured by their number, what is right is
+/// How often images of each class (row) are classified as each class (column). Mistakes are coloured by their number, what is right is
 /// not; beside each row stands the error of its class.
 ///
 /// # Errors
@@ -301,23 +324,21 @@ pub fn confusion(evaluation: &Evaluation) -> Result<Figure> {
     let words: Vec<String> = mistakes
         .iter()
         .take(5)
-        .map(|&(row, column)| format!(", {} times {row} is taken for {column}", counts[row][column]))
+        .map(|&(row, column)| format!(", {} times {row} is classified as {column}", counts[row][column]))
         .collect();
     let (errors, images) = (evaluation.errors(), evaluation.labels.len());
     let alt = format!(
-        "A table of {classes} true classes by {classes} classes that are found, mistakes coloured by their number: {errors} of \
-         {images} images are mistaken{}.",
+        "A table of {classes} true classes by {classes} predicted classes, mistakes coloured by their number: {errors} of \
+         {images} images are misclassified{}.",
         words.concat()
     );
     let (side, n) = ((44.0 * classes as f64).min(620.0), classes as f64);
     let names = (0..classes).map(|class| (class as f64 + 0.5, class.to_string()));
-    let x = Axis::new("class that is found", 0.0, n).no_grid().ticks(names.clone().collect());
+    let x = Axis::new("predicted class", 0.0, n).no_grid().ticks(names.clone().collect());
     let y = Axis::new("true class", 0.0, n).no_grid();
     let y = y.ticks(names.map(|(place, name)| (n - place, name)).collect());
     let size = ((side + 276.0) as u32, (side + 120.0) as u32);
-    let mut chart = Chart::new("confusion", "Which class is taken for which", size, x, y)
-        .margins(66, 210, 46, 74)
-        .alt(alt);
+    let mut chart = Chart::new("confusion", "Confusion matrix", size, x, y).margins(66, 210, 46, 74).alt(alt);
     for (row, column) in places {
         let (left, bottom, count) = (column as f64, n - row as f64 - 1.0, counts[row][column]);
         // the faintest colour is for none; one mistake already shows
@@ -349,13 +370,14 @@ pub fn confusion(evaluation: &Evaluation) -> Result<Figure> {
         };
         chart.text((n, n - class as f64 - 0.5), (16.0, 0.0), Side::Right, ink.size(12.5), text);
     }
-    let text = format!("{errors} of {images} are mistaken: {} %", number(100.0 * evaluation.error_rate(), 2));
+    let text =
+        format!("{errors} of {images} misclassified: {} %", number(100.0 * evaluation.error_rate(), 2));
     chart.text((0.0, n), (0.0, -28.0), Side::Right, ink.bold().size(14.0), text);
     chart.finish()
 }
 
-/// The worst mistakes of an evaluation of these images, at most `most` and at most 40: each image, its true class and the class it
-/// is taken for, with their activations, and the number of the image.
+/// The worst mistakes of an evaluation of these images, at most `most` and at most 40: each image, its true class and the predicted
+/// one, with their activations, and the number of the image.
 ///
 /// # Errors
 ///
@@ -368,7 +390,7 @@ pub fn mistakes(evaluation: &Evaluation, images: &Images, most: usize) -> Result
     }
     check_evaluation(evaluation)?;
     checks::length("the images", evaluation.labels.len(), images.len())?;
-    check_images(images)?;
+    checks::images(images)?;
     let all = evaluation.mistakes();
     let shown = &all[..all.len().min(most).min(40)];
     let columns = shown.len().clamp(1, 8);
@@ -376,7 +398,7 @@ pub fn mistakes(evaluation: &Evaluation, images: &Images, most: usize) -> Result
     let rows = shown.len().div_ceil(columns) as f64;
     let size = ((20.0 + columns as f64 * 104.0).max(440.0), 56.0 + rows * (SIDE + 60.0));
     let heading = match (shown.len(), all.len(), images.len()) {
-        (_, 0, count) => format!("none of {count} images is mistaken"),
+        (_, 0, count) => format!("none of {count} images is misclassified"),
         (few, many, count) if few == many => {
             format!("all {many} mistakes among {count} images, the worst first")
         }
@@ -393,15 +415,10 @@ pub fn mistakes(evaluation: &Evaluation, images: &Images, most: usize) -> Result
         let activation = |class: usize| evaluation.activations[image * evaluation.classes + class];
         let numbers = format!("{:.2} and {:.2}", activation(label), activation(found));
         chart.write((left, top - 8.0), Side::Right, grey.size(11.0), format!("image {image}"));
-        chart.write(
-            (left, top + SIDE + 14.0),
-            Side::Right,
-            ink.size(12.0),
-            format!("{label} taken for {found}"),
-        );
+        chart.write((left, top + SIDE + 14.0), Side::Right, ink.size(12.0), format!("{label} → {found}"));
         chart.write((left, top + SIDE + 29.0), Side::Right, grey.size(11.5), numbers);
         words +=
-            &format!("{} image {image}, a {label} taken for a {found}", if place > 0 { ";" } else { ":" });
+            &format!("{} image {image}, a {label} classified as {found}", if place > 0 { ";" } else { ":" });
     }
     chart.alt(format!("Pictures of digits in rows, {heading}{words}.")).finish()
 }

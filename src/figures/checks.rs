@@ -1,13 +1,14 @@
 //! Checks of what figures are made of.
 
-use ndarray::{Array1, Array2, ArrayViewD, Dimension as _};
+use ndarray::{Array1, Array2, ArrayViewD, Axis, Dimension as _};
 
 use crate::data::fits;
+use crate::data::idx::Images;
 use crate::draw::Point;
 use crate::em::Fit;
 use crate::error::{Error, Result};
 use crate::gmm::Gmm;
-use crate::routing::Routing;
+use crate::routing::{CapsuleLayerRun, Routing};
 
 /// The most clusters or components that a figure shows.
 const MOST_CLUSTERS: usize = 200;
@@ -161,4 +162,37 @@ pub(super) fn routing(routing: &Routing, position: usize) -> Result<(usize, usiz
         shape("the routing's costs", &[positions, parents], step.costs.shape())?;
     }
     Ok((children, parents))
+}
+
+/// Have the images pixels, and as many as their size says?
+pub(super) fn images(images: &Images) -> Result<()> {
+    not_empty("pixels", &images.pixels)?;
+    let expected = images.len().saturating_mul(images.height).saturating_mul(images.width);
+    length("the pixels", expected, images.pixels.len())
+}
+
+/// Checks what [`digit_routing`](super::chapter08::digit_routing) is given.
+pub(super) fn digit_run(pixels: &[u8], width: usize, run: &CapsuleLayerRun) -> Result<()> {
+    let (children, classes) = routing(&run.routing, 0)?;
+    length("the positions of the classes", 1, run.routing.last().activations.nrows())?;
+    at_most("the number of classes", classes, 16, "at most 16 in this figure")?;
+    not_empty("pixels", pixels)?;
+    if width == 0 || !pixels.len().is_multiple_of(width) {
+        let expected = pixels.len().div_ceil(width.max(1)).saturating_mul(width.max(1));
+        return Err(Error::Length { name: "the pixels", expected, found: pixels.len() });
+    }
+    let [_, rows, columns, kinds] = run.patches.below;
+    let expected = rows.saturating_mul(columns).saturating_mul(kinds);
+    length("the children of the classes", expected, children)?;
+    let below = &run.input.activations;
+    shape("the activations below", &[1, children], below.shape())?;
+    entries("the activations below", below.row(0).into_dyn())?;
+    for step in &run.routing.trace {
+        entries("the activations", step.activations.row(0).into_dyn())?;
+        let responsibilities = step.responsibilities.index_axis(Axis(0), 0);
+        entries("the responsibilities", responsibilities.into_dyn())?;
+        let masses = responsibilities.indexed_iter().map(|((i, _), share)| (below[(0, i)] * share).abs());
+        finite("the mass of all children", [masses.sum()])?;
+    }
+    Ok(())
 }

@@ -5,7 +5,7 @@
 //! ```text
 //! setting,seed,images,error                    ablation.csv: one short training
 //! default,1,5500,0.0787                        `default`, or what differs from it, as `train --set` takes it
-//! iterations=3,1,5500,                         error: share of mistaken validation images; none where the training diverged
+//! iterations=3,1,5500,                         error: share of misclassified validation images; none where the training diverged
 //!
 //! recipe,seed,epochs,epoch,validation_errors,validation_images,test_errors,test_images      runs.csv: an epoch of one training
 //! default,1,10,9,31,5000,,
@@ -40,7 +40,7 @@ pub struct Trial {
     pub seed: u64,
     /// Images that it was trained on.
     pub images: usize,
-    /// The share of the validation images that are mistaken; none where the training diverged.
+    /// The share of the validation images that are misclassified; none where the training diverged.
     pub error: Option<f64>,
 }
 
@@ -55,7 +55,7 @@ pub struct EpochRecord {
     pub epochs: usize,
     /// This one, from 1.
     pub epoch: usize,
-    /// The share of the validation images that are mistaken.
+    /// The share of the validation images that are misclassified.
     pub validation: Option<f64>,
     /// Of the test images, after the last epoch.
     pub test: Option<f64>,

@@ -106,10 +106,10 @@ impl Layer for Features {
     fn caption(&self) -> Caption {
         let size = self.size;
         let step = match self.pooling {
-            Pooling::None => [format!("{size} × {size}, stride 2,"), "ReLU".to_owned()],
-            Pooling::Max => [format!("{size} × {size}, greatest"), "of 2 × 2, ReLU".to_owned()],
+            Pooling::None => [format!("{size} × {size} convolution,"), "stride 2, ReLU".to_owned()],
+            Pooling::Max => [format!("{size} × {size} convolution,"), "ReLU, max pooling".to_owned()],
         };
-        Caption { title: self.title, step, kinds: "numbers" }
+        Caption { title: self.title, step, kinds: "channels" }
     }
 
     fn receptive_field(&self, rows: Range<usize>, columns: Range<usize>) -> [Range<usize>; 2] {

@@ -102,7 +102,7 @@ impl Layer for Primary {
     }
 
     fn caption(&self) -> Caption {
-        let step = ["1 × 1, linear;", "sigmoid"].map(str::to_owned);
+        let step = ["1 × 1 convolution;", "activation: sigmoid"].map(str::to_owned);
         Caption { title: "primary", step, kinds: "capsules" }
     }
 

@@ -149,9 +149,9 @@ impl Layer for Routed {
         let near = match self.shape.reach {
             Reach::Neighbourhood { size, stride: 1 } => format!("{size} × {size},"),
             Reach::Neighbourhood { size, stride } => format!("{size} × {size}, stride {stride},"),
-            Reach::Everywhere => "all places,".to_owned(),
+            Reach::Everywhere => "all positions,".to_owned(),
         };
-        Caption { title: self.name, step: [near, "routed".to_owned()], kinds: "capsules" }
+        Caption { title: self.name, step: [near, "EM routing".to_owned()], kinds: "capsules" }
     }
 
     fn receptive_field(&self, rows: Range<usize>, columns: Range<usize>) -> [Range<usize>; 2] {
