@@ -421,11 +421,11 @@ pub fn atlas(samples: &Array2<f64>, fixed: &Array2<f64>, fits: &[Fit<KMeans>], s
     let points = checks::points(samples);
     let (x, y) = ranges(&points);
     let (width, height) = equal_units(x, y, (530.0, 520.0));
-    let size = (width as u32 + 372, (height as u32 + 76).max(86 * found.len().min(7) as u32 + 50));
+    let size = (width as u32 + 368, (height as u32 + 76).max(86 * found.len().min(7) as u32 + 50));
     let title = "Which optimum each start of one centroid leads to";
     let axis = |name: &str, (low, high)| Axis::new(format!("{name} of the free centroid's start"), low, high);
     let (x_axis, y_axis, bottom) = (axis("x_1", x), axis("x_2", y), size.1 - 20 - height as u32);
-    let mut chart = Chart::new("kmeans-atlas", title, size, x_axis, y_axis).margins(72, 300, 20, bottom);
+    let mut chart = Chart::new("kmeans-atlas", title, size, x_axis, y_axis).margins(72, 296, 20, bottom);
     // All optima after the first few have one colour.
     let regions: Vec<usize> = member.iter().map(|&group| group.min(MOST_OPTIMA)).collect();
     let solid = |index: usize| if index < MOST_OPTIMA { component(index) } else { FRAME };
