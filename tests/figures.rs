@@ -219,7 +219,7 @@ fn the_atlas_counts_the_starts_of_each_optimum() {
 
 /// A pair plot with names for 100 clusters, none of them rimmed.
 fn pairs(data: &Array2<f64>, names: &[&str], labels: &Array1<usize>) -> Result<Figure, Error> {
-    chapter03::pair_plot("", data, names, labels, &["a cluster"; 100], &[])
+    chapter03::pair_plot("", data, names, labels, &["a cluster"; 100], ("", &[]))
 }
 
 #[test]
@@ -231,7 +231,7 @@ fn clusters_and_mixtures_of_bad_input_are_errors() {
     assert!(matches!(pairs(&plane, &names, &array![0, 1]), Err(Error::Length { found: 2, .. })));
     assert!(matches!(pairs(&plane, &["a"], &array![0, 1, 0]), Err(Error::Length { found: 1, .. })));
     let called = |clusters: &[&str], rims: &[usize]| {
-        chapter03::pair_plot("", &plane, &names, &array![0, 1, 0], clusters, rims)
+        chapter03::pair_plot("", &plane, &names, &array![0, 1, 0], clusters, ("", rims))
     };
     assert!(matches!(called(&["x"], &[]), Err(Error::Length { .. })));
     assert!(matches!(called(&["x", "y"], &[3]), Err(Error::Setting { .. })));

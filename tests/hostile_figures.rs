@@ -221,7 +221,7 @@ const DRAWN: &[(&str, Draw)] = &[
         let clusters = vec![h.name(); h.pick(&[3, 60, 200])];
         let clusters: Vec<&str> = clusters.iter().map(String::as_str).collect();
         let rims = if h.odds(3) { vec![] } else { vec![h.index()] };
-        chapter03::pair_plot(&h.name(), &data, &names, &labels, &clusters, &rims)
+        chapter03::pair_plot(&h.name(), &data, &names, &labels, &clusters, (&h.name(), &rims))
     }),
     ("responsibilities", |h| {
         let experiments = h.experiments();
@@ -296,7 +296,7 @@ const DRAWN: &[(&str, Draw)] = &[
 
 /// A pair plot with names for 200 clusters, none of them rimmed.
 fn pairs(data: &Array2<f64>, names: &[&str], labels: &Array1<usize>) -> Drawn {
-    chapter03::pair_plot("", data, names, labels, &["a cluster"; 200], &[])
+    chapter03::pair_plot("", data, names, labels, &["a cluster"; 200], ("", &[]))
 }
 
 fn named_values(bars: &[(String, f64)]) -> Vec<(&str, f64)> {

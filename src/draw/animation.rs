@@ -21,6 +21,9 @@ const STRIP: usize = 6;
 /// The width of a strip, in pixels.
 const STRIP_WIDTH: f64 = 960.0;
 
+/// How much larger letters are in a strip, whose frames are small.
+const STRIP_LETTERS: f64 = 1.4;
+
 /// Frames of one size, each shown for some seconds.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Animation {
@@ -74,12 +77,13 @@ fn charts(frame: &Figure) -> Option<&[Chart]> {
 
 impl Animation {
     /// The frames' SVGs, one element a line; all with the same title and description.
-    fn drawn(&self, title: &str, alt: &str, palette: Palette) -> Vec<String> {
-        self.frames.iter().filter_map(charts).map(|charts| render::svg(charts, title, alt, palette)).collect()
+    fn drawn(&self, title: &str, alt: &str, palette: Palette, letters: f64) -> Vec<String> {
+        let svg = |charts| render::svg(charts, (title, alt), palette, letters);
+        self.frames.iter().filter_map(charts).map(svg).collect()
     }
 
     pub fn svg(&self, title: &str, alt: &str, palette: Palette) -> String {
-        let drawn = self.drawn(title, alt, palette);
+        let drawn = self.drawn(title, alt, palette, 1.0);
         let lines: Vec<Vec<&str>> = drawn.iter().map(|frame| frame.lines().collect()).collect();
         let first = &lines[0];
         let shortest = lines.iter().map(Vec::len).min().unwrap_or(0);
@@ -124,11 +128,11 @@ impl Animation {
         style + "}</style>"
     }
 
-    /// Up to six frames side by side: the first, the last, and some between them.
+    /// Up to six frames, two to a row: the first, the last, and some between them.
     pub fn strip(&self, title: &str, alt: &str, palette: Palette) -> String {
         let count = self.frames.len().min(STRIP);
-        let columns = if count == 4 { 2 } else { count.min(3) };
-        let frames = self.drawn(title, alt, palette);
+        let columns = count.min(2);
+        let frames = self.drawn(title, alt, palette, STRIP_LETTERS);
         let (width, height) = charts(&self.frames[0]).map_or((1, 1), |charts| charts[0].size);
         let scale = STRIP_WIDTH / (columns as f64 * f64::from(width));
         let (across, down) = (f64::from(width) * scale, f64::from(height) * scale);
@@ -148,8 +152,8 @@ impl Animation {
                 10 * width,
                 10 * height
             );
-            // without the frame's root, title and description
-            frame.lines().skip(3).for_each(|line| inner.extend([line, "\n"]));
+            // without the frame's root, title, description and card
+            frame.lines().skip(4).for_each(|line| inner.extend([line, "\n"]));
         }
         drop(Svg::new(&mut out, size, palette, (title, alt)));
         out + &inner + "</svg>\n"

@@ -72,7 +72,7 @@ pub fn bars(name: &str, title: &str, quantity: &str, bars: &[(&str, f64)], along
     for (index, &(name, value)) in bars.iter().enumerate() {
         let middle = count - index as f64 - 0.5;
         chart.block((foot, middle - 0.3), (place(value), middle + 0.3), BLUE);
-        chart.line([(foot, middle - 0.3), (foot, middle + 0.3)], Pen::new(BLUE, 2.0)); // so that nearly 0 still shows
+        chart.line([(foot, middle - 0.27), (foot, middle + 0.27)], Pen::new(BLUE, 2.0)); // so that nearly 0 still shows
         chart.text((foot, middle), (-10.0, 0.0), Side::Left, Ink::new(INK).plain(), name);
         let end = (place(value), middle);
         chart.text(end, (8.0, 0.0), Side::Right, Ink::new(BLUE).plain().bold(), three_digits(value));

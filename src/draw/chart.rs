@@ -148,8 +148,6 @@ pub struct Chart {
     margins: [f64; 4],
     pub(super) x: Axis,
     pub(super) y: Axis,
-    /// Where the title of the y axis stands, in pixels from the figure's left.
-    pub(super) y_title: f64,
     pub(super) frame: bool,
     pub(super) items: Vec<Item>,
     panels: Vec<Chart>,
@@ -166,7 +164,6 @@ impl Chart {
             margins: [72.0, 24.0, 20.0, 56.0],
             x,
             y,
-            y_title: 20.0,
             frame: true,
             items: Vec::new(),
             panels: Vec::new(),
@@ -192,7 +189,7 @@ impl Chart {
         let right = f64::from(self.size.0) - left - width;
         let bottom = f64::from(self.size.1) - top - height;
         let margins = [left, right, top, bottom].map(|margin| margin.max(0.0).round());
-        Chart { margins, y_title: left - 46.0, ..Chart::new(&self.name, &self.title, self.size, x, y) }
+        Chart { margins, ..Chart::new(&self.name, &self.title, self.size, x, y) }
     }
 
     /// Draws a panel after what the chart holds.

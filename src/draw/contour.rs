@@ -1,4 +1,4 @@
-//! A function of two numbers: its values on a grid, as a heat map and as isolines.
+//! A function of two numbers: its values on a grid, as a heat map and as contour lines.
 
 use contour::ContourBuilder;
 
@@ -131,14 +131,21 @@ pub fn draw_scale(chart: &mut Chart, Scale { left, top, bottom, name, sign }: Sc
     chart.image(from, to, Image::new(1, &shades, 256, false));
     let ink = Ink::new(INK).plain().size(12.0);
     chart.note((left + 22.0, top), ink, name);
-    let mut unit = " nats";
+    let side = if sign == "+" { "above" } else { "below" };
+    for (up, words) in [(36.0, format!("nats {side}")), (20.0, format!("the {name}"))] {
+        chart.note((left, top - up), ink, words);
+    }
+    let mut last = top;
     for below in DEPTHS.into_iter().filter(|&below| below <= depth) {
         let y = top + (bottom - top) * (1.0 - shade(-below, 0.0, depth));
+        if y - last < 14.0 && below > DEPTHS[0] {
+            continue; // no room
+        }
+        last = y;
         let (a, b) = (chart.at_pixel(left, y), chart.at_pixel(left + 16.0, y));
         chart.line_anywhere([a, b], Pen::new(INK, 1.0));
-        let text = format!("{sign}{}{unit}", number(below, if below < 1.0 { 1 } else { 0 }));
+        let text = format!("{sign}{}", number(below, if below < 1.0 { 1 } else { 0 }));
         chart.note((left + 22.0, y), ink, text);
-        unit = "";
     }
 }
 

@@ -73,12 +73,12 @@ impl Figure {
     /// unless the reader's system asks for less motion.
     pub fn svg(&self, palette: Palette) -> String {
         match &self.picture {
-            Picture::Still(charts) => render::svg(charts, &self.title, &self.alt, palette),
+            Picture::Still(charts) => render::svg(charts, (&self.title, &self.alt), palette, 1.0),
             Picture::Moving(animation) => animation.svg(&self.title, &self.alt, palette),
         }
     }
 
-    /// For print: of an animation up to six of its frames side by side, and of any other figure what [`Figure::svg`] has.
+    /// For print: of an animation up to six of its frames, two to a row, and of any other figure what [`Figure::svg`] has.
     pub fn strip(&self, palette: Palette) -> String {
         match &self.picture {
             Picture::Still(_) => self.svg(palette),

@@ -90,10 +90,19 @@ impl Tint {
         Tint { light: light.map(byte), dark: dark.map(byte) }
     }
 
-    /// The colour as text is written in it: with more contrast to the card.
+    /// The colour as text is written in it: with more contrast to the card, on a light page at least 4.5 : 1.
     pub(super) fn for_text(self) -> Tint {
-        self.mixed(Tint::new([0; 3], [255; 3]), 0.14)
+        let stronger = |step: u32| self.mixed(Tint::new([0; 3], [255; 3]), 0.14 + 0.04 * f64::from(step));
+        let seen =
+            |step: &u32| luminance(CARD.light) + 0.05 >= 4.5 * (luminance(stronger(*step).light) + 0.05);
+        Tint { light: stronger((0..21).find(seen).unwrap_or(21)).light, dark: stronger(0).dark }
     }
+}
+
+/// The relative luminance of a colour, from 0 to 1 (WCAG 2).
+fn luminance([r, g, b]: Rgb) -> f64 {
+    let linear = |channel: u8| (f64::from(channel) / 255.0).powf(2.2);
+    0.2126 * linear(r) + 0.7152 * linear(g) + 0.0722 * linear(b)
 }
 
 /// The colour of a component, cluster or coin; after the sixth they come round again.
@@ -124,6 +133,13 @@ mod tests {
         for i in 1..=50 {
             let (now, before) = (heat(f64::from(i) / 50.0), heat(f64::from(i - 1) / 50.0));
             assert!(grey(now.light) < grey(before.light) && grey(now.dark) > grey(before.dark));
+        }
+    }
+
+    #[test]
+    fn text_of_every_colour_can_be_read_on_a_light_card() {
+        for tint in COMPONENTS.map(Tint::for_text) {
+            assert!((luminance(CARD.light) + 0.05) / (luminance(tint.light) + 0.05) >= 4.5);
         }
     }
 

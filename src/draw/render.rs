@@ -5,7 +5,7 @@ use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 use plotters_backend::{BackendCoord, DrawingErrorKind};
 
-use super::backend::{HALO, PLAIN, SCALE, Svg};
+use super::backend::{HALO, PLAIN, SCALE, Svg, text_width};
 use super::chart::{Chart, Image, Ink, Pen, Point, Side, plain};
 use super::palette::{self, FRAME, GREY, INK, PALE, Tint, heat};
 
@@ -47,12 +47,17 @@ impl Item {
     }
 }
 
-/// One SVG of charts on one card.
-pub(super) fn svg(charts: &[Chart], title: &str, description: &str, palette: palette::Palette) -> String {
+/// One SVG of charts on one card, with letters so many times larger than usual.
+pub(super) fn svg(
+    charts: &[Chart],
+    (title, description): (&str, &str),
+    palette: palette::Palette,
+    letters: f64,
+) -> String {
     let mut out = String::new();
     let backend = Svg::new(&mut out, charts[0].size, palette, (title, description));
     let root = backend.into_drawing_area();
-    let canvas = Canvas { root: &root, palette };
+    let canvas = Canvas { root: &root, palette, letters };
     for chart in charts {
         canvas.axes(chart);
         for item in &chart.items {
@@ -79,6 +84,8 @@ fn tenths(pixels: f64) -> i32 {
 struct Canvas<'r, 's> {
     root: &'r DrawingArea<Svg<'s>, plotters::coord::Shift>,
     palette: palette::Palette,
+    /// How much larger than usual letters are.
+    letters: f64,
 }
 
 impl Canvas<'_, '_> {
@@ -110,20 +117,26 @@ impl Canvas<'_, '_> {
         x_ticks.iter().filter(|_| chart.x.grid).for_each(|&(x, _)| line((x, y0), (x, y1), PALE));
         y_ticks.iter().filter(|_| chart.y.grid).for_each(|&(y, _)| line((x0, y), (x1, y), PALE));
         let tick = Ink::new(GREY).plain().size(12.5);
+        let mut widest = 26.0_f64;
         for (x, label) in x_ticks.iter().filter(|tick| !tick.1.is_empty()) {
             self.text(place(chart, (*x, y0)), (0.0, 14.0), Side::Middle, tick, false, label);
         }
         for (y, label) in y_ticks.iter().filter(|tick| !tick.1.is_empty()) {
             self.text(place(chart, (x0, *y)), (-8.0, 0.0), Side::Left, tick, false, label);
+            widest = widest.max(text_width(label, tick.size));
         }
         let title = Ink::new(INK).plain();
         if !chart.x.title.is_empty() {
             let at = place(chart, ((x0 + x1) / 2.0, y0));
-            self.text(at, (0.0, 38.0), Side::Middle, title, false, &chart.x.title);
+            let foot = f64::from(chart.size.1) - f64::from(at.1) / f64::from(SCALE);
+            let down = (foot / self.letters - 10.0).clamp(28.0, 38.0);
+            self.text(at, (0.0, down), Side::Middle, title, false, &chart.x.title);
         }
         if !chart.y.title.is_empty() {
-            let (_, middle) = place(chart, (x0, (y0 + y1) / 2.0));
-            self.text((tenths(chart.y_title), middle), (0.0, 0.0), Side::Middle, title, true, &chart.y.title);
+            // left of the widest tick label
+            let middle = place(chart, (x0, (y0 + y1) / 2.0));
+            let left = (-20.0 - widest).max(10.0 - f64::from(middle.0) / f64::from(SCALE) / self.letters);
+            self.text(middle, (left, 0.0), Side::Middle, title, true, &chart.y.title);
         }
         if chart.frame {
             let corners = [(x0, y1), (x0, y0), (x1, y0)].map(|corner| place(chart, corner));
@@ -170,12 +183,16 @@ impl Canvas<'_, '_> {
     }
 
     fn text(&self, at: BackendCoord, offset: (f64, f64), side: Side, ink: Ink, turned: bool, text: &str) {
+        if text.is_empty() {
+            return; // a screen reader would stop there
+        }
         let position = match side {
             Side::Left => HPos::Right,
             Side::Middle => HPos::Center,
             Side::Right => HPos::Left,
         };
-        let mut font = (if ink.halo { HALO } else { PLAIN }, ink.size * f64::from(SCALE)).into_font();
+        let mut font =
+            (if ink.halo { HALO } else { PLAIN }, self.letters * ink.size * f64::from(SCALE)).into_font();
         if ink.bold {
             font = font.style(FontStyle::Bold);
         }
@@ -183,7 +200,7 @@ impl Canvas<'_, '_> {
             font = font.transform(FontTransform::Rotate270);
         }
         let style = font.color(&self.rgb(ink.tint)).pos(Pos::new(position, VPos::Center));
-        let at = (at.0 + tenths(offset.0), at.1 + tenths(offset.1));
+        let at = (at.0 + tenths(self.letters * offset.0), at.1 + tenths(self.letters * offset.1));
         self.done(self.root.draw(&Text::new(plain(text), at, style)));
     }
 }

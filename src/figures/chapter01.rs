@@ -1,11 +1,11 @@
 //! The figures of chapter 1: Jensen's inequality, and coins whose labels are known.
 
-use super::coins::{Groups, UNIT, inside, path, theta, theta_axis};
+use super::coins::{Groups, UNIT, inside, path, theta};
 use super::{Entry, checks};
 use crate::coin::Experiments;
 use crate::draw::{
-    Axis, BLUE, CARD, Chart, Field, Figure, GREY, INK, Ink, Pen, Point, Scale, Tint, VERMILION, component,
-    draw_scale, extent, letter, number, trimmed,
+    Axis, BLUE, CARD, Chart, Field, Figure, GREY, INK, Ink, Pen, Point, Scale, Side, Tint, VERMILION,
+    component, draw_scale, extent, letter, number, trimmed,
 };
 use crate::em::Fit;
 use crate::error::{Error, Result};
@@ -123,7 +123,7 @@ const DEPTH: f64 = 64.0;
 const TRIAL: Tint = Tint::new([84, 92, 92], [150, 164, 166]);
 
 /// The side of the neighbourhood of the minimum that is enlarged, in theta and in pixels.
-const INSET: (f64, f64) = (0.1, 212.0);
+const INSET: (f64, f64) = (0.1, 200.0);
 
 /// What a minimiser did with two coins whose labels are known.
 struct Search {
@@ -140,7 +140,7 @@ struct Search {
 /// The way of a numerical minimiser over minus the log-likelihood of two coins with known labels.
 ///
 /// Of the points at which it evaluated the function those that lowered the least value so far are joined and numbered from
-/// 0, the start; the others are small dots. An inset enlarges the neighbourhood of the minimum in closed form.
+/// 0, the start; the others are small rings. An inset enlarges the neighbourhood of the minimum in closed form.
 ///
 /// # Errors
 ///
@@ -164,43 +164,51 @@ pub fn minimiser_path(experiments: &Experiments, labels: &[usize], fit: &Fit<Vec
     let minimum = [-best, maximum[0], maximum[1]].map(|value| number(value, 4));
     let minimum = format!("minimum {} at ({}, {})", minimum[0], minimum[1], minimum[2]);
     let alt = format!(
-        "Isolines close in on the {minimum}. A line with {} discs leads there from ({:.2}, {:.2}), in ever smaller steps; \
-         {trials} small dots lie apart from it. An inset shows its end four times as large.",
+        "Contour lines close in on the {minimum}. A line with {} discs leads there from ({:.2}, {:.2}), in ever smaller steps; \
+         {trials} small rings lie apart from it. An inset shows its end four times as large.",
         last + 1,
         search.accepted[0].0,
         search.accepted[0].1
     );
-    let title = "Known labels: a numerical minimiser on its way";
-    let chart = Chart::new("minimiser-path", title, (872, 640), theta_axis(0), theta_axis(1));
-    let mut chart = chart.margins(72, 268, 64, 56).alt(alt);
-    search.draw(&mut chart, UNIT, UNIT)?;
+    let title = "Known labels: the path of a numerical minimiser";
+    let axis = |coin| Axis::new(format!("{}, probability of heads", theta(coin)), -0.03, 1.03).no_grid();
+    let chart = Chart::new("minimiser-path", title, (872, 640), axis(0), axis(1));
+    let mut chart = chart.margins(72, 248, 64, 56).alt(alt);
     let around = |middle: f64| (middle - INSET.0 / 2.0).clamp(0.0, 1.0 - INSET.0);
     let [x, y] = [around(maximum[0]), around(maximum[1])].map(|low| (low, low + INSET.0));
+    // the steps in the inset have their numbers there
+    let outside = |(a, b): Point| !((x.0..=x.1).contains(&a) && (y.0..=y.1).contains(&b));
+    search.draw(&mut chart, (UNIT, UNIT), outside)?;
     let axis = |(low, high)| Axis::new("", low, high).ticks(Vec::new());
-    let mut inset = chart.panel((640.0, 372.0), (INSET.1, INSET.1), axis(x), axis(y));
-    search.draw(&mut inset, x, y)?;
+    let mut inset = chart.panel((652.0, 384.0), (INSET.1, INSET.1), axis(x), axis(y));
+    search.draw(&mut inset, (x, y), |at| !outside(at))?;
     for chart in [&mut chart, &mut inset] {
         let corners = [(x.0, y.0), (x.1, y.0), (x.1, y.1), (x.0, y.1), (x.0, y.0)];
         chart.line_anywhere(corners, Pen::new(INK, 1.0));
     }
     let ink = Ink::new(INK).plain();
-    chart.note((640.0, 358.0), ink.size(12.0), "near the minimum, four times as large");
-    let marks = [(82.0, 20.0), (82.0, 44.0), (460.0, 20.0)].map(|(x, y)| chart.at_pixel(x, y));
+    chart.note((652.0, 368.0), ink.size(12.0), "near the minimum, 4 ×");
+    let marks = [(82.0, 20.0), (82.0, 44.0), (400.0, 20.0)].map(|(x, y)| chart.at_pixel(x, y));
     chart.disc(marks[0], 3.6, VERMILION);
-    chart.cross(marks[1], 7.0, INK);
-    chart.dot(marks[2], 3.0, TRIAL);
-    chart.label(marks[0], (14.0, 0.0), ink, format!("0 to {last}: each point lowers the least value so far"));
+    chart.cross(marks[1], 5.0, INK);
+    chart.ring(marks[2], 3.0, TRIAL);
+    chart.label(marks[0], (14.0, 0.0), ink, format!("steps 0 to {last} (each a new lowest value)"));
     chart.label(marks[1], (14.0, 0.0), ink, format!("closed-form {minimum}"));
-    chart.label(marks[2], (14.0, 0.0), ink, format!("{trials} trial points that do not"));
-    let scale = Scale { left: 640.0, top: 72.0, bottom: 336.0, name: "minimum", sign: "+" };
+    chart.label(marks[2], (14.0, 0.0), ink, format!("rejected trial points: {trials}"));
+    let scale = Scale { left: 652.0, top: 84.0, bottom: 342.0, name: "minimum", sign: "+" };
     draw_scale(&mut chart, scale, DEPTH);
     chart.add(inset);
     chart.finish()
 }
 
 impl Search {
-    /// The part of it in these ranges, on the function's heat map and isolines.
-    fn draw(&self, chart: &mut Chart, x: (f64, f64), y: (f64, f64)) -> Result<()> {
+    /// The part of it in these ranges, on the function's heat map and contour lines.
+    fn draw(
+        &self,
+        chart: &mut Chart,
+        (x, y): ((f64, f64), (f64, f64)),
+        numbered: impl Fn(Point) -> bool,
+    ) -> Result<()> {
         const N: usize = 120;
         let along = |groups: &Groups, (low, high): (f64, f64)| -> Vec<f64> {
             let place = |i| low + (high - low) * i as f64 / (N - 1) as f64;
@@ -210,26 +218,45 @@ impl Search {
         let field = Field::new(N, x, y, (0..N * N).map(|i| a[i % N] + b[i / N]).collect());
         field.draw_heat(chart, self.best, DEPTH);
         field.draw_depths(chart, self.best, 0.45)?;
-        chart.cross(self.minimum, 9.0, INK);
-        chart.scatter(self.trials.iter().copied(), 3.0, TRIAL, 1.0);
+        let inside = |&&(a, b): &&Point| (x.0..=x.1).contains(&a) && (y.0..=y.1).contains(&b);
+        self.trials.iter().filter(inside).for_each(|&at| chart.ring(at, 3.0, TRIAL));
+        chart.cross(self.minimum, 5.0, INK);
         chart.haloed(&self.accepted, Pen::new(VERMILION, 1.6));
         chart.scatter(self.accepted.iter().copied(), 5.1, CARD, 1.0);
         chart.scatter(self.accepted.iter().copied(), 3.6, VERMILION, 1.0);
-        // The numbers stand at the right of the way; those without room are left out.
-        let pixels: Vec<Point> = self.accepted.iter().map(|&at| chart.pixel(at)).collect();
-        let mut taken = vec![chart.pixel(self.minimum)];
-        for (i, &place) in self.accepted.iter().enumerate() {
-            let (before, after) = (pixels[i.saturating_sub(1)], pixels[(i + 1).min(pixels.len() - 1)]);
-            let (dx, dy) = (after.0 - before.0, after.1 - before.1);
-            let reach = 13.0 / dx.hypot(dy).max(1e-9);
-            let at = (pixels[i].0 - reach * dy, pixels[i].1 + reach * dx);
-            let free = taken.iter().all(|other| (at.0 - other.0).hypot(at.1 - other.1) > 17.0);
-            if free && (x.0..=x.1).contains(&place.0) && (y.0..=y.1).contains(&place.1) {
-                let ink = Ink::new(VERMILION).bold().size(12.0);
-                chart.label(chart.at_pixel(at.0, at.1), (0.0, 0.0), ink, i.to_string());
-                taken.push(at);
-            }
-        }
+        self.number(chart, numbered);
         Ok(())
+    }
+
+    /// The numbers of the steps, where there is most room beside them; steps that share a place share a text.
+    fn number(&self, chart: &mut Chart, numbered: impl Fn(Point) -> bool) {
+        let pixels: Vec<Point> = self.accepted.iter().map(|&at| chart.pixel(at)).collect();
+        let apart = |a: Point, b: Point| (a.0 - b.0).hypot(a.1 - b.1);
+        let mut taken: Vec<Point> = pixels.clone();
+        for pair in pixels.windows(2) {
+            let along = |i: i32| pair[0].0 + (pair[1].0 - pair[0].0) * f64::from(i) / 8.0;
+            let up = |i: i32| pair[0].1 + (pair[1].1 - pair[0].1) * f64::from(i) / 8.0;
+            taken.extend((1..8).map(|i| (along(i), up(i))));
+        }
+        let mut first = 0;
+        for _ in 0..40 {
+            let Some(&at) = pixels.get(first) else { return };
+            let last =
+                first + pixels[first..].iter().take_while(|&&other| apart(at, other) < 7.0).count() - 1;
+            let text = if first == last { first.to_string() } else { format!("{first}\u{2013}{last}") };
+            let wider = (text.chars().count() - 1) as f64;
+            let beside = (0..16).map(|i| (f64::from(i) * std::f64::consts::PI / 8.0).sin_cos());
+            let beside = beside.map(|(sine, cosine)| {
+                (at.0 + (12.0 + 2.6 * wider) * cosine, at.1 + (12.0 + 1.5 * wider) * sine)
+            });
+            let room = |place| taken.iter().map(|&other| apart(place, other)).fold(f64::INFINITY, f64::min);
+            let best = beside.map(|place| (room(place), place)).max_by(|a, b| a.0.total_cmp(&b.0));
+            let best = best.filter(|best| best.0 > 6.0 && numbered(self.accepted[first]));
+            if let Some((_, place)) = best {
+                chart.write(place, Side::Middle, Ink::new(INK).bold().size(11.0), text);
+                taken.push(place);
+            }
+            first = last + 1;
+        }
     }
 }

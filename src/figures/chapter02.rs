@@ -7,8 +7,8 @@ use super::coins::{Groups, UNIT, inside, path, theta, theta_axis};
 use super::{Entry, animate};
 use crate::coin::{CoinOptions, Coins, Expectation, Experiments, Mixing};
 use crate::draw::{
-    Axis, BLUE, Chart, Field, Figure, GREEN, GREY, INK, Ink, Palette, Pen, Point, Scale, Tint, VERMILION,
-    component, draw_scale, extent, letter, number, padded, stride,
+    Axis, BLUE, CARD, Chart, Field, Figure, GREEN, GREY, INK, Ink, Palette, Pen, Point, Scale, Tint,
+    VERMILION, component, draw_scale, extent, letter, number, padded, stride,
 };
 use crate::em::{self, Fit, Stop};
 use crate::error::{Error, Result};
@@ -107,7 +107,7 @@ fn field(groups: &Groups, weights: &[f64]) -> Result<Field> {
     Ok(Field::of(128, UNIT, UNIT, |a, b| groups.log_likelihood(&coins(a, b))))
 }
 
-/// A square of both thetas with heat map, isolines, diagonal and scale.
+/// A square of both thetas with heat map, contour lines, diagonal and scale.
 fn ground(name: &str, title: &str, field: &Field, highest: f64) -> Result<Chart> {
     let chart = Chart::new(name, title, (720, 600), theta_axis(0), theta_axis(1));
     let mut chart = chart.margins(72, 116, 20, 56);
@@ -121,14 +121,14 @@ fn ground(name: &str, title: &str, field: &Field, highest: f64) -> Result<Chart>
 }
 
 /// What stands at a place: lines of text beside it.
-fn told(chart: &mut Chart, at: Point, tint: Tint, lines: &[String]) {
+fn told(chart: &mut Chart, at: Point, lines: &[String]) {
     let across = if at.0 > 0.82 { -12.0 } else { 12.0 };
     let down = if at.1 < 0.09 { 4.0 - 17.0 * lines.len() as f64 } else { -2.0 };
-    chart.paragraph(at, (across, down), Ink::new(tint).bold(), lines);
+    chart.paragraph(at, (across, down), Ink::new(INK).bold(), lines);
 }
 
-/// The log-likelihood of two coins with hidden labels, taken equally often, over theta_A and theta_B: colours and isolines,
-/// the summits, and the saddle where both coins are equal.
+/// The log-likelihood of two coins with hidden labels, taken equally often, over theta_A and theta_B: colours and contour lines,
+/// the maxima, and the saddle point where both coins are equal.
 ///
 /// # Errors
 ///
@@ -140,27 +140,28 @@ pub fn landscape(experiments: &Experiments) -> Result<Figure> {
     let pooled = experiments.known_maximum(&vec![0; experiments.len()], 1)?[0];
     let (a, b) = climbed((inside(pooled + 0.1), inside(pooled - 0.1)), height);
     let marks = match a - b > 0.01 {
-        true => vec![("saddle", (pooled, pooled)), ("summit", (a, b)), ("summit", (b, a))],
-        false => vec![("summit", (pooled, pooled))],
+        true => vec![("saddle point", (pooled, pooled)), ("maximum", (a, b)), ("maximum", (b, a))],
+        false => vec![("maximum", (pooled, pooled))],
     };
     let lines = |&(name, at): &(&str, Point)| [name.to_string(), pair(at), nats(height(at))];
     let alt = marks.iter().map(|mark| lines(mark).join(" ")).collect::<Vec<_>>().join("; ");
-    let alt = format!("Colours and isolines, which mirror each other at a dashed diagonal. Marks: {alt}.");
+    let alt =
+        format!("Colours and contour lines, which mirror each other at a dashed diagonal. Marks: {alt}.");
     let field = field(&groups, &[0.5; 2])?;
     let highest = field.highest.max(height((a, b)));
     let title = "Hidden labels: the log-likelihood of two coins";
     let mut chart = ground("landscape", title, &field, highest)?.alt(alt);
     for mark in &marks {
         match mark.0 {
-            "saddle" => chart.ring(mark.1, 5.0, INK),
+            "saddle point" => chart.ring(mark.1, 5.0, INK),
             _ => chart.cross(mark.1, 6.0, INK),
         }
-        told(&mut chart, mark.1, INK, &lines(mark));
+        told(&mut chart, mark.1, &lines(mark));
     }
     chart.finish()
 }
 
-/// The summit above a point, by steps along the axes that are halved where none leads upwards.
+/// The maximum above a point, by steps along the axes that are halved where none leads upwards.
 fn climbed(mut at: Point, height: impl Fn(Point) -> f64) -> Point {
     let mut step = 0.05;
     for _ in 0..200 {
@@ -174,7 +175,7 @@ fn climbed(mut at: Point, height: impl Fn(Point) -> f64) -> Point {
     at
 }
 
-/// The log-likelihood of two coins with hidden labels over theta_A and theta_B, as colours and isolines, with the path of
+/// The log-likelihood of two coins with hidden labels over theta_A and theta_B, as colours and contour lines, with the path of
 /// each fit on it and the diagonal theta_A = theta_B, which EM never leaves.
 ///
 /// The mixing weights are those of the first fit's last model; without a fit the coins are taken equally often.
@@ -194,7 +195,7 @@ pub fn surface(experiments: &Experiments, fits: &[&Fit<Coins>]) -> Result<Figure
         format!(" A path of {last} steps from {} to {}.", pair(places[0]), pair(places[last]))
     };
     let alt = paths.iter().map(steps).collect::<String>();
-    let alt = format!("Colours and isolines on both sides of a dashed diagonal.{alt}");
+    let alt = format!("Colours and contour lines on both sides of a dashed diagonal.{alt}");
     let title = "Hidden labels: the log-likelihood of two coins and EM's path";
     let mut chart = ground("surface", title, &field, highest)?.alt(alt);
     for ((places, fit), &tint) in paths.iter().zip(fits).zip(PATHS.iter().cycle()) {
@@ -207,8 +208,8 @@ pub fn surface(experiments: &Experiments, fits: &[&Fit<Coins>]) -> Result<Figure
         let across = 6.0 * (f64::from(start.0 < 0.12) - f64::from(start.0 > 0.88));
         let down = if start.1 < 0.06 { -20.0 } else { 20.0 };
         let text = format!("start ({}, {})", number(start.0, 2), number(start.1, 2));
-        chart.label(start, (across, down), Ink::new(tint).bold(), text);
-        told(&mut chart, end, tint, &[pair(end), nats(fit.objective())]);
+        chart.label(start, (across, down), Ink::new(INK).bold(), text);
+        told(&mut chart, end, &[pair(end), nats(fit.objective())]);
     }
     chart.finish()
 }
@@ -248,7 +249,7 @@ pub fn starts(experiments: &Experiments, fits: &[Fit<Coins>]) -> Result<Figure> 
 
     let lines = |(best, end, starts): &(f64, Point, Vec<Point>)| {
         let plural = if starts.len() == 1 { "" } else { "s" };
-        [format!("ends at {}", pair(*end)), nats(*best), format!("from {} start{plural}", starts.len())]
+        [format!("EM ends at {}", pair(*end)), nats(*best), format!("from {} start{plural}", starts.len())]
     };
     let alt = ends.iter().map(|end| lines(end).join(", ")).collect::<Vec<_>>().join("; ");
     let alt = format!("A dot at each start has the colour of the disc where EM ends: {alt}.");
@@ -266,7 +267,9 @@ pub fn starts(experiments: &Experiments, fits: &[Fit<Coins>]) -> Result<Figure> 
     for (k, end) in ends.iter().enumerate().take(8) {
         let at = chart.at_pixel(632.0, row(k));
         chart.centre(at, component(k));
-        chart.paragraph(at, (18.0, 0.0), ink, &lines(end));
+        let lines = lines(end);
+        chart.label(at, (18.0, 0.0), ink.bold(), &lines[0]);
+        chart.paragraph(at, (18.0, 17.0), ink, &lines[1..]);
     }
     chart.note((622.0, row(ends.len().min(8))), ink.size(12.0), "Lines: equal log-likelihood.");
     chart.finish()
@@ -330,25 +333,29 @@ fn bound_frame(
     let (touches, maximum) = (number(now, 4), number(next, 4));
     let alt = format!(
         "Over theta of coin {}, a blue curve, the log-likelihood, touches an orange one below it, the lower bound, at \
-         {touches}. The orange curve has its maximum at {maximum}. Grey dots on the axis are the thetas before.",
+         {touches}. The orange curve has its maximum at {maximum}. Grey dots on the axis are earlier values of theta.",
         letter(coin)
     );
     let x = Axis::new(format!("{}, probability of heads", theta(coin)), x0, x1);
     let y = Axis::new("log-likelihood, lower bound (nats)", y0, y1);
-    let title = "The lower bound touches, EM climbs it, and it touches again";
+    let title = "Log-likelihood and lower bound along one theta";
     let mut chart = Chart::new("bound", title, (760, 480), x, y).margins(72, 24, 44, 56).alt(alt);
     chart.curve(x0, x1, 400, Pen::new(BLUE, 2.6), curve);
     chart.curve(x0, x1, 400, Pen::new(VERMILION, 2.2), bound);
     let (touch, peak) = ((now, fit.objectives[t]), (next, bound(next)));
     chart.line([(now, y0), touch], Pen::new(GREY, 1.2).dashed(3.0, 4.0));
     chart.line([(next, y0), peak], Pen::new(VERMILION, 1.2).dashed(3.0, 4.0));
-    chart.line([peak, (next, curve(next))], Pen::new(INK, 1.8));
     fit.models[..t].iter().for_each(|before| chart.dot((before.thetas[coin], y0), 3.0, GREY));
-    chart.disc(touch, 5.5, BLUE);
-    chart.disc(peak, 5.5, VERMILION);
-    let at = x0 + 0.2 * (x1 - x0);
+    chart.disc(touch, 7.0, BLUE);
+    chart.disc(peak, 4.5, VERMILION);
+    let at = x0 + 0.26 * (x1 - x0);
     chart.label((at, curve(at)), (-10.0, -18.0), Ink::new(BLUE).bold(), "log-likelihood");
-    chart.label((next, y0), (12.0, -40.0), Ink::new(VERMILION).bold(), "lower bound");
+    // beside the bound's left part, or its right one where the left one does not come down so far
+    let (place, foot) = (|i: usize| x0 + (x1 - x0) * i as f64 / 100.0, y0 + 0.16 * (y1 - y0));
+    let above = |i: &usize| bound(place(*i)) >= foot;
+    let left = (0..=100).find(above).filter(|&i| i > 0);
+    let at = left.or((0..=90).rev().find(above)).map_or(next, place);
+    chart.label((at, foot), (11.0, 6.0), Ink::new(VERMILION).bold(), "lower bound");
     let ink = |tint| Ink::new(tint).plain().size(14.0);
     chart.note((72.0, 22.0), ink(INK).bold(), format!("iteration {}", t + 1));
     chart.note((182.0, 22.0), ink(BLUE), format!("touches at {} = {touches}", theta(coin)));
@@ -386,9 +393,14 @@ pub fn likelihood_trace(experiments: &Experiments, fit: &Fit<Coins>) -> Result<F
     );
     let title = "Log-likelihood, lower bound and the blog's number by iteration";
     let (low, high) = padded(levels.iter().map(|level| level.1).chain(climbed.iter().copied()), 0.1);
-    let chart =
-        Chart::new("likelihood-trace", title, (820, 600), x.clone().bare(), Axis::new("nats", low, high));
-    let mut chart = chart.margins(72, 24, 20, 200).alt(alt);
+    let chart = Chart::new(
+        "likelihood-trace",
+        title,
+        (820, 600),
+        x.clone().bare(),
+        Axis::new("log-likelihood and bound (nats)", low, high),
+    );
+    let mut chart = chart.margins(84, 24, 20, 200).alt(alt);
     staircase(&mut chart, &levels, &climbed);
     chart.label(levels[end], (-1.0, -18.0), Ink::new(BLUE).bold(), "log-likelihood");
     chart.label(levels[end], (-1.0, 20.0), Ink::new(VERMILION).bold(), "lower bound");
@@ -399,12 +411,33 @@ pub fn likelihood_trace(experiments: &Experiments, fit: &Fit<Coins>) -> Result<F
         chart.label((1.0, lifts), (10.0, 0.0), Ink::new(INK), "the E-step lifts it until it touches");
     }
     let (low, high) = padded(blog.iter().map(|point| point.1), 0.2);
-    let mut panel = chart.panel((72.0, 416.0), (724.0, 128.0), x, Axis::new("nats", low, high).most(4));
+    let mut panel =
+        chart.panel((84.0, 416.0), (712.0, 128.0), x, Axis::new("blog's number (nats)", low, high).most(4));
     panel.line(blog.iter().copied(), Pen::new(GREEN, 2.0));
     marked(&mut panel, &blog, GREEN);
     panel.label(blog[end], (-1.0, 20.0), Ink::new(GREEN).bold(), "the blog's number");
     chart.add(panel);
+    // The first steps are long: the later ones once more, in the room that the curve leaves.
+    if let Some(inset) = later_steps(&mut chart, &levels, &climbed) {
+        chart.add(inset);
+    }
     chart.finish()
+}
+
+/// The staircase from iteration 3 on in axes of its own; none for a shorter fit.
+fn later_steps(chart: &mut Chart, levels: &[Point], climbed: &[f64]) -> Option<Chart> {
+    let levels = levels.get(3..).filter(|levels| levels.len() > 2)?;
+    let climbed = &climbed[3..];
+    let last = levels[levels.len() - 1].0;
+    let (low, high) = padded(levels.iter().map(|level| level.1).chain(climbed.iter().copied()), 0.1);
+    // a ground of its own, so that the grid behind it does not show
+    let corners = [(378.0, 146.0), (784.0, 378.0)].map(|(x, y)| chart.at_pixel(x, y));
+    chart.block(corners[0], corners[1], CARD);
+    let x = Axis::new("", 2.8, last + 0.2).most(8);
+    let mut inset = chart.panel((430.0, 170.0), (340.0, 180.0), x, Axis::new("", low, high).most(5));
+    staircase(&mut inset, levels, climbed);
+    inset.note((430.0, 156.0), Ink::new(GREY).plain().size(12.5), "from iteration 3 on, enlarged");
+    Some(inset)
 }
 
 /// Discs at the iterations; of a long fit the line says it all.

@@ -7,7 +7,7 @@ use super::clusters::{Course, Optimum, Rectangle, border_pen, borders, curves_ov
 use super::{Entry, checks};
 use crate::draw::{
     Axis, CARD, Chart, FRAME, Figure, GREY, Grid, INK, Ink, Mark, Pen, Point, Side, Tint, animate, component,
-    draw_regions, equal_units, extent, legend_row, number, padded, ranges, stride,
+    draw_regions, equal_units, extent, legend_row, letter, number, padded, ranges, stride,
 };
 use crate::em::Fit;
 use crate::error::{Error, Result};
@@ -20,7 +20,7 @@ pub const FIGURES: &[Entry] = &[
     ("iris-species", || {
         let title = "Iris: the species, pair by pair of measurements";
         let flowers = iris::measurements();
-        Ok(pair_plot(title, &flowers, &IRIS_AXES, &iris::species(), &iris::SPECIES, &[])?
+        Ok(pair_plot(title, &flowers, &IRIS_AXES, &iris::species(), &iris::SPECIES, ("", &[]))?
             .named("iris-species"))
     }),
     ("iris-pairs", iris_pairs),
@@ -55,7 +55,8 @@ fn iris_pairs() -> Result<Figure> {
     let labels = in_order_of_appearance(&fit.model().predict(&flowers)?);
     let elsewhere: Vec<usize> = (0..labels.len()).filter(|&i| labels[i] != species[i]).collect();
     let (title, names) = ("Iris: the clusters that K-means finds", ["cluster 0", "cluster 1", "cluster 2"]);
-    Ok(pair_plot(title, &flowers, &IRIS_AXES, &labels, &names, &elsewhere)?.named("iris-pairs"))
+    Ok(pair_plot(title, &flowers, &IRIS_AXES, &labels, &names, ("not in its species' cluster", &elsewhere))?
+        .named("iris-pairs"))
 }
 
 fn kmeans_elbow() -> Result<Figure> {
@@ -74,7 +75,7 @@ fn kmeans_failure() -> Result<Figure> {
         GmmOptions { components: 3, restarts: 5, regularisation: 0.0, threads: 1, ..Default::default() };
     let mixture = Gmm::fit(&samples, &options)?;
     let (hard, soft) = (kmeans.model().predict(&samples)?, mixture.model().predict(&samples)?);
-    let truth = Clustering { title: "as drawn", labels: &drawn, kmeans: None, mixture: None };
+    let truth = Clustering { title: "true clusters", labels: &drawn, kmeans: None, mixture: None };
     let panels = [
         truth,
         Clustering { title: "K-means", labels: &hard, kmeans: Some(kmeans.model()), ..truth },
@@ -136,8 +137,8 @@ pub fn in_order_of_appearance(labels: &Array1<usize>) -> Array1<usize> {
 /// Each pair of columns as a scatter plot, and on the diagonal the density of each cluster along one column: a d x d grid.
 ///
 /// `data` are the samples (n x d, d at most 8), `names` their columns with units (d), `labels` the cluster of each sample
-/// (n), `clusters` the clusters' names and `rimmed` the samples that get a dark rim in the panels below
-/// the diagonal. Densities are Gaussian kernel estimates
+/// (n), `clusters` the clusters' names; `rimmed` are the samples that get a rim in the panels below the diagonal, and
+/// `meaning` what it says. Densities are Gaussian kernel estimates
 /// (Scott's bandwidth: standard deviation times n_k^(-1/5)), each as high as its cluster's share; their height has no scale.
 /// Of more samples than fit in a figure every n-th is drawn, but all of them make the densities.
 ///
@@ -152,7 +153,7 @@ pub fn pair_plot(
     names: &[&str],
     labels: &Array1<usize>,
     clusters: &[&str],
-    rimmed: &[usize],
+    (meaning, rimmed): (&str, &[usize]),
 ) -> Result<Figure> {
     checks::samples(data)?;
     let (n, d) = data.dim();
@@ -184,7 +185,7 @@ pub fn pair_plot(
             draw_densities(&mut panel, data.column(row), &members);
         } else {
             let rims = rimmed.iter().filter(|_| row > column);
-            rims.for_each(|&i| panel.dot(at(i), radius + 1.5, INK));
+            rims.for_each(|&i| panel.dot(at(i), radius + 1.0, INK));
             for (k, rows) in members.iter().enumerate() {
                 let shown = rows.iter().filter(|&&i| i % every == 0);
                 panel.scatter(shown.map(|&i| at(i)), radius, component(k), 1.0);
@@ -195,17 +196,23 @@ pub fn pair_plot(
     let seen = (0..count).filter(|&k| !members[k].is_empty());
     let words: Vec<(usize, String)> =
         seen.map(|k| (k, format!("{} ({})", clusters[k], members[k].len()))).collect();
-    let alt = format!(
-        "{d} x {d} panels of dots in the clusters' colours, on the diagonal humps: {}.",
+    let mut alt = format!(
+        "{d} x {d} panels of dots in the colours of their groups, on the diagonal density curves: {}.",
         words.iter().map(|word| word.1.as_str()).collect::<Vec<_>>().join(", ")
     );
-    let right = 54.0 + (side + 12.0) * d as f64 - if d > 2 { 270.0 } else { 0.0 };
-    let entries = words.into_iter().map(|(k, word)| (Mark::Dot(component(k)), word));
+    let right = 54.0 + (side + 12.0) * d as f64 - if d > 2 { 190.0 } else { 0.0 };
+    let mut entries: Vec<(Mark, String)> =
+        words.into_iter().map(|(k, word)| (Mark::Dot(component(k)), word)).collect();
+    if !rimmed.is_empty() {
+        let rims = format!("{meaning} ({})", rimmed.len());
+        alt += &format!(" Below the diagonal rims mark those {rims}.");
+        entries.push((Mark::Ring(INK), rims));
+    }
     legend_row(&mut chart, (67.0, 22.0), right, entries);
     if d > 2 {
         let grey = Ink::new(GREY).plain().size(12.5);
-        let note = "on the diagonal: each cluster's density";
-        chart.text((right + 270.0, -22.0), (0.0, 0.0), Side::Left, grey, note);
+        let note = "on the diagonal: densities";
+        chart.text((right + 190.0, -22.0), (0.0, 0.0), Side::Left, grey, note);
     }
     chart.alt(alt).finish()
 }
@@ -278,12 +285,14 @@ pub fn kmeans_animation(data: &Array2<f64>, fit: &Fit<KMeans>) -> Result<Figure>
                 (_, false) => "each sample to its nearest centroid",
                 (_, true) => "each centroid to the mean of its samples",
             };
-            let inertia = format!("inertia {}", number(-fit.objectives[t], 1));
+            let labels = models[t].predict(data)?;
+            let now = t + usize::from(moved);
+            let apart = |(i, x): (usize, f64)| (x - models[now].centroids[(labels[i / 2], i % 2)]).powi(2);
+            let inertia = format!("inertia {}", number(data.iter().copied().enumerate().map(apart).sum(), 1));
             let mut chart = course.chart(name, index, component, (title, what, inertia.clone()));
             let pen = border_pen().faded(if moved { 0.35 } else { 1.0 });
             let borders = borders(&models[t].centroids, course.x, course.y);
             borders.into_iter().for_each(|ends| chart.line(ends, pen));
-            let now = t + usize::from(moved);
             course.draw_paths(&mut chart, now, |_| INK);
             for (k, path) in course.paths.iter().enumerate() {
                 let between = course.shown.iter().filter(|&&step| 0 < step && step < now);
@@ -291,8 +300,8 @@ pub fn kmeans_animation(data: &Array2<f64>, fit: &Fit<KMeans>) -> Result<Figure>
                 chart.centre(path[now], component(k));
             }
             let alt = format!(
-                "Points in the colours of {} centroids, with dashed borders between them. Black paths run from hollow rings \
-                 to the centroids in {last} iterations. At last the {inertia} is reached.",
+                "Points in the colours of {} centroids, with dashed borders between them. Paths run from hollow rings \
+                 to the centroids in {last} iterations. Final {inertia}.",
                 course.paths.len()
             );
             frames.push(chart.alt(alt).finish()?);
@@ -323,7 +332,18 @@ pub fn elbow(counts: &[usize], inertias: &[f64], unit: &str, chosen: usize) -> R
     let place = |index: usize| (counts[index] as f64, inertias[index]);
     let ink = Ink::new(component(0)).size(12.5);
     for index in (0..counts.len()).filter(|_| counts.len() <= 10) {
-        chart.text(place(index), (9.0, -12.0), Side::Right, ink, value(inertias[index]));
+        let last = index + 1 == counts.len();
+        let offset = (
+            if last {
+                0.0
+            } else if index == at {
+                15.0
+            } else {
+                9.0
+            },
+            -12.0,
+        );
+        chart.label(place(index), offset, ink, value(inertias[index]));
     }
     chart.ring(place(at), 8.0, component(1));
     chart.dot(place(at), 4.0, component(0));
@@ -369,6 +389,9 @@ pub fn kmeans_from_grid(samples: &Array2<f64>, fixed: &Array2<f64>, side: usize)
 /// The most optima of an [`atlas`] with a colour of their own.
 const MOST_OPTIMA: usize = 6;
 
+/// How much of the card is mixed into their colours, so that neighbours differ in grey too.
+const SHADES: [f64; MOST_OPTIMA + 1] = [0.15, 0.38, 0.6, 0.25, 0.5, 0.7, 0.38];
+
 /// Which optimum each start leads to: a map of the starts in the colours of their optima, under the samples and the fixed
 /// centroids; beside it a small picture of each optimum.
 ///
@@ -398,19 +421,23 @@ pub fn atlas(samples: &Array2<f64>, fixed: &Array2<f64>, fits: &[Fit<KMeans>], s
     let points = checks::points(samples);
     let (x, y) = ranges(&points);
     let (width, height) = equal_units(x, y, (530.0, 520.0));
-    let size = (width as u32 + 357, (height as u32 + 76).max(86 * found.len().min(7) as u32 + 50));
+    let size = (width as u32 + 368, (height as u32 + 76).max(86 * found.len().min(7) as u32 + 50));
     let title = "Which optimum each start of one centroid leads to";
     let axis = |name: &str, (low, high)| Axis::new(format!("{name} of the free centroid's start"), low, high);
     let (x_axis, y_axis, bottom) = (axis("x_1", x), axis("x_2", y), size.1 - 20 - height as u32);
-    let mut chart = Chart::new("kmeans-atlas", title, size, x_axis, y_axis).margins(72, 285, 20, bottom);
+    let mut chart = Chart::new("kmeans-atlas", title, size, x_axis, y_axis).margins(72, 296, 20, bottom);
     // All optima after the first few have one colour.
     let regions: Vec<usize> = member.iter().map(|&group| group.min(MOST_OPTIMA)).collect();
     let solid = |index: usize| if index < MOST_OPTIMA { component(index) } else { FRAME };
     let count = found.len().min(MOST_OPTIMA + 1);
-    let tints: Vec<Tint> = (0..count).map(|index| solid(index).mixed(CARD, 0.38)).collect();
-    draw_regions(&mut chart, (x, y), side, &regions, &tints)?;
+    let tints: Vec<Tint> = (0..count).map(|index| solid(index).mixed(CARD, SHADES[index])).collect();
+    let middles = draw_regions(&mut chart, (x, y), side, &regions, &tints)?;
     chart.scatter(points.iter().copied().step_by(stride(points.len(), 1500)), 1.8, INK, 1.0);
     checks::points(fixed).into_iter().for_each(|at| chart.cross(at, 6.5, INK));
+    let name = |index: usize| letter(index).to_lowercase();
+    for (index, &at) in middles.iter().enumerate() {
+        chart.label(at, (0.0, 0.0), Ink::new(INK).bold().size(15.0), name(index));
+    }
 
     // The others share a place in the legend, too.
     let mut shown = found;
@@ -422,21 +449,21 @@ pub fn atlas(samples: &Array2<f64>, fixed: &Array2<f64>, fits: &[Fit<KMeans>], s
     let (left, mut top) = (72.0 + width + 20.0, 20.0);
     let ink = Ink::new(INK).plain();
     let mut words = Vec::new();
-    for (optimum, &tint) in shown.iter().zip(&tints) {
+    for (index, (optimum, &tint)) in shown.iter().zip(&tints).enumerate() {
         let best = ends.iter().position(|&end| end == optimum.best).unwrap_or(0);
         let picture = thumbnail(&chart, (left, top), (x, y), &points, &fits[best].model, tint);
         chart.add(picture);
-        let reached = Objective::Inertia.words(optimum);
+        let reached = format!("{}: {}", name(index), Objective::Inertia.words(optimum));
         let share = format!("{} of {} starts", optimum.count, fits.len());
         words.push(format!("{reached} from {share}"));
         chart.note((left + 90.0, top + 28.0), ink.bold(), reached);
         chart.note((left + 90.0, top + 46.0), Ink::new(GREY).plain().size(12.5), share);
         top += 86.0;
     }
-    chart.cross(chart.at_pixel(left + 76.0, top + 6.0), 6.5, INK);
-    chart.note((left + 90.0, top + 6.0), ink, "fixed in each start");
+    chart.cross(chart.at_pixel(left + 7.0, top + 6.0), 6.5, INK);
+    chart.note((left + 24.0, top + 6.0), ink, "fixed in each start");
     let alt = format!(
-        "The plane in the colours of the optima that starts there lead to: {}. Beside it a small picture of each optimum, \
+        "The plane, coloured by the optimum that K-means reaches from each start: {}. Beside it a small picture of each optimum, \
          with its centroids and the borders between them.",
         words.join("; ")
     );
@@ -456,7 +483,7 @@ fn thumbnail(
     let mut panel = chart.panel(corner, equal_units(x, y, (82.0, 78.0)), x_axis, y_axis);
     panel.block((x.0, y.0), (x.1, y.1), tint);
     borders(&model.centroids, x, y).into_iter().for_each(|ends| panel.line(ends, Pen::new(INK, 1.0)));
-    panel.scatter(points.iter().copied().step_by(stride(points.len(), 40)), 0.9, INK, 1.0);
+    panel.scatter(points.iter().copied().step_by(stride(points.len(), 40)), 0.9, GREY, 1.0);
     let centroids = checks::points(&model.centroids);
     centroids.iter().for_each(|&at| panel.dot(at, 4.2, INK));
     centroids.iter().for_each(|&at| panel.dot(at, 2.6, CARD));

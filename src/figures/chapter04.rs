@@ -75,11 +75,11 @@ pub fn blog_mixture_fit(samples: &Array2<f64>) -> Result<Fit<Gmm>> {
     Gmm::fit(samples, &GmmOptions { components: 2, start, keep_models: true, ..exact() })
 }
 
-/// Colours of isolines from low to high, pale so that they stay behind the ellipses.
+/// Colours of contour lines from low to high, none of which is a component's.
 const HEIGHTS: [Tint; 2] =
-    [Tint::new([206, 190, 212], [76, 68, 88]), Tint::new([136, 104, 152], [160, 134, 180])];
+    [Tint::new([156, 100, 186], [150, 110, 190]), Tint::new([84, 16, 116], [222, 184, 250])];
 
-/// The density of a mixture as isolines over the samples, with each component's ellipses of one and two standard
+/// The density of a mixture as contour lines over the samples, with each component's ellipses of one and two standard
 /// deviations about its mean.
 ///
 /// `data` are samples in the plane (n x 2), `mixture` one of means in the plane, the ranges those of the axes. The levels
@@ -105,7 +105,7 @@ pub fn mixture_contours(
     let density = mixture.log_density(&grid)?.into_iter().map(f64::exp).collect();
     let field = Field::new(PLACES, x_range, y_range, density);
     checks::finite("the density of the mixture", [field.highest])?;
-    // A density of about 0 everywhere has no isolines.
+    // A density of about 0 everywhere has no contour lines.
     let step = if field.highest > 1e-290 { round_step(field.highest / 6.0) } else { 1.0 };
     let levels: Vec<f64> =
         (1..=12).map(|i| f64::from(i) * step).take_while(|&level| level < field.highest).collect();
@@ -115,11 +115,11 @@ pub fn mixture_contours(
     let size = (width as u32 + 72 + 132, height as u32 + 76);
     let mut chart = Chart::new("mixture-contours", title, size, x, y).margins(72, 132, 20, 56);
     let points = checks::points(data).into_iter().step_by(stride(data.nrows(), 2500));
-    chart.scatter(points, 2.8, INK, 0.24);
+    chart.scatter(points, 2.8, INK, 0.15);
     let tint = |index: usize| between(&HEIGHTS, index as f64 / (levels.len().max(2) - 1) as f64);
     for (index, &level) in levels.iter().enumerate() {
         for line in field.isolines(&[level])? {
-            chart.line(line, Pen::new(tint(index), 0.9));
+            chart.haloed(&line, Pen::new(tint(index), 1.6));
         }
     }
     draw_components(&mut chart, mixture, x_range)?;
@@ -127,11 +127,11 @@ pub fn mixture_contours(
     let left = 72.0 + width + 18.0;
     let ink = Ink::new(INK).plain().size(12.5);
     let density = |level: f64| in_steps(level, 0.1 * step);
-    let isoline = |(index, &level): (usize, &f64)| (Pen::new(tint(index), 1.6), density(level));
-    let isolines: Vec<(Pen, String)> = levels.iter().enumerate().rev().map(isoline).collect();
+    let level = |(index, &level): (usize, &f64)| (Pen::new(tint(index), 1.6), density(level));
+    let levels: Vec<(Pen, String)> = levels.iter().enumerate().rev().map(level).collect();
     let rings = Vec::from_iter(ellipse_pens(INK).into_iter().zip(["1 σ".to_string(), "2 σ".to_string()]));
     let mut top = 30.0;
-    for (heading, lines) in [("density", isolines), ("ellipses", rings)] {
+    for (heading, lines) in [("density", levels), ("ellipses", rings)] {
         chart.note((left, top), ink.bold(), heading);
         for (pen, text) in lines {
             top += 20.0;
@@ -141,7 +141,7 @@ pub fn mixture_contours(
         top += 32.0;
     }
     let alt = format!(
-        "Grey points under thin isolines of the density up to {} and, for each component, a solid and a dashed ellipse: {}.",
+        "Grey points under purple contour lines of the density up to {} and, for each component, a solid and a dashed ellipse: {}.",
         density(field.highest),
         components_in_words(mixture)
     );
@@ -174,9 +174,9 @@ pub fn mixture_animation(data: &Array2<f64>, fit: &Fit<Gmm>) -> Result<Figure> {
     let name = ("mixture-animation", "EM at work on a mixture of Gaussians");
     let tint = |look: usize| {
         let unsure = (SHADES - 1 - look % SHADES) as f64 / (SHADES - 1) as f64;
-        component(look / SHADES).mixed(CARD, 0.72 * unsure)
+        component(look / SHADES).mixed(CARD, 0.5 * unsure)
     };
-    let what = "colour: the likeliest component; fainter: less sure; ring: start";
+    let what = "colour: component; fainter: less sure; number: weight; ring: start";
     let mut frames = Vec::new();
     for (index, &t) in course.shown.iter().enumerate() {
         let model = &fit.kept_models()?[t];
@@ -185,13 +185,13 @@ pub fn mixture_animation(data: &Array2<f64>, fit: &Fit<Gmm>) -> Result<Figure> {
             1 => "after 1 iteration".to_string(),
             _ => format!("after {t} iterations"),
         };
-        let nats = format!("{} nats", number(fit.objectives[t], 2));
-        let mut chart = course.chart(name, index, tint, (iteration, what, nats.clone()));
+        let reached = format!("log-likelihood {} nats", number(fit.objectives[t], 2));
+        let mut chart = course.chart(name, index, tint, (iteration, what, reached.clone()));
         course.draw_paths(&mut chart, t, component);
         draw_components(&mut chart, model, course.x)?;
         let alt = format!(
-            "Points in the colours of the components, fainter between two. A path runs from a hollow ring to each mean. At last \
-             the log-likelihood is {nats}, with {}.",
+            "Points in the colours of the components, fainter between two. The ellipses separate, one over each cloud, and a \
+             path runs from a hollow ring to each mean. In the end: {reached}, {}.",
             components_in_words(model)
         );
         frames.push(chart.alt(alt).finish()?);
@@ -213,7 +213,8 @@ fn looks(model: &Gmm, data: &Array2<f64>) -> Result<Vec<usize>> {
 
 /// Ellipses, means and, beside its outer ellipse, the letter and weight of each component.
 fn draw_components(chart: &mut Chart, model: &Gmm, x: (f64, f64)) -> Result<()> {
-    draw_ellipses(chart, model, component)?;
+    draw_ellipses(chart, model, |k| ellipse_pens(component(k)))?;
+    let mut labels = Vec::new();
     for k in 0..model.weights.len() {
         chart.centre((model.means[(k, 0)], model.means[(k, 1)]), component(k));
         let ring = ellipse(model, k, 2.0)?;
@@ -221,8 +222,19 @@ fn draw_components(chart: &mut Chart, model: &Gmm, x: (f64, f64)) -> Result<()> 
         let fits = ring[0].0 < x.0 + 0.87 * (x.1 - x.0);
         let (at, gap, side) =
             if fits { (ring[0], 8.0, Side::Right) } else { (ring[ring.len() / 2], -8.0, Side::Left) };
+        let (x, y) = chart.pixel(at);
+        labels.push((x + gap, y, side, k));
+    }
+    // From the highest down; one that would touch another moves below it.
+    labels.sort_by(|a, b| a.1.total_cmp(&b.1));
+    let mut taken: Vec<Point> = Vec::new();
+    for (x, mut y, side, k) in labels {
+        for other in taken.iter().filter(|other| (other.0 - x).abs() < 70.0) {
+            y = if (y - other.1).abs() < 20.0 { other.1 + 20.0 } else { y };
+        }
         let text = format!("{}: {}", letter(k), number(model.weights[k], 2));
-        chart.text(at, (gap, 0.0), side, Ink::new(component(k)).bold(), text);
+        chart.write((x, y), side, Ink::new(component(k)).bold(), text);
+        taken.push((x, y));
     }
     Ok(())
 }
@@ -237,7 +249,7 @@ pub fn information_criteria(counts: &[usize], criteria: &[Criteria]) -> Result<F
     let of = |value: fn(&Criteria) -> f64| criteria.iter().map(value).collect::<Vec<f64>>();
     let curves = [("BIC", of(|all| all.bic)), ("AIC", of(|all| all.aic)), ("ICL", of(|all| all.icl))];
     let title = ("mixture-bic", "BIC, AIC and ICL over the number of components");
-    let axes = ("number of components", "\u{2212}2 log-likelihood + penalty (nats)");
+    let axes = ("number of components", "\u{2212}2 log-likelihood + penalty");
     let mut chart = curves_over_counts(title, counts, &curves, axes, 150)?;
     let smallest =
         |values: &[f64]| (0..values.len()).min_by(|&a, &b| values[a].total_cmp(&values[b])).unwrap_or(0);
@@ -249,14 +261,15 @@ pub fn information_criteria(counts: &[usize], criteria: &[Criteria]) -> Result<F
         let (x, y) = pixels[c];
         let met = pixels[..c].iter().filter(|other| (other.0 - x).hypot(other.1 - y) < 14.0).count();
         chart.ring(place(c, best[c]), 8.0 + 4.5 * met as f64, component(c));
-        chart.dot(place(c, best[c]), 4.0, component(c));
     }
+    (0..3).for_each(|c| chart.dot(place(c, best[c]), 4.0, component(c)));
     let label = |c: usize| {
         let (name, values) = &curves[c];
-        let text = format!("{name}: least at {}", counts[best[c]]);
+        let text = format!("{name}: lowest at {}", counts[best[c]]);
         Label { at: values[values.len() - 1], tint: component(c), text, note: String::new() }
     };
     chart.labels(&[0, 1, 2].map(label), false);
-    let words = [0, 1, 2].map(|c| format!("{} {}", curves[c].0, number(curves[c].1[best[c]], 0)));
+    let words = [0, 1, 2]
+        .map(|c| format!("{} {} at {}", curves[c].0, number(curves[c].1[best[c]], 0), counts[best[c]]));
     chart.alt(format!("Three curves, each with a ring at its lowest point: {}.", words.join(", "))).finish()
 }

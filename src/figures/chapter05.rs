@@ -6,8 +6,8 @@ use ndarray::Array2;
 
 use super::{Entry, checks};
 use crate::draw::{
-    Axis, CARD, Chart, Figure, Grid, INK, Mark, Pen, Point, Tint, component, equal_units, legend_row, number,
-    padded,
+    Axis, CARD, Chart, Figure, GREY, Grid, INK, Ink, Mark, Pen, Point, Tint, component, equal_units,
+    legend_row, number, padded,
 };
 use crate::error::Result;
 
@@ -73,18 +73,18 @@ pub fn viewpoint(views: &[View]) -> Result<Figure> {
         all.extend(drawing(view).into_iter().flatten());
     }
     let x = padded(all.iter().map(|point| point.0), 0.05);
-    let y = padded(all.iter().map(|point| point.1), 0.05);
+    let y = padded(all.iter().map(|point| point.1), 0.08);
     let room = (810.0 / views.len() as f64 - 18.0).min(400.0);
     let panel = equal_units(x, y, (room, 400.0));
     let grid = Grid { columns: views.len(), panel, gap: (18.0, 36.0), origin: (62.0, 58.0) };
-    let title = "A face turned: its parts' poses change and their votes agree";
-    let mut chart = grid.canvas("viewpoint", title, 2 * views.len(), (16.0, 92.0), 460);
+    let title = "A face, turned and rearranged: poses of its parts and their votes";
+    let mut chart = grid.canvas("viewpoint", title, 2 * views.len(), (16.0, 92.0), 640);
     let mut words = Vec::new();
     for (column, view) in views.iter().enumerate() {
         let votes = face_votes(view.poses);
         let (apart, turned) = dispersion(&votes);
         let (apart, turned) = (number(apart, 2), number(turned.to_degrees(), 0));
-        words.push(format!("{}: the votes lie {apart} and {turned} degrees apart", view.title));
+        words.push(format!("{}: the votes spread by {apart} and {turned} degrees", view.title));
         for row in 0..2 {
             let corner = grid.corner(column + row * views.len());
             let x = Axis::new("x", x.0, x.1).most(6);
@@ -93,14 +93,14 @@ pub fn viewpoint(views: &[View]) -> Result<Figure> {
             let y = if column == 0 { y } else { y.bare() };
             let mut panel = chart.panel(corner, grid.panel, x, y);
             for stroke in drawing(view) {
-                panel.line(stroke, Pen::new(PENCIL, 2.0).faded(if row == 0 { 1.0 } else { 0.45 }));
+                panel.line(stroke, Pen::new(PENCIL, 2.0).faded(if row == 0 { 1.0 } else { 0.7 }));
             }
             if row == 0 {
                 draw_poses(&mut panel, view);
                 panel.heading(view.title, "poses of the parts");
             } else {
                 draw_votes(&mut panel, view, &votes);
-                panel.heading("", &format!("votes {apart} and {turned}° apart"));
+                panel.heading("", &format!("spread of the votes: {apart}, {turned}°"));
             }
             chart.add(panel);
         }
@@ -108,7 +108,8 @@ pub fn viewpoint(views: &[View]) -> Result<Figure> {
     let names = PARTS.into_iter().chain(["face"]).map(str::to_string);
     let tints = (0..PARTS.len()).map(component).chain([INK]);
     let low = grid.corner(views.len()).1 + panel.1 + 68.0;
-    legend_row(&mut chart, (grid.origin.0, low), 900.0, tints.map(Mark::Dot).zip(names));
+    let end = legend_row(&mut chart, (grid.origin.0, low), 900.0, tints.map(Mark::Dot).zip(names));
+    chart.note((end, low), Ink::new(GREY).plain().size(12.5), "thick arrow: x axis; thin: y axis");
     let alt = "Above, grey drawings of eyes, nose and mouth with a pair of arrows in the colour of each part. Below, dotted \
                lines from the parts to the pairs of arrows that they vote for; where the parts make a face, all lines end \
                at its nose.";

@@ -22,6 +22,12 @@ pub(super) fn ellipse_pens(tint: Tint) -> [Pen; 2] {
     [Pen::new(tint, 2.2), Pen::new(tint, 1.5).dashed(6.0, 4.0)]
 }
 
+/// The same beside dashed borders.
+const SIGMAS: [Pen; 2] = [
+    Pen { tint: INK, width: 2.2, dash: None, opacity: 1.0 },
+    Pen { tint: INK, width: 1.1, dash: None, opacity: 1.0 },
+];
+
 /// The look of a border between clusters.
 pub(super) fn border_pen() -> Pen {
     Pen::new(INK, 1.2).dashed(5.0, 4.0)
@@ -84,10 +90,10 @@ pub(super) fn ellipse(model: &Gmm, k: usize, deviations: f64) -> Result<Vec<Poin
 }
 
 /// The ellipses of one and two standard deviations of each component; of more than twelve components the inner ones only.
-pub(super) fn draw_ellipses(chart: &mut Chart, model: &Gmm, tint: impl Fn(usize) -> Tint) -> Result<()> {
+pub(super) fn draw_ellipses(chart: &mut Chart, model: &Gmm, pens: impl Fn(usize) -> [Pen; 2]) -> Result<()> {
     let components = model.weights.len();
     for k in 0..components {
-        let pens = ellipse_pens(tint(k)).into_iter().zip([1.0, 2.0]);
+        let pens = pens(k).into_iter().zip([1.0, 2.0]);
         for (pen, deviations) in pens.take(if components > 12 { 1 } else { 2 }) {
             chart.haloed(&ellipse(model, k, deviations)?, pen);
         }
@@ -140,8 +146,9 @@ pub fn clusterings(title: &str, data: &Array2<f64>, clusterings: &[Clustering]) 
     let (x, y) = ranges(&points);
     let panel = equal_units(x, y, ((820.0 / count as f64 - 18.0).min(420.0), 420.0));
     let grid = Grid { columns: count, panel, gap: (18.0, 0.0), origin: (60.0, 56.0) };
-    let mut chart = grid.canvas("clusterings", title, count, (24.0, 58.0), 1);
-    let mut alt = format!("{} points in {clusters} colours, one a cluster.", points.len());
+    let foot = if count == 1 { 58.0 } else { 84.0 };
+    let mut chart = grid.canvas("clusterings", title, count, (24.0, foot), 1);
+    let mut alt = format!("{} points in {clusters} colours, one per cluster.", points.len());
     for (index, clustering) in clusterings.iter().enumerate() {
         let (tints, same) = matched(clusterings[0].labels, clustering.labels, clusters);
         let [x_axis, y_axis] = axes(x, y).map(|axis| axis.most(6));
@@ -155,16 +162,25 @@ pub fn clusterings(title: &str, data: &Array2<f64>, clusterings: &[Clustering]) 
         let mut note = String::new();
         if index > 0 {
             let share = number(100.0 * same as f64 / points.len() as f64, 1);
-            note = format!("{share} % agree with the first");
+            note = format!("{share} % of labels match");
             alt += &format!(" {}: {note}.", clustering.title);
-        } else if count == 1 && clustering.kmeans.is_some() {
-            let marks = [(Mark::Centre(GREY), "centroid"), (Mark::Line(border_pen()), "border")];
-            let marks = marks.map(|(mark, name)| (mark, name.to_string()));
-            legend_row(&mut panel, (60.0, 42.0), f64::INFINITY, marks);
-            alt += " Large rimmed discs are the centroids, dashed lines the borders between them.";
         }
         panel.heading(clustering.title, &note);
         chart.add(panel);
+    }
+    let any = |has: fn(&Clustering) -> bool| clusterings.iter().any(has);
+    let (kmeans, mixture) = (any(|one| one.kmeans.is_some()), any(|one| one.mixture.is_some()));
+    let marks = [
+        (kmeans || mixture, Mark::Centre(GREY), if mixture { "centroid or mean" } else { "centroid" }),
+        (kmeans, Mark::Line(border_pen()), "cluster border"),
+        (mixture, Mark::Line(SIGMAS[0]), "ellipse of 1 σ"),
+        (mixture, Mark::Line(SIGMAS[1]), "2 σ"),
+    ];
+    let marks = marks.into_iter().filter(|mark| mark.0).map(|(_, mark, name)| (mark, name.to_string()));
+    let row = if count == 1 { 42.0 } else { 56.0 + panel.1 + 66.0 };
+    legend_row(&mut chart, (60.0, row), f64::INFINITY, marks);
+    if kmeans {
+        alt += " Large rimmed discs are the centroids, dashed lines the borders between them.";
     }
     chart.alt(alt).finish()
 }
@@ -177,7 +193,7 @@ fn draw_models(panel: &mut Chart, clustering: &Clustering, tints: &[usize], (x, 
         centres.extend(checks::points(&model.centroids).into_iter().enumerate());
     }
     if let Some(model) = clustering.mixture {
-        draw_ellipses(panel, model, |_| INK)?;
+        draw_ellipses(panel, model, |_| SIGMAS)?;
         centres.extend(checks::points(&model.means).into_iter().enumerate());
     }
     centres.into_iter().for_each(|(k, at)| panel.centre(at, component(tints[k])));
@@ -264,9 +280,9 @@ impl Course {
         order.sort_by_key(|&(moves, i)| (moves, look[i]));
         order.into_iter().for_each(|(_, i)| chart.scatter([self.points[i]], 2.7, tint(look[i]), 1.0));
         let ink = Ink::new(INK).plain().size(14.0);
-        chart.note((72.0, 17.0), ink.bold(), iteration);
-        chart.note((72.0, 37.0), if width < 520.0 { ink.size(12.0) } else { ink }, what);
-        let end = chart.at_pixel(72.0 + width, 17.0);
+        chart.note((72.0, 15.0), ink.bold(), iteration);
+        chart.note((72.0, 38.0), if width < 520.0 { ink.size(12.0) } else { ink }, what);
+        let end = chart.at_pixel(72.0 + width, 15.0);
         chart.text(end, (0.0, 0.0), Side::Left, ink.bold(), objective);
         chart
     }
@@ -344,7 +360,7 @@ pub(super) fn optima(objectives: &[f64], same: f64) -> (Vec<Optimum>, Vec<usize>
 /// The objective of one or several fits by iteration.
 ///
 /// Fits that end at the same objective share a colour (to a fiftieth of what lies between the best and the worst). The right
-/// ends say what they reach and how many do; the best and the worst fit are drawn strongest.
+/// ends say what they reach and how many do.
 ///
 /// # Errors
 ///
@@ -368,18 +384,19 @@ pub fn objective_trace<M>(title: &str, fits: &[Fit<M>], objective: Objective) ->
         Objective::LogLikelihood => "log-likelihood (nats)",
         Objective::Inertia => "inertia (squared units of the data)",
     };
-    let mut chart = Chart::new("objective-trace", title, (820, 480), x, Axis::new(name, low, high))
-        .margins(84, 190, 20, 56);
+    let longest =
+        groups.iter().take(10).map(|group| objective.words(group).chars().count()).max().unwrap_or(0);
+    let right = 44 + 8 * longest.max(14) as u32;
+    let mut chart = Chart::new("objective-trace", title, (660 + right, 480), x, Axis::new(name, low, high))
+        .margins(84, right, 20, 56);
     // The worst first, so that the best lie on top.
     let mut order: Vec<usize> = (0..fits.len()).collect();
     order.sort_by(|&i, &j| ends[i].total_cmp(&ends[j]));
-    for (place, &i) in order.iter().enumerate() {
+    for &i in &order {
         let values = fits[i].objectives.iter().map(|&value| objective.value(value));
         let line: Vec<Point> = values.enumerate().map(|(t, value)| (t as f64, value)).collect();
-        let strong = place == 0 || place + 1 == fits.len();
-        let (width, opacity) = if strong { (2.4, 1.0) } else { (1.3, 0.4) };
         let tint = component(member[i]);
-        chart.line(line.iter().copied(), Pen::new(tint, width).faded(opacity));
+        chart.line(line.iter().copied(), Pen::new(tint, 1.6).faded(0.75));
         chart.disc(line[line.len() - 1], 4.2, tint);
     }
     let label = |(index, group): (usize, &Optimum)| {
