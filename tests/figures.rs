@@ -1,4 +1,4 @@
-//! Every figure of the chapters: drawn, whole, small, and the same each time.
+//! Tests of the chapters' figures: they are well-formed, small and reproducible, and they reject bad input.
 
 use em_routing::draw::Palette;
 use em_routing::error::Error;
@@ -16,7 +16,7 @@ mod svg;
 use svg::{assert_sound, assert_well_formed};
 
 #[test]
-fn every_figure_is_whole_small_and_the_same_each_time() {
+fn every_figure_is_well_formed_small_and_reproducible() {
     for (name, draw) in figures::all() {
         let figure = draw().unwrap_or_else(|error| panic!("{name}: {error}"));
         assert_eq!(figure.name(), *name);
@@ -32,7 +32,7 @@ fn every_figure_is_whole_small_and_the_same_each_time() {
 }
 
 #[test]
-fn an_animation_has_a_strip_of_its_frames_and_plays_only_where_motion_is_wanted() {
+fn animations_have_a_print_strip_and_respect_reduced_motion() {
     let mut animations = 0;
     for (name, draw) in figures::all() {
         let figure = draw().unwrap();
@@ -61,7 +61,7 @@ fn names_of_figures_are_unique() {
 }
 
 #[test]
-fn the_animation_has_a_group_for_each_frame_and_shows_the_last_where_nothing_plays() {
+fn the_bound_animation_has_a_group_per_frame_and_shows_the_last_without_motion() {
     let experiments = Experiments::blog_hidden();
     let fit = chapter02::first_coin_free(&experiments, &Coins::even(&[0.3, 0.52]).unwrap()).unwrap();
     assert!(fit.models.iter().all(|model| model.thetas[1] == 0.52));
@@ -70,13 +70,13 @@ fn the_animation_has_a_group_for_each_frame_and_shows_the_last_where_nothing_pla
     assert_eq!(svg.matches("@keyframes").count(), 4);
     assert_eq!(svg.matches(" visibility=\"hidden\"").count(), 3);
     assert!(svg.contains("<g id=\"f3\">") && svg.contains("iteration 4"));
-    // What the frames share is written once: the card, the axes and the curve that stands still.
+    // Shared parts of the frames are written once: the card, the axes and the unchanged curve.
     assert_eq!(svg.matches("probability of heads").count(), 1);
     assert_eq!(svg.matches("stroke-width=\"26\"").count(), 1);
 }
 
 #[test]
-fn frames_that_do_not_fit_together_are_refused() {
+fn animate_rejects_bad_frames() {
     let frames = [chapter01::jensen_chord(1.0, 2.0, 0.5).unwrap(), (chapter02::FIGURES[4].1)().unwrap()];
     assert!(matches!(figures::animate("both", &frames, 1.0), Err(Error::Drawing { .. })));
     assert!(matches!(figures::animate("none", &[], 1.0), Err(Error::Empty { .. })));
@@ -87,7 +87,7 @@ fn frames_that_do_not_fit_together_are_refused() {
 }
 
 #[test]
-fn saving_is_all_or_nothing_and_names_the_path() {
+fn saving_is_atomic_and_errors_name_the_path() {
     let folder = std::env::temp_dir().join(format!("em-routing-figures-{}", std::process::id()));
     std::fs::create_dir_all(&folder).unwrap();
     let figure = chapter01::jensen_chord(1.0, 6.0, 0.6).unwrap();
@@ -105,12 +105,12 @@ fn saving_is_all_or_nothing_and_names_the_path() {
     let mut left: Vec<_> =
         std::fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     left.sort();
-    assert_eq!(left, ["figure.svg", "taken.svg"], "nothing half-written is left");
+    assert_eq!(left, ["figure.svg", "taken.svg"], "no partial file is left");
     std::fs::remove_dir_all(&folder).unwrap();
 }
 
 #[test]
-fn bad_input_is_an_error_that_names_it() {
+fn coin_figures_reject_bad_input() {
     let (known, labels) = Experiments::blog_known();
     let hidden = Experiments::blog_hidden();
     let three = Coins::even(&[0.2, 0.5, 0.8]).unwrap();
@@ -144,7 +144,7 @@ fn bad_input_is_an_error_that_names_it() {
 }
 
 #[test]
-fn other_data_than_the_blogs_draws_too() {
+fn coin_figures_accept_other_data() {
     let labels: Vec<usize> = (0..40).map(|i| i % 3).collect();
     let experiments = Experiments::simulate(&labels, &[0.15, 0.5, 0.9], 20, 7).unwrap();
     let start = Coins::even(&[0.3, 0.4, 0.6]).unwrap();
@@ -161,7 +161,7 @@ fn other_data_than_the_blogs_draws_too() {
         &chapter02::responsibilities(&experiments, &experiments.expectations(&fit).unwrap()).unwrap(),
     );
     assert_sound(&chapter02::bound_animation(&experiments, &fit, 1, 12).unwrap());
-    // The edges of what theta may be, and a fit that does not move.
+    // Theta at 0 and 1, and a fit that does not move.
     let certain = Experiments::new(&[0, 10], 10).unwrap();
     assert_sound(&chapter01::known_likelihood(&certain, &[0, 1]).unwrap());
     let start = Coins::even(&[0.0, 1.0]).unwrap();
@@ -178,7 +178,7 @@ fn other_data_than_the_blogs_draws_too() {
 }
 
 #[test]
-fn the_kmeans_animation_has_two_frames_an_iteration_and_writes_what_stays_once() {
+fn the_kmeans_animation_has_two_frames_per_iteration_and_shares_unchanged_samples() {
     let (samples, _) = samples::five_blobs(200, 1);
     let fit = chapter03::crowded_fit(&samples).unwrap();
     assert!(fit.converged && fit.iterations() > 3);
@@ -191,7 +191,7 @@ fn the_kmeans_animation_has_two_frames_an_iteration_and_writes_what_stays_once()
     let svg = chapter03::kmeans_animation(&samples, &short).unwrap().svg(Palette::Light);
     assert_eq!(svg.matches("<g id=\"f").count(), 7);
     assert!(svg.contains("the fit stopped here") && svg.contains("each centroid to the mean"));
-    // 200 discs; those that move to another cluster are in each of the frames.
+    // Of the 200 discs, only those that change their cluster are repeated in each frame.
     let discs = svg.matches("h0").count();
     assert!(discs < 200 * 7, "{discs}");
 }
@@ -223,7 +223,7 @@ fn pairs(data: &Array2<f64>, names: &[&str], labels: &Array1<usize>) -> Result<F
 }
 
 #[test]
-fn clusters_and_mixtures_of_bad_input_are_errors() {
+fn cluster_figures_reject_bad_input() {
     let plane = array![[0.0, 1.0], [2.0, 3.0], [4.0, 1.0]];
     let space = array![[0.0, 1.0, 2.0], [2.0, 3.0, 4.0]];
     let holed = array![[0.0, 1.0], [f64::NAN, 3.0]];
@@ -274,7 +274,7 @@ fn clusters_and_mixtures_of_bad_input_are_errors() {
 }
 
 #[test]
-fn a_figure_of_a_fits_course_says_which_option_keeps_its_models() {
+fn errors_for_missing_models_name_keep_models() {
     let (plane, _) = samples::five_blobs(50, 1);
     let kmeans = KMeans::fit(&plane, &KMeansOptions { clusters: 2, ..Default::default() }).unwrap();
     let mixture = Gmm::fit(&plane, &GmmOptions { components: 2, ..Default::default() }).unwrap();
@@ -294,7 +294,7 @@ fn a_figure_of_a_fits_course_says_which_option_keeps_its_models() {
 }
 
 #[test]
-fn clusters_and_mixtures_of_odd_data_draw_too() {
+fn cluster_figures_accept_degenerate_data() {
     // One sample; equal samples; a column that is constant; a fit without iterations; very different units.
     let single = array![[3.0, -2.0]];
     let equal = Array2::from_elem((6, 2), 1e6);
@@ -326,7 +326,7 @@ fn clusters_and_mixtures_of_odd_data_draw_too() {
         let criteria = fit.model().criteria(samples).unwrap();
         assert_sound(&chapter04::information_criteria(&[clusters], &[criteria]).unwrap());
     }
-    // Many samples, many clusters, many columns: still within the sizes.
+    // Many samples, clusters and columns still give figures within the size limits.
     let (many, labels) = samples::five_blobs(6_000, 4);
     let fits = chapter03::kmeans_runs(&many, 12, KMeansStart::PlusPlus, 2).unwrap();
     let options = KMeansOptions { clusters: 12, keep_models: true, ..Default::default() };
@@ -348,7 +348,7 @@ fn clusters_and_mixtures_of_odd_data_draw_too() {
 }
 
 #[test]
-fn routing_agrees_on_two_wholes_and_the_ladder_falls_where_it_is_not_em() {
+fn routing_finds_two_wholes_and_rung_4_lowers_the_likelihood() {
     let wholes = samples::two_wholes(11694);
     let (input, routing) = chapter06::two_wholes_routing(&wholes).unwrap();
     let activations = routing.activations();
@@ -362,7 +362,7 @@ fn routing_agrees_on_two_wholes_and_the_ladder_falls_where_it_is_not_em() {
     let alt = chapter06::ladder_likelihood(&traces).unwrap().alt().to_string();
     assert!(alt.contains("mixture runs from") && alt.contains("and never falls"), "{alt}");
     assert!(alt.contains("4: cost counts mass runs") && alt.contains("and falls"), "{alt}");
-    // A face that turns: the votes do not notice.
+    // The parts' votes recover the pose of the face at any position and angle.
     for (x, y, angle) in [(0.0, 0.0, 0.0), (1.0, -2.0, 1.3), (-3.0, 0.5, -2.9)] {
         let votes = chapter05::face_votes(&chapter05::face_poses([x, y, angle]));
         for vote in votes.rows() {
@@ -372,7 +372,7 @@ fn routing_agrees_on_two_wholes_and_the_ladder_falls_where_it_is_not_em() {
 }
 
 #[test]
-fn routings_of_bad_input_are_errors() {
+fn routing_figures_reject_bad_input() {
     let wholes = samples::two_wholes(1);
     let (input, routing) = chapter06::two_wholes_routing(&wholes).unwrap();
     let none = Routing { trace: Vec::new() };
@@ -412,7 +412,7 @@ fn routings_of_bad_input_are_errors() {
 }
 
 #[test]
-fn faces_of_bad_input_are_errors() {
+fn viewpoint_rejects_bad_input() {
     let poses = chapter05::face_poses([0.5, 1.0, 2.0]);
     let view = View { title: "v", poses: &poses, face: Some([0.5, 1.0, 2.0]) };
     assert_sound(&chapter05::viewpoint(&[view]).unwrap());
@@ -425,7 +425,7 @@ fn faces_of_bad_input_are_errors() {
 }
 
 #[test]
-fn routings_of_other_sizes_draw_too() {
+fn routing_figures_accept_other_sizes() {
     let shapes = [(1, 1, 1), (1, 5, 1), (3, 2, 2), (4, 40, 12), (20, 300, 12)];
     for (iterations, children, parents) in shapes {
         let wave = |i: usize, j: usize, h: usize| ((3 * i + 7 * j + 5 * h) as f64).sin() * 4.0;
@@ -451,7 +451,7 @@ fn routings_of_other_sizes_draw_too() {
 }
 
 #[test]
-fn a_table_reads_as_text_and_as_html() {
+fn tables_become_text_and_html() {
     let table = Table::of(&["t", "<theta>"], array![[0.0, 0.6], [1.0, 0.7131]].rows(), 3).unwrap();
     assert_eq!(table.to_string(), "t  <theta>\n0    0.600\n1    0.713\n");
     assert_well_formed("table", &table.html());
@@ -459,7 +459,7 @@ fn a_table_reads_as_text_and_as_html() {
 }
 
 #[test]
-fn curves_on_logarithmic_axes_name_bad_points() {
+fn log_curves_rejects_bad_points() {
     let points = [(1e4, 1e-4), (1e5, 1e-3), (1e6, 1e-2)];
     let curves = |curves: &[(&str, &[(f64, f64)])]| draw::log_curves("growth", "Growth", ["x", "y"], curves);
     let figure = curves(&[("ours", &points)]).unwrap().finish().unwrap();
@@ -473,7 +473,7 @@ fn curves_on_logarithmic_axes_name_bad_points() {
 }
 
 #[test]
-fn errors_of_differences_have_their_least_marked() {
+fn difference_errors_marks_the_minimum() {
     let central: Vec<(f64, f64)> =
         (-12..=0).map(|power| 10f64.powi(power)).map(|h| (h, h * h / 6.0 + 1e-16 / h)).collect();
     let figure = chapter07::difference_errors(&[("central", &central), ("again", &central)]).unwrap();
@@ -487,13 +487,13 @@ fn errors_of_differences_have_their_least_marked() {
 }
 
 #[test]
-fn a_stopped_gradient_is_the_whole_one_where_nothing_is_left_out() {
+fn a_stopped_gradient_is_parallel_to_the_full_one_after_one_iteration() {
     let one = chapter07::StoppedGradient::of(&[3.0, 0.0], &[6.0, 0.0]);
     assert_eq!((one.cosine, one.relative_size), (1.0, 0.5));
     assert_eq!(chapter07::StoppedGradient::of(&[0.0, 1.0], &[-2.0, 0.0]).cosine, 0.0);
     let draws = chapter07::stopped_by_iterations(0..20, 3, [0.0, 0.0, 1.0]).unwrap();
     assert_eq!(draws.iter().map(Vec::len).collect::<Vec<_>>(), [20; 3]);
-    // One iteration begins with R as a constant; with two the children are shared out anew.
+    // In one iteration R is constant, so the gradients are parallel; a second iteration computes R anew.
     assert!(draws[0].iter().all(|draw| (draw.cosine - 1.0).abs() <= 1e-12));
     assert!(draws[1].iter().any(|draw| draw.cosine < 0.0) && draws[1].iter().all(|draw| draw.cosine < 0.9));
     assert_sound(&chapter07::stopped_gradients(&[("a", draws[..1].to_vec()), ("b", draws.clone())]).unwrap());
@@ -506,7 +506,7 @@ fn a_stopped_gradient_is_the_whole_one_where_nothing_is_left_out() {
 }
 
 #[test]
-fn bars_are_drawn_from_nothing_to_much_and_bad_ones_are_named() {
+fn bars_accept_all_magnitudes_and_reject_bad_values() {
     for values in [vec![0.0], vec![3000.0, 1e-3, 20.0], vec![1e-9; 12]] {
         let bars: Vec<(&str, f64)> = values.into_iter().map(|value| ("a < b", value)).collect();
         assert_sound(&chapter07::vote_bytes(&bars).unwrap());
@@ -523,7 +523,7 @@ fn bars_are_drawn_from_nothing_to_much_and_bad_ones_are_named() {
 }
 
 #[test]
-fn error_curves_are_drawn_from_nothing_to_everything_and_bad_ones_are_named() {
+fn error_curves_accept_errors_from_0_to_1_and_reject_bad_points() {
     use em_routing::draw::Palette;
     use em_routing::figures::chapter09;
     let seed = [(1.0, 0.02), (2.0, 0.009), (3.0, 0.0052)];
@@ -563,7 +563,7 @@ fn error_curves_are_drawn_from_nothing_to_everything_and_bad_ones_are_named() {
 }
 
 #[test]
-fn an_ablation_says_what_is_better_worse_and_within_the_spread() {
+fn ablation_labels_settings_as_better_worse_or_within_the_spread() {
     use em_routing::figures::chapter09;
     let base = [Some(0.08), Some(0.09), Some(0.10)];
     let rows: [(&str, &[Option<f64>]); 6] = [
@@ -603,7 +603,7 @@ fn an_ablation_says_what_is_better_worse_and_within_the_spread() {
 }
 
 #[test]
-fn histograms_of_activations_count_what_is_saturated() {
+fn activation_histograms_report_the_saturated_share() {
     use em_routing::figures::chapter09;
     let (dead, half) = ([0.0f32, 1.0, 0.005, 0.995], [0.5f32, 0.01, 0.99, 0.3]);
     let layers: [(&str, &[f32]); 2] = [("first", &dead), ("second", &half)];
@@ -630,7 +630,7 @@ fn histograms_of_activations_count_what_is_saturated() {
 }
 
 #[test]
-fn trials_are_ordered_by_their_error_and_trainings_named_by_their_length() {
+fn trials_are_sorted_by_error_and_curves_named_by_epochs() {
     use em_routing::figures::chapter09;
     use em_routing::figures::records::{EpochRecord, Trial};
     let trial = |setting: &str, error| Trial { setting: setting.into(), seed: 1, images: 100, error };
@@ -661,7 +661,7 @@ fn trials_are_ordered_by_their_error_and_trainings_named_by_their_length() {
 }
 
 #[test]
-fn a_figure_of_an_unknown_name_is_told_with_the_names_that_there_are() {
+fn the_error_for_an_unknown_figure_lists_the_known_names() {
     match figures::figure("jensen") {
         Err(Error::UnknownName { what: "figure", found, known }) => {
             assert_eq!((found.as_str(), known.len()), ("jensen", figures::all().count()));

@@ -1,4 +1,4 @@
-//! Figures of hostile input: each function that draws returns, in little time, a figure of bounded size or an error.
+//! Figures of hostile input: every drawing function quickly returns a figure of bounded size or an error.
 
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
@@ -19,10 +19,10 @@ use ndarray::Array5;
 #[path = "support/svg.rs"]
 mod svg;
 
-/// What a figure may take. The slowest takes 0.7 s; the rest is for a machine that does other things, too.
+/// The time limit per figure. The slowest takes 0.7 s; the margin is for busy machines.
 const LIMIT: Duration = Duration::from_secs(if cfg!(debug_assertions) { 60 } else { 10 });
 
-/// Inputs for each function.
+/// The number of inputs per function.
 const CASES: u64 = 300;
 
 type Drawn = Result<Figure, Error>;
@@ -30,10 +30,10 @@ type Drawn = Result<Figure, Error>;
 /// Draws from hostile arguments.
 type Draw = fn(&mut Hostile) -> Drawn;
 
-/// What is drawn, and how.
+/// The name of a case and its drawing function.
 type Named = (&'static str, fn() -> Drawn);
 
-/// Each public function that returns a figure, called with hostile arguments of all kinds.
+/// All public functions that return a figure, called with hostile arguments.
 const DRAWN: &[(&str, Draw)] = &[
     ("ablation", |h| {
         let runs = |h: &mut Hostile| (0..h.size()).map(|_| h.odds(4).then(|| h.number())).collect::<Vec<_>>();
@@ -307,7 +307,7 @@ fn borrowed(curves: &[(String, Vec<(f64, f64)>)]) -> Vec<(&str, &[(f64, f64)])> 
     curves.iter().map(|(name, points)| (name.as_str(), points.as_slice())).collect()
 }
 
-/// The numbers that break what draws: nothing, next to nothing, hardly finite, not finite.
+/// Numbers that are likely to break drawing: zeros, subnormals, values near overflow, values that are not finite.
 const NUMBERS: [f64; 31] = [
     0.0,
     -0.0,
@@ -342,10 +342,10 @@ const NUMBERS: [f64; 31] = [
     1e308,
 ];
 
-/// Deals out hostile values; the same ones for the same seed.
+/// Generates hostile values, reproducibly from a seed.
 struct Hostile {
     state: u64,
-    /// What the numbers of this case are dealt from, so that not each case has something that is refused at once.
+    /// The numbers of this case. A limited choice keeps some cases from being rejected at once.
     palette: Vec<f64>,
 }
 
@@ -369,7 +369,7 @@ impl Hostile {
     }
 
     fn below(&mut self, count: usize) -> usize {
-        // xorshift: any numbers will do
+        // xorshift; statistical quality does not matter here
         self.state ^= self.state << 13;
         self.state ^= self.state >> 7;
         self.state ^= self.state << 17;
@@ -380,7 +380,7 @@ impl Hostile {
         from[self.below(from.len())]
     }
 
-    /// Almost always, in all but one of so many times.
+    /// True, except once in `count` times on average.
     fn odds(&mut self, count: usize) -> bool {
         self.below(count) > 0
     }
@@ -468,7 +468,7 @@ impl Hostile {
             .collect()
     }
 
-    /// An array whose memory may lie in another order.
+    /// An array whose memory layout varies.
     fn shuffled(&mut self, rows: usize, columns: usize) -> Array2<f64> {
         let numbers = self.numbers(rows * columns);
         match self.below(3) {
@@ -503,11 +503,11 @@ impl Hostile {
         labels
     }
 
-    /// A fit of so many steps; the only place that knows how one is made.
+    /// A fit with a random number of steps.
     fn fit<M>(&mut self, mut model: impl FnMut(&mut Hostile) -> M) -> Fit<M> {
         let steps = self.size();
         let objectives = (0..steps).map(|_| self.number()).collect();
-        // now and then a fit that has kept too few of its models, or none
+        // one fit in nine has kept too few models, or none
         let kept = if self.odds(9) { steps } else { self.pick(&[0, 1]) };
         let models = (0..kept).map(|_| model(self)).collect();
         Fit { model: model(self), objectives, models, converged: self.odds(2) }
@@ -568,7 +568,7 @@ impl Hostile {
         (Evaluation { activations, predictions, labels, classes }, images)
     }
 
-    /// A network of one or few of each.
+    /// A network with few channels, kinds and classes.
     fn net(&mut self) -> Architecture {
         let deep_features = self.pick(&[0, 0, 1, 2]);
         Architecture { deep_features, primary: 1, first: 2, second: 1, classes: 2, ..Architecture::default() }
@@ -623,7 +623,7 @@ impl Hostile {
     }
 }
 
-/// Draws in a thread of its own, and no longer than the limit. A figure that is drawn must be whole.
+/// Draws in a separate thread within the time limit. A figure must have finite numbers and a bounded size.
 fn drawn_in_time(name: &str, draw: impl FnOnce() -> Drawn + Send + 'static) -> Drawn {
     let (sender, receiver) = mpsc::channel();
     let started = Instant::now();
@@ -656,7 +656,7 @@ fn drawn_in_time(name: &str, draw: impl FnOnce() -> Drawn + Send + 'static) -> D
 }
 
 #[test]
-fn every_figure_of_hostile_input_is_bounded_or_an_error() {
+fn hostile_input_gives_a_bounded_figure_or_an_error() {
     let mut rest: Vec<_> = DRAWN.to_vec();
     let halves = [rest.split_off(DRAWN.len() / 2), rest];
     std::thread::scope(|scope| {
@@ -672,7 +672,7 @@ fn hostile_input_is_bounded((name, draw): (&str, Draw)) {
         let case = format!("{name}, seed {seed}");
         figures += usize::from(drawn_in_time(&case, move || draw(&mut Hostile::new(seed))).is_ok());
     }
-    assert!(figures > 0, "no input of {name} is ever drawn, so the test says nothing about its figures");
+    assert!(figures > 0, "{name} rejected every input, so its figures are untested");
 }
 
 #[test]
@@ -684,10 +684,10 @@ fn every_function_that_returns_a_figure_is_tested_here() {
     }
     found.sort();
     let tested: Vec<&str> = DRAWN.iter().map(|entry| entry.0).collect();
-    assert_eq!(found, tested, "left: in the sources; right: in this test");
+    assert_eq!(found, tested, "left: found in the sources; right: tested here");
 }
 
-/// The Rust files of a folder and of those in it.
+/// The Rust files of a folder and its subfolders.
 fn sources(folder: &std::path::Path) -> Vec<std::path::PathBuf> {
     let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
     entries
@@ -708,7 +708,7 @@ fn functions_of_figures(source: &str) -> Vec<String> {
     source.split("pub fn ").skip(1).filter_map(of).collect()
 }
 
-/// A small wave, so that samples, costs and curves are neither equal nor in order.
+/// A small wave, so that samples, costs and curves are neither equal nor sorted.
 fn wave(i: usize) -> f64 {
     (0.7 * i as f64).sin() + 0.3 * (0.11 * i as f64).cos()
 }
@@ -721,7 +721,7 @@ fn cycle(count: usize, classes: usize) -> Vec<usize> {
     (0..count).map(|i| i % classes).collect()
 }
 
-/// A fit of so many iterations whose objective rises ever more slowly.
+/// A fit with this many iterations, whose objective rises ever more slowly.
 fn long_fit<M>(iterations: usize, model: impl Fn(usize) -> M) -> Fit<M> {
     let objectives = (0..=iterations).map(|t| -1.0 / (t as f64 + 1.0)).collect();
     let models = (0..=iterations).map(&model).collect();
@@ -750,7 +750,7 @@ fn long_routing(children: usize, parents: usize, iterations: usize) -> (RoutingI
     (input, routing)
 }
 
-/// What is very much, and drawn nevertheless.
+/// Large inputs that must be subsampled and drawn.
 const LARGE: &[Named] = &[
     ("pair_plot of 8 columns and 200,000 samples", || {
         pairs(&samples(200_000, 8), &["a"; 8], &Array1::from(cycle(200_000, 3)))
@@ -884,7 +884,7 @@ const LARGE: &[Named] = &[
     ("bars with names of 10 kB", || chapter07::vote_bytes(&[("w".repeat(10_000).as_str(), 1.0); 12])),
 ];
 
-/// What is too much.
+/// Inputs that are too large to draw.
 const TOO_LARGE: &[Named] = &[
     ("pair_plot of 200 columns", || pairs(&samples(5, 200), &["a"; 200], &Array1::from(vec![0; 5]))),
     ("pair_plot of 10,000 clusters", || {
@@ -932,7 +932,7 @@ const TOO_LARGE: &[Named] = &[
 ];
 
 #[test]
-fn very_much_is_thinned_out_and_drawn() {
+fn large_input_is_subsampled_and_drawn() {
     for &(name, draw) in LARGE {
         let figure = drawn_in_time(name, draw).unwrap_or_else(|error| panic!("{name}: {error}"));
         let most = if figure.svg(Palette::Light).contains("@keyframes") { 4_000_000 } else { 700_000 };
@@ -945,7 +945,7 @@ fn very_much_is_thinned_out_and_drawn() {
 }
 
 #[test]
-fn too_much_is_an_error_that_says_how_much_may_be() {
+fn oversized_input_is_an_error_that_names_the_limit() {
     for &(name, draw) in TOO_LARGE {
         let error = drawn_in_time(name, draw)
             .map(|figure| figure.svg(Palette::Light).len())
@@ -956,7 +956,7 @@ fn too_much_is_an_error_that_says_how_much_may_be() {
 }
 
 #[test]
-fn columns_at_the_ends_of_the_numbers_are_named() {
+fn huge_values_are_errors_that_name_their_place() {
     let data = array![[8e307, 0.0], [-8e307, 1.0]];
     let error = drawn_in_time("pair_plot", move || pairs(&data, &["a", "b"], &array![0, 0]));
     assert!(matches!(error, Err(Error::Magnitude { row: 0, column: 0, .. })), "{error:?}");
@@ -964,7 +964,7 @@ fn columns_at_the_ends_of_the_numbers_are_named() {
         .unwrap_err()
         .to_string();
     assert!(error.contains("inertia (cm²)") && error.contains("at most 1e140 from 0"), "{error}");
-    // The largest numbers that are drawn, and the smallest, are as sound as others.
+    // The largest and smallest allowed numbers draw like any others.
     for scale in [1e130, 1e-120, 1.0] {
         svg::assert_sound(
             &chapter03::elbow(&[1, 2, 3], &[scale, 0.2 * scale, 0.1 * scale], "cm²", 1).unwrap(),

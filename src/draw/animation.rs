@@ -1,4 +1,4 @@
-//! Frames into one SVG that plays by itself, or into a strip for print.
+//! Animations: frames combined into one SVG that plays by itself, or into a strip for print.
 
 use std::fmt::Write as _;
 
@@ -9,38 +9,38 @@ use super::palette::Palette;
 use super::render;
 use crate::error::{Error, Result};
 
-/// Bytes of an animation that a notebook and a browser still bear.
+/// The size limit of an animation, in bytes, for notebooks and browsers.
 const MOST_BYTES: usize = 4_000_000;
 
-/// How long the last frame stays, in frames.
+/// How long the last frame is shown, in frame times.
 const LAST: f64 = 3.0;
 
-/// The most frames of a strip.
+/// The maximum number of frames in a strip.
 const STRIP: usize = 6;
 
 /// The width of a strip, in pixels.
 const STRIP_WIDTH: f64 = 960.0;
 
-/// How much larger letters are in a strip, whose frames are small.
+/// The scale factor of text in a strip, because its frames are small.
 const STRIP_LETTERS: f64 = 1.4;
 
-/// Frames of one size, each shown for some seconds.
+/// Frames of equal size, each shown for the same number of seconds.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Animation {
     frames: Vec<Figure>,
     seconds: f64,
 }
 
-/// One figure that shows the frames one after the other, each for `seconds_per_frame` and the last one three times as long.
+/// Combines frames into one animated figure. Each frame is shown for `seconds_per_frame`, the last one three times as long.
 ///
-/// It plays by CSS alone, so in a README and in an untrusted notebook too; what all frames begin and end with is written
-/// once. Where nothing plays, or the reader asks for reduced motion, the last frame stands still. Title and alternative text
-/// are those of the last frame.
+/// The animation uses only CSS, so it also plays in a README and in an untrusted notebook. Lines that all frames share at
+/// their beginning and end are written once. If nothing plays, or the reader asks for reduced motion, the last frame is
+/// shown. Title and alternative text come from the last frame.
 ///
 /// # Errors
 ///
-/// Returns an error if there are no frames, if they differ in their size, are animations or hold more than 4 MB together,
-/// and if `seconds_per_frame` is not from 0.01 to 3600.
+/// Returns an error if there are no frames, if frames differ in size, are animations themselves or hold more than 4 MB
+/// together, or if `seconds_per_frame` is not from 0.01 to 3600.
 pub fn animate(name: &str, frames: &[Figure], seconds_per_frame: f64) -> Result<Figure> {
     let failed = |message: String| Error::Drawing { figure: name.to_string(), source: message.into() };
     let Some(last) = frames.last() else { return Err(Error::Empty { what: "frames" }) };
@@ -49,15 +49,15 @@ pub fn animate(name: &str, frames: &[Figure], seconds_per_frame: f64) -> Result<
         return Err(Error::Setting { name, expected, value: seconds_per_frame });
     }
     let charts = frames.iter().map(charts).collect::<Option<Vec<_>>>();
-    let charts = charts.ok_or_else(|| failed("a frame is an animation itself".to_string()))?;
+    let charts = charts.ok_or_else(|| failed("a frame is itself an animation".to_string()))?;
     if charts.iter().any(|frame| frame[0].size != charts[0][0].size) {
-        return Err(failed("its frames differ in their size".to_string()));
+        return Err(failed("its frames differ in size".to_string()));
     }
     let bytes = charts.iter().flat_map(|frame| frame.iter()).map(Chart::bytes).fold(0, usize::saturating_add);
     if bytes > MOST_BYTES {
         let count = frames.len();
         return Err(failed(format!(
-            "its {count} frames take {} kB, and at most 4000 kB are drawn",
+            "its {count} frames take {} kB, but at most 4000 kB are allowed; use fewer or simpler frames",
             bytes / 1000
         )));
     }
@@ -76,7 +76,7 @@ fn charts(frame: &Figure) -> Option<&[Chart]> {
 }
 
 impl Animation {
-    /// The frames' SVGs, one element a line; all with the same title and description.
+    /// Draws each frame as an SVG, one element per line, all with the same title and description.
     fn drawn(&self, title: &str, alt: &str, palette: Palette, letters: f64) -> Vec<String> {
         let svg = |charts| render::svg(charts, (title, alt), palette, letters);
         self.frames.iter().filter_map(charts).map(svg).collect()
@@ -106,7 +106,7 @@ impl Animation {
         svg
     }
 
-    /// Shows frame after frame where motion is not unwanted.
+    /// The CSS that shows one frame after the other, unless the reader asks for reduced motion.
     fn style(&self) -> String {
         let count = self.frames.len();
         let total = count as f64 - 1.0 + LAST;
@@ -128,7 +128,7 @@ impl Animation {
         style + "}</style>"
     }
 
-    /// Up to six frames, two to a row: the first, the last, and some between them.
+    /// Draws a strip of up to six frames, two per row: the first, the last, and evenly spaced ones between them.
     pub fn strip(&self, title: &str, alt: &str, palette: Palette) -> String {
         let count = self.frames.len().min(STRIP);
         let columns = count.min(2);
@@ -152,7 +152,7 @@ impl Animation {
                 10 * width,
                 10 * height
             );
-            // without the frame's root, title, description and card
+            // skip the frame's root, title, description and card
             frame.lines().skip(4).for_each(|line| inner.extend([line, "\n"]));
         }
         drop(Svg::new(&mut out, size, palette, (title, alt)));
@@ -160,13 +160,13 @@ impl Animation {
     }
 }
 
-/// The iterations of a fit to draw, `most` + 1 at most (and `most` above 1): the start, the end, and more of the first than
-/// of the others.
+/// Selects the iterations of a fit to draw: at most `most` + 1 of them (`most` must exceed 1). The start and the end are
+/// always included, and early iterations are selected more densely.
 pub fn shown_iterations(iterations: usize, most: usize) -> Vec<usize> {
     if iterations <= most {
         return (0..=iterations).collect();
     }
-    // The share of the iterations that are over grows as a power of that of the frames.
+    // The fraction of iterations covered grows as a power of the fraction of frames.
     let power = (iterations as f64).ln() / (most as f64).ln();
     let step = |i: usize| ((i as f64).powf(power).round() as usize).clamp(i, iterations - (most - i));
     (0..=most).map(step).collect()
@@ -177,7 +177,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn long_fits_are_thinned_out_and_keep_their_ends() {
+    fn long_fits_are_subsampled_and_keep_their_ends() {
         assert_eq!(shown_iterations(3, 12), [0, 1, 2, 3]);
         for iterations in [13, 40, 300] {
             let shown = shown_iterations(iterations, 12);

@@ -1,7 +1,7 @@
-//! The drawing backend: what plotters draws becomes one small SVG.
+//! The drawing backend: turns plotters' drawing calls into one small SVG.
 //!
-//! Coordinates are tenths of a pixel, which the `viewBox` shrinks. Neighbours of one look share an element, points that do
-//! not show are left out, and what is the same everywhere stands once, at the root.
+//! Coordinates are tenths of a pixel; the `viewBox` scales them down. To save bytes, consecutive shapes of one style share
+//! an element, invisible points are dropped, and common attributes are set once, at the root.
 
 use std::convert::Infallible;
 use std::fmt::Write as _;
@@ -18,9 +18,9 @@ use super::lines::simplified;
 use super::palette::{CARD, Palette, RIM, Rgb};
 use super::png::png;
 
-/// Tenths in a pixel.
+/// Units per pixel.
 pub(super) const SCALE: i32 = 10;
-/// The font family that asks for a halo in the card's colour around the letters.
+/// The font family that requests a halo in the card's colour around the letters.
 pub(super) const HALO: &str = "halo";
 /// The font family of letters without a halo.
 pub(super) const PLAIN: &str = "plain";
@@ -30,31 +30,31 @@ const FONT_SIZE: i32 = 13;
 
 type Drawn = Result<(), DrawingErrorKind<Infallible>>;
 
-/// An SVG in the making.
+/// An SVG under construction.
 pub(super) struct Svg<'a> {
     /// In pixels.
     size: (u32, u32),
     palette: Palette,
     out: &'a mut String,
     open: Open,
-    /// How the lines that follow are dashed: lengths of dashes and gaps, in tenths of a pixel.
+    /// The dash pattern of the next lines: lengths of dashes and gaps, in tenths of a pixel.
     pub(super) dash: Option<(i32, i32)>,
-    /// The size to which the next image is stretched, and whether the edges of its pixels stay sharp.
+    /// The size to which the next image is stretched, and whether its pixels keep sharp edges.
     pub(super) stretch: Option<((i32, i32), bool)>,
 }
 
-/// The element that still takes shapes, with its look as attributes.
+/// The element to which shapes are being appended, with its style as attributes.
 #[derive(PartialEq)]
 enum Open {
     Nothing,
-    /// Opaque lines and areas of one look.
+    /// Opaque lines and areas of one style.
     Path(String),
-    /// Texts, and translucent shapes, which must show where they lie on each other.
+    /// Texts, and translucent shapes, whose overlaps must stay visible.
     Group(String),
 }
 
 impl<'a> Svg<'a> {
-    /// Begins an SVG of `size` pixels at the end of `out`, with its title and description for those who cannot see it.
+    /// Begins an SVG of `size` pixels at the end of `out`, with a title and a description for screen readers.
     pub fn new(
         out: &'a mut String,
         size: (u32, u32),
@@ -83,7 +83,7 @@ impl<'a> Svg<'a> {
         Svg { size, palette, out, open: Open::Nothing, dash: None, stretch: None }
     }
 
-    /// Makes `next` the element that takes what is written now.
+    /// Makes `next` the open element, closing the current one if it differs.
     fn open(&mut self, next: Open) {
         if self.open == next {
             return;
@@ -101,7 +101,7 @@ impl<'a> Svg<'a> {
         self.open = next;
     }
 
-    /// A shape as path data: it joins the path before it if both are opaque and look alike.
+    /// Writes a shape as path data. It joins the open path if both are opaque and have the same style.
     fn shape(&mut self, look: String, opaque: bool, data: &str) {
         if opaque {
             self.open(Open::Path(look));
@@ -184,7 +184,7 @@ impl DrawingBackend for Svg<'_> {
         Ok(())
     }
 
-    /// An opaque disc is a line of no length with a round cap, so that discs of one look make one path.
+    /// An opaque disc is a line of length 0 with a round cap, so that discs of one style share one path.
     fn draw_circle<S: BackendStyle>(
         &mut self,
         (x, y): BackendCoord,
@@ -226,7 +226,7 @@ impl DrawingBackend for Svg<'_> {
             let _ = write!(look, " stroke=\"{card}\" stroke-width=\"40\" paint-order=\"stroke\"");
         }
         self.open(Open::Group(look));
-        let drop = (0.35 * f64::from(size)).round() as i32; // from the middle of the letters to their base line
+        let drop = (0.35 * f64::from(size)).round() as i32; // from the middle of the letters to the baseline
         let text = with_subscripts(&escaped(text));
         let _ = match style.transform() {
             FontTransform::None => write!(self.out, "<text x=\"{x}\" y=\"{}\">{text}</text>", y + drop),
@@ -245,7 +245,7 @@ impl DrawingBackend for Svg<'_> {
         Ok((text_width(text, style.size()).ceil() as u32, (1.2 * style.size()).ceil() as u32))
     }
 
-    /// An image; [`Svg::stretch`] says how large it is shown, otherwise a pixel of it is a tenth of one of the figure's.
+    /// Draws an image, stretched to [`Svg::stretch`]. Without it, one image pixel is a tenth of a figure pixel.
     fn blit_bitmap(&mut self, (x, y): BackendCoord, (width, height): (u32, u32), pixels: &[u8]) -> Drawn {
         let ((across, down), sharp) = self.stretch.unwrap_or(((width as i32, height as i32), false));
         let data = base64::engine::general_purpose::STANDARD.encode(png(width, height, pixels));
@@ -260,7 +260,7 @@ impl DrawingBackend for Svg<'_> {
     }
 }
 
-/// A paint attribute with its opacity, the latter only where it is not 1.
+/// A paint attribute, with an opacity only if that is not 1.
 fn paint(name: &str, colour: BackendColor) -> String {
     let (r, g, b) = colour.rgb;
     let hex = hex([r, g, b]);
@@ -277,13 +277,13 @@ fn hex([r, g, b]: Rgb) -> String {
     }
 }
 
-/// A path of straight lines in relative coordinates.
+/// Path data of straight lines in relative coordinates.
 fn path_data(points: &[BackendCoord], closed: bool) -> String {
     let mut data = String::new();
     let mut before = (0, 0);
     for (index, &point) in points.iter().enumerate() {
         let (dx, dy) = (point.0 - before.0, point.1 - before.1);
-        // numbers need a space between them unless the second one has a minus sign
+        // numbers need a space between them unless the second one is negative
         let (letter, gap) = match index {
             0 => ("M", ""),
             1 => ("l", ""),
@@ -299,14 +299,14 @@ fn path_data(points: &[BackendCoord], closed: bool) -> String {
     data
 }
 
-/// The width of a text in the units of its size, by Helvetica's advance widths and a tenth more for wider fonts.
+/// The width of a text, in the units of its size, from Helvetica's advance widths plus a tenth for wider fonts.
 pub(super) fn text_width(text: &str, size: f64) -> f64 {
     let thousandths = |letter: char| match letter {
         'i' | 'j' | 'l' | '\'' => 222.0,
         ' ' | '.' | ',' | ':' | ';' | '!' | 'I' | '/' | '[' | ']' | 'f' | 't' | '|' => 278.0,
         '(' | ')' | '-' | 'r' | '`' => 333.0,
         'c' | 'k' | 's' | 'v' | 'x' | 'y' | 'z' | 'J' => 500.0,
-        '_' | '{' | '}' => 0.0, // marks of a subscript
+        '_' | '{' | '}' => 0.0, // subscript markers
         'm' | 'M' | 'W' | 'w' | '%' | '…' => 860.0,
         'A' | 'B' | 'E' | 'K' | 'P' | 'S' | 'V' | 'X' | 'Y' => 667.0,
         'C' | 'D' | 'G' | 'H' | 'N' | 'O' | 'Q' | 'R' | 'U' => 750.0,
@@ -316,7 +316,7 @@ pub(super) fn text_width(text: &str, size: f64) -> f64 {
     1.1 * size * text.chars().map(thousandths).sum::<f64>() / 1000.0
 }
 
-/// `θ_A` with its A below the line; `_{…}` for more than one letter. The text is escaped already.
+/// Turns `θ_A` into SVG with a subscript; `_{…}` is a longer subscript. The text is already escaped.
 fn with_subscripts(text: &str) -> String {
     let mut out = String::new();
     let mut rest = text;
@@ -335,7 +335,7 @@ fn with_subscripts(text: &str) -> String {
     out
 }
 
-/// The bytes of the first letter, which may be written as an entity.
+/// The number of bytes of the first letter, which may be an entity such as `&lt;`.
 fn first_letter(text: &str) -> usize {
     match text.split_once(';') {
         Some((entity, _)) if entity.starts_with('&') => entity.len() + 1,
@@ -343,10 +343,10 @@ fn first_letter(text: &str) -> usize {
     }
 }
 
-/// Text on the base line, raised to it again after something lowered.
+/// Writes text on the baseline, shifting back up to it after a subscript.
 fn on_the_base_line(out: &mut String, text: &str, lowered: bool) {
     if lowered && !text.is_empty() {
-        // Some renderers drop a space that begins a tspan, so it becomes a shift.
+        // Some renderers drop a leading space in a tspan, so it becomes a shift.
         let (gap, text) = text.strip_prefix(' ').map_or(("", text), |rest| (" dx=\".27em\"", rest));
         let _ = write!(out, "<tspan{gap} dy=\"-.216em\">{text}</tspan>");
     } else {
@@ -367,7 +367,7 @@ mod tests {
     }
 
     #[test]
-    fn opaque_neighbours_of_one_look_become_one_path_and_translucent_ones_share_a_group() {
+    fn opaque_shapes_merge_into_one_path_and_translucent_shapes_share_a_group() {
         let colour = |alpha| BackendColor { alpha, rgb: (0, 0, 0) };
         let discs = |alpha: f64| {
             drawn(|svg| {
@@ -381,7 +381,7 @@ mod tests {
     }
 
     #[test]
-    fn subscripts_go_down_and_come_back() {
+    fn subscripts_lower_the_baseline_and_restore_it() {
         let svg = with_subscripts("θ_A, θ_{12}");
         assert_eq!(svg.matches("<tspan").count(), 3);
         assert!(svg.starts_with("θ<tspan") && svg.ends_with(">12</tspan>") && !svg.contains('_'));
@@ -389,7 +389,7 @@ mod tests {
     }
 
     #[test]
-    fn text_is_measured_about_as_wide_as_it_is() {
+    fn text_width_lies_between_helvetica_and_dejavu() {
         // 78.5 in Helvetica and 86.9 in DejaVu Sans at a size of 13, by their advance widths
         assert!((78.5..86.9).contains(&text_width("log-likelihood", 13.0)));
     }

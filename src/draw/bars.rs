@@ -1,4 +1,4 @@
-//! Quantities beside each other, as bars.
+//! Bar charts.
 
 use super::axis::Axis;
 use super::backend::text_width;
@@ -10,25 +10,25 @@ use super::number::{power_of_ten, three_digits, trimmed};
 use super::palette::{BLUE, INK};
 use crate::error::{Error, Result};
 
-/// Bars, at most.
+/// The maximum number of bars.
 const MOST: usize = 12;
 
-/// The axis along which bars run.
+/// The kind of axis along which bars run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Along {
-    /// From 0: lengths compare as the values do.
+    /// Starts at 0, so lengths are proportional to values.
     Linear,
-    /// From a power of ten below all values, for values that are many times each other.
+    /// Starts at a power of ten below all values, for values of very different size.
     Logarithmic,
 }
 
-/// Horizontal bars of one colour, each with its name at its left and its value at its end. `quantity` names what they measure
-/// and its unit.
+/// Draws horizontal bars of one colour, each with its name on the left and its value at its end. `quantity` is the axis
+/// title: what the bars measure, with its unit.
 ///
 /// # Errors
 ///
-/// Returns an error if there are no bars or more than twelve, if a value is negative or not finite, or 0 on a logarithmic
-/// axis, and if the longest bar is too long or too short for an axis (1e-140 to 1e140).
+/// Returns an error if there are no bars or more than twelve, if a value is negative or not finite (or 0 on a logarithmic
+/// axis), or if the longest bar is too long or too short for an axis (1e-140 to 1e140).
 pub fn bars(name: &str, title: &str, quantity: &str, bars: &[(&str, f64)], along: Along) -> Result<Figure> {
     if bars.is_empty() {
         return Err(Error::Empty { what: "bars" });
@@ -72,7 +72,7 @@ pub fn bars(name: &str, title: &str, quantity: &str, bars: &[(&str, f64)], along
     for (index, &(name, value)) in bars.iter().enumerate() {
         let middle = count - index as f64 - 0.5;
         chart.block((foot, middle - 0.3), (place(value), middle + 0.3), BLUE);
-        chart.line([(foot, middle - 0.27), (foot, middle + 0.27)], Pen::new(BLUE, 2.0)); // so that nearly 0 still shows
+        chart.line([(foot, middle - 0.27), (foot, middle + 0.27)], Pen::new(BLUE, 2.0)); // keeps bars near 0 visible
         chart.text((foot, middle), (-10.0, 0.0), Side::Left, Ink::new(INK).plain(), name);
         let end = (place(value), middle);
         chart.text(end, (8.0, 0.0), Side::Right, Ink::new(BLUE).plain().bold(), three_digits(value));

@@ -1,4 +1,4 @@
-//! A chart: two axes and what stands between them, collected first and drawn once.
+//! Charts: two axes and the items between them, collected first and drawn once.
 
 use super::axis::Axis;
 use super::figure::{Figure, printable};
@@ -10,57 +10,57 @@ use crate::error::{Error, Result};
 /// A point in the axes' units.
 pub type Point = (f64, f64);
 
-/// Bytes of an SVG, about, that a notebook and a browser still bear.
+/// The approximate size limit of an SVG, in bytes, for notebooks and browsers.
 const MOST_BYTES: usize = 1_000_000;
 
-/// Pixels of a figure's side.
+/// The maximum width and height of a figure, in pixels.
 const MOST_PIXELS: u32 = 6000;
 
-/// Letters of one text; a longer one runs out of every figure.
+/// The maximum number of letters in one text; a longer text does not fit into any figure.
 const MOST_LETTERS: usize = 200;
 
-/// Where a text stands from its point.
+/// Where a text stands relative to its point.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Side {
-    /// It ends there.
+    /// Left of the point: the text ends there.
     Left,
-    /// It is centred there.
+    /// Centred on the point.
     Middle,
-    /// It begins there.
+    /// Right of the point: the text begins there.
     Right,
 }
 
-/// The look of a line; widths and dashes in pixels.
+/// The style of a line; widths and dashes are in pixels.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Pen {
-    /// Its colour.
+    /// The line's colour.
     pub tint: Tint,
-    /// Its width.
+    /// The line's width.
     pub width: f64,
-    /// Lengths of dashes and of the gaps between them.
+    /// Lengths of dashes and gaps, if the line is dashed.
     pub dash: Option<(f64, f64)>,
-    /// From 0, invisible, to 1.
+    /// From 0 (invisible) to 1 (opaque).
     pub opacity: f64,
 }
 
 impl Pen {
-    /// A solid line.
+    /// Creates a solid line style.
     pub fn new(tint: Tint, width: f64) -> Pen {
         Pen { tint, width, dash: None, opacity: 1.0 }
     }
 
-    /// Dashed.
+    /// Makes the line dashed.
     pub fn dashed(self, on: f64, off: f64) -> Pen {
         Pen { dash: Some((on, off)), ..self }
     }
 
-    /// Translucent.
+    /// Makes the line translucent.
     pub fn faded(self, opacity: f64) -> Pen {
         Pen { opacity, ..self }
     }
 }
 
-/// The look of a text, with a halo in the card's colour unless it is [`plain`](Ink::plain).
+/// The style of a text. It has a halo in the card's colour unless it is [`plain`](Ink::plain).
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Ink {
     pub(super) tint: Tint,
@@ -70,22 +70,22 @@ pub struct Ink {
 }
 
 impl Ink {
-    /// Letters of 13 pixels.
+    /// Creates a text style with letters of 13 pixels.
     pub fn new(tint: Tint) -> Ink {
         Ink { tint: tint.for_text(), size: 13.0, bold: false, halo: true }
     }
 
-    /// Bold.
+    /// Makes the text bold.
     pub fn bold(self) -> Ink {
         Ink { bold: true, ..self }
     }
 
-    /// Letters of `size` pixels.
+    /// Sets the letter size in pixels.
     pub fn size(self, size: f64) -> Ink {
         Ink { size, ..self }
     }
 
-    /// Without a halo.
+    /// Removes the halo.
     pub fn plain(self) -> Ink {
         Ink { halo: false, ..self }
     }
@@ -100,8 +100,8 @@ pub struct Image {
 }
 
 impl Image {
-    /// An image of `width` columns, coloured by [`heat`](super::heat). Of more than `most` * `most` values every n-th row and
-    /// column is kept. `sharp` keeps the edges of the pixels where they are enlarged.
+    /// Creates an image of `width` columns, coloured by [`heat`](super::heat). If there are more than `most` * `most`
+    /// values, only every n-th row and column is kept. `sharp` keeps pixel edges sharp when the image is enlarged.
     pub fn new(width: usize, values: &[f64], most: usize, sharp: bool) -> Image {
         let height = values.len() / width.max(1);
         let (across, down) = strides((width, height), most);
@@ -115,18 +115,18 @@ impl Image {
     }
 }
 
-/// The steps by which columns and rows of an image so large are kept, so that at most `most` * `most` values are.
+/// The strides along columns and rows that leave at most `most` * `most` values of an image of this size.
 fn strides((width, height): (usize, usize), most: usize) -> (usize, usize) {
     if width.saturating_mul(height) <= most.saturating_mul(most) {
         return (1, 1);
     }
-    // A long side may take what a short one leaves.
+    // If one side is short, the other may keep more.
     let across = width.div_ceil((most * most / height.min(most)).min(width));
     let columns = width.div_ceil(across);
     (across, height.div_ceil((most * most / columns).max(1)))
 }
 
-/// Text as it can stand in a figure: without control characters, and at most [`MOST_LETTERS`] of it.
+/// Removes control characters and truncates the text to [`MOST_LETTERS`] letters.
 pub(super) fn plain(text: &str) -> String {
     let mut letters = text.chars().filter_map(printable);
     let mut plain: String = letters.by_ref().take(MOST_LETTERS).collect();
@@ -136,15 +136,18 @@ pub(super) fn plain(text: &str) -> String {
     plain
 }
 
-/// A figure or a panel of one; items are drawn in the order in which they were added.
+/// A figure, or a panel of a figure. Items are drawn in the order in which they were added.
+///
+/// Create one with [`Chart::new`] from two [`Axis`] values, add lines, discs, texts and panels in the units of the axes,
+/// and turn it into a [`Figure`] with [`Chart::finish`].
 #[derive(Debug, Clone, PartialEq)]
 pub struct Chart {
     name: String,
     title: String,
     alt: String,
-    /// Of the whole figure, in pixels.
+    /// The size of the whole figure, in pixels.
     pub(super) size: (u32, u32),
-    /// Left, right, top, bottom of the axes, in pixels.
+    /// The margins left, right, above and below the axes, in pixels.
     margins: [f64; 4],
     pub(super) x: Axis,
     pub(super) y: Axis,
@@ -154,7 +157,8 @@ pub struct Chart {
 }
 
 impl Chart {
-    /// A chart of `size` pixels. The name becomes a file's, the title stands in the SVG for those who cannot see it.
+    /// Creates a chart of `size` pixels. The name becomes the file name; the title is written into the SVG for screen
+    /// readers.
     pub fn new(name: &str, title: &str, size: (u32, u32), x: Axis, y: Axis) -> Chart {
         Chart {
             name: name.to_string(),
@@ -170,7 +174,8 @@ impl Chart {
         }
     }
 
-    /// A figure without axes. Its units are pixels from the upper left corner: x to the right, and y upwards, so below 0.
+    /// Creates a figure without axes. Its units are pixels from the upper left corner: x to the right, y upward, so y is
+    /// negative.
     pub fn canvas(name: &str, title: &str, (width, height): (f64, f64)) -> Chart {
         let axis = |low, high| Axis::new("", low, high).no_grid().ticks(Vec::new());
         let size = (width.round() as u32, height.round() as u32);
@@ -178,13 +183,14 @@ impl Chart {
         Chart { frame: false, ..chart }.margins(0, 0, 0, 0)
     }
 
-    /// Room around the axes, in pixels.
+    /// Sets the margins around the axes, in pixels.
     pub fn margins(mut self, left: u32, right: u32, top: u32, bottom: u32) -> Chart {
         self.margins = [left, right, top, bottom].map(f64::from);
         self
     }
 
-    /// A panel of this figure: axes of its own, whose upper left corner and size are given in pixels. [`Chart::add`] adds it.
+    /// Creates a panel of this figure: separate axes with their upper left corner and size in pixels. [`Chart::add`] adds
+    /// it.
     pub fn panel(&self, (left, top): (f64, f64), (width, height): (f64, f64), x: Axis, y: Axis) -> Chart {
         let right = f64::from(self.size.0) - left - width;
         let bottom = f64::from(self.size.1) - top - height;
@@ -192,18 +198,18 @@ impl Chart {
         Chart { margins, ..Chart::new(&self.name, &self.title, self.size, x, y) }
     }
 
-    /// Draws a panel after what the chart holds.
+    /// Adds a panel, drawn on top of the chart's items.
     pub fn add(&mut self, panel: Chart) {
         self.panels.push(panel);
     }
 
-    /// What is to be seen, in words.
+    /// Sets the alternative text: what the figure shows, in words.
     pub fn alt(mut self, alt: impl Into<String>) -> Chart {
         self.alt = alt.into();
         self
     }
 
-    /// A line; the parts of it outside the axes are cut off.
+    /// Draws a line, clipped to the axes.
     pub fn line(&mut self, points: impl IntoIterator<Item = Point>, pen: Pen) {
         let points: Vec<Point> = points.into_iter().collect();
         for points in clipped(&points, self.x.range, self.y.range) {
@@ -211,19 +217,19 @@ impl Chart {
         }
     }
 
-    /// A line that may run outside the axes.
+    /// Draws a line without clipping it to the axes.
     pub fn line_anywhere(&mut self, points: impl IntoIterator<Item = Point>, pen: Pen) {
         self.push(thinned(points.into_iter().collect()), Shape::Line(pen));
     }
 
-    /// A line that stands out from what is under it.
+    /// Draws a line with a halo in the card's colour.
     pub fn haloed(&mut self, points: &[Point], pen: Pen) {
         self.line(points.iter().copied(), Pen { width: pen.width + 2.6, tint: CARD, ..pen });
         self.line(points.iter().copied(), pen);
     }
 
-    /// The line of a function at `samples` + 1 places from `low` to `high`, which lie closer at both ends, since there a
-    /// log-likelihood falls most steeply. It is interrupted where the function is no number.
+    /// Draws the function's curve through `samples` + 1 points from `low` to `high`. They are denser at both ends, where a
+    /// log-likelihood is steepest. The curve has a gap where the function is NaN.
     pub fn curve(&mut self, low: f64, high: f64, samples: usize, pen: Pen, f: impl Fn(f64) -> f64) {
         let (bottom, top) = self.y.range;
         let points = (0..=samples).map(|i| {
@@ -235,24 +241,24 @@ impl Chart {
         self.line(points.collect::<Vec<_>>(), pen);
     }
 
-    /// A disc with a rim in the card's colour, so that it stands out from what is under it.
+    /// Draws a disc with a rim in the card's colour.
     pub fn disc(&mut self, at: Point, radius: f64, tint: Tint) {
         self.dot(at, radius + 1.5, CARD);
         self.dot(at, radius, tint);
     }
 
-    /// A disc without a rim.
+    /// Draws a disc without a rim.
     pub fn dot(&mut self, at: Point, radius: f64, tint: Tint) {
         self.push(vec![at], Shape::Disc { radius, tint, opacity: 1.0 });
     }
 
-    /// The mark of a cluster's centre: a disc with a dark rim.
+    /// Draws the mark of a cluster's centre: a disc with a dark rim.
     pub fn centre(&mut self, at: Point, tint: Tint) {
         self.disc(at, 8.0, INK);
         self.dot(at, 5.8, tint);
     }
 
-    /// Discs without a rim, those inside the axes; translucent ones darken where they lie on each other.
+    /// Draws discs without a rim, skipping points outside the axes. Translucent discs are darker where they overlap.
     pub fn scatter(
         &mut self,
         points: impl IntoIterator<Item = Point>,
@@ -267,42 +273,42 @@ impl Chart {
         }
     }
 
-    /// A filled shape; it should lie inside the axes.
+    /// Fills a polygon without clipping it to the axes.
     pub fn area(&mut self, points: impl IntoIterator<Item = Point>, tint: Tint, opacity: f64) {
         self.push(thinned(points.into_iter().collect()), Shape::Area { tint, opacity });
     }
 
-    /// A filled rectangle between two corners.
+    /// Fills a rectangle between two corners.
     pub fn block(&mut self, from: Point, to: Point, tint: Tint) {
         self.push(vec![from, (to.0, from.1), to, (from.0, to.1)], Shape::Area { tint, opacity: 1.0 });
     }
 
-    /// A circle filled with the card's colour.
+    /// Draws a circle filled with the card's colour.
     pub fn ring(&mut self, at: Point, radius: f64, tint: Tint) {
         self.dot(at, radius + 2.5, CARD);
         self.push(vec![at], Shape::Ring { radius, pen: Pen::new(tint, 2.0) });
     }
 
-    /// An x-shaped cross with a rim in the card's colour.
+    /// Draws an x-shaped cross with a rim in the card's colour.
     pub fn cross(&mut self, at: Point, radius: f64, tint: Tint) {
         for pen in [Pen::new(CARD, 6.0), Pen::new(tint, 2.6)] {
             self.push(vec![at], Shape::Cross { radius, pen });
         }
     }
 
-    /// Text at `offset` pixels (right, down) from a point.
+    /// Draws text at `offset` pixels (right, down) from a point.
     pub fn text(&mut self, at: Point, offset: (f64, f64), side: Side, ink: Ink, text: impl Into<String>) {
-        // an offset that is not finite must be seen by `finish`, so it becomes part of the place
+        // `finish` must reject a non-finite offset, so it becomes part of the point
         let at = if offset.0.is_finite() && offset.1.is_finite() { at } else { offset };
         self.push(vec![at], Shape::Text { offset, side, ink, text: plain(&text.into()) });
     }
 
-    /// Text that begins at a place in pixels of the figure.
+    /// Draws text that begins at a pixel position of the figure.
     pub fn note(&mut self, (x, y): (f64, f64), ink: Ink, text: impl Into<String>) {
         self.text(self.at_pixel(x, y), (0.0, 0.0), Side::Right, ink, text);
     }
 
-    /// An image between two corners.
+    /// Draws an image between two corners.
     pub fn image(&mut self, from: Point, to: Point, image: Image) {
         self.push(vec![from, to], Shape::Image(image));
     }
@@ -311,7 +317,7 @@ impl Chart {
         self.items.push(Item { points, shape });
     }
 
-    /// A point in the axes' units from one in pixels of the figure (from its upper left corner).
+    /// Converts a pixel position in the figure (from the upper left corner) to a point in the axes' units.
     pub fn at_pixel(&self, x: f64, y: f64) -> Point {
         let ([left, _, top, _], (width, height)) = (self.margins, self.axes_size());
         (
@@ -320,7 +326,7 @@ impl Chart {
         )
     }
 
-    /// The place of a point in pixels of the figure.
+    /// Converts a point to a pixel position in the figure.
     pub fn pixel(&self, (x, y): Point) -> (f64, f64) {
         let ([left, _, top, _], (width, height)) = (self.margins, self.axes_size());
         (
@@ -334,12 +340,12 @@ impl Chart {
         (f64::from(self.size.0) - left - right, f64::from(self.size.1) - top - bottom)
     }
 
-    /// The finished figure.
+    /// Finishes the figure.
     ///
     /// # Errors
     ///
-    /// Returns an error for an axis that is empty, not finite, too long or too short, for a point that is not finite, and
-    /// for more than a figure holds.
+    /// Returns an error if an axis is empty, not finite, too long or too short, if a point is not finite, or if the figure
+    /// would be too large.
     pub fn finish(mut self) -> Result<Figure> {
         let panels = std::mem::take(&mut self.panels);
         let (name, title, alt) = (self.name.clone(), self.title.clone(), self.alt.clone());
@@ -350,19 +356,19 @@ impl Chart {
         }
     }
 
-    /// About how many bytes of SVG the chart takes.
+    /// The approximate size of the chart's SVG, in bytes.
     pub(super) fn bytes(&self) -> usize {
         let ticks = [&self.x, &self.y].map(|axis| axis.chosen_ticks(9).len() * 140);
         ticks.into_iter().chain(self.items.iter().map(Item::bytes)).fold(0, usize::saturating_add)
     }
 }
 
-/// What keeps charts from being drawn as one figure, if anything does.
+/// Returns the reason why the charts cannot be drawn as one figure, if there is one.
 fn fault(charts: &[Chart]) -> Option<String> {
     let (width, height) = charts[0].size;
     if !((1..=MOST_PIXELS).contains(&width) && (1..=MOST_PIXELS).contains(&height)) {
         return Some(format!(
-            "it would be {width} x {height} pixels; at most {MOST_PIXELS} a side are drawn"
+            "it would be {width} x {height} pixels, but at most {MOST_PIXELS} per side are allowed"
         ));
     }
     if let Some(fault) = charts.iter().flat_map(|chart| [&chart.x, &chart.y]).find_map(Axis::fault) {
@@ -370,12 +376,12 @@ fn fault(charts: &[Chart]) -> Option<String> {
     }
     let mut points = charts.iter().flat_map(|chart| &chart.items).flat_map(|item| &item.points);
     if let Some((x, y)) = points.find(|(x, y)| !(x.is_finite() && y.is_finite())) {
-        return Some(format!("a point would stand at ({x}, {y}), which is not finite"));
+        return Some(format!("the point ({x}, {y}) is not finite"));
     }
     let bytes = charts.iter().map(Chart::bytes).fold(0, usize::saturating_add);
     (bytes > MOST_BYTES).then(|| {
         format!(
-            "it would take about {} kB, and at most {} kB are drawn; show less of it",
+            "it would take about {} kB, but at most {} kB are allowed; draw less data",
             bytes / 1000,
             MOST_BYTES / 1000
         )
@@ -387,7 +393,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn images_keep_at_most_so_many_values() {
+    fn large_images_are_subsampled_to_the_limit() {
         for (width, height) in
             [(1, 1), (28, 28), (1, 100_000), (100_000, 1), (3000, 2000), (65, 64), (7, 50_000)]
         {

@@ -1,4 +1,4 @@
-//! A function of two numbers: its values on a grid, as a heat map and as contour lines.
+//! Functions of two variables: values on a grid, drawn as a heat map and contour lines.
 
 use contour::ContourBuilder;
 
@@ -7,54 +7,54 @@ use super::number::number;
 use super::palette::INK;
 use crate::error::{Error, Result};
 
-/// Depths under the highest value at which isolines run, in nats.
+/// Distances of the contour lines below the maximum, in nats.
 pub const DEPTHS: [f64; 8] = [0.1, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0];
 
-/// Values of a function at `n` x `n` places of a rectangle, its borders included.
+/// Values of a function on an `n` x `n` grid over a rectangle, borders included.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Field {
     n: usize,
     x: (f64, f64),
     y: (f64, f64),
-    /// Row by row, the lowest y first.
+    /// Row by row, lowest y first.
     values: Vec<f64>,
-    /// The highest value.
+    /// The maximum of the values.
     pub highest: f64,
 }
 
-/// Where a colour scale stands, in pixels of the figure, and what its top is called.
+/// The position of a colour scale, in pixels of the figure, and the name of its maximum.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Scale<'a> {
-    /// Its left edge.
+    /// The left edge.
     pub left: f64,
-    /// Its upper edge.
+    /// The upper edge.
     pub top: f64,
-    /// Its lower edge.
+    /// The lower edge.
     pub bottom: f64,
-    /// The name of the highest value.
+    /// The name of the maximum.
     pub name: &'a str,
-    /// What stands before a depth: a minus sign, or a plus where minus the function is what is told.
+    /// The sign in front of each depth: minus, or plus if the figure shows the negated function.
     pub sign: &'a str,
 }
 
 impl Field {
-    /// Evaluates `f(x, y)`; where it is no number it counts as minus infinity.
+    /// Evaluates `f(x, y)` on the grid; NaN counts as minus infinity.
     pub fn of(n: usize, x: (f64, f64), y: (f64, f64), f: impl Fn(f64, f64) -> f64) -> Field {
         let places = Field::places(n, x, y);
         Field::new(n, x, y, places.into_iter().map(|(x, y)| f(x, y)).collect())
     }
 
-    /// The places of a grid, in the order of its values: x varies fastest, the lowest y first.
+    /// The grid points in the order of the values: x varies fastest, lowest y first.
     pub fn places(n: usize, x: (f64, f64), y: (f64, f64)) -> Vec<Point> {
         let along = |range: (f64, f64), i: usize| range.0 + (range.1 - range.0) * i as f64 / (n - 1) as f64;
         (0..n * n).map(|index| (along(x, index % n), along(y, index / n))).collect()
     }
 
-    /// A field of these values at [`Field::places`]; a NaN counts as minus infinity.
+    /// Creates a field from its values at [`Field::places`]; NaN counts as minus infinity.
     ///
     /// # Panics
     ///
-    /// If there are not `n` * `n` values.
+    /// Panics if there are not `n` * `n` values.
     pub fn new(n: usize, x: (f64, f64), y: (f64, f64), values: Vec<f64>) -> Field {
         assert_eq!(values.len(), n * n, "a field of {n} x {n} places");
         let number = |value: f64| if value.is_nan() { f64::NEG_INFINITY } else { value };
@@ -63,7 +63,7 @@ impl Field {
         Field { n, x, y, values, highest }
     }
 
-    /// The heat map, down to `depth` under `highest`: a pixel for each cell of the grid, in the mean of the shades at its
+    /// Draws the heat map, down to `depth` below `highest`. Each grid cell is one pixel with the mean shade of its four
     /// corners.
     pub fn draw_heat(&self, chart: &mut Chart, highest: f64, depth: f64) {
         let cells = self.n - 1;
@@ -78,11 +78,11 @@ impl Field {
         chart.image((self.x.0, self.y.0), (self.x.1, self.y.1), image);
     }
 
-    /// Isolines at [`DEPTHS`] under `highest`.
+    /// Draws the contour lines at [`DEPTHS`] below `highest`.
     ///
     /// # Errors
     ///
-    /// As [`Field::isolines`].
+    /// Returns the errors of [`Field::isolines`].
     pub fn draw_depths(&self, chart: &mut Chart, highest: f64, opacity: f64) -> Result<()> {
         for line in self.isolines(&DEPTHS.map(|depth| highest - depth))? {
             chart.line(line, Pen::new(INK, 0.8).faded(opacity));
@@ -90,23 +90,22 @@ impl Field {
         Ok(())
     }
 
-    /// Lines of equal value, each a list of points.
+    /// Computes contour lines at the given levels, each a list of points.
     ///
     /// # Errors
     ///
-    /// Returns an error for values and levels that are too far apart to be told from each other, and what the crate `contour`
-    /// says.
+    /// Returns an error if the maximum or the levels are not finite or too far apart, or if the crate `contour` fails.
     pub fn isolines(&self, levels: &[f64]) -> Result<Vec<Vec<Point>>> {
         let failed =
             |error: contour::Error| Error::Drawing { figure: "isolines".into(), source: error.into() };
-        // Minus infinity cannot be interpolated; far below every level will do.
+        // Minus infinity cannot be interpolated; a value far below every level replaces it.
         let floor = levels.iter().copied().fold(self.highest, f64::min) - 1e3;
         if !(self.highest - floor).is_finite() {
-            let message = format!("the function reaches {:e} and its levels lie at {levels:?}", self.highest);
+            let message = format!("the maximum {:e} is too far from the levels {levels:?}", self.highest);
             return Err(Error::Drawing { figure: "isolines".into(), source: message.into() });
         }
         let values: Vec<f64> = self.values.iter().map(|&value| value.max(floor)).collect();
-        // The crate puts the first value at half a step; in units of the grid's steps.
+        // The crate places the first value at 0.5; this shifts it to 0, in grid steps.
         let builder = ContourBuilder::new(self.n, self.n, true).x_origin(-0.5).y_origin(-0.5);
         let last = (self.n - 1) as f64;
         let along = |range: (f64, f64), steps: f64| range.0 + (range.1 - range.0) * steps / last;
@@ -123,7 +122,7 @@ impl Field {
     }
 }
 
-/// The colour scale of [`Field::draw_heat`], a column of 16 pixels, with the isolines' depths beside it.
+/// Draws the colour scale of [`Field::draw_heat`], 16 pixels wide, labelled with the contour lines' depths.
 pub fn draw_scale(chart: &mut Chart, Scale { left, top, bottom, name, sign }: Scale, depth: f64) {
     let steps = 128;
     let shades: Vec<f64> = (0..steps).map(|i| 1.0 - (f64::from(i) + 0.5) / f64::from(steps)).collect();
@@ -149,12 +148,12 @@ pub fn draw_scale(chart: &mut Chart, Scale { left, top, bottom, name, sign }: Sc
     }
 }
 
-/// Where a value stands on the colour scale, whose steps are finest at the top: 1 at `highest`, 0 at `depth` below.
+/// The position of a value on the colour scale: 1 at `highest`, 0 at `depth` below it. The scale is finest near the top.
 fn shade(value: f64, highest: f64, depth: f64) -> f64 {
     1.0 - ((highest - value).max(0.0) / depth).powf(0.35).min(1.0)
 }
 
-/// The parts of a ring that are isoline; outside the grid, which runs from 0 to `last`, it only closes itself.
+/// Removes the parts of a ring that only close it outside the grid, which runs from 0 to `last`.
 fn without_border(points: &[Point], last: f64) -> Vec<Vec<Point>> {
     let inside = |value: f64| (-1e-7..=last + 1e-7).contains(&value);
     let mut parts: Vec<Vec<Point>> = Vec::new();

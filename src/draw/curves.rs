@@ -1,28 +1,28 @@
-//! What stands around curves and panels: marks, labels beside a chart, headings; panels under each other.
+//! Helpers around curves and panels: markers, labels beside a chart, headings, stacked panels.
 
 use super::axis::Axis;
 use super::chart::{Chart, Ink, Pen, Point, Side};
 use super::layout::{Grid, spread};
 use super::palette::{GREY, INK, Tint};
 
-/// Of more points than these a curve shows none.
+/// Curves with more points than this are drawn without markers.
 const MOST_MARKS: usize = 40;
 
-/// The words of a curve, which stand at the right of a chart.
+/// The label of a curve, at the right of a chart.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Label {
-    /// Where on the y axis it wants to stand.
+    /// The preferred position on the y axis.
     pub at: f64,
     /// The curve's colour.
     pub tint: Tint,
-    /// Its name.
+    /// The curve's name.
     pub text: String,
-    /// A small second line; may be empty.
+    /// A small second line, which may be empty.
     pub note: String,
 }
 
 impl Axis {
-    /// An axis of the whole numbers from `first` to `last`, with a little room on both sides and at most 16 ticks.
+    /// Creates an axis of the whole numbers from `first` to `last`, with a small margin on both sides and at most 16 ticks.
     pub fn counted(title: impl Into<String>, first: usize, last: usize) -> Axis {
         let room = 0.02 * last.saturating_sub(first).max(4) as f64;
         let every = (last.saturating_sub(first) + 1).div_ceil(16);
@@ -32,7 +32,7 @@ impl Axis {
 }
 
 impl Chart {
-    /// A line with a disc at each of its points, unless they are more than 40.
+    /// Draws a line with a disc at each point; lines of more than 40 points have no discs.
     pub fn marked(&mut self, points: &[Point], tint: Tint, width: f64, radius: f64) {
         self.line(points.iter().copied(), Pen::new(tint, width));
         for &point in points.iter().filter(|_| points.len() <= MOST_MARKS) {
@@ -40,8 +40,8 @@ impl Chart {
         }
     }
 
-    /// Labels at the right of the axes, each as near to its place as the others let it. With `leaders` a line leads from the
-    /// place to the label.
+    /// Draws labels at the right of the axes, each as close to its preferred position as possible without overlap. With
+    /// `leaders`, a line connects the position and the label.
     pub fn labels(&mut self, labels: &[Label], leaders: bool) {
         let right = self.x.range.1;
         let wanted: Vec<f64> = labels.iter().map(|label| self.pixel((right, label.at)).1).collect();
@@ -64,15 +64,15 @@ impl Chart {
         }
     }
 
-    /// Two lines above a panel: its title, and a grey note.
+    /// Draws two lines of text above a panel: its title and a grey note.
     pub fn heading(&mut self, title: &str, note: &str) {
         let corner = (self.x.range.0, self.y.range.1);
         self.text(corner, (0.0, -34.0), Side::Right, Ink::new(INK).plain().bold().size(14.0), title);
         self.text(corner, (0.0, -14.0), Side::Right, Ink::new(GREY).plain().size(12.5), note);
     }
 
-    /// Panels of this figure under each other, 24 pixels apart, from an upper left corner on: one for each y axis and its
-    /// height. Only the last one has the words and numbers of the x axis.
+    /// Creates panels of this figure below each other, 24 pixels apart, starting at an upper left corner. Each row has a y
+    /// axis and a height. Only the last panel shows the title and the numbers of the x axis.
     pub fn stack(
         &self,
         (left, mut top): (f64, f64),
@@ -92,7 +92,7 @@ impl Chart {
 }
 
 impl Grid {
-    /// A figure that holds so many panels, with room at its right and at its bottom, and at least so wide.
+    /// Creates an empty figure for this many panels, with margins at its right and bottom, and with a minimum width.
     pub fn canvas(&self, name: &str, title: &str, panels: usize, room: (f64, f64), least: u32) -> Chart {
         let (width, height) = self.size(panels, room.0, room.1);
         Chart::canvas(name, title, (f64::from(width.max(least)), f64::from(height)))

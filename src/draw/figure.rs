@@ -1,4 +1,4 @@
-//! A finished picture: shown by a notebook on its own, saved by a program.
+//! Finished figures: displayed by a notebook, saved by a program.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -12,9 +12,9 @@ use super::render;
 use crate::error::Result;
 use crate::files;
 
-/// A picture with a name, and with words for those who cannot see it. It becomes an SVG in the [`Palette`] that is asked for.
+/// A figure with a name, a title and an alternative text. It is rendered as an SVG in a [`Palette`].
 ///
-/// A notebook cell whose last expression is a `Figure` shows it.
+/// A notebook displays the figure if it is the last expression of a cell.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Figure {
     name: String,
@@ -24,7 +24,7 @@ pub struct Figure {
     pub(super) picture: Picture,
 }
 
-/// What a figure shows.
+/// The content of a figure: charts or an animation.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Picture {
     Still(Arc<Vec<Chart>>),
@@ -49,28 +49,28 @@ impl Figure {
         Figure { picture, ..Figure::new(name, title, alt, Vec::new()) }
     }
 
-    /// The name, which a file can bear: lower-case letters, digits and hyphens.
+    /// The name, usable as a file name: lower-case letters, digits and hyphens.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// What the picture is about, in a line.
+    /// The title, a single line.
     pub fn title(&self) -> &str {
         &self.title
     }
 
-    /// What is to be seen, in words.
+    /// The alternative text: what the figure shows, in words.
     pub fn alt(&self) -> &str {
         &self.alt
     }
 
-    /// The words under the picture, if there are any.
+    /// The caption under the figure, if there is one.
     pub fn caption(&self) -> Option<&str> {
         self.caption.as_deref()
     }
 
-    /// The picture in a palette: one SVG document, which needs no other file and runs no script. An animation plays by itself,
-    /// unless the reader's system asks for less motion.
+    /// Renders the figure as one SVG document, without other files or scripts. An animation plays by itself, unless the
+    /// reader's system asks for reduced motion.
     pub fn svg(&self, palette: Palette) -> String {
         match &self.picture {
             Picture::Still(charts) => render::svg(charts, (&self.title, &self.alt), palette, 1.0),
@@ -78,7 +78,7 @@ impl Figure {
         }
     }
 
-    /// For print: of an animation up to six of its frames, two to a row, and of any other figure what [`Figure::svg`] has.
+    /// Renders the figure for print: an animation as up to six frames, two per row, any other figure like [`Figure::svg`].
     pub fn strip(&self, palette: Palette) -> String {
         match &self.picture {
             Picture::Still(_) => self.svg(palette),
@@ -86,23 +86,23 @@ impl Figure {
         }
     }
 
-    /// Whether it plays.
+    /// Whether the figure is an animation.
     pub fn is_animation(&self) -> bool {
         matches!(self.picture, Picture::Moving(_))
     }
 
-    /// The figure with plain text under it.
-    // By reference: a cell of a notebook that moves a variable may not be displayed.
+    /// Returns the figure with a plain-text caption.
+    // Takes a reference because a notebook cell that moves a variable may fail to display it.
     pub fn captioned(&self, caption: &str) -> Figure {
         Figure { caption: Some(caption.to_string()), ..self.clone() }
     }
 
-    /// The figure under another name; what a file name cannot hold becomes a hyphen.
+    /// Returns the figure under another name; other characters become hyphens.
     pub fn named(&self, name: &str) -> Figure {
         Figure { name: slug(name), ..self.clone() }
     }
 
-    /// Writes the SVG to a file, which is there as a whole or not at all ([`files`]).
+    /// Writes the SVG to a file atomically ([`files`]).
     ///
     /// # Errors
     ///
@@ -111,7 +111,7 @@ impl Figure {
         files::write(path.as_ref(), self.svg(palette).as_bytes())
     }
 
-    /// The figure as HTML: an image that holds its own data, since notebooks that are not trusted drop inline SVG.
+    /// Renders the figure as HTML: an image with embedded data, because untrusted notebooks remove inline SVG.
     pub fn html(&self, palette: Palette) -> String {
         let data = base64::engine::general_purpose::STANDARD.encode(self.svg(palette));
         let caption = self
@@ -126,13 +126,13 @@ impl Figure {
         )
     }
 
-    /// Shows the figure in a Rust notebook; the kernel calls this for a cell's last expression.
+    /// Displays the figure in a Rust notebook; the kernel calls this for the last expression of a cell.
     pub fn evcxr_display(&self) {
         println!("EVCXR_BEGIN_CONTENT text/html\n{}\nEVCXR_END_CONTENT", self.html(Palette::Light));
     }
 }
 
-/// Text as it stands in XML and HTML, between tags or in an attribute.
+/// Escapes text for XML and HTML, between tags or in an attribute.
 pub(super) fn escaped(text: &str) -> String {
     let mut safe = String::with_capacity(text.len());
     for character in text.chars() {
@@ -147,7 +147,7 @@ pub(super) fn escaped(text: &str) -> String {
     safe
 }
 
-/// A character as XML can hold it: a space for a tab or the end of a line, nothing for other control characters.
+/// Makes a character valid in XML: tabs and line ends become spaces, other control characters are dropped.
 pub(super) fn printable(character: char) -> Option<char> {
     match character {
         '\n' | '\r' | '\t' => Some(' '),
@@ -157,7 +157,7 @@ pub(super) fn printable(character: char) -> Option<char> {
     }
 }
 
-/// Words for a screen reader, at most 3000 letters.
+/// Truncates the alternative text to 3000 letters for screen readers.
 fn shortened(alt: &str) -> String {
     match alt.char_indices().nth(3000) {
         None => alt.to_string(),
@@ -174,7 +174,7 @@ fn slug(name: &str) -> String {
             slug.push('-');
         }
     }
-    slug.truncate(100); // a file system takes no longer names than 255 bytes
+    slug.truncate(100); // file systems limit names to 255 bytes
     let slug = slug.trim_end_matches('-');
     if slug.is_empty() { "figure".to_string() } else { slug.to_string() }
 }

@@ -1,12 +1,12 @@
-//! Pictures of numbers, and what their colours mean.
+//! Matrices drawn as images, and their colour scale.
 
 use super::chart::{Chart, Image, Ink, Pen, Point};
 use super::palette::{FRAME, GREY, PALE};
 
 impl Chart {
-    /// A picture with a frame in a square of `side` pixels: numbers in [0, 1], `columns` to a row, as one image in the colours
-    /// of [`heat`](super::heat), with lines between those that are at least 8 pixels wide. Of more numbers than pixels every
-    /// n-th row and column is kept.
+    /// Draws numbers in [0, 1] as a framed image in the colours of [`heat`](super::heat), `columns` per row. It fits into a
+    /// square of `side` pixels and has grid lines if its cells are at least 8 pixels wide. If there are more numbers than
+    /// pixels, only every n-th row and column is kept.
     pub fn picture(&mut self, (left, top): (f64, f64), side: f64, columns: usize, values: &[f64]) {
         let rows = values.len() / columns;
         let unit = side / columns.max(rows) as f64;
@@ -14,7 +14,7 @@ impl Chart {
         let to = self.at_pixel(left + unit * columns as f64, top + unit * rows as f64);
         self.image(from, to, Image::new(columns, values, side as usize, true));
         if unit >= 8.0 {
-            // each a single line, to and fro between two edges
+            // all lines of one direction form a single path that runs back and forth
             let at = |row: usize, column: usize| {
                 self.at_pixel(left + unit * column as f64, top + unit * row as f64)
             };
@@ -30,8 +30,8 @@ impl Chart {
         self.line_anywhere(frame, Pen::new(PALE, 1.0));
     }
 
-    /// The colours of [`heat`](super::heat), 16 pixels wide, with 0 at the foot and 1 at the top; the corner and the height are
-    /// in pixels.
+    /// Draws the colour scale of [`heat`](super::heat), 16 pixels wide, with 0 at the bottom and 1 at the top. The corner
+    /// and the height are in pixels.
     pub fn heat_scale(&mut self, (left, top): (f64, f64), height: f64) {
         let shades: Vec<f64> = (0..128).map(|i| 1.0 - (f64::from(i) + 0.5) / 128.0).collect();
         let (from, to) = (self.at_pixel(left, top + height), self.at_pixel(left + 16.0, top));

@@ -1,19 +1,19 @@
-//! Where things go: ranges of axes, panels beside each other, labels that do not touch.
+//! Layout: axis ranges, grids of panels, labels without overlap.
 
 use super::Point;
 
-/// The least and the greatest number; (infinity, -infinity) if there are none.
+/// The minimum and maximum; (infinity, -infinity) if there are no values.
 pub fn extent(values: impl IntoIterator<Item = f64>) -> (f64, f64) {
     values
         .into_iter()
         .fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), value| (low.min(value), high.max(value)))
 }
 
-/// A range around all values with a `share` of its length to spare on both sides, never empty.
+/// The range of the values, extended on both sides by a `share` of its length; never empty.
 pub fn padded(values: impl IntoIterator<Item = f64>, share: f64) -> (f64, f64) {
     let (low, high) = extent(values);
     if low > high {
-        return (-0.5, 0.5); // there are none
+        return (-0.5, 0.5); // no values
     }
     let pad = match share * (high - low) {
         pad if pad > (1e-9 * low.abs().max(high.abs())).max(1e-130) => pad,
@@ -22,29 +22,29 @@ pub fn padded(values: impl IntoIterator<Item = f64>, share: f64) -> (f64, f64) {
     (low - pad, high + pad)
 }
 
-/// Ranges of both axes that hold all points, with a little room.
+/// The ranges of both axes that contain all points, with a small margin.
 pub fn ranges(points: &[Point]) -> ((f64, f64), (f64, f64)) {
     (padded(points.iter().map(|point| point.0), 0.06), padded(points.iter().map(|point| point.1), 0.06))
 }
 
-/// Width and height of axes in which both units are equally long, at most so large; very long ranges fill them instead.
+/// Width and height of axes with equal units, within a maximum size. A very elongated range fills the maximum size instead.
 pub fn equal_units(x: (f64, f64), y: (f64, f64), (width, height): (f64, f64)) -> (f64, f64) {
     let (across, up) = (x.1 - x.0, y.1 - y.0);
     let unit = (width / across).min(height / up);
     if !(unit > 0.0 && unit.is_finite()) {
-        return (width, height); // ranges that cannot be drawn: `Chart::finish` says so
+        return (width, height); // `Chart::finish` reports these invalid ranges
     }
     let (wide, high) = (across * unit, up * unit);
     if wide < 0.45 * width || high < 0.45 * height { (width, height) } else { (wide.round(), high.round()) }
 }
 
-/// The step n such that every n-th of so many samples are at most `most`.
+/// The smallest stride n such that every n-th of the samples gives at most `most`.
 pub fn stride(samples: usize, most: usize) -> usize {
     samples.div_ceil(most.max(1)).max(1)
 }
 
-/// Places for labels of one height that want to stand at `wanted`, in pixels: as near as may be without touching, between
-/// `top` and `bottom`.
+/// Positions of labels of equal height, in pixels: as close as possible to `wanted`, without overlap, between `top` and
+/// `bottom`.
 pub fn spread(wanted: &[f64], height: f64, (top, bottom): (f64, f64)) -> Vec<f64> {
     let mut order: Vec<usize> = (0..wanted.len()).collect();
     order.sort_by(|&a, &b| wanted[a].total_cmp(&wanted[b]));
@@ -62,21 +62,21 @@ pub fn spread(wanted: &[f64], height: f64, (top, bottom): (f64, f64)) -> Vec<f64
     places
 }
 
-/// Equal panels in rows: where each stands in a figure, in pixels.
+/// A grid of equal panels, in pixels of the figure.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Grid {
-    /// How many panels stand beside each other.
+    /// The number of panels per row.
     pub columns: usize,
     /// Width and height of a panel.
     pub panel: (f64, f64),
-    /// Room between panels, to the right and downwards.
+    /// Horizontal and vertical gaps between panels.
     pub gap: (f64, f64),
     /// The upper left corner of the first panel.
     pub origin: (f64, f64),
 }
 
 impl Grid {
-    /// The upper left corner of a panel; they are counted row by row.
+    /// The upper left corner of a panel; panels are counted row by row.
     pub fn corner(&self, index: usize) -> (f64, f64) {
         let (row, column) = (index / self.columns.max(1), index % self.columns.max(1));
         (
@@ -85,7 +85,7 @@ impl Grid {
         )
     }
 
-    /// The size of a figure that holds so many panels, with room at its right and at its bottom.
+    /// The size of a figure with this many panels and margins at its right and bottom.
     pub fn size(&self, panels: usize, right: f64, bottom: f64) -> (u32, u32) {
         let panels = panels.max(1);
         let right_most = self.corner(self.columns.clamp(1, panels) - 1).0;
@@ -115,14 +115,14 @@ mod tests {
     }
 
     #[test]
-    fn labels_make_room_for_each_other() {
+    fn spread_labels_do_not_overlap() {
         let places = spread(&[10.0, 11.0, 50.0, 99.0], 12.0, (0.0, 100.0));
         assert_eq!(places, [10.0, 22.0, 50.0, 99.0]);
         assert_eq!(spread(&[98.0, 99.0], 12.0, (0.0, 100.0)), [88.0, 100.0]);
     }
 
     #[test]
-    fn panels_stand_in_rows() {
+    fn grids_place_panels_in_rows() {
         let grid = Grid { columns: 3, panel: (100.0, 50.0), gap: (10.0, 20.0), origin: (40.0, 30.0) };
         assert_eq!((grid.corner(0), grid.corner(4)), ((40.0, 30.0), (150.0, 100.0)));
         assert_eq!((grid.size(5, 6.0, 8.0), grid.size(1, 6.0, 8.0)), ((366, 158), (146, 88)));

@@ -1,17 +1,17 @@
-//! Legends: marks with their names.
+//! Legends: markers with names.
 
 use super::backend::text_width;
 use super::chart::{Chart, Ink, Pen, Point};
 use super::palette::{INK, Tint};
 
-/// A mark as it stands in a chart.
+/// A marker, drawn as in the chart.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Mark {
     /// A sample.
     Dot(Tint),
     /// The centre of a cluster.
     Centre(Tint),
-    /// A hollow circle, as where a path starts.
+    /// A hollow circle, such as the start of a path.
     Ring(Tint),
     /// A cross.
     Cross(Tint),
@@ -19,8 +19,8 @@ pub enum Mark {
     Line(Pen),
 }
 
-/// Marks with their names in a row that begins at `left`, `y` in pixels of the figure; returns where it ends. What would
-/// end beyond `right` is left out, with an ellipsis.
+/// Draws a row of markers with names, starting at the pixel position (`left`, `y`), and returns where it ends. Entries that
+/// would cross `right` are replaced by an ellipsis.
 pub fn legend_row(
     chart: &mut Chart,
     (left, y): Point,

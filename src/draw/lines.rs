@@ -1,14 +1,14 @@
-//! Lines: what of them lies in a box, and which of their points show.
+//! Lines: clipping and simplification.
 
 use super::Point;
 
-/// The most points of one line; of a longer one the turns are kept.
+/// The approximate maximum number of points of one line.
 const MOST_POINTS: usize = 2000;
 
-/// How far a simplified line may stray, in tenths of a pixel.
+/// The tolerance of simplification, in tenths of a pixel.
 const TOLERANCE: f64 = 0.8;
 
-/// A very long line with about [`MOST_POINTS`] points: the ends, the lowest and the highest of each of its parts.
+/// Reduces a very long line to about [`MOST_POINTS`] points: the ends, the minimum and the maximum of each section.
 pub(super) fn thinned(points: Vec<Point>) -> Vec<Point> {
     if points.len() <= MOST_POINTS {
         return points;
@@ -25,12 +25,12 @@ pub(super) fn thinned(points: Vec<Point>) -> Vec<Point> {
     kept
 }
 
-/// The parts of a line inside a box (Liang and Barsky 1984, segment by segment); it breaks where a point is not finite.
+/// Clips a line to a box (Liang and Barsky 1984, segment by segment). The line breaks at points that are not finite.
 pub(super) fn clipped(points: &[Point], x: (f64, f64), y: (f64, f64)) -> Vec<Vec<Point>> {
     let mut parts: Vec<Vec<Point>> = Vec::new();
     let mut open = false;
     for pair in points.windows(2) {
-        // A difference of numbers beyond 1e300 overflows. Both lie so far outside that the clamp does not show.
+        // Differences of numbers beyond 1e300 could overflow. Such points are so far outside that clamping does not show.
         let near = |(x, y): Point| (x.clamp(-1e300, 1e300), y.clamp(-1e300, 1e300));
         let (a, b) = (near(pair[0]), near(pair[1]));
         let finite = [pair[0].0, pair[0].1, pair[1].0, pair[1].1].iter().all(|value| value.is_finite());
@@ -59,7 +59,7 @@ pub(super) fn clipped(points: &[Point], x: (f64, f64), y: (f64, f64)) -> Vec<Vec
     parts
 }
 
-/// The line without the points that do not show (Douglas and Peucker 1973).
+/// Simplifies a line: drops points that do not change its appearance (Douglas and Peucker 1973).
 pub(super) fn simplified(points: &[(i32, i32)]) -> Vec<(i32, i32)> {
     if points.len() < 3 {
         return points.to_vec();
@@ -83,7 +83,7 @@ pub(super) fn simplified(points: &[(i32, i32)]) -> Vec<(i32, i32)> {
     points.iter().zip(keep).filter(|(_, keep)| *keep).map(|(point, _)| *point).collect()
 }
 
-/// The distance of a point from the segment between two others.
+/// The distance of a point from the segment between two other points.
 fn distance(point: (i32, i32), from: (i32, i32), to: (i32, i32)) -> f64 {
     let (dx, dy) = (f64::from(to.0 - from.0), f64::from(to.1 - from.1));
     let (px, py) = (f64::from(point.0 - from.0), f64::from(point.1 - from.1));
@@ -97,7 +97,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lines_are_cut_at_the_box() {
+    fn lines_are_clipped_to_the_box() {
         let parts = clipped(&[(-1.0, 0.5), (2.0, 0.5), (2.0, 2.0)], (0.0, 1.0), (0.0, 1.0));
         assert_eq!(parts, [[(0.0, 0.5), (1.0, 0.5)]]);
         let parts = clipped(&[(0.1, 0.1), (0.2, f64::NAN), (0.3, 0.3), (0.4, 0.4)], (0.0, 1.0), (0.0, 1.0));
@@ -105,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn points_that_change_nothing_go_and_corners_stay() {
+    fn simplification_drops_collinear_points_and_keeps_corners() {
         let line: Vec<(i32, i32)> = (0..100).map(|x| (x, if x < 50 { 0 } else { x - 50 })).collect();
         assert_eq!(simplified(&line), [(0, 0), (50, 0), (99, 49)]);
     }

@@ -7,18 +7,18 @@ use super::number::power_of_ten;
 use super::palette::component;
 use crate::error::{Error, Result};
 
-/// Curves, at most.
+/// The maximum number of curves.
 const MOST_CURVES: usize = 20;
 
-/// Of more points than these a curve shows none.
+/// Curves with more points than this are drawn without markers.
 const MOST_DOTS: usize = 1000;
 
-/// A chart of curves (x, y) in the components' colours, both axes logarithmic: its units are logarithms to base 10, and its
-/// axes run over whole decades. Room for [`Chart::labels`] is at the right.
+/// Creates a chart of curves (x, y) on two logarithmic axes, in the components' colours. The chart's units are base-10
+/// logarithms, and the axes cover whole decades. The right margin has room for [`Chart::labels`].
 ///
 /// # Errors
 ///
-/// Returns an error if there are no curves or more than twenty, if a curve has fewer than two points, and if a number is not
+/// Returns an error if there are no curves or more than twenty, if a curve has fewer than two points, or if a number is not
 /// positive and finite.
 pub fn log_curves(name: &str, title: &str, axes: [&str; 2], curves: &[(&str, &[Point])]) -> Result<Chart> {
     if curves.is_empty() {
@@ -51,13 +51,13 @@ pub fn log_curves(name: &str, title: &str, axes: [&str; 2], curves: &[(&str, &[P
     Ok(chart)
 }
 
-/// The whole decades that hold all values, as logarithms to base 10; never empty.
+/// The range of whole decades that contains all values, as base-10 logarithms; never empty.
 pub(super) fn decades(values: impl Iterator<Item = f64>) -> (f64, f64) {
     let (low, high) = extent(values.map(f64::log10));
     (low.floor(), high.ceil().max(low.floor() + 1.0))
 }
 
-/// Ticks at powers of ten, at most ten of them.
+/// At most ten ticks at powers of ten.
 pub(super) fn powers((low, high): (f64, f64), words: impl Fn(i32) -> String) -> Vec<(f64, String)> {
     let every = (high - low) as usize / 9 + 1;
     (low as i32..=high as i32).step_by(every).map(|power| (f64::from(power), words(power))).collect()

@@ -1,14 +1,14 @@
-//! Texts beside points and at pixels, and arrows.
+//! Texts beside points and at pixel positions, and arrows.
 
 use super::chart::{Chart, Ink, Pen, Point, Side};
 use super::palette::CARD;
 
-/// From one line of text to the next, in pixels.
+/// The line height of paragraphs, in pixels.
 const LINE: f64 = 17.0;
 
 impl Chart {
-    /// Text beside a point: it begins `offset` pixels (right, down) from it, or ends there if that is to the left, or is
-    /// centred there if that is right above or below.
+    /// Draws text at `offset` pixels (right, down) from a point. It begins there if the offset points right, ends there if
+    /// it points left, and is centred if the offset is vertical.
     pub fn label(&mut self, at: Point, offset: (f64, f64), ink: Ink, text: impl Into<String>) {
         let side = match offset.0 {
             right if right > 0.0 => Side::Right,
@@ -18,19 +18,19 @@ impl Chart {
         self.text(at, offset, side, ink, text);
     }
 
-    /// Lines of text under each other, the first one as [`Chart::label`] has it.
+    /// Draws lines of text below each other, the first placed as by [`Chart::label`].
     pub fn paragraph(&mut self, at: Point, (right, down): (f64, f64), ink: Ink, lines: &[String]) {
         for (i, line) in lines.iter().enumerate() {
             self.label(at, (right, down + LINE * i as f64), ink, line);
         }
     }
 
-    /// Text at a place in pixels of the figure.
+    /// Draws text at a pixel position of the figure.
     pub fn write(&mut self, (x, y): (f64, f64), side: Side, ink: Ink, text: impl Into<String>) {
         self.text(self.at_pixel(x, y), (0.0, 0.0), side, ink, text);
     }
 
-    /// An arrow of `length` pixels that begins at a point; `angle` is anticlockwise from the x axis, as it is seen.
+    /// Draws an arrow of `length` pixels from a point; `angle` is counterclockwise from the x axis, as seen in the figure.
     pub fn arrow(&mut self, from: Point, angle: f64, length: f64, pen: Pen) {
         let (x, y) = self.pixel(from);
         let (sine, cosine) = angle.sin_cos();

@@ -1,7 +1,10 @@
-//! A small plotting library that knows no model: charts in, a [`Figure`] out, which becomes an SVG in the palette asked for.
+//! A small plotting library, independent of the models.
 //!
-//! [plotters](https://docs.rs/plotters) draws on a backend of our own. Every figure stands on a card of its own and carries a
-//! title and a description for those who cannot see it; an animation plays without a script.
+//! A [`Chart`] collects axes and items, [`Chart::finish`] turns it into a [`Figure`], and the figure is rendered as an SVG
+//! in a [`Palette`]. A [`Table`] holds rows of text and numbers.
+//!
+//! [plotters](https://docs.rs/plotters) draws, using this crate's backend. Every figure stands on a card and has a title
+//! and a description for screen readers. Animations need no script.
 
 mod animation;
 mod axis;

@@ -1,9 +1,9 @@
-//! Numbers as they stand in a figure.
+//! Number formats for figures.
 
-/// The size from which on a number is written with a power of ten: an f64 does not hold its last digits.
+/// Numbers at least this large are written with a power of ten, because an f64 does not hold their last digits.
 const LARGE: f64 = 1e15;
 
-/// A number with a true minus sign, and none before zero; a very large one times a power of ten.
+/// Formats a number with a true minus sign, and none for zero; a very large number gets a power of ten.
 pub fn number(value: f64, decimals: usize) -> String {
     if value.is_finite() && value.abs() >= LARGE {
         return scientific(value, 3);
@@ -18,13 +18,13 @@ pub fn number(value: f64, decimals: usize) -> String {
     }
 }
 
-/// A number without trailing zeros.
+/// Formats a number without trailing zeros.
 pub fn trimmed(value: f64, decimals: usize) -> String {
     let text = number(value, decimals);
     if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.').to_string() } else { text }
 }
 
-/// A number to about three digits.
+/// Formats a number with about three significant digits.
 pub fn three_digits(value: f64) -> String {
     number(
         value,
@@ -38,7 +38,7 @@ pub fn three_digits(value: f64) -> String {
     )
 }
 
-/// A number of a row of numbers that are a `step` apart, with the digits that tell it from its neighbours.
+/// Formats a number on a scale whose numbers are `step` apart, with enough digits to tell neighbours apart.
 pub fn in_steps(value: f64, step: f64) -> String {
     let decimals = -(step.abs() * 1.000_001).log10().floor();
     let digits = (value.abs() / step.abs()).log10().ceil();
@@ -48,7 +48,7 @@ pub fn in_steps(value: f64, step: f64) -> String {
     number(value, decimals.clamp(0.0, 9.0) as usize)
 }
 
-/// A number times a power of ten, with at most so many decimals.
+/// Formats a number times a power of ten, with at most `decimals` decimals.
 pub fn scientific(value: f64, decimals: usize) -> String {
     let text = format!("{value:.decimals$e}");
     let Some((digits, power)) = text.split_once('e') else { return text };
@@ -58,7 +58,7 @@ pub fn scientific(value: f64, decimals: usize) -> String {
     format!("{}\u{b7}{power}", digits.replace('-', "\u{2212}"))
 }
 
-/// 10 to a power, with raised digits.
+/// Formats a power of ten with superscript digits.
 pub fn power_of_ten(power: i32) -> String {
     const RAISED: [char; 10] = ['⁰', '¹', '²', '³', '⁴', '⁵', '⁶', '⁷', '⁸', '⁹'];
     let raised = |letter: char| letter.to_digit(10).map_or('⁻', |digit| RAISED[digit as usize]);
@@ -68,7 +68,7 @@ pub fn power_of_ten(power: i32) -> String {
     }
 }
 
-/// The round number nearest to a positive step: 1, 1.5, 2, 2.5, 3, 4, 5, 6 or 8 times a power of ten.
+/// Rounds a positive step to 1, 1.5, 2, 2.5, 3, 4, 5, 6 or 8 times a power of ten.
 pub fn round_step(step: f64) -> f64 {
     let power = 10f64.powf(step.log10().floor());
     let rounds = [1.0, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0];

@@ -1,9 +1,9 @@
-//! Colours: each is a pair, one for a light page and one for a dark page, and a [`Palette`] chooses.
+//! Colours. Each is a pair, one for light pages and one for dark pages; a [`Palette`] selects which is used.
 
 /// A colour as red, green, blue.
 pub type Rgb = [u8; 3];
 
-/// Which of a [`Tint`]'s two colours a figure is drawn in.
+/// Which of a [`Tint`]'s two colours a figure uses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum Palette {
     /// Dark lines on a light card.
@@ -13,14 +13,15 @@ pub enum Palette {
     Dark,
 }
 
-/// A colour in both palettes.
+/// A colour for both palettes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Tint {
     light: Rgb,
     dark: Rgb,
 }
 
-// Components take colours that the colour-blind can tell apart (Okabe and Ito 2008); the dark ones are lighter shades of them.
+// The components' colours can be told apart by colour-blind readers (Okabe and Ito 2008); the dark versions are lighter
+// shades.
 /// The colour of component 0, coin A.
 pub const BLUE: Tint = Tint::new([0, 114, 178], [92, 164, 232]);
 /// The colour of component 1, coin B.
@@ -41,14 +42,15 @@ pub const GREY: Tint = Tint::new([100, 100, 96], [162, 161, 155]);
 pub const PALE: Tint = Tint::new([228, 225, 214], [54, 55, 58]);
 /// Frames of axes and of images.
 pub const FRAME: Tint = Tint::new([150, 147, 138], [112, 112, 108]);
-/// The card on which a figure stands.
+/// The background card of a figure.
 pub const CARD: Tint = Tint::new([253, 252, 248], [24, 25, 28]);
 /// The rim of the card.
 pub(super) const RIM: Tint = Tint::new([221, 217, 204], [58, 59, 62]);
 
 const COMPONENTS: [Tint; 6] = [BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY];
 
-/// Heat maps, from low to high: from nearly the card's own colour to one far from it, so that they also read in grey.
+/// Heat-map colours from low to high. Low is close to the card's colour, high is far from it, so they also work in
+/// greyscale.
 const HEAT: [Tint; 6] = [
     Tint::new([250, 248, 240], [28, 31, 34]),
     Tint::new([222, 235, 226], [27, 50, 59]),
@@ -59,7 +61,7 @@ const HEAT: [Tint; 6] = [
 ];
 
 impl Tint {
-    /// A colour for a light page and one for a dark page.
+    /// Creates a colour from its light-page and dark-page versions.
     pub const fn new(light: Rgb, dark: Rgb) -> Tint {
         Tint { light, dark }
     }
@@ -72,12 +74,12 @@ impl Tint {
         }
     }
 
-    /// This colour with a `share` in [0, 1] of another one mixed in.
+    /// Mixes in a `share` in [0, 1] of another colour.
     pub fn mixed(self, other: Tint, share: f64) -> Tint {
         Tint::blend([(self, 1.0 - share), (other, share)])
     }
 
-    /// The mean of colours with weights that add up to 1.
+    /// The weighted mean of colours; the weights add up to 1.
     pub fn blend(parts: impl IntoIterator<Item = (Tint, f64)>) -> Tint {
         let (mut light, mut dark) = ([0.0; 3], [0.0; 3]);
         for (tint, weight) in parts {
@@ -90,7 +92,7 @@ impl Tint {
         Tint { light: light.map(byte), dark: dark.map(byte) }
     }
 
-    /// The colour as text is written in it: with more contrast to the card, on a light page at least 4.5 : 1.
+    /// The colour used for text, with more contrast to the card: at least 4.5 : 1 on a light page.
     pub(super) fn for_text(self) -> Tint {
         let stronger = |step: u32| self.mixed(Tint::new([0; 3], [255; 3]), 0.14 + 0.04 * f64::from(step));
         let seen =
@@ -105,12 +107,12 @@ fn luminance([r, g, b]: Rgb) -> f64 {
     0.2126 * linear(r) + 0.7152 * linear(g) + 0.0722 * linear(b)
 }
 
-/// The colour of a component, cluster or coin; after the sixth they come round again.
+/// The colour of a component, cluster or coin; the six colours repeat.
 pub fn component(index: usize) -> Tint {
     COMPONENTS[index % COMPONENTS.len()]
 }
 
-/// The colour between `stops`, which there must be, at `t` in [0, 1]; anything that is no number counts as 0.
+/// Interpolates between the colours `stops` (at least one) at `t` in [0, 1]; NaN counts as 0.
 pub fn between(stops: &[Tint], t: f64) -> Tint {
     let last = stops.len() - 1;
     let place = if t.is_finite() { t.clamp(0.0, 1.0) } else { 0.0 } * last as f64;
@@ -118,7 +120,7 @@ pub fn between(stops: &[Tint], t: f64) -> Tint {
     stops[low].mixed(stops[(low + 1).min(last)], place - low as f64)
 }
 
-/// The colour of a heat map at `t` in [0, 1].
+/// The heat-map colour at `t` in [0, 1].
 pub fn heat(t: f64) -> Tint {
     between(&HEAT, t)
 }
@@ -128,7 +130,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_heat_scale_leaves_the_card_s_lightness_all_the_way() {
+    fn the_heat_scale_is_monotone_in_lightness() {
         let grey = |[r, g, b]: Rgb| 0.3 * f64::from(r) + 0.59 * f64::from(g) + 0.11 * f64::from(b);
         for i in 1..=50 {
             let (now, before) = (heat(f64::from(i) / 50.0), heat(f64::from(i - 1) / 50.0));
@@ -137,14 +139,14 @@ mod tests {
     }
 
     #[test]
-    fn text_of_every_colour_can_be_read_on_a_light_card() {
+    fn text_colours_have_enough_contrast_on_a_light_card() {
         for tint in COMPONENTS.map(Tint::for_text) {
             assert!((luminance(CARD.light) + 0.05) / (luminance(tint.light) + 0.05) >= 4.5);
         }
     }
 
     #[test]
-    fn blends_are_pure_at_their_ends() {
+    fn mixing_by_0_or_1_returns_a_pure_colour() {
         assert_eq!((BLUE.mixed(INK, 0.0), BLUE.mixed(INK, 1.0), heat(f64::NAN)), (BLUE, INK, heat(0.0)));
     }
 }

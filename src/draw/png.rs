@@ -1,11 +1,11 @@
-//! The smallest PNG that holds an image of few colours.
+//! A minimal PNG encoder, with a colour table for images of few colours.
 
 use std::collections::BTreeMap;
 use std::io::Write as _;
 
 use flate2::{Compression, Crc, write::ZlibEncoder};
 
-/// A PNG of an image `width` pixels wide. `pixels` are its rows from the top, three bytes a pixel: red, green, blue.
+/// Encodes an image `width` pixels wide. `pixels` are its rows from the top, three bytes per pixel: red, green, blue.
 pub(super) fn png(width: u32, height: u32, pixels: &[u8]) -> Vec<u8> {
     let mut colours: BTreeMap<&[u8], u8> = BTreeMap::new();
     for pixel in pixels.chunks_exact(3) {
@@ -25,7 +25,7 @@ pub(super) fn png(width: u32, height: u32, pixels: &[u8]) -> Vec<u8> {
         }
     }
     let mut header = [width.to_be_bytes(), height.to_be_bytes()].concat();
-    header.extend([8, if indexed { 3 } else { 2 }, 0, 0, 0]); // eight bits, of an index or of each colour
+    header.extend([8, if indexed { 3 } else { 2 }, 0, 0, 0]); // eight bits per index or per channel
     let mut png = b"\x89PNG\r\n\x1a\n".to_vec();
     chunk(&mut png, b"IHDR", &header);
     if indexed {
@@ -59,7 +59,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn few_colours_are_indexed_and_many_are_not() {
+    fn images_of_few_colours_use_a_colour_table() {
         let few = png(2, 2, &[0, 0, 0, 9, 9, 9, 9, 9, 9, 0, 0, 0]);
         assert_eq!((few[24], few[25]), (8, 3));
         assert!(few.windows(10).any(|part| part == [b'P', b'L', b'T', b'E', 0, 0, 0, 9, 9, 9]));

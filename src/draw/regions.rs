@@ -1,4 +1,4 @@
-//! Which part of a rectangle belongs to what.
+//! Maps of regions: a rectangle divided into coloured areas.
 
 use contour::ContourBuilder;
 
@@ -6,15 +6,15 @@ use super::chart::{Chart, Pen, Point};
 use super::palette::{CARD, Tint};
 use crate::error::{Error, Result};
 
-/// A rectangle of equal cells, each of which belongs to a region, with one colour for each region; corners are cut, so that
-/// slanting borders have no stairs.
+/// Draws a rectangle of equal cells, each coloured by its region. Corners are cut, so that slanted borders look smooth.
 ///
-/// `regions` are those of the cells, row by row, the lowest row first, with `columns` cells a row. Thin lines in the card's
-/// colour separate them. Returns where there is most room in each region, for its name.
+/// `regions` holds the region of each cell, row by row, lowest row first, with `columns` cells per row. Thin lines in the
+/// card's colour separate the regions. Returns a position for each region's name: the centre of its largest square of
+/// cells.
 ///
 /// # Errors
 ///
-/// What the crate `contour` says.
+/// Returns an error if the crate `contour` fails.
 pub fn draw_regions(
     chart: &mut Chart,
     (x, y): ((f64, f64), (f64, f64)),
@@ -28,12 +28,12 @@ pub fn draw_regions(
     let place = |u: f64, v: f64| (along(x, u / columns as f64), along(y, v / rows as f64));
     chart.block((x.0, y.0), (x.1, y.1), tints[0]);
     let mut rings = Vec::new();
-    // A region is painted together with all later ones, which then cover their part, so that no gaps show between two.
+    // Each region is filled together with all later ones, which then cover their part; this leaves no gaps.
     for (region, &tint) in tints.iter().enumerate().skip(1) {
         let inside: Vec<f64> = regions.iter().map(|&other| f64::from(u8::from(other >= region))).collect();
         let found = ContourBuilder::new(columns, rows, false).contours(&inside, &[0.5]).map_err(failed)?;
         for polygon in found.iter().flat_map(|contour| contour.geometry()) {
-            // Holes run the other way round, so they stay holes where all rings make one path.
+            // Holes have the opposite orientation, so they stay holes when all rings form one path.
             for ring in std::iter::once(polygon.exterior()).chain(polygon.interiors()) {
                 let ring: Vec<Point> = ring.0.iter().map(|point| place(point.x, point.y)).collect();
                 chart.area(ring.iter().copied(), tint, 1.0);
@@ -45,10 +45,10 @@ pub fn draw_regions(
     Ok(middles(columns, regions, tints.len()).into_iter().map(|(u, v)| place(u, v)).collect())
 }
 
-/// The middle of the largest square of cells in each region.
+/// The centre of the largest square of cells in each region.
 fn middles(columns: usize, regions: &[usize], count: usize) -> Vec<Point> {
     let mut largest = vec![(0, (0.0, 0.0)); count];
-    // the side of the largest square whose last cell is this one
+    // the side of the largest square that ends at this cell
     let mut sides = vec![1; regions.len()];
     for (cell, &region) in regions.iter().enumerate() {
         let (row, column) = (cell / columns, cell % columns);
@@ -70,7 +70,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_stands_in_the_middle_of_the_largest_square() {
+    fn names_are_placed_in_the_largest_square() {
         let regions = [0, 1, 1, 0, 1, 1, 0, 0, 0];
         assert_eq!(middles(3, &regions, 2), [(0.5, 0.5), (2.0, 1.0)]);
     }

@@ -1,4 +1,4 @@
-//! Charts drawn by plotters: axes, and items as plotters' elements.
+//! Rendering charts with plotters: axes, and items as plotters' elements.
 
 use plotters::element::{Drawable, PointCollection};
 use plotters::prelude::*;
@@ -9,14 +9,14 @@ use super::backend::{HALO, PLAIN, SCALE, Svg, text_width};
 use super::chart::{Chart, Image, Ink, Pen, Point, Side, plain};
 use super::palette::{self, FRAME, GREY, INK, PALE, Tint, heat};
 
-/// What a chart holds: points in the axes' units and what stands there.
+/// An item of a chart: points in the axes' units and a shape.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Item {
     pub points: Vec<Point>,
     pub shape: Shape,
 }
 
-/// What stands at an item's points.
+/// The shape drawn at an item's points.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Shape {
     Line(Pen),
@@ -29,7 +29,7 @@ pub(super) enum Shape {
 }
 
 impl Item {
-    /// About how many bytes of SVG it takes.
+    /// The approximate size of the item's SVG, in bytes.
     pub fn bytes(&self) -> usize {
         match &self.shape {
             Shape::Line(_) | Shape::Area { .. } => 60 + 9 * self.points.len(),
@@ -47,7 +47,7 @@ impl Item {
     }
 }
 
-/// One SVG of charts on one card, with letters so many times larger than usual.
+/// Renders charts on one card as an SVG, with text enlarged by the factor `letters`.
 pub(super) fn svg(
     charts: &[Chart],
     (title, description): (&str, &str),
@@ -75,7 +75,7 @@ fn place(chart: &Chart, point: Point) -> BackendCoord {
     (tenths(x), tenths(y))
 }
 
-/// Tenths of a pixel. What is far outside the figure stays outside, but near enough for the arithmetic of whole numbers.
+/// Converts pixels to tenths of a pixel. Positions far outside the figure are clamped to avoid integer overflow.
 fn tenths(pixels: f64) -> i32 {
     const FAR: f64 = 2e5;
     (pixels * f64::from(SCALE)).round().clamp(-FAR, FAR) as i32
@@ -84,12 +84,12 @@ fn tenths(pixels: f64) -> i32 {
 struct Canvas<'r, 's> {
     root: &'r DrawingArea<Svg<'s>, plotters::coord::Shift>,
     palette: palette::Palette,
-    /// How much larger than usual letters are.
+    /// The scale factor of text.
     letters: f64,
 }
 
 impl Canvas<'_, '_> {
-    /// Writing to a string does not fail, and plotters' elements don't either.
+    /// Ignores a result: writing to a string cannot fail, and neither can plotters' elements.
     fn done<E>(&self, result: Result<(), E>) {
         debug_assert!(result.is_ok(), "drawing to a string failed");
     }
@@ -107,7 +107,7 @@ impl Canvas<'_, '_> {
         }
     }
 
-    /// Grid, tick labels, titles and frame.
+    /// Draws grid, tick labels, titles and frame.
     fn axes(&self, chart: &Chart) {
         let ((x0, x1), (y0, y1)) = (chart.x.range, chart.y.range);
         let line = |from: Point, to: Point, tint: Tint| {
@@ -184,7 +184,7 @@ impl Canvas<'_, '_> {
 
     fn text(&self, at: BackendCoord, offset: (f64, f64), side: Side, ink: Ink, turned: bool, text: &str) {
         if text.is_empty() {
-            return; // a screen reader would stop there
+            return; // a screen reader would stop at an empty text
         }
         let position = match side {
             Side::Left => HPos::Right,
@@ -205,7 +205,7 @@ impl Canvas<'_, '_> {
     }
 }
 
-/// A line that may be dashed: plotters' own dashes would be a line each.
+/// A line that may be dashed. plotters' own dashed line would write each dash as a separate line.
 struct Dashed {
     line: PathElement<BackendCoord>,
     dash: Option<(i32, i32)>,
@@ -234,7 +234,7 @@ impl Drawable<Svg<'_>> for Dashed {
     }
 }
 
-/// An image between two corners.
+/// An image stretched between two corners.
 struct Stretched<'i> {
     corners: [BackendCoord; 2],
     image: &'i Image,

@@ -1,11 +1,11 @@
-//! A table of numbers or words, for a notebook and for a terminal.
+//! Tables of numbers or words, for notebooks and terminals.
 
 use std::fmt::{self, Display};
 
 use super::figure::escaped;
 use crate::error::{Error, Result};
 
-/// Rows under headers.
+/// A table: headers and rows of cells, shown as HTML in a notebook and as aligned text in a terminal.
 ///
 /// ```
 /// use em_routing::draw::Table;
@@ -21,16 +21,16 @@ pub struct Table {
 }
 
 impl Table {
-    /// A table without rows.
+    /// Creates a table without rows.
     pub fn new(headers: &[&str]) -> Table {
         Table { headers: headers.iter().map(|header| header.to_string()).collect(), rows: Vec::new() }
     }
 
-    /// Adds a row, a cell for each header.
+    /// Adds a row with one cell per header.
     ///
     /// # Errors
     ///
-    /// A row that is longer or shorter than the headers.
+    /// Returns an error if the row is longer or shorter than the headers.
     pub fn row(&mut self, cells: &[&dyn Display]) -> Result<&mut Table> {
         if cells.len() != self.headers.len() {
             let (expected, found) = (self.headers.len(), cells.len());
@@ -40,9 +40,9 @@ impl Table {
         Ok(self)
     }
 
-    /// A table of numbers with `decimals` places; those that are whole in all of a column are written without.
+    /// Creates a table of numbers with `decimals` decimals; a column of whole numbers is written without decimals.
     ///
-    /// `rows` are the rows of an `Array2` (`array.rows()`) as well as a `Vec<Vec<f64>>`.
+    /// `rows` can be the rows of an `Array2` (`array.rows()`) or a `Vec<Vec<f64>>`.
     ///
     /// ```
     /// use em_routing::draw::Table;
@@ -54,7 +54,7 @@ impl Table {
     ///
     /// # Errors
     ///
-    /// A row that is longer or shorter than the headers.
+    /// Returns an error if a row is longer or shorter than the headers.
     pub fn of<R>(headers: &[&str], rows: R, decimals: usize) -> Result<Table>
     where
         R: IntoIterator,
@@ -83,7 +83,7 @@ impl Table {
         Ok(table)
     }
 
-    /// The table as HTML.
+    /// Renders the table as HTML.
     pub fn html(&self) -> String {
         let cells = |cells: &[String], tag: &str| -> String {
             cells
@@ -96,7 +96,7 @@ impl Table {
         format!("<table><thead><tr>{}</tr></thead><tbody>{body}</tbody></table>", cells(&self.headers, "th"))
     }
 
-    /// Shows the table in a Rust notebook, and as text where there is no HTML.
+    /// Displays the table in a Rust notebook, with plain text as the alternative to HTML.
     pub fn evcxr_display(&self) {
         println!("EVCXR_BEGIN_CONTENT text/html\n{}\nEVCXR_END_CONTENT", self.html());
         println!("EVCXR_BEGIN_CONTENT text/plain\n{self}\nEVCXR_END_CONTENT");

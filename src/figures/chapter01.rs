@@ -1,4 +1,4 @@
-//! The figures of chapter 1: Jensen's inequality, and coins whose labels are known.
+//! Figures of chapter 1: Jensen's inequality, and coins with known labels.
 
 use super::coins::{Groups, UNIT, inside, path, theta};
 use super::{Entry, checks};
@@ -23,13 +23,13 @@ pub const FIGURES: &[Entry] = &[
     }),
 ];
 
-/// Jensen's inequality on the logarithm: of X, which is `a` with probability `weight` and `b` otherwise, the logarithm of
-/// the mean lies above the mean of the logarithms, which lies on the chord.
+/// Draws Jensen's inequality for the logarithm. X is `a` with probability `weight` and `b` otherwise: log E[X] on the curve
+/// lies above E[log X] on the chord.
 ///
 /// # Errors
 ///
-/// Returns an error if `a` or `b` is not from 1e-100 to 1e100, if both are equal or too close to tell apart on an axis, and if
-/// the weight is outside [0, 1].
+/// Returns an error if `a` or `b` is not from 1e-100 to 1e100, if they are equal or too close to tell apart on an axis, or
+/// if the weight is outside [0, 1].
 pub fn jensen_chord(a: f64, b: f64, weight: f64) -> Result<Figure> {
     for (name, value) in [("a", a), ("b", b)] {
         if !(1e-100..=1e100).contains(&value) {
@@ -37,7 +37,7 @@ pub fn jensen_chord(a: f64, b: f64, weight: f64) -> Result<Figure> {
         }
     }
     if a == b {
-        return Err(Error::Setting { name: "b", expected: "another number than a", value: b });
+        return Err(Error::Setting { name: "b", expected: "different from a", value: b });
     }
     if !(0.0..=1.0).contains(&weight) {
         return Err(Error::Probability { name: "weight", index: 0, value: weight });
@@ -77,12 +77,12 @@ pub fn jensen_chord(a: f64, b: f64, weight: f64) -> Result<Figure> {
     chart.finish()
 }
 
-/// The log-likelihood of each coin's theta where the labels are known, one curve for each coin, with its maximum.
+/// Draws the log-likelihood of each coin's theta with known labels, one curve per coin, with its maximum.
 ///
 /// # Errors
 ///
-/// Returns an error as [`Experiments::known_maximum`], for more than 100 coins, and for a coin whose experiments have more
-/// than 2000 different counts of heads.
+/// Returns the errors of [`Experiments::known_maximum`], and an error for more than 100 coins or if one coin's experiments
+/// have more than 2000 distinct counts of heads.
 pub fn known_likelihood(experiments: &Experiments, labels: &[usize]) -> Result<Figure> {
     let coins = labels.iter().max().map_or(0, |largest| largest.saturating_add(1));
     checks::at_most("the number of coins, the largest label + 1,", coins, 100, "at most 100 in a figure")?;
@@ -107,7 +107,7 @@ pub fn known_likelihood(experiments: &Experiments, labels: &[usize]) -> Result<F
     }
     for (coin, (&top, text)) in tops.iter().zip(told).enumerate() {
         chart.disc(top, 5.5, component(coin));
-        // so far from the edges that the longer text does not cross them
+        // far enough from the edges that the longer text does not cross them
         let above = chart.at_pixel(chart.pixel(top).0.clamp(204.0, 604.0), chart.pixel(top).1);
         let ink = Ink::new(component(coin));
         chart.label(above, (0.0, -34.0), ink.bold(), format!("coin {}", letter(coin)));
@@ -116,36 +116,36 @@ pub fn known_likelihood(experiments: &Experiments, labels: &[usize]) -> Result<F
     chart.finish()
 }
 
-/// How far above the minimum the colours reach, in nats.
+/// The range of the colours above the minimum, in nats.
 const DEPTH: f64 = 64.0;
 
-/// Points that did not lower the value: they stand back from the path.
+/// The muted colour of points that did not lower the value.
 const TRIAL: Tint = Tint::new([84, 92, 92], [150, 164, 166]);
 
-/// The side of the neighbourhood of the minimum that is enlarged, in theta and in pixels.
+/// The side of the inset around the minimum, in theta and in pixels.
 const INSET: (f64, f64) = (0.1, 200.0);
 
-/// What a minimiser did with two coins whose labels are known.
+/// The search of a numerical minimiser: two coins with known labels.
 struct Search {
     /// The experiments of each coin.
     groups: Vec<Groups>,
-    /// The maximum of the log-likelihood in closed form, and where it is.
+    /// The maximum of the log-likelihood in closed form, and its position.
     best: f64,
     minimum: Point,
-    /// The points that lowered the least value so far, and the others.
+    /// The points that lowered the best value so far, and the others.
     accepted: Vec<Point>,
     trials: Vec<Point>,
 }
 
-/// The way of a numerical minimiser over minus the log-likelihood of two coins with known labels.
+/// Draws the path of a numerical minimiser over the negative log-likelihood of two coins with known labels.
 ///
-/// Of the points at which it evaluated the function those that lowered the least value so far are joined and numbered from
-/// 0, the start; the others are small rings. An inset enlarges the neighbourhood of the minimum in closed form.
+/// Function evaluations that lowered the best value so far are joined and numbered from 0, the start; the others are small
+/// rings. An inset enlarges the neighbourhood of the closed-form minimum.
 ///
 /// # Errors
 ///
-/// Returns an error as [`Experiments::known_maximum`], for a fit that is not of two coins or has no steps, thetas that are no
-/// probabilities, more than 2000 points, and experiments of more than 2000 different counts of heads.
+/// Returns the errors of [`Experiments::known_maximum`], and an error if the fit is not of two coins or has no steps, if
+/// thetas are not probabilities, or for more than 2000 points or 2000 distinct counts of heads.
 pub fn minimiser_path(experiments: &Experiments, labels: &[usize], fit: &Fit<Vec<f64>>) -> Result<Figure> {
     let places = path(fit, |thetas| thetas)?;
     checks::at_most("the number of evaluated points", places.len(), 2000, "at most 2000")?;
@@ -176,7 +176,7 @@ pub fn minimiser_path(experiments: &Experiments, labels: &[usize], fit: &Fit<Vec
     let mut chart = chart.margins(72, 248, 64, 56).alt(alt);
     let around = |middle: f64| (middle - INSET.0 / 2.0).clamp(0.0, 1.0 - INSET.0);
     let [x, y] = [around(maximum[0]), around(maximum[1])].map(|low| (low, low + INSET.0));
-    // the steps in the inset have their numbers there
+    // the inset numbers the steps inside it
     let outside = |(a, b): Point| !((x.0..=x.1).contains(&a) && (y.0..=y.1).contains(&b));
     search.draw(&mut chart, (UNIT, UNIT), outside)?;
     let axis = |(low, high)| Axis::new("", low, high).ticks(Vec::new());
@@ -202,7 +202,7 @@ pub fn minimiser_path(experiments: &Experiments, labels: &[usize], fit: &Fit<Vec
 }
 
 impl Search {
-    /// The part of it in these ranges, on the function's heat map and contour lines.
+    /// Draws the part of the search within these ranges, on the function's heat map and contour lines.
     fn draw(
         &self,
         chart: &mut Chart,
@@ -228,7 +228,7 @@ impl Search {
         Ok(())
     }
 
-    /// The numbers of the steps, where there is most room beside them; steps that share a place share a text.
+    /// Numbers the steps, each where it has the most room; steps at the same position share a text.
     fn number(&self, chart: &mut Chart, numbered: impl Fn(Point) -> bool) {
         let pixels: Vec<Point> = self.accepted.iter().map(|&at| chart.pixel(at)).collect();
         let apart = |a: Point, b: Point| (a.0 - b.0).hypot(a.1 - b.1);

@@ -1,4 +1,4 @@
-//! The figures of chapter 2: coins whose labels are hidden, and EM.
+//! Figures of chapter 2: EM for coins with hidden labels.
 
 use std::cmp::Ordering;
 
@@ -32,34 +32,34 @@ pub const FIGURES: &[Entry] = &[
     }),
 ];
 
-/// How far below the top the colours reach, in nats.
+/// The range of the colours below the maximum, in nats.
 const DEPTH: f64 = 32.0;
 
-/// The two ends of EM paths count as one within this distance in theta.
+/// EM paths count as having the same end within this distance in theta.
 const SAME_END: f64 = 0.02;
 
-/// Colours of paths, which show on the heat map.
+/// Colours of paths that are visible on the heat map.
 const PATHS: [Tint; 4] =
     [VERMILION, INK, Tint::new([140, 60, 130], [214, 140, 204]), Tint::new([150, 95, 0], [232, 184, 92])];
 
-/// The gap between log-likelihood and bound.
+/// The colour of the gap between log-likelihood and bound.
 const GAP: Tint = Tint::new([248, 221, 196], [84, 56, 36]);
 
-/// The most iterations that are marked.
+/// The maximum number of iterations with marks; a longer fit has none.
 const MOST_MARKS: usize = 400;
 
-/// The blog post's fit, from theta = (0.6, 0.5), with its models.
+/// The blog post's fit from theta = (0.6, 0.5), with all its models.
 fn blog_fit() -> Result<Fit<Coins>> {
     let options = CoinOptions { keep_models: true, ..Default::default() };
     Coins::fit(&Experiments::blog_hidden(), &options)
 }
 
-/// EM in which only the theta of the first coin moves, so that its log-likelihood is one curve that stands still. The fit
-/// keeps its models.
+/// Runs EM with every parameter fixed except the theta of the first coin, so its log-likelihood curve does not change. The
+/// fit keeps its models.
 ///
 /// # Errors
 ///
-/// Returns an error for a start that is not valid, and for one under which an experiment is impossible.
+/// Returns an error if the start is invalid or makes an experiment impossible.
 pub fn first_coin_free(experiments: &Experiments, start: &Coins) -> Result<Fit<Coins>> {
     em::maximise(start.clone(), Stop::default(), true, |coins| {
         let found = experiments.expectation(coins)?;
@@ -68,12 +68,12 @@ pub fn first_coin_free(experiments: &Experiments, start: &Coins) -> Result<Fit<C
     })
 }
 
-/// EM from each point of a grid of `per_axis` x `per_axis` starts (theta_A, theta_B) in (0, 1), two coins taken equally
-/// often, its diagonal included; theta_A varies fastest. The fits keep their models.
+/// Runs EM from a `per_axis` x `per_axis` grid of starts (theta_A, theta_B) in (0, 1), diagonal included, with equal mixing
+/// weights. theta_A varies fastest. The fits keep their models.
 ///
 /// # Errors
 ///
-/// As [`Coins::fit`].
+/// Returns the errors of [`Coins::fit`].
 pub fn fits_from_grid(experiments: &Experiments, per_axis: usize) -> Result<Vec<Fit<Coins>>> {
     let middle = |i: usize| (i as f64 + 0.5) / per_axis as f64;
     let fit = |i: usize| {
@@ -83,31 +83,31 @@ pub fn fits_from_grid(experiments: &Experiments, per_axis: usize) -> Result<Vec<
     (0..per_axis * per_axis).map(fit).collect()
 }
 
-/// The model with this theta for one of its coins.
+/// The model with one coin's theta replaced.
 fn along(model: &Coins, coin: usize, theta: f64) -> Coins {
     let mut moved = model.clone();
     moved.thetas[coin] = theta;
     moved
 }
 
-/// `(0.797, 0.520)`
+/// Formats a pair: `(0.797, 0.520)`
 fn pair((a, b): Point) -> String {
     format!("({}, {})", number(a, 3), number(b, 3))
 }
 
-/// `-9.797 nats`
+/// Formats a value: `-9.797 nats`
 fn nats(value: f64) -> String {
     format!("{} nats", number(value, 3))
 }
 
-/// The log-likelihood over both thetas, with these mixing weights.
+/// The log-likelihood over both thetas, for the given mixing weights.
 fn field(groups: &Groups, weights: &[f64]) -> Result<Field> {
     Coins::new(&[0.5, 0.5], weights)?;
     let coins = |a, b| Coins { thetas: vec![inside(a), inside(b)], weights: weights.to_vec() };
     Ok(Field::of(128, UNIT, UNIT, |a, b| groups.log_likelihood(&coins(a, b))))
 }
 
-/// A square of both thetas with heat map, contour lines, diagonal and scale.
+/// A square chart over both thetas: heat map, contour lines, diagonal and colour scale.
 fn ground(name: &str, title: &str, field: &Field, highest: f64) -> Result<Chart> {
     let chart = Chart::new(name, title, (720, 600), theta_axis(0), theta_axis(1));
     let mut chart = chart.margins(72, 116, 20, 56);
@@ -120,23 +120,23 @@ fn ground(name: &str, title: &str, field: &Field, highest: f64) -> Result<Chart>
     Ok(chart)
 }
 
-/// What stands at a place: lines of text beside it.
+/// Writes lines of text beside a point.
 fn told(chart: &mut Chart, at: Point, lines: &[String]) {
     let across = if at.0 > 0.82 { -12.0 } else { 12.0 };
     let down = if at.1 < 0.09 { 4.0 - 17.0 * lines.len() as f64 } else { -2.0 };
     chart.paragraph(at, (across, down), Ink::new(INK).bold(), lines);
 }
 
-/// The log-likelihood of two coins with hidden labels, taken equally often, over theta_A and theta_B: colours and contour lines,
-/// the maxima, and the saddle point where both coins are equal.
+/// Draws the log-likelihood of two coins with hidden labels and equal mixing weights over theta_A and theta_B: colours,
+/// contour lines, the maxima, and the saddle point where both coins are equal.
 ///
 /// # Errors
 ///
-/// Returns an error for experiments of more than 2000 different counts of heads.
+/// Returns an error for more than 2000 distinct counts of heads.
 pub fn landscape(experiments: &Experiments) -> Result<Figure> {
     let groups = Groups::new(experiments)?;
     let height = |(a, b): Point| groups.log_likelihood(&Coins { thetas: vec![a, b], weights: vec![0.5; 2] });
-    // Two equal coins are one coin, whose maximum has a closed form.
+    // Two equal coins act as one coin, whose maximum has a closed form.
     let pooled = experiments.known_maximum(&vec![0; experiments.len()], 1)?[0];
     let (a, b) = climbed((inside(pooled + 0.1), inside(pooled - 0.1)), height);
     let marks = match a - b > 0.01 {
@@ -161,7 +161,7 @@ pub fn landscape(experiments: &Experiments) -> Result<Figure> {
     chart.finish()
 }
 
-/// The maximum above a point, by steps along the axes that are halved where none leads upwards.
+/// The maximum above a point, by coordinate steps that are halved when no step goes up.
 fn climbed(mut at: Point, height: impl Fn(Point) -> f64) -> Point {
     let mut step = 0.05;
     for _ in 0..200 {
@@ -175,15 +175,15 @@ fn climbed(mut at: Point, height: impl Fn(Point) -> f64) -> Point {
     at
 }
 
-/// The log-likelihood of two coins with hidden labels over theta_A and theta_B, as colours and contour lines, with the path of
-/// each fit on it and the diagonal theta_A = theta_B, which EM never leaves.
+/// Draws the log-likelihood of two coins with hidden labels over theta_A and theta_B as colours and contour lines, with the
+/// path of each fit and the diagonal theta_A = theta_B, which EM never leaves.
 ///
-/// The mixing weights are those of the first fit's last model; without a fit the coins are taken equally often.
+/// The mixing weights are those of the first fit's last model, or equal if there are no fits.
 ///
 /// # Errors
 ///
-/// Returns an error for a fit that is not of two coins or has no steps, thetas or weights that are no probabilities, an
-/// objective that is not finite, more than 100 fits, and experiments of more than 2000 different counts of heads.
+/// Returns an error if a fit is not of two coins or has no steps, if thetas or weights are not probabilities, if an
+/// objective is not finite, or for more than 100 fits or 2000 distinct counts of heads.
 pub fn surface(experiments: &Experiments, fits: &[&Fit<Coins>]) -> Result<Figure> {
     let paths = fits.iter().map(|fit| path(fit, |coins| &coins.thetas)).collect::<Result<Vec<_>>>()?;
     at_most("the number of fits", fits.len(), 100, "at most 100")?;
@@ -204,7 +204,7 @@ pub fn surface(experiments: &Experiments, fits: &[&Fit<Coins>]) -> Result<Figure
         let (start, end) = (places[0], places[places.len() - 1]);
         chart.ring(start, 5.0, tint);
         chart.cross(end, 6.0, tint);
-        // the text stays inside the square
+        // keep the text inside the square
         let across = 6.0 * (f64::from(start.0 < 0.12) - f64::from(start.0 > 0.88));
         let down = if start.1 < 0.06 { -20.0 } else { 20.0 };
         let text = format!("start ({}, {})", number(start.0, 2), number(start.1, 2));
@@ -214,20 +214,19 @@ pub fn surface(experiments: &Experiments, fits: &[&Fit<Coins>]) -> Result<Figure
     chart.finish()
 }
 
-/// Where EM ends from each start: a mark at the start, in the colour of its end.
+/// Draws where EM converges from each start: a mark at the start, coloured by its end point.
 ///
-/// Ends within 0.02 of each other in both thetas are one; the legend counts the starts that lead to each.
+/// End points within 0.02 of each other in both thetas count as one; the legend counts the starts that lead to each.
 ///
 /// # Errors
 ///
-/// Returns an error if there are no fits or more than 20,000, for one that is not of two coins or has no steps, thetas or
-/// weights that are no probabilities, an objective that is not finite, and experiments of more than 2000 different counts of
-/// heads.
+/// Returns an error if there are no fits or more than 20,000, if a fit is not of two coins or has no steps, if thetas or
+/// weights are not probabilities, if an objective is not finite, or for more than 2000 distinct counts of heads.
 pub fn starts(experiments: &Experiments, fits: &[Fit<Coins>]) -> Result<Figure> {
     not_empty("fits", fits)?;
     at_most("the number of fits", fits.len(), 20_000, "at most 20000")?;
     let field = field(&Groups::new(experiments)?, &fits[0].model().weights)?;
-    // Where they end, with the best log-likelihood, and the starts that lead there.
+    // The end points with their best log-likelihoods, and the starts that lead to them.
     let mut ends: Vec<(f64, Point, Vec<Point>)> = Vec::new();
     for fit in fits {
         let places = path(fit, |coins| &coins.thetas)?;
@@ -243,7 +242,7 @@ pub fn starts(experiments: &Experiments, fits: &[Fit<Coins>]) -> Result<Figure> 
             (*best, *end) = (fit.objective(), (a, b));
         }
     }
-    // The best ends take the first colours, equal ones in the order of theta_A.
+    // The best end points take the first colours; ties are ordered by theta_A.
     let rank = |(best, end, _): &(f64, Point, Vec<Point>)| ((-1e6 * best).round(), -end.0);
     ends.sort_by(|a, b| rank(a).partial_cmp(&rank(b)).unwrap_or(Ordering::Equal));
 
@@ -275,17 +274,17 @@ pub fn starts(experiments: &Experiments, fits: &[Fit<Coins>]) -> Result<Figure> 
     chart.finish()
 }
 
-/// The lower bound at work, one frame for each iteration: the log-likelihood along theta of one coin (the other parameters
-/// as in that step), the bound that touches it there, and the bound's maximum, which is the next theta.
+/// Animates the lower bound, one frame per iteration: the log-likelihood along one coin's theta (other parameters as in
+/// that step), the bound that touches it there, and the bound's maximum, which is the next theta.
 ///
-/// `frames` is the most that are drawn, from the first iteration on; more than 60 never are. The axes are the same in all of
-/// them.
+/// `frames` is the maximum number of frames, from the first iteration on; it is capped at 60. All frames have the same
+/// axes.
 ///
 /// # Errors
 ///
 /// Returns an error if there are no frames or no iterations, if the fit has not kept its models
-/// ([`CoinOptions::keep_models`]), for a coin that a model of the fit does not have, a model that is not valid or gives an
-/// experiment no probability, an objective that is not finite, and experiments of more than 2000 different counts of heads.
+/// ([`CoinOptions::keep_models`]), if a model lacks the coin, is invalid or gives an experiment probability 0, if an
+/// objective is not finite, or for more than 2000 distinct counts of heads.
 pub fn bound_animation(
     experiments: &Experiments,
     fit: &Fit<Coins>,
@@ -302,7 +301,7 @@ pub fn bound_animation(
         return Err(Error::Empty { what: "iterations to draw" });
     }
     let groups = Groups::new(experiments)?;
-    // Axes that hold every theta and every curve where it matters.
+    // Axes that contain every theta, and every curve near its maximum.
     let (low, high) = extent(models[..=frames].iter().map(|model| model.thetas[coin]));
     let pad = (0.3 * (high - low)).max(0.02);
     let x = ((low - pad).max(0.001), (high + pad).min(0.999));
@@ -350,7 +349,7 @@ fn bound_frame(
     chart.disc(peak, 4.5, VERMILION);
     let at = x0 + 0.26 * (x1 - x0);
     chart.label((at, curve(at)), (-10.0, -18.0), Ink::new(BLUE).bold(), "log-likelihood");
-    // beside the bound's left part, or its right one where the left one does not come down so far
+    // beside the bound's left part, or beside its right part if the left one does not come down far enough
     let (place, foot) = (|i: usize| x0 + (x1 - x0) * i as f64 / 100.0, y0 + 0.16 * (y1 - y0));
     let above = |i: &usize| bound(place(*i)) >= foot;
     let left = (0..=100).find(above).filter(|&i| i > 0);
@@ -363,15 +362,15 @@ fn bound_frame(
     chart.finish()
 }
 
-/// Over the iterations: the log-likelihood and the lower bound as a staircase under it, and in a panel of its own the number
-/// that the blog post prints.
+/// Draws the log-likelihood over the iterations with the lower bound as a staircase below it. A second panel shows the
+/// number that the blog post prints.
 ///
-/// In each iteration the M-step climbs the bound with the old q, which ends below the log-likelihood; the next E-step
-/// lifts the bound until it touches.
+/// In each iteration the M-step raises the bound with the old q, which ends below the log-likelihood; the next E-step
+/// raises the bound until it touches.
 ///
 /// # Errors
 ///
-/// Returns an error for a fit that has no steps or has not kept its models, and as [`Experiments::expectation`].
+/// Returns the errors of [`Experiments::expectation`], and an error if the fit has no steps or has not kept its models.
 pub fn likelihood_trace(experiments: &Experiments, fit: &Fit<Coins>) -> Result<Figure> {
     steps(fit)?;
     let expectations = experiments.expectations(fit)?;
@@ -417,20 +416,20 @@ pub fn likelihood_trace(experiments: &Experiments, fit: &Fit<Coins>) -> Result<F
     marked(&mut panel, &blog, GREEN);
     panel.label(blog[end], (-1.0, 20.0), Ink::new(GREEN).bold(), "the blog's number");
     chart.add(panel);
-    // The first steps are long: the later ones once more, in the room that the curve leaves.
+    // The first steps are large, so the later ones are repeated in an inset.
     if let Some(inset) = later_steps(&mut chart, &levels, &climbed) {
         chart.add(inset);
     }
     chart.finish()
 }
 
-/// The staircase from iteration 3 on in axes of its own; none for a shorter fit.
+/// The inset: the staircase from iteration 3 on with axes of its own; `None` for a shorter fit.
 fn later_steps(chart: &mut Chart, levels: &[Point], climbed: &[f64]) -> Option<Chart> {
     let levels = levels.get(3..).filter(|levels| levels.len() > 2)?;
     let climbed = &climbed[3..];
     let last = levels[levels.len() - 1].0;
     let (low, high) = padded(levels.iter().map(|level| level.1).chain(climbed.iter().copied()), 0.1);
-    // a ground of its own, so that the grid behind it does not show
+    // an opaque background hides the grid behind it
     let corners = [(378.0, 146.0), (784.0, 378.0)].map(|(x, y)| chart.at_pixel(x, y));
     chart.block(corners[0], corners[1], CARD);
     let x = Axis::new("", 2.8, last + 0.2).most(8);
@@ -440,13 +439,13 @@ fn later_steps(chart: &mut Chart, levels: &[Point], climbed: &[f64]) -> Option<C
     Some(inset)
 }
 
-/// Discs at the iterations; of a long fit the line says it all.
+/// Draws discs at the iterations, unless there are too many.
 fn marked(chart: &mut Chart, points: &[Point], tint: Tint) {
     points.iter().filter(|_| points.len() <= MOST_MARKS).for_each(|&point| chart.disc(point, 3.8, tint));
 }
 
-/// The log-likelihoods `levels` and the bound under them, which is `climbed` after each M-step. The M-step, half-way between
-/// two iterations, moves theta and lifts both; the E-step, at the end, lifts the bound alone.
+/// Draws the log-likelihoods `levels` and the bound below them, which is `climbed` after each M-step. The M-step, drawn
+/// halfway between two iterations, moves theta and raises both; the E-step, at the iteration, raises only the bound.
 fn staircase(chart: &mut Chart, levels: &[Point], climbed: &[f64]) {
     let (mut stairs, mut line) = (vec![levels[0]], vec![levels[0]]);
     for (pair, &climbed) in levels.windows(2).zip(climbed) {
@@ -463,16 +462,16 @@ fn staircase(chart: &mut Chart, levels: &[Point], climbed: &[f64]) {
     marked(chart, levels, BLUE);
 }
 
-/// Responsibilities over the iterations, a row an experiment and a column an E-step, as colour and as number.
+/// Draws the responsibilities over the iterations as colours and numbers: one row per experiment, one column per E-step.
 ///
-/// Of two coins the number is coin A's share, blue where the experiment is A's and orange where it is B's. Of more coins
-/// each cell names the coin with the largest share. Of a long fit the first columns and the last one are shown, of more than
-/// 260 experiments every n-th.
+/// For two coins the number is coin A's share, blue if the experiment is assigned to A and orange if to B. For more coins,
+/// each cell names the coin with the largest share. Long fits show the first columns and the last one; of more than 260
+/// experiments, every n-th is shown.
 ///
 /// # Errors
 ///
-/// Returns an error if there are no expectations, for one that is not of these experiments or of no coins, and for a
-/// responsibility that is not from 0 to 1.
+/// Returns an error if there are no expectations, if an expectation has no coins or is not of these experiments, or if a
+/// responsibility is not from 0 to 1.
 pub fn responsibilities(experiments: &Experiments, expectations: &[Expectation]) -> Result<Figure> {
     not_empty("expectations", expectations)?;
     let coins = expectations[0].responsibilities.ncols();
@@ -531,16 +530,16 @@ pub fn responsibilities(experiments: &Experiments, expectations: &[Expectation])
     chart.finish()
 }
 
-/// The colour of a cell whose largest responsibility is this `share` of a coin.
+/// The colour of a cell whose largest responsibility is `share` for this coin.
 fn shaded(coin: usize, share: f64, coins: usize) -> Tint {
     let strength = if coins > 1 { (share * coins as f64 - 1.0) / (coins as f64 - 1.0) } else { 1.0 };
-    // darker on a dark page, where the number on it is light
+    // darker on a dark page, where the number is light
     let tint = component(coin);
     let under_text = tint.mixed(Tint::new(tint.of(Palette::Light), [0; 3]), 0.4);
     Tint::new([244, 242, 234], [44, 46, 50]).mixed(under_text, 0.75 * strength)
 }
 
-/// What the numbers in the cells are, with a colour bar of two coins.
+/// Explains the numbers in the cells, with a colour bar for two coins.
 fn legend(chart: &mut Chart, coins: usize) {
     let ink = Ink::new(INK).plain();
     if coins != 2 {

@@ -1,4 +1,4 @@
-//! The figures of chapter 3: K-means.
+//! Figures of chapter 3: K-means.
 
 use ndarray::{Array1, Array2, ArrayView1, Axis as NdAxis, array, s};
 
@@ -45,7 +45,7 @@ pub const FIGURES: &[Entry] = &[
     ("kmeans-failure", kmeans_failure),
 ];
 
-/// Names of the columns of iris with their unit, for the axes.
+/// The columns of iris with their units, for the axes.
 const IRIS_AXES: [&str; 4] =
     ["sepal length (cm)", "sepal width (cm)", "petal length (cm)", "petal width (cm)"];
 
@@ -88,31 +88,31 @@ fn blobs() -> Array2<f64> {
     samples::five_blobs(400, 1).0
 }
 
-/// Five centroids that all stand in one corner of [`samples::five_blobs`].
+/// Five starting centroids, all in one corner of [`samples::five_blobs`].
 fn crowded_start() -> Array2<f64> {
     array![[-5.6, -4.2], [-5.2, -1.2], [-3.8, -3.8], [-2.6, -2.4], [-3.4, -0.8]]
 }
 
-/// Small data: more threads would only wait for each other.
+/// On small data, more threads would only wait for each other.
 fn one_thread() -> KMeansOptions {
     KMeansOptions { threads: 1, ..Default::default() }
 }
 
-/// K-means on [`samples::five_blobs`] from five centroids that all stand in one corner. The fit keeps its models.
+/// Runs K-means on [`samples::five_blobs`] from five centroids in one corner. The fit keeps its models.
 ///
 /// # Errors
 ///
-/// As [`KMeans::fit`].
+/// Returns the errors of [`KMeans::fit`].
 pub fn crowded_fit(samples: &Array2<f64>) -> Result<Fit<KMeans>> {
     let start = KMeansStart::Given(crowded_start());
     KMeans::fit(samples, &KMeansOptions { clusters: 5, start, keep_models: true, ..one_thread() })
 }
 
-/// `runs` fits of K-means, each from a start of its own (seeds 0, 1, …).
+/// Runs K-means `runs` times, each from a different start (seeds 0, 1, …).
 ///
 /// # Errors
 ///
-/// As [`KMeans::fit`].
+/// Returns the errors of [`KMeans::fit`].
 pub fn kmeans_runs(
     samples: &Array2<f64>,
     clusters: usize,
@@ -123,7 +123,7 @@ pub fn kmeans_runs(
     (0..runs as u64).map(|seed| KMeans::fit(samples, &KMeansOptions { seed, ..options.clone() })).collect()
 }
 
-/// The labels renumbered: the cluster of the first sample is 0, the next one that appears is 1, and so on.
+/// Renumbers labels by first appearance: the first sample's cluster becomes 0, the next new one 1, and so on.
 pub fn in_order_of_appearance(labels: &Array1<usize>) -> Array1<usize> {
     let mut seen: Vec<usize> = Vec::new();
     labels.mapv(|label| {
@@ -134,19 +134,19 @@ pub fn in_order_of_appearance(labels: &Array1<usize>) -> Array1<usize> {
     })
 }
 
-/// Each pair of columns as a scatter plot, and on the diagonal the density of each cluster along one column: a d x d grid.
+/// Draws a d x d grid: scatter plots of all pairs of columns, and on the diagonal each cluster's density along one column.
 ///
-/// `data` are the samples (n x d, d at most 8), `names` their columns with units (d), `labels` the cluster of each sample
-/// (n), `clusters` the clusters' names; `rimmed` are the samples that get a rim in the panels below the diagonal, and
-/// `meaning` what it says. Densities are Gaussian kernel estimates
-/// (Scott's bandwidth: standard deviation times n_k^(-1/5)), each as high as its cluster's share; their height has no scale.
-/// Of more samples than fit in a figure every n-th is drawn, but all of them make the densities.
+/// `data` are the samples (n x d, d at most 8), `names` the columns with units (d), `labels` the cluster of each sample
+/// (n), and `clusters` the names of the clusters. The samples in `rimmed` get a rim in the panels below the diagonal;
+/// `meaning` explains the rim in the legend. Densities are Gaussian kernel estimates (Scott's bandwidth: standard deviation
+/// times n_k^(-1/5)), scaled by the cluster's share of the samples; their height has no scale. Large data are subsampled
+/// (every n-th sample) in the scatter plots, but all samples enter the densities.
 ///
 /// # Errors
 ///
 /// Returns an error if there are no samples, more than 8 columns or more than 200 clusters, if a number is not finite or
-/// beyond 1e130, if names or labels are too few or too many, if a rimmed sample is not among them, and if the panels hold
-/// more than a figure can.
+/// beyond 1e130, if there are too few or too many names or labels, if `rimmed` names a missing sample, or if the figure
+/// would be too large.
 pub fn pair_plot(
     title: &str,
     data: &Array2<f64>,
@@ -162,7 +162,7 @@ pub fn pair_plot(
     let count = checks::labels(data, labels)?;
     checks::length("clusters", count, clusters.len().min(count))?;
     let farthest = rimmed.iter().max().map_or(0, |sample| sample.saturating_add(1));
-    checks::at_most("a rimmed sample", farthest, n, "one of the samples")?;
+    checks::at_most("a rimmed sample", farthest, n, "the index of a sample")?;
     let mut members: Vec<Vec<usize>> = vec![Vec::new(); count];
     labels.iter().enumerate().for_each(|(i, &label)| members[label].push(i));
 
@@ -217,7 +217,7 @@ pub fn pair_plot(
     chart.alt(alt).finish()
 }
 
-/// The densities of all clusters along a column, scaled to their panel.
+/// Draws the densities of all clusters along a column, scaled to the panel.
 fn draw_densities(panel: &mut Chart, column: ArrayView1<f64>, members: &[Vec<usize>]) {
     let (low, high) = padded(column.iter().copied(), 0.1);
     let of = |rows: &Vec<usize>| density(&column.select(NdAxis(0), rows), (low, high), column.len());
@@ -232,10 +232,10 @@ fn draw_densities(panel: &mut Chart, column: ArrayView1<f64>, members: &[Vec<usi
     panel.line([(low, low), (high, low)], Pen::new(GREY, 1.0));
 }
 
-/// A kernel estimate of the density of some of `total` numbers over a range; none for fewer than two.
+/// The kernel density estimate of a cluster's `values` among `total` samples; empty for fewer than two values.
 fn density(values: &Array1<f64>, (low, high): (f64, f64), total: usize) -> Vec<Point> {
     const PLACES: usize = 100;
-    // Values count by bins, five to a place: narrower than a seventh of the bandwidth.
+    // Values are binned, five bins per position; a bin is narrower than a seventh of the bandwidth.
     const BINS: usize = 5 * PLACES;
     if values.len() < 2 {
         return Vec::new();
@@ -245,7 +245,7 @@ fn density(values: &Array1<f64>, (low, high): (f64, f64), total: usize) -> Vec<P
     for value in values {
         counts[(((value - low) / (high - low) * BINS as f64) as usize).min(BINS - 1)] += 1.0;
     }
-    // Not narrower than a place, so that equal values still show.
+    // At least 1.5 positions wide, so that a cluster of equal values is still visible.
     let scott = values.std(1.0) * (values.len() as f64).powf(-0.2);
     let bandwidth = scott.max(1.5 * (high - low) / PLACES as f64);
     let scale = 1.0 / (total as f64 * bandwidth * (2.0 * std::f64::consts::PI).sqrt());
@@ -259,17 +259,17 @@ fn density(values: &Array1<f64>, (low, high): (f64, f64), total: usize) -> Vec<P
     (0..=PLACES).map(|i| along(i as f64 / PLACES as f64)).map(|x| (x, height(x))).collect()
 }
 
-/// K-means at work, two frames an iteration: each sample takes the colour of its nearest centroid (between which the
-/// borders run), then each centroid moves to the mean of its samples, with its path behind it.
+/// Animates K-means with two frames per iteration. First each sample takes the colour of its nearest centroid, with borders
+/// between the clusters; then each centroid moves to the mean of its samples, leaving its path behind.
 ///
-/// `data` are samples in the plane (n x 2) and `fit` is one of theirs. Of a long fit the first iterations and some of the
-/// others are shown, of more than 1200 samples every n-th.
+/// `data` are samples in the plane (n x 2), `fit` a fit to these samples. Long fits show the first iterations and a
+/// selection of the others; of more than 1200 samples, every n-th is drawn.
 ///
 /// # Errors
 ///
-/// Returns an error if there are no samples, if samples or centroids are not of two finite numbers within 1e130 of 0, and
-/// if the fit has not kept its models ([`KMeansOptions::keep_models`]), has no steps, steps of different numbers of clusters,
-/// more than 200 clusters or an objective that is not finite.
+/// Returns an error if there are no samples, if samples or centroids are not points in the plane within 1e130 of 0, or if
+/// the fit has not kept its models ([`KMeansOptions::keep_models`]), has no steps, changes its number of clusters, has more
+/// than 200 clusters, or has an objective that is not finite.
 pub fn kmeans_animation(data: &Array2<f64>, fit: &Fit<KMeans>) -> Result<Figure> {
     let course = Course::new(data, fit, |model| &model.centroids, |model| Ok(model.predict(data)?.to_vec()))?;
     let (models, last) = (fit.kept_models()?, fit.iterations());
@@ -310,15 +310,16 @@ pub fn kmeans_animation(data: &Array2<f64>, fit: &Fit<KMeans>) -> Result<Figure>
     animate("kmeans-animation", &frames, 1.0)
 }
 
-/// Inertia over the number of clusters: where it bends, more clusters stop paying.
+/// Draws the inertia over the number of clusters. Beyond the elbow, more clusters bring little.
 ///
-/// `counts` are the numbers of clusters, rising, `inertias` one for each of them and `unit` is theirs ("cm²"). `chosen` is
-/// marked, with what the last cluster before it and the next one after it save. Up to ten values are written at their points.
+/// `counts` are the numbers of clusters in increasing order, `inertias` one value for each, and `unit` their unit ("cm²").
+/// The `chosen` count is marked, with the reduction from the count before it and to the count after it. With at most ten
+/// counts, the values are written beside the points.
 ///
 /// # Errors
 ///
-/// Returns an error if there are no counts, if they don't rise or `chosen` is not among them, if there are more or fewer
-/// inertias, and if one is not finite or beyond 1e140.
+/// Returns an error if there are no counts, if they do not increase or lack `chosen`, if there are too few or too many
+/// inertias, or if an inertia is not finite or beyond 1e140.
 pub fn elbow(counts: &[usize], inertias: &[f64], unit: &str, chosen: usize) -> Result<Figure> {
     let title = ("kmeans-elbow", "Inertia over the number of clusters");
     let y = format!("inertia ({unit})");
@@ -363,13 +364,13 @@ pub fn elbow(counts: &[usize], inertias: &[f64], unit: &str, chosen: usize) -> R
     chart.alt(alt + ".").finish()
 }
 
-/// K-means from each start of a grid: the `fixed` centroids (m x 2) and one more in the middle of each of `side` x `side` cells
-/// over the `samples` (n x 2); x varies fastest, the lowest y first.
+/// Runs K-means from a grid of starts: the `fixed` centroids (m x 2), plus one at the centre of each of `side` x `side`
+/// cells over the `samples` (n x 2). x varies fastest, lowest y first.
 ///
 /// # Errors
 ///
-/// Returns an error if samples or fixed centroids are none or not points in the plane within 1e130 of 0, for more than 100,000 cells,
-/// and as [`KMeans::fit`].
+/// Returns the errors of [`KMeans::fit`], and an error if samples or fixed centroids are missing or not points in the plane
+/// within 1e130 of 0, or for more than 100,000 cells.
 pub fn kmeans_from_grid(samples: &Array2<f64>, fixed: &Array2<f64>, side: usize) -> Result<Vec<Fit<KMeans>>> {
     checks::plane(samples)?;
     checks::centres("the fixed centroids", [fixed])?;
@@ -386,22 +387,23 @@ pub fn kmeans_from_grid(samples: &Array2<f64>, fixed: &Array2<f64>, side: usize)
     (0..side * side).map(fit).collect()
 }
 
-/// The most optima of an [`atlas`] with a colour of their own.
+/// The number of optima of an [`atlas`] with a colour of their own.
 const MOST_OPTIMA: usize = 6;
 
-/// How much of the card is mixed into their colours, so that neighbours differ in grey too.
+/// The share of the card's colour mixed into each optimum's colour, so that neighbours also differ in greyscale.
 const SHADES: [f64; MOST_OPTIMA + 1] = [0.15, 0.38, 0.6, 0.25, 0.5, 0.7, 0.38];
 
-/// Which optimum each start leads to: a map of the starts in the colours of their optima, under the samples and the fixed
-/// centroids; beside it a small picture of each optimum.
+/// Draws a map of the starts, coloured by the optimum to which each leads, below the samples and the fixed centroids. Small
+/// pictures beside it show each optimum.
 ///
-/// `samples` (n x 2) and `fixed` (m x 2) are in the plane, `fits` those of [`kmeans_from_grid`]. Fits whose inertias are at
-/// most `same` apart count as one optimum; the best takes the first colour.
+/// `samples` (n x 2) and `fixed` (m x 2) are in the plane; `fits` come from [`kmeans_from_grid`]. An optimum holds the fits
+/// whose inertias are within `same` of its best one; the best optimum takes the first colour.
 ///
 /// # Errors
 ///
-/// Returns an error if fits are none, more than 100,000 or not a square number, if a fit has no steps or an inertia that is not
-/// finite, if `same` is negative or not finite, and if samples or centroids are not points in the plane within 1e130 of 0.
+/// Returns an error if there are no fits, more than 100,000 fits or not a square number of them, if a fit has no steps or
+/// an inertia that is not finite, if `same` is negative or not finite, or if samples or centroids are not points in the
+/// plane within 1e130 of 0.
 pub fn atlas(samples: &Array2<f64>, fixed: &Array2<f64>, fits: &[Fit<KMeans>], same: f64) -> Result<Figure> {
     if !(same >= 0.0 && same.is_finite()) {
         return Err(Error::Setting { name: "same", expected: "finite and not negative", value: same });
@@ -426,7 +428,7 @@ pub fn atlas(samples: &Array2<f64>, fixed: &Array2<f64>, fits: &[Fit<KMeans>], s
     let axis = |name: &str, (low, high)| Axis::new(format!("{name} of the free centroid's start"), low, high);
     let (x_axis, y_axis, bottom) = (axis("x_1", x), axis("x_2", y), size.1 - 20 - height as u32);
     let mut chart = Chart::new("kmeans-atlas", title, size, x_axis, y_axis).margins(72, 296, 20, bottom);
-    // All optima after the first few have one colour.
+    // All optima beyond the first MOST_OPTIMA share one colour.
     let regions: Vec<usize> = member.iter().map(|&group| group.min(MOST_OPTIMA)).collect();
     let solid = |index: usize| if index < MOST_OPTIMA { component(index) } else { FRAME };
     let count = found.len().min(MOST_OPTIMA + 1);
@@ -439,7 +441,7 @@ pub fn atlas(samples: &Array2<f64>, fixed: &Array2<f64>, fits: &[Fit<KMeans>], s
         chart.label(at, (0.0, 0.0), Ink::new(INK).bold().size(15.0), name(index));
     }
 
-    // The others share a place in the legend, too.
+    // They also share one entry of the legend.
     let mut shown = found;
     let others = shown.split_off(shown.len().min(MOST_OPTIMA));
     if let (Some(&first), Some(last)) = (others.first(), others.last()) {
@@ -470,7 +472,7 @@ pub fn atlas(samples: &Array2<f64>, fixed: &Array2<f64>, fits: &[Fit<KMeans>], s
     chart.alt(alt).finish()
 }
 
-/// An optimum as a small picture: some of the samples, the centroids and their borders.
+/// Draws an optimum as a small picture: a subsample, the centroids and their borders.
 fn thumbnail(
     chart: &Chart,
     corner: Point,

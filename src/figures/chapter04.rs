@@ -1,4 +1,4 @@
-//! The figures of chapter 4: Gaussian mixtures.
+//! Figures of chapter 4: Gaussian mixtures.
 
 use ndarray::{Array2, array};
 
@@ -54,17 +54,17 @@ fn blog_samples() -> Array2<f64> {
     samples::two_gaussians(1000, 1234).0
 }
 
-/// Without regularisation, on one thread: for small data more would only wait for each other.
+/// No regularisation, and one thread: on small data, more would only wait for each other.
 fn exact() -> GmmOptions {
     GmmOptions { threads: 1, regularisation: 0.0, ..Default::default() }
 }
 
-/// EM on the blog post's data ([`samples::two_gaussians`]) from a poor start: means (0.3, 0.7) and (0.9, 0.2), equal
-/// weights, unit covariances; no regularisation, so the log-likelihood never falls. The fit keeps its models.
+/// Runs EM on the blog post's data ([`samples::two_gaussians`]) from a poor start: means (0.3, 0.7) and (0.9, 0.2), equal
+/// weights, unit covariances. Without regularisation, the log-likelihood never falls. The fit keeps its models.
 ///
 /// # Errors
 ///
-/// As [`Gmm::fit`].
+/// Returns the errors of [`Gmm::fit`].
 pub fn blog_mixture_fit(samples: &Array2<f64>) -> Result<Fit<Gmm>> {
     let start = Gmm {
         weights: array![0.5, 0.5],
@@ -75,21 +75,21 @@ pub fn blog_mixture_fit(samples: &Array2<f64>) -> Result<Fit<Gmm>> {
     Gmm::fit(samples, &GmmOptions { components: 2, start, keep_models: true, ..exact() })
 }
 
-/// Colours of contour lines from low to high, none of which is a component's.
+/// Colours of contour lines from low to high, different from the components' colours.
 const HEIGHTS: [Tint; 2] =
     [Tint::new([156, 100, 186], [150, 110, 190]), Tint::new([84, 16, 116], [222, 184, 250])];
 
-/// The density of a mixture as contour lines over the samples, with each component's ellipses of one and two standard
-/// deviations about its mean.
+/// Draws the density of a mixture as contour lines over the samples, with each component's ellipses of one and two standard
+/// deviations.
 ///
-/// `data` are samples in the plane (n x 2), `mixture` one of means in the plane, the ranges those of the axes. The levels
-/// are multiples of a round number, about six. Of more than 2500 samples every n-th is drawn.
+/// `data` are samples in the plane (n x 2), `mixture` has its means in the plane, and the ranges are those of the axes. The
+/// levels, about six, are multiples of a round number. Of more than 2500 samples, every n-th is drawn.
 ///
 /// # Errors
 ///
-/// Returns an error if there are no samples, if samples or means are not of two finite numbers within 1e130 of 0, if a range
-/// is empty, not finite, too long or too short for an axis, and for a mixture that is none, of more than 200 components, or
-/// whose density overflows.
+/// Returns an error if there are no samples, if samples or means are not points in the plane within 1e130 of 0, if a range
+/// is empty, not finite, too long or too short for an axis, or if the mixture is invalid, has more than 200 components, or
+/// its density overflows.
 pub fn mixture_contours(
     title: &str,
     data: &Array2<f64>,
@@ -105,7 +105,7 @@ pub fn mixture_contours(
     let density = mixture.log_density(&grid)?.into_iter().map(f64::exp).collect();
     let field = Field::new(PLACES, x_range, y_range, density);
     checks::finite("the density of the mixture", [field.highest])?;
-    // A density of about 0 everywhere has no contour lines.
+    // A density close to 0 everywhere has no contour lines.
     let step = if field.highest > 1e-290 { round_step(field.highest / 6.0) } else { 1.0 };
     let levels: Vec<f64> =
         (1..=12).map(|i| f64::from(i) * step).take_while(|&level| level < field.highest).collect();
@@ -148,7 +148,7 @@ pub fn mixture_contours(
     chart.alt(alt).finish()
 }
 
-/// Letters, means and weights of the components.
+/// The letters, means and weights of the components, in words.
 fn components_in_words(mixture: &Gmm) -> String {
     let word = |k: usize| {
         let [x, y, weight] =
@@ -158,17 +158,18 @@ fn components_in_words(mixture: &Gmm) -> String {
     (0..mixture.weights.len()).map(word).collect::<Vec<_>>().join(", ")
 }
 
-/// EM at work on a mixture, a frame an iteration: samples in the colour of the component with the largest responsibility,
-/// fainter where it is less sure, and each component's ellipses of one and two standard deviations with the path of its mean.
+/// Animates EM for a mixture, one frame per iteration: samples in the colour of the component with the largest
+/// responsibility, paler if that responsibility is smaller, and each component's ellipses of one and two standard
+/// deviations with the path of its mean.
 ///
-/// `data` are samples in the plane (n x 2) and `fit` is one of theirs. Of a long fit the first iterations and some of the
-/// others are shown, of more than 1200 samples every n-th.
+/// `data` are samples in the plane (n x 2), `fit` a fit to these samples. Long fits show the first iterations and a
+/// selection of the others; of more than 1200 samples, every n-th is drawn.
 ///
 /// # Errors
 ///
-/// Returns an error if there are no samples, if samples or means are not of two finite numbers within 1e130 of 0, if the fit
-/// has not kept its models ([`GmmOptions::keep_models`]), has no steps, steps of different numbers of components, more than 200
-/// components or a log-likelihood that is not finite, and for a mixture that is none or gives a sample no density.
+/// Returns an error if there are no samples, if samples or means are not points in the plane within 1e130 of 0, if the fit
+/// has not kept its models ([`GmmOptions::keep_models`]), has no steps, changes its number of components, has more than 200
+/// components or a log-likelihood that is not finite, or if a mixture is invalid or gives a sample density 0.
 pub fn mixture_animation(data: &Array2<f64>, fit: &Fit<Gmm>) -> Result<Figure> {
     let course = Course::new(data, fit, |model| &model.means, |model| looks(model, data))?;
     let name = ("mixture-animation", "EM at work on a mixture of Gaussians");
@@ -199,10 +200,10 @@ pub fn mixture_animation(data: &Array2<f64>, fit: &Fit<Gmm>) -> Result<Figure> {
     animate("mixture-animation", &frames, 0.8)
 }
 
-/// Shades of a component's colour, by how sure it is.
+/// The number of shades of a component's colour; the largest responsibility selects one.
 const SHADES: usize = 4;
 
-/// The component with the largest responsibility for each sample, times [`SHADES`], and how large that is: the shade.
+/// For each sample: the component with the largest responsibility times [`SHADES`], plus the shade.
 fn looks(model: &Gmm, data: &Array2<f64>) -> Result<Vec<usize>> {
     let look = |row: ndarray::ArrayView1<f64>| {
         let best = (0..row.len()).fold(0, |best, k| if row[k] > row[best] { k } else { best });
@@ -211,21 +212,21 @@ fn looks(model: &Gmm, data: &Array2<f64>) -> Result<Vec<usize>> {
     Ok(model.responsibilities(data)?.rows().into_iter().map(look).collect())
 }
 
-/// Ellipses, means and, beside its outer ellipse, the letter and weight of each component.
+/// Draws each component's ellipses and mean, and its letter and weight beside the outer ellipse.
 fn draw_components(chart: &mut Chart, model: &Gmm, x: (f64, f64)) -> Result<()> {
     draw_ellipses(chart, model, |k| ellipse_pens(component(k)))?;
     let mut labels = Vec::new();
     for k in 0..model.weights.len() {
         chart.centre((model.means[(k, 0)], model.means[(k, 1)]), component(k));
         let ring = ellipse(model, k, 2.0)?;
-        // It begins at its right end; where no text fits there, the text stands at the left one.
+        // The ellipse starts at its right end. If the text does not fit there, it goes to the left end.
         let fits = ring[0].0 < x.0 + 0.87 * (x.1 - x.0);
         let (at, gap, side) =
             if fits { (ring[0], 8.0, Side::Right) } else { (ring[ring.len() / 2], -8.0, Side::Left) };
         let (x, y) = chart.pixel(at);
         labels.push((x + gap, y, side, k));
     }
-    // From the highest down; one that would touch another moves below it.
+    // From top to bottom; a label that would overlap another one moves below it.
     labels.sort_by(|a, b| a.1.total_cmp(&b.1));
     let mut taken: Vec<Point> = Vec::new();
     for (x, mut y, side, k) in labels {
@@ -239,12 +240,12 @@ fn draw_components(chart: &mut Chart, model: &Gmm, x: (f64, f64)) -> Result<()> 
     Ok(())
 }
 
-/// BIC, AIC and ICL over the number of components (`counts`, rising), each with its smallest value marked.
+/// Draws BIC, AIC and ICL over the number of components (`counts`, increasing), each with its minimum marked.
 ///
 /// # Errors
 ///
-/// Returns an error if there are no counts, if they don't rise, if there are more or fewer criteria, and if one is not finite
-/// or beyond 1e140.
+/// Returns an error if there are no counts, if they do not increase, if there are too few or too many criteria, or if a
+/// value is not finite or beyond 1e140.
 pub fn information_criteria(counts: &[usize], criteria: &[Criteria]) -> Result<Figure> {
     let of = |value: fn(&Criteria) -> f64| criteria.iter().map(value).collect::<Vec<f64>>();
     let curves = [("BIC", of(|all| all.bic)), ("AIC", of(|all| all.aic)), ("ICL", of(|all| all.icl))];
@@ -256,7 +257,7 @@ pub fn information_criteria(counts: &[usize], criteria: &[Criteria]) -> Result<F
     let best: Vec<usize> = curves.iter().map(|curve| smallest(&curve.1)).collect();
     let place = |c: usize, index: usize| (counts[index] as f64, curves[c].1[index]);
     let pixels: Vec<Point> = (0..3).map(|c| chart.pixel(place(c, best[c]))).collect();
-    // Marks that meet become rings around each other, the outermost drawn first.
+    // Marks at the same position become concentric rings, the outermost drawn first.
     for c in (0..3).rev() {
         let (x, y) = pixels[c];
         let met = pixels[..c].iter().filter(|other| (other.0 - x).hypot(other.1 - y) < 14.0).count();

@@ -1,4 +1,4 @@
-//! The figures of chapter 5: a face and what its parts vote for.
+//! Figures of chapter 5: a face, and what its parts vote for.
 
 use std::f64::consts::FRAC_PI_2;
 
@@ -14,51 +14,51 @@ use crate::error::Result;
 /// The chapter's reproducible figures.
 pub const FIGURES: &[Entry] = &[("viewpoint", three_views)];
 
-/// A pose in the plane: x, y and the angle in radians, anticlockwise from the x axis.
+/// A pose in the plane: x, y and the angle in radians, counterclockwise from the x axis.
 pub type Pose = [f64; 3];
 
 /// The parts of the face.
 const PARTS: [&str; 4] = ["left eye", "right eye", "nose", "mouth"];
 
-/// Their poses in the face's own frame, whose origin is the nose.
+/// The poses of the parts in the face's own frame, whose origin is the nose.
 const FACE: [Pose; 4] = [[-1.0, 1.0, 0.1], [1.0, 1.0, -0.1], [0.0, 0.0, 0.0], [0.0, -1.2, 0.0]];
 
-/// The grey of the drawing under the arrows.
+/// The grey of the drawing below the arrows.
 const PENCIL: Tint = Tint::new([196, 192, 180], [86, 86, 83]);
 
-/// The parts of a face as they are seen, for [`viewpoint`].
+/// The parts of a face as seen in one view, for [`viewpoint`].
 #[derive(Debug, Clone, Copy)]
 pub struct View<'a> {
-    /// What it is called, as short as a heading.
+    /// A short heading.
     pub title: &'a str,
-    /// The poses of the parts, 4 x 3, as [`face_poses`] has them.
+    /// The poses of the parts (4 x 3), in the order of [`face_poses`].
     pub poses: &'a Array2<f64>,
-    /// The pose of the face, if the parts make one.
+    /// The pose of the face, if the parts form one.
     pub face: Option<Pose>,
 }
 
-/// The poses of left eye, right eye, nose and mouth (4 x 3) where the face has the pose `face`.
+/// The poses of left eye, right eye, nose and mouth (4 x 3) of a face with the pose `face`.
 pub fn face_poses(face: Pose) -> Array2<f64> {
     FACE.map(|part| composed(face, part)).to_vec().into()
 }
 
-/// The votes (4 x 3) that the parts of a face with these poses (4 x 3) cast for the face's pose: each part's pose times its
-/// transform, which is the face's pose as the part sees it.
+/// The votes (4 x 3) of parts with these poses (4 x 3) for the pose of the face. Each vote is the part's pose times its
+/// transform, which is the face's pose in the part's frame.
 pub fn face_votes(poses: &Array2<f64>) -> Array2<f64> {
     let votes: [Pose; 4] = std::array::from_fn(|i| composed(pose(poses, i), inverse(FACE[i])));
     votes.to_vec().into()
 }
 
-/// The parts of a face from several sides, side by side: above their poses, each a pair of arrows along its x and y axis, and
-/// below the pose of the face that each part votes for, at the end of a dotted line from the part.
+/// Draws views of a face's parts side by side. The upper panel shows the poses of the parts, each as a pair of arrows along
+/// its x and y axes. The lower panel shows each part's vote for the face's pose, joined to the part by a dotted line.
 ///
-/// The arrows of the votes are of four lengths, so that all can be seen where they agree; the pose of the face itself is a
-/// long pair of arrows under them. Above the votes stands how far they lie apart: the root mean square of their distance from
-/// their mean, and the same of their angles, in degrees.
+/// The votes' arrows have four lengths, so all stay visible if the votes agree. The actual pose of the face is a long pair
+/// of arrows below them. Above the votes is their spread: the root mean square of their distance from their mean, and of
+/// their angles' deviations from the mean angle, in degrees.
 ///
 /// # Errors
 ///
-/// Returns an error if there are no views or more than four, if poses are not 4 x 3, and if a number is not finite or beyond
+/// Returns an error if there are no views or more than four, if poses are not 4 x 3, or if a number is not finite or beyond
 /// 1e130.
 pub fn viewpoint(views: &[View]) -> Result<Figure> {
     checks::not_empty("views", views)?;
@@ -116,7 +116,7 @@ pub fn viewpoint(views: &[View]) -> Result<Figure> {
     chart.alt(format!("{alt} {}.", words.join("; "))).finish()
 }
 
-/// Each part's pose as a pair of arrows.
+/// Draws each part's pose as a pair of arrows.
 fn draw_poses(panel: &mut Chart, view: &View) {
     for i in 0..PARTS.len() {
         let [x, y, _] = pose(view.poses, i);
@@ -126,7 +126,7 @@ fn draw_poses(panel: &mut Chart, view: &View) {
     }
 }
 
-/// The face's pose, and each part's vote for it at the end of a dotted line.
+/// Draws the face's pose and each part's vote, joined to the part by a dotted line.
 fn draw_votes(panel: &mut Chart, view: &View, votes: &Array2<f64>) {
     for i in 0..PARTS.len() {
         let ([x, y, _], [to_x, to_y, _]) = (pose(view.poses, i), pose(votes, i));
@@ -142,13 +142,13 @@ fn draw_votes(panel: &mut Chart, view: &View, votes: &Array2<f64>) {
     }
 }
 
-/// A pair of arrows of `length` pixels along the axes of a pose, the one of the y axis thinner.
+/// Draws a pair of arrows of `length` pixels along the axes of a pose; the y arrow is thinner.
 fn frame(panel: &mut Chart, [x, y, angle]: Pose, length: f64, pen: Pen) {
     panel.arrow((x, y), angle + FRAC_PI_2, length, Pen { width: 0.65 * pen.width, ..pen });
     panel.arrow((x, y), angle, length, pen);
 }
 
-/// The strokes of the parts where they are seen, and of the face's outline if there is a face.
+/// Draws the strokes of the parts as seen, and the face's outline if there is a face.
 fn drawing(view: &View) -> Vec<Vec<Point>> {
     let arc = |home: Pose, centre: Point, radii: Point, from: f64, to: f64| -> Vec<Point> {
         let at = |i: i32| (from + (to - from) * f64::from(i) / 40.0).to_radians();
@@ -167,8 +167,8 @@ fn drawing(view: &View) -> Vec<Vec<Point>> {
     strokes
 }
 
-/// A face upright, the same face turned, and the same parts in each other's places; the poses as a layer below would find
-/// them, a little off.
+/// An upright face, the same face rotated, and its parts in swapped positions. The poses have small errors, as if a layer
+/// below had estimated them.
 fn three_views() -> Result<Figure> {
     let off = |poses: Array2<f64>, seed: f64| {
         Array2::from_shape_fn(poses.dim(), |(i, h)| {
@@ -190,7 +190,7 @@ fn pose(poses: &Array2<f64>, i: usize) -> Pose {
     [poses[(i, 0)], poses[(i, 1)], poses[(i, 2)]]
 }
 
-/// The pose whose frame has the pose `inner` in the frame of `outer`.
+/// Composes two poses: the pose `inner`, given in the frame of `outer`.
 fn composed([x, y, angle]: Pose, inner: Pose) -> Pose {
     let (sine, cosine) = angle.sin_cos();
     [x + cosine * inner[0] - sine * inner[1], y + sine * inner[0] + cosine * inner[1], angle + inner[2]]
@@ -201,7 +201,7 @@ fn inverse([x, y, angle]: Pose) -> Pose {
     [-cosine * x - sine * y, sine * x - cosine * y, -angle]
 }
 
-/// How far poses lie apart: the root mean square of their distance from their mean, and of their angle from its.
+/// The spread of poses: the root mean square of their distance from the mean position, and of their angle from the mean.
 fn dispersion(poses: &Array2<f64>) -> (f64, f64) {
     let mean = |values: &dyn Fn(Pose) -> f64| {
         (0..poses.nrows()).map(|i| values(pose(poses, i))).sum::<f64>() / poses.nrows() as f64

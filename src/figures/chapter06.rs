@@ -1,4 +1,4 @@
-//! The figures of chapter 6: EM routing of votes in the plane.
+//! Figures of chapter 6: EM routing of votes in the plane.
 
 use ndarray::{Array1, Array2, Array3, ArrayView1, ArrayView2, ArrayView3, Axis as Along};
 
@@ -29,10 +29,10 @@ pub const FIGURES: &[Entry] = &[
     ("ladder-likelihood", || ladder_likelihood(&two_wholes_ladder(&wholes(), 12)?)),
 ];
 
-/// Iterations of the routing that is drawn.
+/// The number of iterations of the chapter's routing.
 const ITERATIONS: usize = 6;
 
-/// The titles of the rungs, in their order.
+/// The titles of the rungs, in order.
 pub const RUNGS: [&str; 5] = [
     "1: Gaussian mixture",
     "2: activations",
@@ -41,13 +41,13 @@ pub const RUNGS: [&str; 5] = [
     "final: M-step first",
 ];
 
-/// A vote whose parent takes none of its child.
+/// The colour of a vote whose child gives nothing to that parent.
 const UNTAKEN: Tint = Tint::new([188, 184, 172], [92, 94, 96]);
 
-/// The lines between the votes of a child.
+/// The colour of the lines between the votes of one child.
 const STAR: Tint = Tint::new([228, 226, 217], [48, 49, 52]);
 
-/// What dots, ellipses and lines mean; only the animation has the last line.
+/// The legend. Only the animation shows the last line.
 const KEY: [&str; 6] = [
     "Dot: a vote, small if its",
     "child has a low activation.",
@@ -57,13 +57,13 @@ const KEY: [&str; 6] = [
     "Pale line: one child's votes.",
 ];
 
-/// Seconds of a frame of the animation.
+/// The duration of each frame of the animation, in seconds.
 const SECONDS: f64 = 1.4;
 
-/// Parents that can be told apart, at most.
+/// The maximum number of parents that can be told apart.
 const MOST_PARENTS: usize = 12;
 
-/// What each rung of the ladder goes through.
+/// The steps of each rung of the ladder.
 pub type Ladder = [Vec<LadderStep>; 5];
 
 /// The chapter's votes.
@@ -81,23 +81,23 @@ pub fn two_wholes_options(iterations: usize) -> RoutingOptions {
     }
 }
 
-/// The routing that is drawn, of [`samples::two_wholes`]: six iterations with [`two_wholes_options`], betas of 0.
+/// Routes the votes of [`samples::two_wholes`]: six iterations with [`two_wholes_options`], betas of 0.
 ///
 /// # Errors
 ///
-/// As [`RoutingInput::route`].
+/// Returns the errors of [`RoutingInput::route`].
 pub fn two_wholes_routing(wholes: &Wholes) -> Result<(RoutingInput, Routing)> {
     let input = wholes.input();
     let routing = input.route(&two_wholes_options(ITERATIONS))?;
     Ok((input, routing))
 }
 
-/// What the five rungs go through on the votes of [`samples::two_wholes`], the first four from a start that shares out each
-/// child evenly; options as in [`two_wholes_routing`].
+/// Runs the five rungs on the votes of [`samples::two_wholes`], the first four starting from uniform responsibilities. The
+/// options are those of [`two_wholes_routing`].
 ///
 /// # Errors
 ///
-/// As [`ladder::routing_1`].
+/// Returns the errors of [`ladder::routing_1`].
 pub fn two_wholes_ladder(wholes: &Wholes, iterations: usize) -> Result<Ladder> {
     let Wholes { votes, activations, .. } = wholes;
     let options = LadderOptions {
@@ -118,20 +118,20 @@ pub fn two_wholes_ladder(wholes: &Wholes, iterations: usize) -> Result<Ladder> {
     ])
 }
 
-/// EM routing at work in the plane, a frame an iteration: the votes for each parent in its colour, the stronger the more of
-/// its child the parent takes, and the parents' Gaussians (ellipses of one and two standard deviations), the stronger the
-/// higher their activation.
+/// Animates EM routing in the plane, one frame per iteration: the votes in their parents' colours, stronger if the parent
+/// takes a larger share of the child, and the parents' Gaussians (ellipses of one and two standard deviations), stronger
+/// for higher activations.
 ///
-/// `input` has votes of two elements, x and y (positions x children x parents x 2), and `routing` is what came of it;
-/// `position` is the one that is drawn, counted from 0. The votes of a child are joined, and small where it is faint.
-/// Responsibilities are those that an iteration begins with, Gaussians and activations those that its M-step makes. Of more
-/// than 12 iterations the first and some of the others are shown.
+/// `input` has votes of two elements, x and y (positions x children x parents x 2), `routing` is its result, and `position`
+/// is the one drawn, counted from 0. Lines join the votes of a child; dots are small if the child's activation is low. Each
+/// frame shows the responsibilities at the start of an iteration, and the Gaussians and activations after its M-step.
+/// Routings of more than 12 iterations show the first and a selection of the others.
 ///
 /// # Errors
 ///
-/// Returns an error if there are no iterations, children or parents or more than twelve parents, if votes are not of two finite
-/// numbers within 1e140 of 0, if the position is not there, and for a trace of another shape or with a number that is not
-/// finite.
+/// Returns an error if there are no iterations, children or parents or more than twelve parents, if votes are not points in
+/// the plane within 1e140 of 0, if the position does not exist, or if the trace has a different shape or a number that is
+/// not finite.
 pub fn routing_animation(input: &RoutingInput, routing: &Routing, position: usize) -> Result<Figure> {
     let (children, parents) = checks::routing(routing, position)?;
     let scenes = Scene::all(input, routing, position)?;
@@ -170,7 +170,7 @@ pub fn routing_animation(input: &RoutingInput, routing: &Routing, position: usiz
     animate("routing-animation", &frames.collect::<Result<Vec<_>>>()?, SECONDS)
 }
 
-/// The inverse temperature and a bar for each activation, in a column that begins `left` pixels from the left.
+/// Draws the inverse temperature and a bar for each activation, in a column that begins `left` pixels from the left.
 fn list_activations(chart: &mut Chart, left: f64, step: &RoutingStep, activations: &ArrayView1<f64>) {
     let ink = Ink::new(INK).plain();
     chart.note((left, 62.0), ink.bold(), "inverse temperature");
@@ -192,16 +192,16 @@ fn list_activations(chart: &mut Chart, left: f64, step: &RoutingStep, activation
     }
 }
 
-/// What the rungs of the ladder make of the same votes, side by side: votes, Gaussians and weights of the last iteration.
+/// Compares the rungs of the ladder on the same votes, side by side: votes, Gaussians and weights of the last iteration.
 ///
-/// `votes` are children x parents x 2 (x and y), `child_activations` one for each child: the smaller, the fainter. The
-/// number beside a parent is its weight: pi_j on a rung without costs, a_j above. Colours and ellipses as in
-/// [`routing_animation`].
+/// `votes` are children x parents x 2 (x and y); `child_activations` has one value per child, and a smaller value gives
+/// smaller dots. The number beside a parent is its weight: pi_j on a rung without costs, a_j on the later ones. Colours and
+/// ellipses are as in [`routing_animation`].
 ///
 /// # Errors
 ///
-/// Returns an error if a rung has no iterations, if there are no or more than twelve parents, if votes are not of two finite
-/// numbers within 1e140 of 0, and if shapes do not fit together.
+/// Returns an error if a rung has no iterations, if there are no or more than twelve parents, if votes are not points in
+/// the plane within 1e140 of 0, or if shapes do not match.
 pub fn routing_ladder(
     votes: &Array3<f64>,
     child_activations: &Array1<f64>,
@@ -238,7 +238,7 @@ pub fn routing_ladder(
         words.push(format!("{title}: {}", scene.weights_in_words()));
         chart.add(panel);
     }
-    let (left, top) = grid.corner(5); // the free place
+    let (left, top) = grid.corner(5); // the free cell of the grid
     for (line, words) in KEY[..5].iter().chain(&["π: weight; a: activation."]).enumerate() {
         let place = (left + 8.0, top + 40.0 + 19.0 * line as f64);
         chart.note(place, Ink::new(INK).plain().size(12.5), *words);
@@ -248,15 +248,15 @@ pub fn routing_ladder(
     chart.alt(format!("{alt} of the parents after the last iteration: {}.", words.join("; "))).finish()
 }
 
-/// Responsibilities as heat maps, children (rows, from above) by parents (columns), a panel an iteration.
+/// Draws the responsibilities as heat maps, children (rows, from the top) by parents (columns), one panel per iteration.
 ///
-/// `position` is the one that is drawn, counted from 0. Of more than eight iterations the first and some of the others are
-/// shown, of very many children every n-th. Children are numbered from 1.
+/// `position` is the one drawn, counted from 0. Routings of more than eight iterations show the first and a selection of
+/// the others; of very many children, every n-th is drawn. Children are numbered from 1.
 ///
 /// # Errors
 ///
-/// Returns an error if there are no iterations, children or parents or more than 512 parents, if the position is not there,
-/// and if responsibilities differ in their shapes or are not finite.
+/// Returns an error if there are no iterations, children or parents or more than 512 parents, if the position does not
+/// exist, or if responsibilities differ in shape or are not finite.
 pub fn assignments(routing: &Routing, position: usize) -> Result<Figure> {
     let (children, parents) = checks::routing(routing, position)?;
     checks::at_most("the number of parents", parents, 512, "at most 512 in a heat map")?;
@@ -317,14 +317,14 @@ pub fn assignments(routing: &Routing, position: usize) -> Result<Figure> {
     chart.alt(alt).finish()
 }
 
-/// Activations and costs of the parents and the inverse temperature over the iterations, under each other.
+/// Draws the parents' activations and costs and the inverse temperature over the iterations, in three panels.
 ///
-/// `position` is the one that is drawn, counted from 0. Costs are in nats, before they are normalised.
+/// `position` is the one drawn, counted from 0. Costs are in nats, before normalisation.
 ///
 /// # Errors
 ///
-/// Returns an error if there are no iterations or parents or more than twelve parents, if the position is not there, if steps
-/// differ in their shapes, and if a number is not finite or a cost beyond 1e140.
+/// Returns an error if there are no iterations or parents or more than twelve parents, if the position does not exist, if
+/// steps differ in shape, or if a number is not finite or a cost is beyond 1e140.
 pub fn routing_curves(routing: &Routing, position: usize) -> Result<Figure> {
     let (_, parents) = checks::routing(routing, position)?;
     checks::at_most("the number of parents", parents, MOST_PARENTS, "at most 12 in curves")?;
@@ -377,15 +377,15 @@ pub fn routing_curves(routing: &Routing, position: usize) -> Result<Figure> {
     chart.alt(format!("{alt}: {}.", ends.collect::<Vec<_>>().join("; "))).finish()
 }
 
-/// How likely the votes are under the mixture of the parents, iteration by iteration, for each rung of the ladder.
+/// Draws the log-likelihood of the votes under the mixture of the parents over the iterations, one curve per rung.
 ///
-/// Only EM never lowers it: a cross marks each iteration that does. Log-likelihoods are in nats, as
-/// [`LadderStep::log_likelihood`] has them; from rung 3 on children count by their activation, so compare how curves run and
-/// not how high they lie.
+/// Only EM never lowers it; a cross marks each iteration that does. Log-likelihoods are in nats, as in
+/// [`LadderStep::log_likelihood`]. From rung 3 on, children are weighted by their activations, so compare the shapes of the
+/// curves and not their heights.
 ///
 /// # Errors
 ///
-/// Returns an error if a rung has no iterations, and if a log-likelihood is not finite or beyond 1e140.
+/// Returns an error if a rung has no iterations, or if a log-likelihood is not finite or beyond 1e140.
 pub fn ladder_likelihood(rungs: &Ladder) -> Result<Figure> {
     let mut curves: Vec<Vec<Point>> = Vec::new();
     for trace in rungs {
@@ -429,7 +429,7 @@ pub fn ladder_likelihood(rungs: &Ladder) -> Result<Figure> {
     chart.alt(format!("A curve for each rung, in nats: {}.", words.join("; "))).finish()
 }
 
-/// One moment of a routing at one position, in the plane.
+/// One iteration of a routing at one position, in the plane.
 pub(super) struct Scene<'a> {
     /// Children x parents x 2.
     votes: ArrayView3<'a, f64>,
@@ -443,7 +443,7 @@ pub(super) struct Scene<'a> {
 }
 
 impl<'a> Scene<'a> {
-    /// Is it in the plane, of fitting shapes, and all of it finite?
+    /// Creates a scene, or returns an error if it is not in the plane, shapes do not match or a number is not finite.
     fn new(
         votes: ArrayView3<'a, f64>,
         children: ArrayView1<'a, f64>,
@@ -471,7 +471,7 @@ impl<'a> Scene<'a> {
         Ok(Scene { votes, children, shares, means, variances, weights })
     }
 
-    /// Each step of a checked routing at a position that is there.
+    /// The steps of a checked routing at an existing position.
     pub fn all(input: &'a RoutingInput, routing: &'a Routing, position: usize) -> Result<Vec<Scene<'a>>> {
         let (positions, children, parents) = routing.trace[0].responsibilities.dim();
         let elements = routing.trace[0].means.dim().2;
@@ -493,13 +493,13 @@ impl<'a> Scene<'a> {
         routing.trace.iter().map(scene).collect()
     }
 
-    /// The activations or weights of the parents with their letters.
+    /// The activations or weights of the parents with their letters, in words.
     fn weights_in_words(&self) -> String {
         let words = self.weights.iter().enumerate().map(|(j, weight)| format!("{} {weight:.2}", letter(j)));
         words.collect::<Vec<_>>().join(", ")
     }
 
-    /// All votes, child by child.
+    /// All votes, ordered by child.
     pub fn votes(&self) -> Vec<Point> {
         let (children, parents, _) = self.votes.dim();
         (0..children * parents).map(|at| self.vote(at / parents, at % parents)).collect()
@@ -509,7 +509,7 @@ impl<'a> Scene<'a> {
         (self.votes[(i, j, 0)], self.votes[(i, j, 1)])
     }
 
-    /// Votes, ellipses, and means with the parents' letters beside them.
+    /// Draws votes, ellipses, and means with the parents' letters.
     pub fn draw(&self, chart: &mut Chart, large: bool) {
         let (children, parents, _) = self.votes.dim();
         let size = if large { 1.0 } else { 0.72 };
@@ -524,7 +524,7 @@ impl<'a> Scene<'a> {
             chart.line(self.ellipse(j, 1.0), Pen::new(tint, wide));
             chart.line(self.ellipse(j, 2.0), Pen::new(tint, 0.7 * wide).dashed(6.0, 4.0));
         }
-        // Of very many votes those of every n-th child; equal looks follow each other, the fullest last.
+        // Votes are subsampled by child (every n-th). Dots of one look are adjacent, and the strongest are drawn last.
         let every = stride(children * parents, if large { 1000 } else { 200 });
         let look = |i: usize, j: usize| {
             let level = (self.shares[(i, j)].clamp(0.0, 1.0) * 8.0).round() as u8;
@@ -550,13 +550,13 @@ impl<'a> Scene<'a> {
         self.draw_letters(chart, &means, large);
     }
 
-    /// The parents' letters, from the top down, each as high as those beside it let it.
+    /// Draws the parents' letters from top to bottom, each moved down if it would overlap another.
     fn draw_letters(&self, chart: &mut Chart, means: &[Point], large: bool) {
         let mut order: Vec<usize> = (0..means.len()).collect();
         order.sort_by(|&a, &b| means[b].1.total_cmp(&means[a].1));
         let mut taken: Vec<Point> = Vec::new();
         for j in order {
-            // Beside a small ellipse, between those of 1 σ and 2 σ, or inside of a large one.
+            // Beside a small ellipse, between the 1 σ and 2 σ ellipses, or inside a large one.
             let (left, top) = chart.pixel(means[j]);
             let reach = chart.pixel(self.ellipse(j, 2.0)[0]).0 - left;
             let right = left

@@ -1,4 +1,4 @@
-//! The figures of chapter 7: the gradient through the routing, and what its kernel keeps.
+//! Figures of chapter 7: the gradient through the routing, and the memory of its kernel.
 
 use std::ops::Range;
 
@@ -29,27 +29,27 @@ pub const FIGURES: &[Entry] = &[
     ("vote-bytes", || vote_bytes(&vote_megabytes())),
 ];
 
-/// What a loss is made of that only sees the activations: sum_j weights_j a_j.
+/// The weights of a loss that depends only on the activations: sum_j weights_j a_j.
 type Weights = [f64; 3];
 
-/// Switch C off, the whole that is not there.
+/// Penalises the activation of C, the whole that is absent.
 const C_OFF: Weights = [0.0, 0.0, 1.0];
 
-/// Switch A on.
+/// Rewards the activation of A.
 const A_ON: Weights = [-1.0, 0.0, 0.0];
 
 /// The longest arrow of [`vote_gradients`], in pixels.
 const LONGEST: f64 = 46.0;
 
-/// Arrows of [`vote_gradients`], at most.
+/// The maximum number of arrows in [`vote_gradients`].
 const MOST_ARROWS: usize = 360;
 
-/// The gradients of sum_j weights_j a_j with respect to the votes, through every iteration and stopped at the
-/// responsibilities: of one position with three parents.
+/// Computes the gradients of sum_j weights_j a_j with respect to the votes, for one position with three parents: once
+/// through every iteration, once stopped at the responsibilities.
 ///
 /// # Errors
 ///
-/// As [`RoutingInput::gradient`].
+/// Returns the errors of [`RoutingInput::gradient`].
 pub fn whole_and_stopped(
     input: &RoutingInput,
     options: &RoutingOptions,
@@ -65,12 +65,12 @@ pub fn whole_and_stopped(
     Ok((routing, gradients))
 }
 
-/// For 1 to `iterations` iterations, the stopped gradient beside the whole one on [`samples::two_wholes`] of each seed, with
-/// [`two_wholes_options`]. Arguments as in [`whole_and_stopped`].
+/// Compares the stopped gradient with the full one for 1 to `iterations` iterations, on the [`samples::two_wholes`] of each
+/// seed with [`two_wholes_options`]. The other arguments are those of [`whole_and_stopped`].
 ///
 /// # Errors
 ///
-/// As [`whole_and_stopped`].
+/// Returns the errors of [`whole_and_stopped`].
 pub fn stopped_by_iterations(
     seeds: Range<u64>,
     iterations: usize,
@@ -84,8 +84,8 @@ pub fn stopped_by_iterations(
     (1..=iterations).map(|t| seeds.clone().map(|seed| draw(seed, t)).collect()).collect()
 }
 
-/// The votes of a 28 x 28 image in the blog's network as f32 arrays, and those that the fused kernel holds at a time, in
-/// megabytes (10^6 bytes).
+/// The memory of votes in the blog's network for a 28 x 28 image, in megabytes (10^6 bytes): all votes as f32 arrays, and
+/// those that the fused kernel holds at a time.
 pub fn vote_megabytes() -> Vec<(&'static str, f64)> {
     // positions x children x parents x elements x bytes
     let megabytes = |positions: usize, children: usize, parents: usize| {
@@ -99,18 +99,18 @@ pub fn vote_megabytes() -> Vec<(&'static str, f64)> {
     ]
 }
 
-/// Where each vote would go to lower a loss: arrows against its gradient, a panel for each title and gradient.
+/// Draws arrows from the votes in the direction of the negative gradient, one panel per title and gradient.
 ///
-/// `input` has votes of two elements, x and y, `routing` is what came of it, and each gradient has the shape of the votes
-/// (positions x children x parents x 2). Votes and Gaussians are those of the last iteration, drawn as by
-/// [`routing_animation`](super::chapter06::routing_animation), `position` is counted from 0. An arrow is as long as the square
-/// root of its gradient, by one scale in all panels, and of very many the longest are drawn; the size of the whole gradient
-/// (its root of the sum of squares) stands above each panel.
+/// `input` has votes of two elements, x and y, `routing` is its result, and each gradient has the shape of the votes
+/// (positions x children x parents x 2). Votes and Gaussians are those of the last iteration, drawn as in
+/// [`routing_animation`](super::chapter06::routing_animation); `position` is counted from 0. The length of an arrow is
+/// proportional to the square root of its gradient's norm, with the same scale in all panels; if there are very many, only
+/// the longest are drawn. The number above each panel is the Euclidean norm of the gradient at this position.
 ///
 /// # Errors
 ///
-/// Returns an error as [`routing_animation`](super::chapter06::routing_animation), if there are no gradients or more than
-/// three, and if a gradient has another shape, is not finite or is all 0.
+/// Returns the errors of [`routing_animation`](super::chapter06::routing_animation), and an error if there are no gradients
+/// or more than three, or if a gradient has a different shape, is not finite or is all 0.
 pub fn vote_gradients(
     input: &RoutingInput,
     routing: &Routing,
@@ -140,7 +140,7 @@ pub fn vote_gradients(
         let x = Axis::new("x_1", x.0, x.1).most(7);
         let y = Axis::new("x_2", y.0, y.1).most(7);
         let mut axes = chart.panel(grid.corner(column), panel, x, if column == 0 { y } else { y.bare() });
-        // Under the votes, so that a short arrow covers none.
+        // Below the votes, so that a short arrow hides none.
         for arrow in arrows.iter().take(MOST_ARROWS / gradients.len()) {
             if pixels(arrow.length) >= 4.0 {
                 let pen = Pen::new(component(arrow.vote % parents), 1.6);
@@ -166,15 +166,15 @@ pub fn vote_gradients(
     chart.alt(format!("{alt}. {}.", sizes.join("; "))).finish()
 }
 
-/// Where one vote would go.
+/// The arrow of one vote.
 struct Arrow {
-    /// Its number, child by child.
+    /// The vote's index, ordered by child.
     vote: usize,
     angle: f64,
     length: f64,
 }
 
-/// The size of a gradient at all positions, and the steps against it at one of them, the longest first.
+/// The norm of a gradient at one position, and the votes' arrows against it, longest first.
 fn steepest(gradient: &Array4<f64>, position: usize, votes: &[Point]) -> Result<(f64, Vec<Arrow>)> {
     let here = gradient.index_axis(Along(0), position);
     let parents = here.dim().1;
@@ -192,7 +192,7 @@ fn steepest(gradient: &Array4<f64>, position: usize, votes: &[Point]) -> Result<
     Ok((size, arrows))
 }
 
-/// What the lengths of arrows mean: one of a gradient of this size, and one of a quarter of it.
+/// Draws the scale of the arrows: one for a gradient of this size and one for a quarter of it.
 fn arrow_scale(chart: &mut Chart, (left, top): Point, size: f64, pixels: &dyn Fn(f64) -> f64) {
     let ink = Ink::new(INK).plain().size(12.5);
     let words = |size: f64| if (1e-4..1e4).contains(&size) { trimmed(size, 6) } else { scientific(size, 2) };
@@ -205,15 +205,15 @@ fn arrow_scale(chart: &mut Chart, (left, top): Point, size: f64, pixels: &dyn Fn
     chart.note((place, top), ink, "size of ∂L/∂V (length ∝ its square root)");
 }
 
-/// The error of a difference quotient over its step size, both on logarithmic axes; the least of each curve is marked.
+/// Draws the error of difference quotients over the step size on logarithmic axes, with the minimum of each curve marked.
 ///
-/// Each curve has a name, of at most about twenty letters, and its points (step size, error). With a large step the
-/// function's curvature shows (truncation), with a small one the last digits of its values (rounding).
+/// Each curve has a name, of at most about twenty letters, and points (step size, error). Large steps suffer from
+/// truncation (the function's curvature), small ones from rounding (cancellation).
 ///
 /// # Errors
 ///
-/// Returns an error if there are no curves or more than twenty, if a curve has fewer than two points, and if a number is
-/// not positive and finite.
+/// Returns an error if there are no curves or more than twenty, if a curve has fewer than two points, or if a number is not
+/// positive and finite.
 pub fn difference_errors(curves: &[(&str, &[Point])]) -> Result<Figure> {
     let axes = ["step size h", "relative error of the difference"];
     let title = "The error of difference quotients over their step size";
@@ -236,17 +236,17 @@ pub fn difference_errors(curves: &[(&str, &[Point])]) -> Result<Figure> {
         .finish()
 }
 
-/// How a gradient that is stopped half-way compares with the whole one.
+/// The comparison of a stopped gradient with the full one.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct StoppedGradient {
-    /// Of the angle between them.
+    /// The cosine of the angle between them.
     pub cosine: f64,
-    /// Its size over the whole one's.
+    /// The norm of the stopped gradient divided by that of the full one.
     pub relative_size: f64,
 }
 
 impl StoppedGradient {
-    /// From the numbers of both, in the same order.
+    /// Compares two gradients given as flat lists in the same order.
     pub fn of<'a>(
         stopped: impl IntoIterator<Item = &'a f64>,
         whole: impl IntoIterator<Item = &'a f64>,
@@ -261,16 +261,16 @@ impl StoppedGradient {
     }
 }
 
-/// A gradient that takes the responsibilities as constants beside the whole one, over the number of iterations: above the
-/// cosine of the angle between them, below its size relative to the whole one's.
+/// Draws how the gradient with constant responsibilities compares with the full one, over the number of iterations: in the
+/// upper panel the cosine of the angle between them, in the lower panel its relative norm.
 ///
-/// Each series has a name and, for each number of iterations from 1, what came of some draws: a curve through their medians
-/// and a band from the tenth to the ninetieth of a hundred. Where the cosine is below 0, the step that should lower the
-/// loss raises it.
+/// Each series has a name and, for each number of iterations from 1, the results of several draws: a curve through the
+/// medians and a band from the 10th to the 90th percentile. Where the cosine is below 0, a step along the stopped gradient
+/// raises the loss instead of lowering it.
 ///
 /// # Errors
 ///
-/// Returns an error if there are no series or more than six, no iterations or no draws, and if a number is not finite or
+/// Returns an error if there are no series or more than six, no iterations or no draws, or if a number is not finite or
 /// beyond 1e140.
 pub fn stopped_gradients(series: &[(&str, Vec<Vec<StoppedGradient>>)]) -> Result<Figure> {
     checks::not_empty("series", series)?;
@@ -281,7 +281,7 @@ pub fn stopped_gradients(series: &[(&str, Vec<Vec<StoppedGradient>>)]) -> Result
         let draws = iterations.iter().flatten();
         checks::finite("a cosine or size", draws.flat_map(|draw| [draw.cosine, draw.relative_size]))?;
     }
-    // the tenth, the median and the ninetieth of a hundred draws, for each series and number of iterations
+    // the 10th, 50th and 90th percentiles of the draws, for each series and number of iterations
     let quantiles = |pick: fn(&StoppedGradient) -> f64| -> Vec<Vec<[f64; 3]>> {
         let of_draws = |draws: &Vec<StoppedGradient>| {
             let mut values: Vec<f64> = draws.iter().map(pick).collect();
@@ -313,7 +313,7 @@ pub fn stopped_gradients(series: &[(&str, Vec<Vec<StoppedGradient>>)]) -> Result
             let band = along(curve, 0).into_iter().chain(along(curve, 2).into_iter().rev());
             panel.area(band, component(index), 0.16);
         }
-        let level = if row == 0 { 0.0 } else { 1.0 }; // at a right angle; of the same size
+        let level = if row == 0 { 0.0 } else { 1.0 }; // orthogonal gradients; equal norms
         panel.line([(0.0, level), (2.0 * count as f64, level)], Pen::new(INK, 1.2).dashed(5.0, 4.0));
         let mut labels = Vec::new();
         for (index, curve) in curves[row].iter().enumerate() {
@@ -340,21 +340,21 @@ pub fn stopped_gradients(series: &[(&str, Vec<Vec<StoppedGradient>>)]) -> Result
     chart.alt(format!("{alt} {}.", medians.collect::<Vec<_>>().join("; "))).finish()
 }
 
-/// The memory that votes take, in megabytes, as bars with their names.
+/// Draws the memory of votes, in megabytes, as bars.
 ///
 /// # Errors
 ///
-/// As [`draw::bars`].
+/// Returns the errors of [`draw::bars`].
 pub fn vote_bytes(megabytes: &[(&str, f64)]) -> Result<Figure> {
     let title = "Memory for one image's votes";
     draw::bars("vote-bytes", title, "memory for the votes of one image (MB)", megabytes, draw::Along::Linear)
 }
 
-/// How long programs take for forward and gradient of one layer, in milliseconds, as bars on a logarithmic axis.
+/// Draws run times for the forward pass and gradient of one layer, in milliseconds, as bars on a logarithmic axis.
 ///
 /// # Errors
 ///
-/// As [`draw::bars`].
+/// Returns the errors of [`draw::bars`].
 pub fn kernel_speed(milliseconds: &[(&str, f64)]) -> Result<Figure> {
     let (title, time) =
         ("Speed of plain code and of the fused kernel", "forward and gradient of one layer (ms)");

@@ -1,4 +1,4 @@
-//! The figures of chapter 8: the capsule network, layer by layer, and a digit on its way through it.
+//! Figures of chapter 8: the capsule network layer by layer, and a digit on its way through it.
 
 use std::ops::Range;
 use std::sync::OnceLock;
@@ -53,19 +53,19 @@ pub const FIGURES: &[Entry] = &[
     ("spread-loss", || spread_loss(&[0.2, 0.4, 0.9])),
 ];
 
-/// The digits that the chapter follows, by their numbers among MNIST's test images: a 4, another 4 and a 9.
+/// The digits that the chapter follows, as indices of MNIST test images: a 4, another 4 and a 9.
 pub const DIGITS: [usize; 3] = [4, 6, 7];
 
-/// The height of the middle of all layers in [`architecture`], in pixels from the top.
+/// The vertical centre of all layers in [`architecture`], in pixels from the top.
 const MIDDLE: f64 = 100.0;
 
-/// The shipped network and what it makes of [`DIGITS`].
+/// The shipped network and its forward pass on [`DIGITS`].
 struct Shipped {
     net: CapsNet,
-    /// The first of MNIST's test images.
+    /// The first MNIST test images.
     images: Images,
     pass: Pass,
-    /// How the first capsule layer and the class layer route the first digit.
+    /// The routing of the first digit in the first capsule layer and in the class layer.
     first: CapsuleLayerRun,
     class: CapsuleLayerRun,
 }
@@ -84,7 +84,7 @@ fn shipped() -> Result<&'static Shipped> {
 }
 
 impl Shipped {
-    /// [`maps`] of a layer for the first of the digits.
+    /// Draws [`maps`] of a layer for the first `digits` of the digits.
     fn maps(&self, layer: &str, digits: usize, title: &str) -> Result<Figure> {
         let (numbers, shape) = (&self.pass.layer(layer)?.activations, self.net.layer(layer)?);
         let numbers = &numbers[..numbers.len() / DIGITS.len() * digits];
@@ -92,7 +92,7 @@ impl Shipped {
     }
 }
 
-/// Where a routing is surest: the position with the most active parent, that parent, and the least active one there.
+/// Returns the position with the most active parent, that parent, and the least active parent there.
 pub fn surest(routing: &Routing) -> (usize, usize, usize) {
     let activations = routing.activations();
     let ((position, most), _) = activations
@@ -103,18 +103,18 @@ pub fn surest(routing: &Routing) -> (usize, usize, usize) {
     (position, most, least)
 }
 
-/// The layers of a network: their places as grids, what stands at each place, and the number of parameters. Coloured is the
-/// receptive field of one capsule in the layer below the classes.
+/// Draws the layers of a network: positions as grids, the features or capsules at each position, and the number of
+/// parameters. The receptive field of one capsule in the layer below the classes is coloured.
 ///
 /// # Errors
 ///
-/// Returns an error if the drawing fails, for which a valid network gives no reason.
+/// Returns an error if drawing fails, which does not happen for a valid network.
 pub fn architecture(net: &CapsNet) -> Result<Figure> {
     const LEFT: f64 = 66.0;
     const WIDTH: f64 = 896.0;
     let Architecture { channels, height, width, .. } = *net.architecture();
     let layers = net.architecture().layers()?;
-    // what is written under a layer, and how many rows and columns of places it has
+    // the text below a layer, and the numbers of rows and columns of positions
     let levels = if channels == 1 { "1 grey level".into() } else { format!("{channels} channels") };
     let mut columns = vec![(["pixels".to_owned(), levels, "parameters:".to_owned()], (height, width))];
     columns.extend(layers.iter().zip(net.layers()).map(|(layer, summary)| {
@@ -155,8 +155,8 @@ pub fn architecture(net: &CapsNet) -> Result<Figure> {
         .finish()
 }
 
-/// The rows and columns that a capsule in the middle of the layer below the classes depends on: among the pixels, and in each
-/// layer up to its own.
+/// The receptive field of a capsule in the middle of the layer below the classes: its rows and columns among the pixels,
+/// and in each layer up to its own.
 fn seen(net: &CapsNet) -> Result<Vec<[Range<usize>; 2]>> {
     let (layers, grids) = (net.architecture().layers()?, net.layers());
     let last = layers.len() - 2;
@@ -169,7 +169,7 @@ fn seen(net: &CapsNet) -> Result<Vec<[Range<usize>; 2]>> {
     Ok(seen)
 }
 
-/// The grid of a layer with its coloured places, and with sheets behind it where several kinds stand at each place.
+/// Draws a layer's grid with its coloured positions, and with sheets behind it if there are several kinds per position.
 fn draw_places(
     chart: &mut Chart,
     (rows, columns): (usize, usize),
@@ -178,7 +178,7 @@ fn draw_places(
     sheets: bool,
 ) {
     let longest = rows.max(columns) as f64;
-    // a side grows as the logarithm of its places: from a dot for one place to 104 pixels for 28
+    // the side grows with the logarithm of the number of positions: from a dot for one to 104 pixels for 28
     let side = 22.0 + 82.0 * longest.ln() / 28f64.ln();
     let unit = (side / longest).min(110.0 / longest);
     let (left, top) = (centre - 0.5 * unit * columns as f64, MIDDLE - 0.5 * unit * rows as f64);
@@ -200,23 +200,23 @@ fn draw_places(
     }
 }
 
-/// A whole number with a comma between thousands.
+/// Formats a whole number with commas between thousands.
 fn grouped(number: usize) -> String {
     let digits = number.to_string();
     let groups: Vec<&[u8]> = digits.as_bytes().rchunks(3).rev().collect();
     groups.iter().map(|group| String::from_utf8_lossy(group)).collect::<Vec<_>>().join(",")
 }
 
-/// What a layer makes of some images, a row for each: the image, and beside it those nine kinds of feature or capsule whose
-/// numbers differ most (have the largest variance) over the places of all of these images.
+/// Draws what a layer computes for some images, one row per image: the image, and the nine kinds of feature or capsule with
+/// the largest variance over all positions of these images.
 ///
-/// `shown` are the images' numbers, `numbers` is shown x rows x `columns` x `kinds`. All maps of numbers share one scale, from the
-/// least to the greatest.
+/// `shown` are the images' indices, `numbers` is shown x rows x `columns` x `kinds`. All maps share one scale, from the
+/// minimum to the maximum.
 ///
 /// # Errors
 ///
-/// Returns an error for no images or more than eight, images that there are not or that have no pixels, `columns` or `kinds` of
-/// 0, numbers that are not as many for each image, and numbers that are not finite.
+/// Returns an error if there are no images or more than eight, if images do not exist or have no pixels, if `columns` or
+/// `kinds` is 0, or if the count of numbers does not match the images or a number is not finite.
 pub fn maps(
     title: &str,
     images: &Images,
@@ -230,7 +230,7 @@ pub fn maps(
     checks::at_most("the number of images", shown.len(), 8, "at most 8")?;
     checks::images(images)?;
     if let Some(&image) = shown.iter().find(|&&image| image >= images.len()) {
-        let (name, expected) = ("the number of an image", "one of the images, from 0");
+        let (name, expected) = ("the number of an image", "the index of an image, from 0");
         return Err(Error::Setting { name, expected, value: image as f64 });
     }
     let row = shown.len().saturating_mul(columns).saturating_mul(kinds);
@@ -284,22 +284,23 @@ pub fn maps(
     chart.alt(format!("{alt}. Values run from {low:.2} to {high:.2}.")).finish()
 }
 
-/// Grey levels as shares of the highest one.
+/// Grey levels divided by the maximum.
 pub(super) fn grey_levels(pixels: &[u8]) -> Vec<f64> {
     pixels.iter().map(|&level| f64::from(level) / 255.0).collect()
 }
 
-/// The votes for some parents of one position after the last iteration, a panel each: for each element of the pose the stronger
-/// the colour, the more mass a_i R_ij votes there, and the parent's mean with a standard deviation on either side.
+/// Draws the votes for some parents of one position after the last iteration, one panel per parent. For each element of the
+/// pose, the colour shows how much mass a_i R_ij votes for each value, and marks show the parent's mean and one standard
+/// deviation on either side.
 ///
-/// `input` is what was routed and `routing` what came of it; `parents` are their numbers, from 0, each with a heading. Votes that
-/// lie far from all of these parents (beyond 2.8 deviations) are outside the panels.
+/// `input` is what was routed and `routing` its result; `parents` are indices from 0, each with a heading. Votes far from
+/// all of these parents (beyond 2.8 standard deviations) fall outside the panels.
 ///
 /// # Errors
 ///
-/// Returns an error if there are no parents to show or more than four, if a parent or the position is not there, if poses have
-/// no elements or more than 64, if input and routing differ in their shapes, if a number is not finite or a mean beyond 1e140,
-/// and if a parent has no mass.
+/// Returns an error if there are no parents to show or more than four, if a parent or the position does not exist, if poses
+/// have no elements or more than 64, if input and routing differ in shape, if a number is not finite or a mean beyond
+/// 1e140, or if a parent has no mass.
 pub fn vote_agreement(
     input: &RoutingInput,
     routing: &Routing,
@@ -320,10 +321,10 @@ pub fn vote_agreement(
     checks::shape("the votes", &[positions, children, count, elements], input.votes.shape())?;
     checks::shape("the activations", &[positions, children], input.activations.shape())?;
     for parent in parents {
-        checks::at_most("the number of a parent", parent.1, count - 1, "one of the routing's, from 0")?;
+        checks::at_most("the number of a parent", parent.1, count - 1, "the index of a parent, from 0")?;
     }
     checks::finite("a vote", input.votes.index_axis(Along(0), position).iter().copied())?;
-    // the mean of an element and its standard deviation
+    // mean and standard deviation of an element
     let moments = |j, h| (last.means[(position, j, h)], last.variances[(position, j, h)].sqrt());
     let reach = parents.iter().flat_map(|&(_, j)| (0..elements).map(move |h| moments(j, h)));
     let reach: Vec<f64> = reach.flat_map(|(mean, sigma)| [mean - 2.8 * sigma, mean + 2.8 * sigma]).collect();
@@ -344,7 +345,7 @@ pub fn vote_agreement(
         let y = if column == 0 { y } else { y.bare() };
         let left = 62.0 + column as f64 * (wide + 22.0);
         let mut panel = figure.panel((left, TOP), (wide, TALL), numbered("element of the pose", elements), y);
-        // a root, so that the few votes far off show beside the many near the mean
+        // the square root keeps the few distant votes visible beside the many near the mean
         let shade = |share: &f64| if *share > 0.002 * most { 0.1 + 0.9 * (share / most).sqrt() } else { 0.0 };
         let shades: Vec<f64> = shares.iter().map(shade).collect();
         panel.image((0.5, low), (n + 0.5, high), Image::new(elements, &shades, 256, true));
@@ -374,7 +375,8 @@ pub fn vote_agreement(
     figure.alt(alt).finish()
 }
 
-/// The share of a parent's mass that votes into each of 44 steps of a range: steps from the top x elements.
+/// A histogram of the votes for each element: the share of a parent's mass in each of 44 bins (bins from the top x
+/// elements).
 fn vote_shares(
     input: &RoutingInput,
     routing: &Routing,
@@ -400,18 +402,18 @@ fn vote_shares(
     Ok(shares)
 }
 
-/// How a digit comes to its class: the image, the activations of the classes, and what the class layer's routing gives to each
-/// class - from each place, iteration by iteration, and from each kind of capsule.
+/// Draws how a digit is classified: the image, the activations of the classes, and what each class receives in the class
+/// layer's routing - from each position, iteration by iteration, and from each kind of capsule.
 ///
-/// `pixels` are the grey levels of the image, `width` to a row; `label` is its true class, where it is known. `run` is what the
-/// class layer made of it ([`CapsNet::layer_routing`]). What a class j receives from child i is its mass a_i R_ij. Of more than
-/// six iterations six are shown.
+/// `pixels` are the grey levels of the image, `width` per row; `label` is its true class, if known. `run` is the class
+/// layer's routing ([`CapsNet::layer_routing`]). Class j receives the mass a_i R_ij from child i. Routings of more than six
+/// iterations show six of them.
 ///
 /// # Errors
 ///
-/// Returns an error for a layer with more positions of parents than one or whose parents do not see all places below, without
-/// iterations or children or with more of them than a figure holds, for more than 16 classes, parts that do not fit together,
-/// numbers that are not finite, and pixels that are not whole rows.
+/// Returns an error if the layer has more than one parent position or its parents do not see all positions below, if it has
+/// no iterations or no children, or more than a figure can hold, if there are more than 16 classes, if shapes do not match,
+/// if a number is not finite, or if the pixels do not fill whole rows.
 pub fn digit_routing(
     pixels: &[u8],
     width: usize,
@@ -481,8 +483,8 @@ pub fn digit_routing(
     chart.finish()
 }
 
-/// For at most six iterations and each class a grid of the places below, coloured by what the class receives from them, and the
-/// class's activation. Returns the greatest of these masses, which has the strongest colour.
+/// Draws, for at most six iterations and each class, a grid of the positions below, coloured by the mass that the class
+/// receives from them, and the class's activation. Returns the largest of these masses, which has the strongest colour.
 fn draw_masses_by_place(
     chart: &mut Chart,
     run: &CapsuleLayerRun,
@@ -513,7 +515,8 @@ fn draw_masses_by_place(
     most
 }
 
-/// Sums of a_i R_ij over the children i of each group in an iteration, classes x groups, as shares of the greatest; and that one.
+/// Sums a_i R_ij over the children i of each group in one iteration: classes x groups, divided by the maximum; and the
+/// maximum.
 fn masses(
     run: &CapsuleLayerRun,
     iteration: usize,
@@ -529,29 +532,29 @@ fn masses(
     (sums.iter().map(|sum| sum / most).collect(), most)
 }
 
-/// An axis of the numbers from 1 to `count`, of which it names at most 16.
+/// An axis of the numbers from 1 to `count`, with at most 16 labels.
 fn numbered(title: &str, count: usize) -> Axis {
     let ticks = (1..=count).step_by(count.div_ceil(16)).map(|number| (number as f64, number.to_string()));
     Axis::new(title, 0.5, count as f64 + 0.5).no_grid().ticks(ticks.collect())
 }
 
-/// An axis of classes, a unit each, from the top; each is named in its middle.
+/// An axis of classes, one unit each, from the top, each labelled at its centre.
 pub(super) fn class_axis(title: &str, classes: usize) -> Axis {
     let tick = |class: usize| (classes as f64 - class as f64 - 0.5, class.to_string());
     Axis::new(title, 0.0, classes as f64).no_grid().ticks((0..classes).map(tick).collect())
 }
 
-/// What one other class adds to the spread loss, over a_t - a_i, for these margins. A dot stands where a margin is kept.
+/// Draws the spread loss of one other class over a_t - a_i, one curve per margin. A dot marks where the margin is reached.
 ///
 /// # Errors
 ///
-/// Returns an error if there are no margins or more than six, and if one is not from 0 to 1.
+/// Returns an error if there are no margins or more than six, or if a margin is not from 0 to 1.
 pub fn spread_loss(margins: &[f64]) -> Result<Figure> {
     checks::not_empty("margins", margins)?;
     checks::at_most("the number of margins", margins.len(), 6, "at most 6")?;
     checks::shares("a margin", margins.iter().copied())?;
     let of = |margin: f64, ahead: f64| {
-        // the true class is ahead of one other by so much
+        // the lead of the true class over one other class
         let activations = array![[0.5 + ahead / 2.0, 0.5 - ahead / 2.0]];
         loss::spread_loss(&activations, &[0], margin).map_or(f64::NAN, |(loss, _)| loss)
     };

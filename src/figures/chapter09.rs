@@ -1,4 +1,4 @@
-//! The figures of chapter 9: errors as they fall, what each setting does to them, and what a trained network still misclassifies.
+//! Figures of chapter 9: error curves, the effect of each setting, and the mistakes of a trained network.
 
 use super::chapter08::grey_levels;
 use super::records::{EpochRecord, Trial, read_epochs, read_trials};
@@ -23,22 +23,22 @@ pub const FIGURES: &[Entry] = &[
     }),
 ];
 
-/// What all checks of errors call them.
+/// The name of an error rate in error messages.
 const ERROR: &str = "a share of misclassified images";
 
-/// Trials by setting, the runs of each beside each other: `default` first, then from the least mean error to the greatest, and
-/// last what diverged.
+/// Groups trials by setting, with the errors of all runs: `default` first, then in the order of the mean error; diverged
+/// runs count as an error of 1.
 pub fn by_setting(trials: &[Trial]) -> Vec<(String, Vec<Option<f64>>)> {
     let mut rows = grouped(trials.iter().map(|trial| (trial.setting.clone(), trial.error)));
-    // a run that diverged counts as one that misclassifies everything
+    // a diverged run counts as misclassifying everything
     let errors = |runs: &[Option<f64>]| mean(runs.iter().map(|run| run.unwrap_or(1.0)));
     let place = |row: &(String, Vec<_>)| if row.0 == "default" { -1.0 } else { errors(&row.1) };
     rows.sort_by(|a, b| place(a).total_cmp(&place(b)));
     rows
 }
 
-/// The validation error over the epochs, a curve for each training: its recipe and its points (epoch, error). A recipe that is
-/// trained for several numbers of epochs has these in its name.
+/// The validation error over the epochs: for each training the name of its recipe and its points (epoch, error). If a
+/// recipe was trained for different numbers of epochs, the name includes the number.
 pub fn validation_curves(epochs: &[EpochRecord]) -> Vec<(String, Vec<Point>)> {
     let point =
         |of: &EpochRecord| Some(((of.recipe.clone(), of.epochs, of.seed), (of.epoch as f64, of.validation?)));
@@ -51,7 +51,7 @@ pub fn validation_curves(epochs: &[EpochRecord]) -> Vec<(String, Vec<Point>)> {
     runs.iter().map(|((recipe, epochs, _), points)| (name(recipe, *epochs), points.clone())).collect()
 }
 
-/// The values of each key, in the order in which keys come first.
+/// Groups values by key, in the order in which keys first appear.
 fn grouped<K: PartialEq, V>(pairs: impl IntoIterator<Item = (K, V)>) -> Vec<(K, Vec<V>)> {
     let mut groups: Vec<(K, Vec<V>)> = Vec::new();
     for (key, value) in pairs {
@@ -63,16 +63,17 @@ fn grouped<K: PartialEq, V>(pairs: impl IntoIterator<Item = (K, V)>) -> Vec<(K, 
     groups
 }
 
-/// Shares of misclassified images over what was trained (images, steps or epochs: `x_title`), errors on a logarithmic axis.
+/// Draws error curves: the share of misclassified images over the amount of training (images, steps or epochs: `x_title`),
+/// with a logarithmic error axis.
 ///
-/// Each curve has a name and its points (x, error), x rising and the error a share in [0, 1]. Curves of one name, such as the
-/// seeds of a recipe, share a colour and a label, which has the mean of their last errors.
-/// An error of 0 lies on the lower edge.
+/// Each curve has a name and points (x, error), with increasing x and errors in [0, 1]. Curves with the same name, such as
+/// different seeds of a recipe, share a colour and a label with the mean of their last errors. An error of 0 is drawn at
+/// the lower edge.
 ///
 /// # Errors
 ///
-/// Returns an error if there are no curves or more than eight names, if a curve has no points, if x do not rise or reach
-/// beyond 1e140, and if an error is outside [0, 1].
+/// Returns an error if there are no curves or more than eight names, if a curve has no points, if x does not increase or is
+/// beyond 1e140, or if an error is outside [0, 1].
 pub fn error_curves<N: AsRef<str>, P: AsRef<[Point]>>(x_title: &str, curves: &[(N, P)]) -> Result<Figure> {
     checks::not_empty("curves", curves)?;
     curves.iter().try_for_each(|(_, points)| check_curve(points.as_ref()))?;
@@ -107,7 +108,7 @@ pub fn error_curves<N: AsRef<str>, P: AsRef<[Point]>>(x_title: &str, curves: &[(
     let mut chart = Chart::new("error-curves", title, (820, 460), x, y).margins(84, 190, 20, 56).alt(alt);
     for (hue, (_, runs)) in groups.iter().enumerate() {
         let pen = Pen::new(tint(hue), 2.0);
-        // from a curve that ends early a dotted line leads to its label
+        // a dotted line connects a curve that ends early to its label
         let (end, level) = (runs[0][runs[0].len() - 1].0, labels[hue].at);
         chart.line([(end, level), (to + room, level)], Pen::new(pen.tint, 1.0).dashed(2.0, 3.0));
         for points in runs {
@@ -117,7 +118,7 @@ pub fn error_curves<N: AsRef<str>, P: AsRef<[Point]>>(x_title: &str, curves: &[(
             if line.len() <= 40 {
                 chart.scatter(line.iter().copied(), 3.0, pen.tint, 1.0);
             }
-            // every second name has rings, for those who tell few colours apart
+            // every second name has rings, for colour-blind readers
             match (line[line.len() - 1], hue % 2) {
                 (end, 0) => chart.disc(end, 4.2, pen.tint),
                 (end, _) => chart.ring(end, 4.2, pen.tint),
@@ -128,12 +129,12 @@ pub fn error_curves<N: AsRef<str>, P: AsRef<[Point]>>(x_title: &str, curves: &[(
     chart.finish()
 }
 
-/// Has a curve points, x that rise, and errors from 0 to 1?
+/// Checks that a curve has points, increasing x, and errors from 0 to 1.
 fn check_curve(points: &[Point]) -> Result<()> {
     checks::not_empty("points of a curve", points)?;
     checks::finite("x of a point", points.iter().map(|point| point.0))?;
     if let Some(pair) = points.windows(2).find(|pair| pair[1].0 <= pair[0].0) {
-        let (name, expected) = ("x of a point", "more than the one before");
+        let (name, expected) = ("x of a point", "greater than the x before it");
         return Err(Error::Setting { name, expected, value: pair[1].0 });
     }
     checks::shares(ERROR, points.iter().map(|point| point.1))
@@ -144,15 +145,15 @@ fn mean(values: impl ExactSizeIterator<Item = f64>) -> f64 {
     values.sum::<f64>() / count
 }
 
-/// What a setting does to the error: a row for each, a dot for each of its runs, on a logarithmic axis. The first row is what
-/// the others are read against: the band from its best run to its worst goes through all rows.
+/// Draws the effect of settings on the error: one row per setting, one dot per run, on a logarithmic axis. The first row is
+/// the baseline: the band from its best run to its worst crosses all rows.
 ///
-/// Each row has a name and its runs' errors, shares in [0, 1]; none for a run that diverged.
+/// Each row has a name and the errors of its runs, from 0 to 1; `None` is a run that diverged.
 ///
 /// # Errors
 ///
-/// Returns an error if there are no rows or more than forty, if a row has no runs, if all runs of the first row diverged, if
-/// an error is outside [0, 1], and if the runs are more than a figure can hold.
+/// Returns an error if there are no rows or more than forty, if a row has no runs, if all runs of the first row diverged,
+/// if an error is outside [0, 1], or if there are more runs than a figure can hold.
 pub fn ablation<N: AsRef<str>, R: AsRef<[Option<f64>]>>(rows: &[(N, R)]) -> Result<Figure> {
     const ROW: f64 = 21.0;
     checks::not_empty("rows", rows)?;
@@ -218,17 +219,17 @@ pub fn ablation<N: AsRef<str>, R: AsRef<[Option<f64>]>>(rows: &[(N, R)]) -> Resu
     chart.alt(format!("Rows of dots on a logarithmic axis of errors: {}.", words.join("; "))).finish()
 }
 
-/// Where an error stands on an [`error_axis`] of this range; one of 0, which has no logarithm, at its lower end.
+/// The position of an error on an [`error_axis`] with this range; 0, which has no logarithm, is at the lower end.
 fn on_error_axis(error: f64, (low, high): (f64, f64)) -> f64 {
     error.max(1e-300).log10().clamp(low, high)
 }
 
-/// A logarithmic axis for shares of misclassified images, from a round share below the least that is not 0 to one above the
-/// greatest, with ticks in percent; and its range. Its units are logarithms to base 10.
+/// A logarithmic axis for error rates with ticks in percent, and its range in base-10 logarithms. It runs from a round
+/// value below the smallest error above 0 to one above the largest.
 fn error_axis(errors: impl Iterator<Item = f64>, title: &str) -> (Axis, (f64, f64)) {
     let (least, greatest) = extent(errors.filter(|&error| error > 0.0).map(|error| error.max(1e-6)));
     let (least, greatest) = if least <= greatest { (least, greatest) } else { (0.01, 0.01) };
-    // 1e-7, 2e-7, 5e-7, …, 1: about as far from each other
+    // 1e-7, 2e-7, 5e-7, …, 1: about equally spaced on a logarithmic scale
     let rounds: Vec<f64> =
         (0..22).map(|step| [1.0, 2.0, 5.0][step % 3] * 10f64.powi(step as i32 / 3 - 7)).collect();
     let below = rounds.iter().rposition(|&round| round < least * 0.97).unwrap_or(0);
@@ -238,7 +239,7 @@ fn error_axis(errors: impl Iterator<Item = f64>, title: &str) -> (Axis, (f64, f6
     (Axis::new(title, range.0, range.1).ticks(rounds[below..=above].iter().map(tick).collect()), range)
 }
 
-/// A share in percent: two decimals below ten, one above.
+/// Formats a share in percent: two decimals below ten, otherwise one.
 fn percent(share: f64) -> String {
     let value = 100.0 * share;
     format!("{} %", number(value, if value < 9.995 { 2 } else { 1 }))
@@ -247,15 +248,16 @@ fn percent(share: f64) -> String {
 /// A layer's name, and the activation of each of its capsules.
 pub type LayerActivations<'a> = (&'a str, &'a [f32]);
 
-/// The activations of networks' layers: a row of panels for each network, and in each panel the share of the capsules in each
-/// twentieth of [0, 1]. Above it stands how many are saturated: below 0.01 or above 0.99.
+/// Draws histograms of the activations in networks' layers: one row of panels per network, one panel per layer, with twenty
+/// bins on [0, 1]. Above each panel is the share of saturated capsules: below 0.01 or above 0.99.
 ///
-/// Each network has a name, and for each layer its name and the activations of its capsules, as many layers in all rows.
+/// Each network has a name and, for each layer, a name and the capsules' activations. All networks have the same number of
+/// layers.
 ///
 /// # Errors
 ///
-/// Returns an error if there are no networks or more than four, no layers or more than five, if the networks differ in their
-/// number of layers, and if a layer has no activations or one outside [0, 1].
+/// Returns an error if there are no networks or more than four, no layers or more than five, if the networks differ in
+/// their number of layers, or if a layer has no activations or one outside [0, 1].
 pub fn activation_histograms(networks: &[(&str, &[LayerActivations])]) -> Result<Figure> {
     const BINS: usize = 20;
     checks::not_empty("networks", networks)?;
@@ -304,12 +306,12 @@ pub fn activation_histograms(networks: &[(&str, &[LayerActivations])]) -> Result
     figure.alt(format!("A histogram for each layer, a row for each network. {}.", words.join("; "))).finish()
 }
 
-/// How often images of each class (row) are classified as each class (column). Mistakes are coloured by their number, what is right is
-/// not; beside each row stands the error of its class.
+/// Draws the confusion matrix: how often images of each class (row) are classified as each class (column). Mistakes are
+/// coloured by their number; correct predictions are not. The error of each class stands beside its row.
 ///
 /// # Errors
 ///
-/// Returns an error if there are no images or more than 16 classes, and for an evaluation whose parts do not fit together.
+/// Returns an error if there are no images or more than 16 classes, or if the parts of the evaluation do not match.
 pub fn confusion(evaluation: &Evaluation) -> Result<Figure> {
     let classes = evaluation.classes;
     checks::at_most("the number of classes", classes, 16, "at most 16 in this figure")?;
@@ -341,12 +343,12 @@ pub fn confusion(evaluation: &Evaluation) -> Result<Figure> {
     let mut chart = Chart::new("confusion", "Confusion matrix", size, x, y).margins(66, 210, 46, 74).alt(alt);
     for (row, column) in places {
         let (left, bottom, count) = (column as f64, n - row as f64 - 1.0, counts[row][column]);
-        // the faintest colour is for none; one mistake already shows
+        // the faintest colour means none, so even one mistake is visible
         let shade = if count == 0 { 0.0 } else { 0.12 + 0.88 * count as f64 / most as f64 };
         let (tint, ink) = match shade {
             _ if row == column => (PALE, Ink::new(INK).size(12.5)),
             ..0.68 => (heat(shade), Ink::new(INK).bold()),
-            // dark letters on the dark card's brightest colours, light ones on the light card's darkest
+            // dark letters on the dark card's brightest colours, light letters on the light card's darkest
             _ => (heat(shade), Ink::new(Tint::new([if shade < 0.8 { 34 } else { 255 }; 3], [0; 3])).bold()),
         };
         chart.block((left, bottom), (left + 1.0, bottom + 1.0), tint);
@@ -376,13 +378,13 @@ pub fn confusion(evaluation: &Evaluation) -> Result<Figure> {
     chart.finish()
 }
 
-/// The worst mistakes of an evaluation of these images, at most `most` and at most 40: each image, its true class and the predicted
-/// one, with their activations, and the number of the image.
+/// Draws the worst mistakes of an evaluation, at most `most` and at most 40: each image with its index, and its true and
+/// predicted class with their activations.
 ///
 /// # Errors
 ///
-/// Returns an error if no images are to be shown (`most` is 0), if there are not as many as were evaluated or they have no
-/// pixels, and for an evaluation whose parts do not fit together.
+/// Returns an error if `most` is 0, if the number of images differs from the evaluation's or they have no pixels, or if the
+/// parts of the evaluation do not match.
 pub fn mistakes(evaluation: &Evaluation, images: &Images, most: usize) -> Result<Figure> {
     const SIDE: f64 = 84.0;
     if most == 0 {
@@ -423,7 +425,7 @@ pub fn mistakes(evaluation: &Evaluation, images: &Images, most: usize) -> Result
     chart.alt(format!("Pictures of digits in rows, {heading}{words}.")).finish()
 }
 
-/// Have an evaluation's parts one length, are its classes known ones and its activations finite?
+/// Checks that an evaluation's parts have matching lengths, valid classes and finite activations.
 fn check_evaluation(evaluation: &Evaluation) -> Result<()> {
     let Evaluation { activations, predictions, labels, classes } = evaluation;
     checks::length("the predictions", labels.len(), predictions.len())?;

@@ -1,4 +1,4 @@
-//! Checks of what figures are made of.
+//! Validation of the figures' input. Each check returns an error if its condition fails.
 
 use ndarray::{Array1, Array2, ArrayViewD, Axis, Dimension as _};
 
@@ -13,7 +13,7 @@ use crate::routing::{CapsuleLayerRun, Routing};
 /// The most clusters or components that a figure shows.
 const MOST_CLUSTERS: usize = 200;
 
-/// At most so many? `expected` says so in words, such as "at most 12".
+/// Checks a maximum. `expected` states it in words, such as "at most 12".
 pub(super) fn at_most(name: &'static str, found: usize, most: usize, expected: &'static str) -> Result<()> {
     if found > most {
         return Err(Error::Setting { name, expected, value: found as f64 });
@@ -21,12 +21,12 @@ pub(super) fn at_most(name: &'static str, found: usize, most: usize, expected: &
     Ok(())
 }
 
-/// Is there anything?
+/// Checks that a list is not empty.
 pub(super) fn not_empty<T>(what: &'static str, items: &[T]) -> Result<()> {
     if items.is_empty() { Err(Error::Empty { what }) } else { Ok(()) }
 }
 
-/// Are all numbers from 0 to 1?
+/// Checks that all numbers are from 0 to 1.
 pub(super) fn shares(name: &'static str, values: impl IntoIterator<Item = f64>) -> Result<()> {
     match values.into_iter().find(|value| !(0.0..=1.0).contains(value)) {
         Some(value) => Err(Error::Setting { name, expected: "from 0 to 1", value }),
@@ -34,12 +34,12 @@ pub(super) fn shares(name: &'static str, values: impl IntoIterator<Item = f64>) 
     }
 }
 
-/// As many as expected?
+/// Checks a length.
 pub(super) fn length(name: &'static str, expected: usize, found: usize) -> Result<()> {
     if expected == found { Ok(()) } else { Err(Error::Length { name, expected, found }) }
 }
 
-/// Has an array this shape?
+/// Checks the shape of an array.
 pub(super) fn shape(name: &'static str, expected: &[usize], found: &[usize]) -> Result<()> {
     match expected == found {
         true => Ok(()),
@@ -47,7 +47,7 @@ pub(super) fn shape(name: &'static str, expected: &[usize], found: &[usize]) -> 
     }
 }
 
-/// Are all numbers finite?
+/// Checks that all numbers are finite.
 pub(super) fn finite(name: &'static str, values: impl IntoIterator<Item = f64>) -> Result<()> {
     match values.into_iter().find(|value| !value.is_finite()) {
         Some(value) => Err(Error::Setting { name, expected: "finite", value }),
@@ -55,7 +55,7 @@ pub(super) fn finite(name: &'static str, values: impl IntoIterator<Item = f64>) 
     }
 }
 
-/// Are all entries of an array finite?
+/// Checks that all entries of an array are finite.
 pub(super) fn entries(name: &'static str, array: ArrayViewD<f64>) -> Result<()> {
     match array.indexed_iter().find(|(_, value)| !value.is_finite()) {
         Some((place, &value)) => {
@@ -65,7 +65,7 @@ pub(super) fn entries(name: &'static str, array: ArrayViewD<f64>) -> Result<()> 
     }
 }
 
-/// Is there something to draw, and are all numbers finite, with squares that are finite too?
+/// Checks that there are samples and columns, and that all numbers and their squares are finite.
 pub(super) fn samples(data: &Array2<f64>) -> Result<()> {
     if data.nrows() == 0 {
         return Err(Error::Empty { what: "samples" });
@@ -80,7 +80,7 @@ pub(super) fn samples(data: &Array2<f64>) -> Result<()> {
     }
 }
 
-/// As [`samples`], and are they points of the plane?
+/// Checks samples as [`samples`] does, and that they are points in the plane.
 pub(super) fn plane(data: &Array2<f64>) -> Result<()> {
     samples(data)?;
     length("a sample to be drawn in the plane", 2, data.ncols())
@@ -91,12 +91,12 @@ pub(super) fn points(data: &Array2<f64>) -> Vec<Point> {
     data.rows().into_iter().map(|row| (row[0], row[1])).collect()
 }
 
-/// Does a fit hold at least its start?
+/// Checks that a fit has at least its start.
 pub(super) fn steps<M>(fit: &Fit<M>) -> Result<()> {
     not_empty("steps of the fit", &fit.objectives)
 }
 
-/// Can centroids or means be drawn: as many in each step, at most 200, and points of the plane within 1e130 of 0?
+/// Checks centroids or means: equally many in each step, at most 200, and points in the plane within 1e130 of 0.
 pub(super) fn centres<'a>(
     name: &'static str,
     steps: impl IntoIterator<Item = &'a Array2<f64>>,
@@ -118,16 +118,16 @@ pub(super) fn centres<'a>(
     Ok(())
 }
 
-/// Is it a mixture, and in the plane?
+/// Checks that a mixture is valid and in the plane.
 pub(super) fn mixture(mixture: &Gmm) -> Result<()> {
     centres("the means", [&mixture.means])?;
     Gmm::new(mixture.weights.clone(), mixture.means.clone(), mixture.covariances.clone()).map(|_| ())
 }
 
-/// One label for each sample; how many clusters there are.
+/// Checks that there is one label per sample, and returns the number of clusters.
 pub(super) fn labels(data: &Array2<f64>, labels: &Array1<usize>) -> Result<usize> {
     length("labels", data.nrows(), labels.len())?;
-    // A larger label is a slip: no picture shows so many clusters.
+    // A larger label is probably an error: no figure can show so many clusters.
     let limit = data.nrows().max(64);
     if let Some(index) = labels.iter().position(|&label| label >= limit) {
         let label = labels[index];
@@ -139,7 +139,8 @@ pub(super) fn labels(data: &Array2<f64>, labels: &Array1<usize>) -> Result<usize
     Ok(clusters)
 }
 
-/// Has a routing iterations of one shape, with children and parents, and this position? Returns how many children and parents.
+/// Checks that a routing has iterations of one shape, children, parents and this position. Returns the numbers of children
+/// and parents.
 pub(super) fn routing(routing: &Routing, position: usize) -> Result<(usize, usize)> {
     let Some(first) = routing.trace.first() else { return Err(Error::Empty { what: "iterations" }) };
     let (positions, children, parents) = first.responsibilities.dim();
@@ -164,14 +165,14 @@ pub(super) fn routing(routing: &Routing, position: usize) -> Result<(usize, usiz
     Ok((children, parents))
 }
 
-/// Have the images pixels, and as many as their size says?
+/// Checks that images have pixels, as many as their size requires.
 pub(super) fn images(images: &Images) -> Result<()> {
     not_empty("pixels", &images.pixels)?;
     let expected = images.len().saturating_mul(images.height).saturating_mul(images.width);
     length("the pixels", expected, images.pixels.len())
 }
 
-/// Checks what [`digit_routing`](super::chapter08::digit_routing) is given.
+/// Checks the arguments of [`digit_routing`](super::chapter08::digit_routing).
 pub(super) fn digit_run(pixels: &[u8], width: usize, run: &CapsuleLayerRun) -> Result<()> {
     let (children, classes) = routing(&run.routing, 0)?;
     length("the positions of the classes", 1, run.routing.last().activations.nrows())?;

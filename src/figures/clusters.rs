@@ -1,4 +1,4 @@
-//! What chapters 3 and 4 both draw: samples in the plane with their clusters, fits at work, numbers of fits as curves.
+//! Shared by chapters 3 and 4: samples in the plane with clusters, animated fits, objectives of fits as curves.
 
 use std::cmp::Reverse;
 
@@ -14,21 +14,21 @@ use crate::error::{Error, Result};
 use crate::gmm::Gmm;
 use crate::kmeans::KMeans;
 
-/// A part of the plane: from the lowest to the highest x, and y.
+/// A rectangle in the plane: the ranges of x and y.
 pub(super) type Rectangle = ((f64, f64), (f64, f64));
 
-/// The look of the ellipses of one and two standard deviations.
+/// The styles of the ellipses of one and two standard deviations.
 pub(super) fn ellipse_pens(tint: Tint) -> [Pen; 2] {
     [Pen::new(tint, 2.2), Pen::new(tint, 1.5).dashed(6.0, 4.0)]
 }
 
-/// The same beside dashed borders.
+/// The same, for use beside dashed borders.
 const SIGMAS: [Pen; 2] = [
     Pen { tint: INK, width: 2.2, dash: None, opacity: 1.0 },
     Pen { tint: INK, width: 1.1, dash: None, opacity: 1.0 },
 ];
 
-/// The look of a border between clusters.
+/// The style of a border between clusters.
 pub(super) fn border_pen() -> Pen {
     Pen::new(INK, 1.2).dashed(5.0, 4.0)
 }
@@ -38,14 +38,14 @@ pub(super) fn axes(x: (f64, f64), y: (f64, f64)) -> [Axis; 2] {
     [Axis::new("x_1", x.0, x.1), Axis::new("x_2", y.0, y.1)]
 }
 
-/// The borders between the cells of the centroids in the plane (Voronoi), each as its two ends in a box.
+/// The borders between the Voronoi cells of the centroids in a rectangle, each as its two end points.
 pub(super) fn borders(centroids: &Array2<f64>, x: (f64, f64), y: (f64, f64)) -> Vec<[Point; 2]> {
     let places = checks::points(centroids);
     let border = |(i, j): (usize, usize)| {
         let ((ax, ay), (bx, by)) = (places[i], places[j]);
-        // The points m + t v are equally far from both.
+        // The points m + t v are equally distant from both.
         let (mx, my, vx, vy) = ((ax + bx) / 2.0, (ay + by) / 2.0, ay - by, bx - ax);
-        // The t with slope t <= room are inside the box, and not nearer to c than to a: |p - a|^2 <= |p - c|^2.
+        // t with slope t <= room is inside the rectangle, and not nearer to c than to a: |p - a|^2 <= |p - c|^2.
         let sides = [(vx, x.1 - mx), (-vx, mx - x.0), (vy, y.1 - my), (-vy, my - y.0)];
         let others = (0..places.len()).filter(|&m| m != i && m != j).map(|m| {
             let (cx, cy) = places[m];
@@ -66,15 +66,15 @@ pub(super) fn borders(centroids: &Array2<f64>, x: (f64, f64), y: (f64, f64)) -> 
     pairs.filter_map(border).collect()
 }
 
-/// The ellipse of so many standard deviations about a component's mean, closed.
+/// The closed ellipse at a number of standard deviations around a component's mean.
 ///
 /// # Errors
 ///
-/// Returns an error for a covariance that is not positive definite.
+/// Returns an error if the covariance is not positive definite.
 pub(super) fn ellipse(model: &Gmm, k: usize, deviations: f64) -> Result<Vec<Point>> {
     const CORNERS: usize = 80;
     let covariance = model.covariance(k);
-    // Sigma = L L^T takes the circle to the ellipse.
+    // Sigma = L L^T, so L maps the circle to the ellipse.
     let l11 = covariance[(0, 0)].sqrt();
     let l21 = covariance[(1, 0)] / l11;
     let l22 = (covariance[(1, 1)] - l21 * l21).sqrt();
@@ -89,7 +89,8 @@ pub(super) fn ellipse(model: &Gmm, k: usize, deviations: f64) -> Result<Vec<Poin
     Ok((0..=CORNERS).map(corner).collect())
 }
 
-/// The ellipses of one and two standard deviations of each component; of more than twelve components the inner ones only.
+/// Draws each component's ellipses of one and two standard deviations; with more than twelve components only the inner
+/// ones.
 pub(super) fn draw_ellipses(chart: &mut Chart, model: &Gmm, pens: impl Fn(usize) -> [Pen; 2]) -> Result<()> {
     let components = model.weights.len();
     for k in 0..components {
@@ -101,30 +102,29 @@ pub(super) fn draw_ellipses(chart: &mut Chart, model: &Gmm, pens: impl Fn(usize)
     Ok(())
 }
 
-/// One way to cluster the samples, for [`clusterings`].
+/// One clustering of the samples, for [`clusterings`].
 #[derive(Debug, Clone, Copy)]
 pub struct Clustering<'a> {
-    /// What it is called, as short as a heading.
+    /// A short heading.
     pub title: &'a str,
     /// The cluster of each sample (n).
     pub labels: &'a Array1<usize>,
-    /// K-means, whose centroids and borders are drawn.
+    /// A K-means model, whose centroids and borders are drawn.
     pub kmeans: Option<&'a KMeans>,
-    /// The mixture, of which the ellipses of one and two standard deviations are drawn.
+    /// A mixture, whose ellipses of one and two standard deviations are drawn.
     pub mixture: Option<&'a Gmm>,
 }
 
-/// The same samples clustered in several ways, side by side.
+/// Draws several clusterings of the same samples side by side.
 ///
-/// `data` are samples in the plane (n x 2). Colours agree where clusters do: each cluster takes the colour of that of the
-/// first clustering with which it shares the most samples. Over the others stands how many samples are in the same cluster as
-/// in the first one.
+/// `data` are samples in the plane (n x 2). Each cluster takes the colour of the cluster in the first clustering with which
+/// it shares the most samples. Above each of the other panels is the number of samples on which it agrees with the first.
 ///
 /// # Errors
 ///
-/// Returns an error if there are no samples, if they are not of two finite numbers within 1e130 of 0, if there are no
-/// clusterings or more than four, if labels are too few or too many or name more than 200 clusters, and for a model of
-/// other dimensions, of more than 200 clusters, or that is none.
+/// Returns an error if there are no samples, if they are not points in the plane within 1e130 of 0, if there are no
+/// clusterings or more than four, if there are too few or too many labels or more than 200 clusters, or if a model has a
+/// different dimension, more than 200 clusters or is invalid.
 pub fn clusterings(title: &str, data: &Array2<f64>, clusterings: &[Clustering]) -> Result<Figure> {
     checks::plane(data)?;
     checks::not_empty("clusterings", clusterings)?;
@@ -185,7 +185,7 @@ pub fn clusterings(title: &str, data: &Array2<f64>, clusterings: &[Clustering]) 
     chart.alt(alt).finish()
 }
 
-/// The centroids and borders of K-means, the means and ellipses of a mixture.
+/// Draws the centroids and borders of K-means, and the means and ellipses of a mixture.
 fn draw_models(panel: &mut Chart, clustering: &Clustering, tints: &[usize], (x, y): Rectangle) -> Result<()> {
     let mut centres = Vec::new();
     if let Some(model) = clustering.kmeans {
@@ -200,8 +200,8 @@ fn draw_models(panel: &mut Chart, clustering: &Clustering, tints: &[usize], (x, 
     Ok(())
 }
 
-/// For each cluster of `labels` the one of `first` that it shares most with, each taken once, largest shares first; and how
-/// many samples they share in all.
+/// Matches each cluster of `labels` with a cluster of `first`, each used once, largest overlaps first. Also returns the
+/// number of samples on which both agree.
 fn matched(first: &Array1<usize>, labels: &Array1<usize>, clusters: usize) -> (Vec<usize>, usize) {
     let mut shared: Array2<i64> = Array2::zeros((clusters, clusters));
     first.iter().zip(labels).for_each(|(&other, &own)| shared[(own, other)] += 1);
@@ -210,32 +210,35 @@ fn matched(first: &Array1<usize>, labels: &Array1<usize>, clusters: usize) -> (V
         let largest = shared.indexed_iter().max_by_key(|&(place, count)| (count, Reverse(place)));
         let Some(((own, other), &count)) = largest else { break };
         (tints[own], same) = (other, same + count as usize);
-        // taken, so less than those that share nothing
+        // mark as used: below an overlap of 0
         shared.row_mut(own).fill(-1);
         shared.column_mut(other).fill(-1);
     }
     (tints, same)
 }
 
-/// A fit at work on samples in the plane: what its frames share.
+/// The data that all frames of a fit's animation share.
 pub(super) struct Course {
     points: Vec<Point>,
     /// The iterations that are shown.
     pub shown: Vec<usize>,
-    /// A number for the look of each sample in each of these.
+    /// For each shown iteration, a style index for each sample.
     looks: Vec<Vec<usize>>,
-    /// The samples that are drawn, and whether their look changes from frame to frame.
+    /// The drawn samples, each with whether its style changes between frames.
     drawn: Vec<(bool, usize)>,
-    /// Where each centre stands, iteration by iteration.
+    /// The path of each centre over the iterations.
     pub paths: Vec<Vec<Point>>,
     pub x: (f64, f64),
     pub y: (f64, f64),
 }
 
 impl Course {
+    /// Prepares the animation of a fit. `look` gives the style index of each sample.
+    ///
     /// # Errors
     ///
-    /// Returns an error for what is not a fit in the plane or has not kept its models, and if `look` does.
+    /// Returns an error if the data or the fit are not in the plane, if the fit has not kept its models, or if `look`
+    /// fails.
     pub fn new<M>(
         data: &Array2<f64>,
         fit: &Fit<M>,
@@ -248,7 +251,7 @@ impl Course {
         let models = fit.kept_models()?;
         checks::centres("the centroids or means", models.iter().map(centres))?;
         let count = centres(&models[0]).nrows();
-        // Ellipses take most of the room of many components.
+        // With many components, ellipses make frames large, so fewer are shown.
         let shown = shown_iterations(fit.iterations(), (70 / count).clamp(8, 20));
         let looks = shown.iter().map(|&t| look(&models[t])).collect::<Result<Vec<_>>>()?;
         let points = checks::points(data);
@@ -260,8 +263,8 @@ impl Course {
         Ok(Course { points, shown, looks, drawn, paths, x, y })
     }
 
-    /// The chart of a shown iteration with its samples and two lines over the axes: which iteration, the objective at the
-    /// right, and what happens.
+    /// The chart of a shown iteration: its samples, and above the axes the iteration, the objective (at the right) and what
+    /// happens.
     pub fn chart(
         &self,
         (name, title): (&str, &str),
@@ -275,8 +278,8 @@ impl Course {
         let mut chart = Chart::new(name, title, size, x, y).margins(72, 24, 50, 56);
         let look = &self.looks[index];
         let mut order = self.drawn.clone();
-        // Samples that look the same in all frames come first, so that they are written once; those of one look share an
-        // element.
+        // Samples with the same style in all frames come first, so that they are written only once; samples of one style
+        // share an element.
         order.sort_by_key(|&(moves, i)| (moves, look[i]));
         order.into_iter().for_each(|(_, i)| chart.scatter([self.points[i]], 2.7, tint(look[i]), 1.0));
         let ink = Ink::new(INK).plain().size(14.0);
@@ -287,7 +290,7 @@ impl Course {
         chart
     }
 
-    /// The path of each centre until an iteration, with a ring at its start.
+    /// Draws the path of each centre up to iteration `t`, with a ring at its start.
     pub fn draw_paths(&self, chart: &mut Chart, t: usize, tint: impl Fn(usize) -> Tint) {
         let paths = || self.paths.iter().enumerate().filter(|_| t > 0);
         paths().for_each(|(k, path)| chart.haloed(&path[..=t], Pen::new(tint(k), 1.4)));
@@ -295,17 +298,17 @@ impl Course {
     }
 }
 
-/// What a fit's objective is, for the axes.
+/// The objective of a fit, for the axes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Objective {
-    /// Of mixtures and coins: higher is better.
+    /// The log-likelihood of mixtures and coins: higher is better.
     LogLikelihood,
-    /// Of K-means, whose fits hold minus the inertia: it is drawn as the inertia, lower is better.
+    /// The inertia of K-means: lower is better. The fits hold its negative; figures show the inertia.
     Inertia,
 }
 
 impl Objective {
-    /// What is shown of a fit's objective.
+    /// Converts a fit's objective to the value shown.
     fn value(self, objective: f64) -> f64 {
         match self {
             Objective::LogLikelihood => objective,
@@ -313,7 +316,7 @@ impl Objective {
         }
     }
 
-    /// The values with their name, as a legend has them: from the best to the worst, one where both read the same.
+    /// Formats the values for a legend: from best to worst, or one value if both read the same.
     pub(super) fn words(self, optimum: &Optimum) -> String {
         let best = self.value(optimum.best);
         let decimals = (3 - best.abs().max(1e-9).log10().floor() as i32).clamp(0, 6) as usize;
@@ -326,18 +329,18 @@ impl Objective {
     }
 }
 
-/// An optimum that fits reach.
+/// An optimum reached by one or more fits.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Optimum {
-    /// The best and the worst objective that counts as it.
+    /// The best and the worst objective counted as this optimum.
     pub best: f64,
     pub worst: f64,
-    /// How many fits reach it.
+    /// The number of fits that reach it.
     pub count: usize,
 }
 
-/// Objectives that are not more than `same` apart count as one optimum: the optima, the best first; and which one each
-/// belongs to.
+/// Groups objectives into optima: each optimum holds the objectives within `same` of its best one. Returns the optima, best
+/// first, and the index of each objective's optimum.
 pub(super) fn optima(objectives: &[f64], same: f64) -> (Vec<Optimum>, Vec<usize>) {
     let mut order: Vec<usize> = (0..objectives.len()).collect();
     order.sort_by(|&a, &b| objectives[b].total_cmp(&objectives[a]));
@@ -357,15 +360,15 @@ pub(super) fn optima(objectives: &[f64], same: f64) -> (Vec<Optimum>, Vec<usize>
     (found, member)
 }
 
-/// The objective of one or several fits by iteration.
+/// Draws the objective of one or more fits over the iterations.
 ///
-/// Fits that end at the same objective share a colour (to a fiftieth of what lies between the best and the worst). The right
-/// ends say what they reach and how many do.
+/// Fits that end at the same objective share a colour (the tolerance is a fiftieth of the range from best to worst). Labels
+/// at the right show the final objectives and how many fits reach them.
 ///
 /// # Errors
 ///
-/// Returns an error if there are no fits or more than 2000, if a fit has no steps, and if an objective is not finite or beyond
-/// 1e140.
+/// Returns an error if there are no fits or more than 2000, if a fit has no steps, or if an objective is not finite or
+/// beyond 1e140.
 pub fn objective_trace<M>(title: &str, fits: &[Fit<M>], objective: Objective) -> Result<Figure> {
     checks::not_empty("fits", fits)?;
     checks::at_most("the number of fits", fits.len(), 2000, "at most 2000")?;
@@ -389,7 +392,7 @@ pub fn objective_trace<M>(title: &str, fits: &[Fit<M>], objective: Objective) ->
     let right = 44 + 8 * longest.max(14) as u32;
     let mut chart = Chart::new("objective-trace", title, (660 + right, 480), x, Axis::new(name, low, high))
         .margins(84, right, 20, 56);
-    // The worst first, so that the best lie on top.
+    // The worst fits are drawn first, so that the best are on top.
     let mut order: Vec<usize> = (0..fits.len()).collect();
     order.sort_by(|&i, &j| ends[i].total_cmp(&ends[j]));
     for &i in &order {
@@ -415,13 +418,14 @@ pub fn objective_trace<M>(title: &str, fits: &[Fit<M>], objective: Objective) ->
     chart.alt(format!("Curves from iteration 0 to {last} that end at {}.", words.join(", "))).finish()
 }
 
-/// Curves over the number of clusters or components, with points on them: a chart with `right` pixels beside the axes.
+/// A chart of curves with markers over the number of clusters or components, with a right margin of `right` pixels.
 ///
-/// `counts` are the numbers k, rising; each curve has a name and a value for each of them.
+/// `counts` are the numbers k in increasing order; each curve has a name and one value per count.
 ///
 /// # Errors
 ///
-/// Returns an error if there are no counts, if counts don't rise, if a curve has another length, and if a value is not finite.
+/// Returns an error if there are no counts, if they do not increase, if a curve has a different length, or if a value is
+/// not finite.
 pub(super) fn curves_over_counts(
     (name, title): (&str, &str),
     counts: &[usize],
@@ -464,14 +468,14 @@ mod tests {
         let lines = borders(&array![[0.0, 0.0], [2.0, 0.0], [1.0, 2.0]], (-5.0, 5.0), (-5.0, 5.0));
         assert_eq!(lines.len(), 3);
         for line in &lines {
-            // (1, 0.75) is as far from all three.
+            // (1, 0.75) is equally distant from all three.
             assert!(line.iter().any(|&(x, y)| (x - 1.0).abs() < 1e-9 && (y - 0.75).abs() < 1e-9), "{line:?}");
         }
         assert!(borders(&array![[1.0, 1.0], [1.0, 1.0]], (0.0, 2.0), (0.0, 2.0)).is_empty());
     }
 
     #[test]
-    fn an_ellipse_is_so_many_deviations_away() {
+    fn ellipse_points_are_at_the_given_mahalanobis_distance() {
         let covariance = array![[2.0, 0.6], [0.6, 0.5]];
         let model = Gmm {
             weights: array![1.0],
@@ -489,12 +493,12 @@ mod tests {
     }
 
     #[test]
-    fn clusters_take_the_colour_they_share_most_with() {
+    fn clusters_are_matched_by_shared_samples() {
         assert_eq!(matched(&array![0, 0, 1, 1, 1], &array![1, 1, 0, 0, 1], 2), (vec![1, 0], 4));
     }
 
     #[test]
-    fn equal_ends_are_one_optimum_and_the_best_is_the_first() {
+    fn close_objectives_form_one_optimum_and_the_best_is_first() {
         let (found, member) = optima(&[-5.0, -3.0, -5.02, -3.0], 0.1);
         let optimum = |best, worst| Optimum { best, worst, count: 2 };
         assert_eq!(found, [optimum(-3.0, -3.0), optimum(-5.0, -5.02)]);
@@ -502,7 +506,7 @@ mod tests {
     }
 
     #[test]
-    fn inertia_is_turned_round() {
+    fn inertia_is_the_negated_objective() {
         let words = |objective: Objective, best, worst| objective.words(&Optimum { best, worst, count: 1 });
         assert_eq!(words(Objective::Inertia, -78.851, -78.852), "inertia 78.85");
         assert_eq!(words(Objective::Inertia, -1856.2, -1870.9), "inertia 1856 to 1871");

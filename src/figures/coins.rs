@@ -1,4 +1,4 @@
-//! What the figures of coins share; log-likelihoods of very many experiments, fast enough to be drawn.
+//! Shared by the coin figures; log-likelihoods of many experiments, grouped so that they are fast enough for a heat map.
 
 use std::collections::BTreeMap;
 
@@ -10,21 +10,21 @@ use crate::draw::{Axis, Point, letter};
 use crate::em::Fit;
 use crate::error::{Error, Result};
 
-/// The most different numbers of heads: a heat map evaluates the log-likelihood 16,384 times.
+/// The maximum number of distinct head counts: a heat map evaluates the log-likelihood 16,384 times.
 const MOST: usize = 2000;
 
-/// How far inside (0, 1) a heat map's outermost values are taken, since a log-likelihood may be infinite at 0 and at 1.
+/// Heat maps stay this far inside (0, 1), because the log-likelihood may be infinite at 0 and at 1.
 const EDGE: f64 = 1e-4;
 
 /// The range of a probability.
 pub(super) const UNIT: (f64, f64) = (0.0, 1.0);
 
-/// A theta a hair inside (0, 1).
+/// Clamps theta to slightly inside (0, 1).
 pub(super) fn inside(theta: f64) -> f64 {
     theta.clamp(EDGE, 1.0 - EDGE)
 }
 
-/// θ with the coin's letter under the line.
+/// θ with the coin's letter as a subscript.
 pub(super) fn theta(coin: usize) -> String {
     format!("θ_{{{}}}", letter(coin))
 }
@@ -34,12 +34,12 @@ pub(super) fn theta_axis(coin: usize) -> Axis {
     Axis::new(format!("{}, probability of heads", theta(coin)), 0.0, 1.0).no_grid()
 }
 
-/// The two thetas of each model that a fit has kept, as a point.
+/// The two thetas of each model of a fit, as points.
 ///
 /// # Errors
 ///
-/// Returns an error for a fit without steps, with an objective that is not finite, or without its models, and for thetas that
-/// are not two probabilities.
+/// Returns an error if the fit has no steps, lacks its models or has an objective that is not finite, or if the thetas are
+/// not two probabilities.
 pub(super) fn path<M>(fit: &Fit<M>, thetas: fn(&M) -> &[f64]) -> Result<Vec<Point>> {
     checks::steps(fit)?;
     checks::finite("an objective", fit.objectives.iter().copied())?;
@@ -55,32 +55,32 @@ pub(super) fn path<M>(fit: &Fit<M>, thetas: fn(&M) -> &[f64]) -> Result<Vec<Poin
 struct Group {
     heads: f64,
     tails: f64,
-    /// log of "n over x".
+    /// The logarithm of the binomial coefficient "n over x".
     log_binomial: f64,
-    /// How many experiments.
+    /// The number of experiments.
     count: f64,
-    /// The index of the first of them.
+    /// The index of the first of these experiments.
     first: usize,
 }
 
-/// Experiments, of which each number of heads counts once.
+/// Experiments grouped by their number of heads.
 pub(crate) struct Groups(Vec<Group>);
 
 impl Groups {
-    /// All experiments.
+    /// Groups all experiments.
     ///
     /// # Errors
     ///
-    /// Returns an error for more than 2000 different numbers of heads.
+    /// Returns an error for more than 2000 distinct numbers of heads.
     pub fn new(experiments: &Experiments) -> Result<Groups> {
         Groups::chosen(experiments, |_| true)
     }
 
-    /// The experiments of each coin, by their labels.
+    /// Groups each coin's experiments, by their labels.
     ///
     /// # Errors
     ///
-    /// As [`Groups::new`].
+    /// Returns the errors of [`Groups::new`].
     pub fn of_coins(experiments: &Experiments, labels: &[usize], coins: usize) -> Result<Vec<Groups>> {
         (0..coins).map(|coin| Groups::chosen(experiments, |index| labels[index] == coin)).collect()
     }
@@ -100,22 +100,22 @@ impl Groups {
         Ok(Groups(counts.into_iter().map(group).collect()))
     }
 
-    /// log p(x; theta, phi) as [`Experiments::expectation`] has it: minus infinity where an experiment is impossible.
+    /// log p(x; theta, phi) as in [`Experiments::expectation`]: minus infinity if an experiment is impossible.
     pub fn log_likelihood(&self, coins: &Coins) -> f64 {
         let logs = logarithms(coins);
         self.0.iter().map(|group| group.count * log_sum(group.joint(&logs))).sum()
     }
 
-    /// The log-likelihood of one coin that has made all experiments.
+    /// The log-likelihood if one coin made all experiments.
     pub fn of_one_coin(&self, theta: f64) -> f64 {
         self.log_likelihood(&Coins { thetas: vec![theta], weights: vec![1.0] })
     }
 
-    /// The lower bound with the responsibilities at `before`, as [`Experiments::lower_bound`] has it.
+    /// The lower bound with the responsibilities at `before`, as in [`Experiments::lower_bound`].
     ///
     /// # Errors
     ///
-    /// Returns an error for a model that is not valid or gives an experiment no probability.
+    /// Returns an error if the model is invalid or gives an experiment probability 0.
     pub fn lower_bound(&self, before: &Coins) -> Result<impl Fn(&Coins) -> f64 + '_> {
         let logs = logarithms(&before.normalised()?);
         let shares = |group: &Group| -> Result<Vec<f64>> {
@@ -128,7 +128,7 @@ impl Groups {
         let shares = self.0.iter().map(shares).collect::<Result<Vec<_>>>()?;
         Ok(move |coins: &Coins| {
             let logs = logarithms(coins);
-            // sum_j q_ij (log p(x_i, z_i = j) - log q_ij), where 0 times anything is 0
+            // sum_j q_ij (log p(x_i, z_i = j) - log q_ij), with 0 times anything counted as 0
             let of_group = |(group, q): (&Group, &Vec<f64>)| {
                 let terms = q.iter().zip(group.joint(&logs)).filter(|(q, _)| **q > 0.0);
                 group.count * terms.map(|(q, term)| q * (term - q.ln())).sum::<f64>()
@@ -139,9 +139,9 @@ impl Groups {
 }
 
 impl Group {
-    /// log p(x, z = j) of one of its experiments for each coin j, of whose [`logarithms`] it is made.
+    /// log p(x, z = j) of one experiment of the group, for each coin j, from its [`logarithms`].
     fn joint(&self, logs: &[[f64; 3]]) -> impl Iterator<Item = f64> + Clone {
-        // 0 heads or tails count nothing, however impossible another one would be
+        // a count of 0 contributes 0, even if the logarithm is minus infinity
         let times = |count: f64, log: f64| if count > 0.0 { count * log } else { 0.0 };
         logs.iter().map(move |&[weight, head, tail]| {
             weight + self.log_binomial + times(self.heads, head) + times(self.tails, tail)
@@ -155,7 +155,7 @@ fn logarithms(coins: &Coins) -> Vec<[f64; 3]> {
     coins.thetas.iter().zip(&coins.weights).map(of_coin).collect()
 }
 
-/// log sum exp, with the largest term taken out so that nothing underflows.
+/// log sum exp; subtracts the largest term to avoid underflow.
 fn log_sum(terms: impl Iterator<Item = f64> + Clone) -> f64 {
     let largest = terms.clone().fold(f64::NEG_INFINITY, f64::max);
     if largest == f64::NEG_INFINITY {
@@ -169,7 +169,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn groups_have_the_log_likelihood_and_the_bound_of_their_experiments() {
+    fn groups_and_experiments_have_equal_likelihoods_and_bounds() {
         let labels: Vec<usize> = (0..1000).map(|i| i % 2).collect();
         let experiments = Experiments::simulate(&labels, &[0.3, 0.8], 12, 5).unwrap();
         let groups = Groups::new(&experiments).unwrap();
@@ -198,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn too_many_different_experiments_are_named() {
+    fn too_many_distinct_counts_are_an_error() {
         let heads: Vec<u64> = (0..3000).collect();
         let experiments = Experiments::new(&heads, 3000).unwrap();
         assert!(matches!(Groups::new(&experiments), Err(Error::Setting { .. })));

@@ -1,11 +1,11 @@
-//! The figures of the chapters: data and picture together, drawn by [`draw`](crate::draw).
+//! The figures of the chapters, each with its data, drawn by [`draw`](crate::draw).
 //!
-//! A figure is a function, which takes its data and options and returns a [`Figure`], and a line in its chapter's list, which
-//! calls it with the chapter's own. Notebooks, the command `figures` and web pages call the same functions.
+//! Each figure is a function that takes data and options and returns a [`Figure`]. A line in its chapter's list calls it
+//! with the chapter's own data. Notebooks, the command `figures` and web pages call the same functions.
 //!
-//! Lists leave out what shows the machine it was drawn on: times, the rounding of differences (chapter 7), and what a network
-//! in f32 makes of many images (chapter 9). Figures of a digit in the network (chapter 8) are made of f32 numbers, whose last
-//! bits are the same on processors of the same instructions.
+//! The lists contain only reproducible figures. They leave out run times, rounding errors of difference quotients (chapter
+//! 7), and results of an f32 network on many images (chapter 9). Figures of one digit in the network (chapter 8) also use
+//! f32, but their last bits agree on processors with the same instruction set.
 
 pub mod chapter01;
 pub mod chapter02;
@@ -26,10 +26,10 @@ pub use crate::draw::animate;
 use crate::draw::Figure;
 use crate::error::{Error, Result};
 
-/// A figure's name, which is also its file's, and how to draw it; the same bytes each time.
+/// The name of a figure, which is also its file name, and the function that draws it. It gives the same bytes each time.
 pub type Entry = (&'static str, fn() -> Result<Figure>);
 
-/// The chapters' lists, from chapter 1 on.
+/// The lists of the chapters, from chapter 1 on.
 const CHAPTERS: [&[Entry]; 9] = [
     chapter01::FIGURES,
     chapter02::FIGURES,
@@ -42,21 +42,21 @@ const CHAPTERS: [&[Entry]; 9] = [
     chapter09::FIGURES,
 ];
 
-/// The reproducible figures of a chapter, in its order; none for a chapter that there is not.
+/// The reproducible figures of a chapter, in order; empty for an unknown chapter.
 pub fn of_chapter(chapter: usize) -> &'static [Entry] {
     chapter.checked_sub(1).and_then(|index| CHAPTERS.get(index)).copied().unwrap_or_default()
 }
 
-/// All reproducible figures, in the order of the chapters.
+/// All reproducible figures, by chapter.
 pub fn all() -> impl Iterator<Item = &'static Entry> {
     CHAPTERS.iter().copied().flatten()
 }
 
-/// Draws the figure of this name.
+/// Draws the figure with this name.
 ///
 /// # Errors
 ///
-/// Returns an error for a name that is not in [`all`].
+/// Returns an error if the name is not in [`all`], or if the figure cannot be drawn.
 pub fn figure(name: &str) -> Result<Figure> {
     match all().find(|entry| entry.0 == name) {
         Some((_, draw)) => draw(),

@@ -1,15 +1,15 @@
-//! The results that are shipped beside the weights: what each switch of the recipe does, and how the full trainings went.
+//! Results shipped beside the weights: the effect of each switch of the recipe, and the full trainings.
 //!
-//! Both are CSV files, a header and a line for each run or epoch, without quotes:
+//! Both are CSV files with a header and one line per run or epoch, without quotes:
 //!
 //! ```text
 //! setting,seed,images,error                    ablation.csv: one short training
-//! default,1,5500,0.0787                        `default`, or what differs from it, as `train --set` takes it
-//! iterations=3,1,5500,                         error: share of misclassified validation images; none where the training diverged
+//! default,1,5500,0.0787                        `default`, or the changes in the syntax of `train --set`
+//! iterations=3,1,5500,                         error: share of misclassified validation images; empty if the training diverged
 //!
 //! recipe,seed,epochs,epoch,validation_errors,validation_images,test_errors,test_images      runs.csv: an epoch of one training
 //! default,1,10,9,31,5000,,
-//! default,1,10,10,30,5000,55,10000             the test images are only seen after the last epoch
+//! default,1,10,10,30,5000,55,10000             the test set is used only after the last epoch
 //! ```
 
 use std::path::Path;
@@ -17,59 +17,59 @@ use std::str::FromStr;
 
 use crate::error::{Error, Result};
 
-/// A field of a file of results that is not what it should be.
+/// An invalid field in a results file.
 #[derive(Debug, thiserror::Error)]
 #[error("line {line}: {field} is {found:?}, but should be {expected}")]
 pub struct Fault {
-    /// From 1, as editors count.
+    /// The line number, from 1.
     pub line: usize,
-    /// The name of its column, or what else is at fault: the line, the header or the file.
+    /// The name of the column, or "the line", "the header" or "the file".
     pub field: &'static str,
-    /// What it may be.
+    /// The expected value, in words.
     pub expected: &'static str,
-    /// What it is.
+    /// The text found.
     pub found: String,
 }
 
-/// A short training with one thing changed.
+/// A short training with changed settings.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Trial {
-    /// `default`, or what differs from it: `name=value`, several with spaces between them, or the name of a group.
+    /// `default`, or the changes: `name=value`, several separated by spaces, or the name of a group.
     pub setting: String,
-    /// Of the first draw and of the images' order.
+    /// The seed of the initial weights and of the order of images.
     pub seed: u64,
-    /// Images that it was trained on.
+    /// The number of training images.
     pub images: usize,
-    /// The share of the validation images that are misclassified; none where the training diverged.
+    /// The share of misclassified validation images; `None` if the training diverged.
     pub error: Option<f64>,
 }
 
 /// An epoch of a full training.
 #[derive(Debug, Clone, PartialEq)]
 pub struct EpochRecord {
-    /// What was trained: `default`, `blog`, `cnn`, …
+    /// The recipe: `default`, `blog`, `cnn`, …
     pub recipe: String,
-    /// Of the first draw and of the images' order.
+    /// The seed of the initial weights and of the order of images.
     pub seed: u64,
-    /// Epochs of the whole training.
+    /// The number of epochs of the whole training.
     pub epochs: usize,
-    /// This one, from 1.
+    /// The number of this epoch, from 1.
     pub epoch: usize,
-    /// The share of the validation images that are misclassified.
+    /// The share of misclassified validation images.
     pub validation: Option<f64>,
-    /// Of the test images, after the last epoch.
+    /// The share of misclassified test images, after the last epoch only.
     pub test: Option<f64>,
 }
 
 const TRIALS: &str = "setting,seed,images,error";
 const EPOCHS: &str = "recipe,seed,epochs,epoch,validation_errors,validation_images,test_errors,test_images";
 
-/// Reads trials.
+/// Reads `ablation.csv`.
 ///
 /// # Errors
 ///
-/// Returns an error for a file that cannot be read or has another header or no lines, and for a field that is not what it should
-/// be, with its line.
+/// Returns an error if the file cannot be read, has a different header or no lines, or has an invalid field; the error
+/// names the line.
 pub fn read_trials(path: impl AsRef<Path>) -> Result<Vec<Trial>> {
     read(path.as_ref(), TRIALS, |line| {
         let share = |error: &f64| (0.0..=1.0).contains(error);
@@ -85,11 +85,11 @@ pub fn read_trials(path: impl AsRef<Path>) -> Result<Vec<Trial>> {
     })
 }
 
-/// Reads the epochs of full trainings.
+/// Reads `runs.csv`, the epochs of full trainings.
 ///
 /// # Errors
 ///
-/// As [`read_trials`], and for an epoch beyond the last and more errors than images.
+/// Returns the errors of [`read_trials`], and an error if an epoch is beyond the last or there are more errors than images.
 pub fn read_epochs(path: impl AsRef<Path>) -> Result<Vec<EpochRecord>> {
     read(path.as_ref(), EPOCHS, |line| {
         let epochs = line.count(2)?;
@@ -113,7 +113,7 @@ pub fn read_epochs(path: impl AsRef<Path>) -> Result<Vec<EpochRecord>> {
     })
 }
 
-/// A line of a file, and where it stands; fields are counted from 0.
+/// A line of a file with its position; fields are counted from 0.
 struct Line<'a> {
     path: &'a Path,
     number: usize,
@@ -140,17 +140,17 @@ impl<'a> Line<'a> {
     }
 }
 
-/// The lines under this header.
+/// Parses the lines after the header.
 fn read<T>(path: &Path, header: &'static str, record: impl Fn(&Line) -> Result<T>) -> Result<Vec<T>> {
     let text = std::fs::read_to_string(path).map_err(Error::io(path))?;
-    let text = text.trim_start_matches('\u{feff}').trim_end(); // a byte-order mark, and empty lines at the end
+    let text = text.trim_start_matches('\u{feff}').trim_end(); // no byte-order mark, no empty lines at the end
     let mut records = Vec::new();
     for (index, text) in text.lines().enumerate() {
         let line = Line { path, number: index + 1, header, text };
         if index == 0 && !text.split(',').map(str::trim).eq(header.split(',')) {
-            return Err(line.fault("the header", "the names of the columns, in their order", text));
+            return Err(line.fault("the header", "the names of the columns, in order", text));
         } else if text.split(',').count() != header.split(',').count() {
-            return Err(line.fault("the line", "a field for each of the header's names", text));
+            return Err(line.fault("the line", "one field per column of the header", text));
         } else if index > 0 {
             records.push(record(&line)?);
         }
@@ -175,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn trials_are_read_and_what_is_wrong_is_named_with_its_line() {
+    fn trials_are_read_and_errors_name_the_line() {
         let header = "setting,seed,images,error\n";
         let path = written("trials", &format!("{header}default,1,5500,0.078\nbeta-v=0 beta-a=0,2,5500,\n"));
         let trial = |setting: &str, seed, error| Trial { setting: setting.into(), seed, images: 5500, error };
@@ -205,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn epochs_are_read_and_what_is_wrong_is_named_with_its_line() {
+    fn epochs_are_read_and_errors_name_the_line() {
         let header = "recipe,seed,epochs,epoch,validation_errors,validation_images,test_errors,test_images\n";
         let path =
             written("epochs", &format!("{header}default,1,2,1,60,5000,,\ndefault,1,2,2,50,5000,99,10000\n"));

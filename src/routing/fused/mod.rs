@@ -17,12 +17,14 @@
 //! With [`RoutingOptions::default`], all results are finite for votes, activations and betas up to 1e8 in size. Gradients are
 //! clamped so that their products do not overflow.
 
+mod lanes;
 mod position;
 
+use self::lanes::{from_lanes, from_tiles, in_lanes, to_lanes, to_tiles};
 use self::position::{Backward, Forward, Found, Limits, ParameterSums, Parameters, Plan, Space};
 use super::{Competition, ELEMENTS, Reach, RoutingOptions, RoutingStart, SIDE};
 pub use crate::compute::simd::InstructionSet;
-use crate::compute::simd::{Lane, Tile, WIDTH, ZERO, ZEROS};
+use crate::compute::simd::{WIDTH, ZEROS};
 use crate::compute::{for_each_chunk, sum_chunks};
 use crate::error::{Error, Result};
 
@@ -571,43 +573,4 @@ fn largest(numbers: &[f32]) -> f32 {
         }
     }
     largest.into_iter().chain(rest.iter().map(|number| number.abs())).fold(0.0, larger)
-}
-
-/// Writes numbers, one for each parent, to lanes; the rest are 0.
-fn to_lanes(numbers: &[f32], lanes: &mut [Lane]) {
-    lanes.fill(ZERO);
-    for (lane, numbers) in lanes.iter_mut().zip(numbers.chunks(WIDTH)) {
-        lane.0[..numbers.len()].copy_from_slice(numbers);
-    }
-}
-
-fn in_lanes(numbers: &[f32]) -> Vec<Lane> {
-    let mut lanes = vec![ZERO; numbers.len().div_ceil(WIDTH)];
-    to_lanes(numbers, &mut lanes);
-    lanes
-}
-
-fn from_lanes(lanes: &[Lane], numbers: &mut [f32]) {
-    numbers.iter_mut().zip(lanes.iter().flat_map(|lane| lane.0)).for_each(|(to, from)| *to = from);
-}
-
-/// Writes parents x 16 numbers to tiles; the rest are 0.
-fn to_tiles(numbers: &[f32], parents: usize, tiles: &mut [Tile]) {
-    if !parents.is_multiple_of(WIDTH) {
-        tiles.fill(ZEROS);
-    }
-    for (tile, numbers) in tiles.iter_mut().zip(numbers.chunks(WIDTH * ELEMENTS)) {
-        for (lane, pose) in numbers.as_chunks::<ELEMENTS>().0.iter().enumerate() {
-            for h in 0..ELEMENTS {
-                tile[h].0[lane] = pose[h];
-            }
-        }
-    }
-}
-
-fn from_tiles(tiles: &[Tile], numbers: &mut [f32]) {
-    for (parent, pose) in numbers.as_chunks_mut::<ELEMENTS>().0.iter_mut().enumerate() {
-        let lanes = &tiles[parent / WIDTH];
-        pose.iter_mut().zip(lanes).for_each(|(to, lane)| *to = lane.0[parent % WIDTH]);
-    }
 }
