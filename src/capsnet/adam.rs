@@ -14,8 +14,8 @@ const EPSILON: f64 = 1e-8;
 /// w = w - rate sqrt(1 - 0.999^t) / (1 - 0.9^t) m / (sqrt(v) + 1e-8)
 /// ```
 ///
-/// Kingma and Ba (2015), with the order of operations at the end of their section 2, as in TensorFlow. Weight decay is that of
-/// Loshchilov and Hutter (2019), `w -= rate decay w`, for the [decayed](super::Part::decayed) parameters.
+/// These formulas are from Kingma and Ba (2015), with the order of operations at the end of their section 2, as in TensorFlow.
+/// Weight decay is that of Loshchilov and Hutter (2019): `w -= rate decay w` for the [decayed](super::Part::decayed) parameters.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Adam {
     /// The first moment m, one number for each parameter.

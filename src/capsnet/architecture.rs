@@ -10,12 +10,15 @@ use crate::error::{Error, Result};
 use crate::routing::{CostScale, InverseTemperature, Reach, RoutingOptions};
 use crate::words::words;
 
-/// Side lengths of the convolution windows (features, deep features) and of a capsule layer's neighbourhood.
+/// The side of the first convolution's window.
 const WINDOW: usize = 5;
+/// The side of the second convolution's window.
 const DEEP_WINDOW: usize = 3;
+/// The side of a capsule layer's neighbourhood.
 const NEIGHBOURHOOD: usize = 3;
 
-/// The largest number of parameters: 2^26, hundreds of times the blog's. It keeps mistyped sizes from exhausting the memory.
+/// The largest number of parameters: 2^26, hundreds of times the blog's. This limit keeps mistyped sizes from exhausting the
+/// memory.
 pub(super) const MOST_PARAMETERS: usize = 1 << 26;
 
 /// The layers of a network, their sizes and their routing.
@@ -50,8 +53,8 @@ pub struct Architecture {
     pub channels: usize,
     /// A: features of the first convolution.
     pub features: usize,
-    /// Features of a second convolution after the first; 0 for no second convolution, as in the blog. With it, the first capsule layer
-    /// has a stride of 1 instead of 2.
+    /// Features of the second convolution; 0 for no second convolution, as in the blog. With a second convolution, the first
+    /// capsule layer's stride is 1 instead of 2.
     pub deep_features: usize,
     /// How both convolutions halve the height and width of their input.
     pub pooling: Pooling,
@@ -81,28 +84,29 @@ pub struct Architecture {
 pub enum Pooling {
     /// A stride of 2, as in the blog and the paper.
     None,
-    /// 2 x 2 max pooling: keeps the largest of each 2 x 2, so shifting a stroke by one pixel changes little.
+    /// 2 x 2 max pooling: keeps the largest number of each 2 x 2 window, so shifting a stroke by one pixel changes little.
     Max,
 }
 
 /// The initial distribution of the parameters.
 ///
-/// The weights of convolutions are drawn from Xavier's uniform distribution, within sqrt(6 / (inputs + outputs)); those of the deep
-/// features within sqrt(2) times this bound. Biases start at 0, except for `pose_identity`.
+/// The weights of convolutions are drawn from Xavier's uniform distribution, with the bound sqrt(6 / (inputs + outputs)). For the
+/// deep features, the bound is sqrt(2) times as large. Biases start at 0, except for `pose_identity`.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Initialiser {
     /// A factor on Xavier's bound in the first convolution: 1 in the blog.
     pub feature_gain: f64,
-    /// The same factor in the map from features to poses.
+    /// A factor on Xavier's bound in the map from features to poses.
     pub pose_gain: f64,
     /// The bias on the diagonal of each primary capsule's pose: 0 in the blog.
     pub pose_identity: f64,
-    /// The standard deviation of the transforms' elements, which are normal, truncated at two standard deviations: 1 in the blog.
+    /// The standard deviation of the transforms' elements: 1 in the blog. The elements are normal, truncated at two standard
+    /// deviations.
     pub transform_deviation: f64,
-    /// Added to the diagonal of each transform: 0 in the blog.
+    /// A number added to each transform's diagonal: 0 in the blog.
     pub transform_identity: f64,
-    /// The betas are uniform within this factor times sqrt(6 / (1 + parents)) of their mean: 1 in the blog.
+    /// The spread of the betas: 1 in the blog. They are uniform within this factor times sqrt(6 / (1 + parents)) of their mean.
     pub beta_spread: f64,
     /// The mean of beta_v: 0 in the blog.
     pub beta_v: f64,
@@ -280,9 +284,9 @@ impl Default for Architecture {
     /// Returns the architecture with the lowest error so far: the blog's with two routing iterations, max pooling and deep features.
     ///
     /// Costs are scaled by parents / children, poses start near the identity, and activations start unsaturated. With the blog's
-    /// initial distribution the votes shrink from layer to layer (standard deviations of 0.12, then 0.05), and its normalised costs
-    /// saturate the activations whatever the votes are (chapter 9). Here the votes keep their size, so the activations depend on the
-    /// digit.
+    /// initial distribution the votes shrink from layer to layer (standard deviations of 0.12, then 0.05), and the blog's
+    /// normalised costs saturate the activations whatever the votes are (chapter 9). Here the votes keep their size, so the
+    /// activations depend on the digit.
     fn default() -> Self {
         Architecture {
             deep_features: 64,

@@ -1,8 +1,9 @@
 //! Networks and trainings as safetensors files, which other programs can read too.
 //!
-//! Each parameter array is a tensor under its own name (`first.transforms`). A training has up to three more tensors for each: Adam's
-//! moments as `first_moment.first.transforms` and `second_moment.…`, and the running average as `average.…` if the recipe averages.
-//! All numbers are little-endian f32. The metadata has one key, `em-routing`, whose text has one `name = value` per line:
+//! Each parameter array is a tensor under its own name (`first.transforms`). A training has up to three more tensors for each
+//! array: Adam's moments as `first_moment.first.transforms` and `second_moment.…`, and the running average as `average.…` if the
+//! recipe averages. All numbers are little-endian f32. The metadata has one key, `em-routing`, whose text has one `name = value`
+//! per line:
 //!
 //! ```text
 //! format = 1              the version of the format
@@ -16,9 +17,9 @@
 //! checksum = 9b0f3c1e     CRC-32C of the lines above and the bytes of all tensors
 //! ```
 //!
-//! This is enough to resume bit for bit: seed and epoch determine the order of the images, step and number of images the position in
-//! it. A setting that is missing because it is newer than the file takes the blog's value, which turns additions off. If the images'
-//! checksum is missing, only the number of images is compared.
+//! This is enough to resume bit for bit. Seed and epoch determine the order of the images; step and number of images determine the
+//! position in it. A setting that is newer than the file takes the blog's value, which turns additions off. If the images' checksum
+//! is missing, only the number of images is compared.
 
 use std::fs::File;
 use std::io::Read as _;
@@ -39,20 +40,22 @@ use crate::data::idx::Images;
 use crate::error::{Cause, Error, Result};
 use crate::files;
 
-/// The version of the format that is written and read.
+/// The version of the format that this crate writes and reads.
 const FORMAT: &str = "1";
 /// The only key of the metadata. The library would write several keys in an order that changes from run to run.
 const KEY: &str = "em-routing";
-/// The names of the lines that are not settings.
+/// The names of the metadata lines that are not settings.
 const STATE: [&str; 6] = ["format", "step", "updates", "seed", "images", IMAGES_CHECKSUM];
 const IMAGES_CHECKSUM: &str = "images-checksum";
-/// The largest header in bytes; a training's header has about 12,000.
+/// The largest header, in bytes. A training's header has about 12,000 bytes.
 const MOST_HEADER: u64 = 1 << 16;
-/// The largest file in bytes: the largest network with its moments and its average.
+/// The largest file, in bytes: the largest network with moments and average.
 const MOST_BYTES: u64 = 16 * MOST_PARAMETERS as u64 + MOST_HEADER + 8;
-/// The name prefixes of a training's additional tensors.
+/// The prefix of Adam's first moments.
 const FIRST_MOMENT: &str = "first_moment.";
+/// The prefix of Adam's second moments.
 const SECOND_MOMENT: &str = "second_moment.";
+/// The prefix of the running average.
 const AVERAGE: &str = "average.";
 
 /// Why a file cannot be read as a network or a training, or why a training cannot be resumed.
@@ -60,10 +63,10 @@ const AVERAGE: &str = "average.";
 #[allow(missing_docs, reason = "the message beside each variant says what its fields are")]
 #[non_exhaustive]
 pub enum Fault {
-    /// Not safetensors, cut off or damaged; the source is the error of the safetensors library.
+    /// A file that is not safetensors, is cut off or is damaged. The source is the error of the safetensors library.
     #[error("not a checkpoint, cut off or damaged: {source}")]
     Damaged { source: Cause },
-    /// Larger than any network.
+    /// A file larger than any network.
     #[error("not a checkpoint: more than {most} bytes")]
     Large { most: u64 },
     /// A safetensors file that another program wrote.
@@ -100,7 +103,7 @@ pub enum Fault {
     /// Contents that have changed since they were written.
     #[error("is damaged: its checksum is {found}, but {expected} was written")]
     Checksum { expected: String, found: String },
-    /// A network alone, which cannot be resumed.
+    /// A network without a training to resume.
     #[error("holds a network but no training to resume: it lacks Adam's moments and the step")]
     NoTraining,
     /// A training with another setting or seed than requested.
@@ -145,7 +148,7 @@ struct State {
 }
 
 impl CapsNet {
-    /// Writes parameters and architecture to a file. The file is written as a whole or not at all ([`files`]).
+    /// Writes the network's parameters and architecture to a file. The file is written as a whole or not at all ([`files`]).
     ///
     /// # Errors
     ///
@@ -155,7 +158,8 @@ impl CapsNet {
         write(path.as_ref(), &lines, &[("", parameters, parameters.numbers())])
     }
 
-    /// Reads a network that [`CapsNet::save`] wrote, or from a training's file the network that [`Training::result`] returns.
+    /// Reads a network from a file of [`CapsNet::save`]. From a file of [`Training::save`], reads the network of
+    /// [`Training::result`].
     ///
     /// ```
     /// use em_routing::prelude::*;
@@ -181,8 +185,8 @@ impl CapsNet {
 }
 
 impl Training {
-    /// Writes everything that the next step depends on to a file; of the images, only their number and a checksum. The file is written
-    /// as a whole or not at all ([`files`]).
+    /// Writes everything that the next step depends on to a file. Of the images, only their number and a checksum are written. The
+    /// file is written as a whole or not at all ([`files`]).
     ///
     /// # Errors
     ///
@@ -276,7 +280,7 @@ fn checksum_of(images: &Images) -> String {
     format!("{:08x}", contents.into_iter().fold(0, crc32c_append))
 }
 
-/// Writes vectors with the layout of the parameters. The prefix of a vector precedes the names of its tensors.
+/// Writes vectors that are laid out like the parameters. The names of a vector's tensors begin with its prefix.
 fn write(path: &Path, lines: &str, vectors: &[(&str, &Parameters, &[f32])]) -> Result<()> {
     let mut bytes = Vec::new();
     let mut places = Vec::new();
@@ -303,7 +307,7 @@ fn write(path: &Path, lines: &str, vectors: &[(&str, &Parameters, &[f32])]) -> R
     files::write(path, &safetensors::serialize(tensors, Some(metadata)).map_err(in_words)?)
 }
 
-/// Reads a file. Does not allocate memory just because the file claims a size.
+/// Reads a checkpoint. A size that the file merely claims causes no allocation.
 fn read(path: &Path) -> Result<Stored> {
     let bytes = read_bytes(path)?;
     let damaged = |error: SafeTensorError| Error::file(path, Fault::Damaged { source: error.into() });
@@ -381,7 +385,7 @@ fn read_bytes(path: &Path) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Parses the lines: the settings, and the state of a training if there is one.
+/// Parses the metadata lines: the settings, and the state of the training if the file holds one.
 fn read_lines(path: &Path, lines: &str) -> Result<(Option<State>, Settings)> {
     let pairs = || lines.lines().map(|line| line.split_once(" = ").unwrap_or((line, "")));
     let value = |name: &str| pairs().find(|pair| pair.0 == name).map(|(_, value)| value.to_owned());
@@ -415,7 +419,7 @@ fn read_lines(path: &Path, lines: &str) -> Result<(Option<State>, Settings)> {
     Ok((state, settings))
 }
 
-/// Finds the tensors of the layout under each prefix. There must be no other tensors.
+/// Finds the tensors of all parameter arrays under each prefix. Other tensors are an error.
 fn find_tensors<'a>(
     path: &Path,
     tensors: &SafeTensors<'a>,
@@ -445,7 +449,7 @@ fn find_tensors<'a>(
     Ok(views)
 }
 
-/// Splits the text into the lines that the checksum covers, and the checksum.
+/// Splits the metadata into the lines that the checksum covers and the checksum itself.
 fn split_checksum(text: &str) -> (&str, Option<&str>) {
     let lines = text.trim_end();
     let last = lines.rfind('\n').map_or(0, |end| end + 1);

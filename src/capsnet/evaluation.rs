@@ -1,11 +1,11 @@
-//! How well a network classifies images.
+//! Measures how well a network classifies images.
 
 use super::network::CapsNet;
 use super::training::most_active;
 use crate::data::idx::Images;
 use crate::error::{Error, Result};
 
-/// Images per batch.
+/// The number of images in a batch.
 const BATCH: usize = 50;
 
 /// The classification of labelled images by a network: activations, predictions and true labels.
@@ -88,8 +88,8 @@ impl Evaluation {
         counts
     }
 
-    /// Returns the indices of the misclassified images, worst first: ordered by the activation of the true class minus that of the
-    /// predicted class.
+    /// Returns the indices of the misclassified images, worst first: in order of the true class's activation minus the predicted
+    /// class's activation.
     pub fn mistakes(&self) -> Vec<usize> {
         let margin = |&image: &usize| {
             let activations = &self.activations[image * self.classes..][..self.classes];

@@ -28,13 +28,13 @@ pub struct CapsNet {
 
 /// The output of every layer for a batch, from the pixels to the classes.
 ///
-/// Index it by the name of a layer: `pass["first"].poses`. Pixels and features have activations only. The names are those of
-/// [`CapsNet::layers`], plus `pixels` for the input.
+/// Index a pass by the name of a layer: `pass["first"].poses`. Names are those of [`CapsNet::layers`], plus `pixels` for the input.
+/// Pixels and features have no poses.
 #[derive(Debug, Clone)]
 pub struct Pass {
     images: usize,
     architecture: Architecture,
-    /// The pixels, then the layers in order.
+    /// The pixels, then the output of each layer in order.
     outputs: Vec<Output>,
 }
 
@@ -48,16 +48,16 @@ struct Output {
 /// The gradient of a loss with respect to a network's parameters and input.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Gradient {
-    /// With respect to the parameters.
+    /// The gradient with respect to the parameters.
     pub parameters: Parameters,
-    /// With respect to the pixels, images x height x width x channels.
+    /// The gradient with respect to the pixels, images x height x width x channels.
     pub pixels: Vec<f32>,
 }
 
 /// The name, the output shape and the number of parameters of a layer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LayerSummary {
-    /// The name, as in a [`Pass`].
+    /// The name of the layer, as in a [`Pass`].
     pub name: &'static str,
     /// Rows of the output grid.
     pub rows: usize,
@@ -65,7 +65,7 @@ pub struct LayerSummary {
     pub columns: usize,
     /// Features or capsules at each grid position.
     pub kinds: usize,
-    /// The number of parameters.
+    /// The number of the layer's parameters.
     pub parameters: usize,
 }
 
@@ -79,7 +79,7 @@ impl Pass {
     ///
     /// # Errors
     ///
-    /// Returns an error if there is no such layer.
+    /// Returns an error if no layer has this name.
     pub fn layer(&self, name: &str) -> Result<&LayerOutput> {
         let output = self.outputs.iter().find(|output| output.name == name);
         output.map(|output| &output.numbers).ok_or_else(|| Error::UnknownName {
@@ -102,7 +102,7 @@ impl std::ops::Index<&str> for Pass {
     ///
     /// # Panics
     ///
-    /// Panics if there is no such layer; [`Pass::layer`] returns an error instead.
+    /// Panics if no layer has this name; [`Pass::layer`] returns an error instead.
     fn index(&self, name: &str) -> &LayerOutput {
         self.layer(name).unwrap_or_else(|error| panic!("{error}"))
     }
@@ -142,7 +142,7 @@ impl CapsNet {
         &self.parameters
     }
 
-    /// Returns the parameters for modification.
+    /// Returns a mutable reference to the parameters.
     pub fn parameters_mut(&mut self) -> &mut Parameters {
         &mut self.parameters
     }
@@ -161,7 +161,7 @@ impl CapsNet {
     ///
     /// # Errors
     ///
-    /// Returns an error if there is no such layer.
+    /// Returns an error if no layer has this name.
     pub fn layer(&self, name: &str) -> Result<LayerSummary> {
         let layers = self.layers();
         layers.iter().copied().find(|layer| layer.name == name).ok_or_else(|| Error::UnknownName {
@@ -173,7 +173,7 @@ impl CapsNet {
 
     /// Computes the outputs of all layers for a batch of pixels (images x height x width x channels).
     ///
-    /// `threads` is the number of threads (0: one per core). The result does not depend on it.
+    /// `threads` is the number of threads (0: one per core). It does not change the result.
     ///
     /// # Errors
     ///
@@ -182,8 +182,8 @@ impl CapsNet {
         self.forward_and(pixels, threads, false)
     }
 
-    /// Runs [`CapsNet::forward`] and keeps what [`CapsNet::backward`] would otherwise compute again, as a training step needs it. For
-    /// the blog's network this takes 0.55 MiB for each image and iteration.
+    /// Runs [`CapsNet::forward`] for a training step: keeps the routing results for [`CapsNet::backward`]. For the blog's network,
+    /// they take 0.55 MiB for each image and iteration.
     ///
     /// # Errors
     ///
@@ -216,16 +216,18 @@ impl CapsNet {
 
     /// Computes the gradient of a loss with respect to all parameters.
     ///
-    /// `d_activations` (images x E) is the gradient with respect to the class activations; `pass` is a pass of this network.
+    /// `pass` is the result of this network's forward pass. `d_activations` (images x E) is the gradient with respect to the class
+    /// activations.
     ///
     /// # Errors
     ///
-    /// Returns an error if the pass is of another architecture, or if `d_activations` has another length.
+    /// Returns an error if the pass comes from another architecture, or if `d_activations` has another length.
     pub fn backward(&self, pass: &Pass, d_activations: &[f32], threads: usize) -> Result<Parameters> {
         self.backward_and(pass, d_activations, threads, false).map(|gradient| gradient.parameters)
     }
 
-    /// Computes the gradient of [`CapsNet::backward`] and also that with respect to the pixels.
+    /// Computes the gradient of a loss with respect to all parameters, as [`CapsNet::backward`] does, and with respect to the
+    /// pixels.
     ///
     /// # Errors
     ///
@@ -263,12 +265,13 @@ impl CapsNet {
         Ok(Gradient { parameters, pixels: d_output.activations })
     }
 
-    /// Routes one image of a pass through a layer again, in f64: votes, responsibilities and all other results of each iteration.
+    /// Routes one image of a pass through a layer again, in f64. Returns votes, responsibilities and all other results of each
+    /// iteration.
     ///
     /// # Errors
     ///
-    /// Returns an error if no routing layer has this name, or if the pass has no such image or is of another architecture; also the
-    /// errors of [`CapsuleLayer::forward`](crate::routing::CapsuleLayer::forward).
+    /// Returns an error if no routing layer has this name, if the pass has no such image, or if the pass comes from another
+    /// architecture. Also returns the errors of [`CapsuleLayer::forward`](crate::routing::CapsuleLayer::forward).
     pub fn layer_routing(&self, pass: &Pass, layer: &str, image: usize) -> Result<CapsuleLayerRun> {
         self.check_pass(pass)?;
         if image >= pass.images {
@@ -308,7 +311,7 @@ impl CapsNet {
         layers.iter().map(|layer| batch(layer.as_ref())).collect()
     }
 
-    /// Checks that a pass was made with this architecture.
+    /// Checks that a pass has this network's architecture.
     fn check_pass(&self, pass: &Pass) -> Result<()> {
         if pass.architecture == self.architecture {
             return Ok(());

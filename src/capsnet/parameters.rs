@@ -11,7 +11,7 @@ use crate::routing::ELEMENTS;
 /// The name, shape, initial distribution and weight decay of a parameter array.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ParameterSpec {
-    /// The layer and the array, as in `first.transforms`.
+    /// The names of the layer and the array, as in `first.transforms`.
     pub name: String,
     /// The lengths of the axes.
     pub shape: Vec<usize>,
@@ -32,7 +32,7 @@ impl ParameterSpec {
         ParameterSpec { decayed: true, ..self }
     }
 
-    /// Returns the number of parameters. In f64, because the product of mistyped sizes may not fit into a `usize`.
+    /// Returns the number of parameters, in f64 because the product of mistyped sizes may not fit into a `usize`.
     pub(crate) fn count(&self) -> f64 {
         self.shape.iter().map(|&size| size as f64).product()
     }
@@ -41,7 +41,7 @@ impl ParameterSpec {
 /// The initial distribution of a parameter array.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Draw {
-    /// All 0.
+    /// All numbers are 0.
     Zero,
     /// 4 x 4 matrices with this number on their diagonals, 0 elsewhere.
     Diagonal(f64),
@@ -54,7 +54,7 @@ pub enum Draw {
     },
     /// 4 x 4 matrices of normal numbers, truncated at two standard deviations.
     TruncatedNormal {
-        /// The mean on the diagonal; 0 elsewhere.
+        /// The mean on the diagonal; elsewhere, the mean is 0.
         diagonal: f64,
         /// The standard deviation before truncation.
         deviation: f64,
@@ -67,12 +67,12 @@ impl Draw {
         Draw::Uniform { centre: 0.0, within: gain * Draw::xavier_bound(inputs, outputs) }
     }
 
-    /// sqrt(6 / (inputs + outputs))
+    /// Returns Xavier's bound, sqrt(6 / (inputs + outputs)).
     pub(crate) fn xavier_bound(inputs: usize, outputs: usize) -> f64 {
         (6.0 / (inputs + outputs) as f64).sqrt()
     }
 
-    /// Fills `numbers`, which must be 0 before, with draws from the distribution.
+    /// Fills `numbers`, which must all be 0, with draws from the distribution.
     pub(crate) fn fill(self, numbers: &mut [f32], rng: &mut impl Rng) {
         // elements 0, 5, 10, 15 of a 4 x 4 matrix
         let on_diagonal = |at: usize| (at % ELEMENTS).is_multiple_of(5);
@@ -109,11 +109,11 @@ fn truncated_normal(rng: &mut impl Rng) -> f64 {
 /// A part of the parameter vector: one array of parameters.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Part {
-    /// The layer and the array, as in `first.transforms`.
+    /// The names of the layer and the array, as in `first.transforms`.
     pub name: String,
     /// The lengths of the axes.
     pub shape: Vec<usize>,
-    /// The range of its numbers in the vector.
+    /// The range of the array's numbers in the vector.
     pub range: Range<usize>,
     /// The initial distribution of the numbers.
     pub draw: Draw,
@@ -131,7 +131,7 @@ pub struct Parameters {
 }
 
 impl Parameters {
-    /// Creates zeros, laid out in this order.
+    /// Creates parameters of 0 with these arrays, in this order.
     pub(crate) fn zeros(specs: Vec<ParameterSpec>) -> Parameters {
         let mut end = 0;
         let place = |ParameterSpec { name, shape, draw, decayed }| {
@@ -143,7 +143,7 @@ impl Parameters {
         Parameters { numbers: vec![0.0; end], parts }
     }
 
-    /// Returns zeros with the same layout.
+    /// Returns parameters of 0 with the same parts.
     pub fn zeros_like(&self) -> Parameters {
         Parameters { parts: self.parts.clone(), numbers: vec![0.0; self.numbers.len()] }
     }
@@ -168,7 +168,7 @@ impl Parameters {
         &self.numbers
     }
 
-    /// Returns all numbers for modification.
+    /// Returns all numbers as a mutable slice.
     pub fn numbers_mut(&mut self) -> &mut [f32] {
         &mut self.numbers
     }
@@ -187,7 +187,7 @@ impl Parameters {
         Ok(&self.numbers[self.range(name)?])
     }
 
-    /// Returns the numbers of one part for modification.
+    /// Returns the numbers of one part as a mutable slice.
     ///
     /// # Errors
     ///

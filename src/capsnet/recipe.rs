@@ -7,9 +7,10 @@ use super::settings::check_sizes;
 use crate::error::{Error, Result};
 use crate::words::words;
 
-/// The warm-up of [`Schedule::Cosine`]: 2 % of all steps, at least 200, but at most a quarter of them. Short runs need the minimum:
-/// after one epoch of 11,000 digits, seeds 1 and 2 misclassify 13.6 and 9.0 % without it (27 steps), and 2.5 and 2.0 % with it.
+/// The warm-up of [`Schedule::Cosine`]: 2 % of all steps, at least 200, but at most a quarter of all.
 const WARM_UP: f64 = 0.02;
+/// The least warm-up, which short runs need: after one epoch of 11,000 digits, seeds 1 and 2 misclassify 2.5 and 2.0 % with 200
+/// warm-up steps, and 13.6 and 9.0 % with 27.
 const WARM_UP_STEPS: f64 = 200.0;
 
 /// How a network is trained: batch, learning rate, clipping, loss and averaging.
@@ -18,7 +19,7 @@ const WARM_UP_STEPS: f64 = 200.0;
 pub struct Recipe {
     /// Images per batch; each step takes one batch.
     pub batch: usize,
-    /// Passes over the training images. The schedules of margin and learning rate may depend on it.
+    /// The number of passes over the training images. Schedules of margin and learning rate may depend on this number.
     pub epochs: usize,
     /// Adam's peak learning rate.
     pub learning_rate: f64,
@@ -32,10 +33,10 @@ pub struct Recipe {
     pub margin: Margin,
     /// Whether the loss is the mean over a batch; the blog takes the sum.
     pub mean_loss: bool,
-    /// The largest random shift of an image, in pixels, vertically and horizontally, drawn anew in each epoch. 0 for none, as in the
-    /// blog.
+    /// The largest random shift of an image, vertically and horizontally, in pixels; 0 for no shift, as in the blog. Shifts are
+    /// drawn anew in each epoch.
     pub shift: usize,
-    /// The decay of the running average of the parameters, which is evaluated and saved. 0 turns averaging off.
+    /// The decay of the running average of the parameters; 0 turns averaging off. Otherwise, the average is evaluated and saved.
     pub averaging: f64,
 }
 
@@ -67,7 +68,7 @@ pub enum Clipping {
 pub enum Margin {
     /// 0.2 in the first epoch, then 0.1 more in each epoch, up to 0.9, as in the blog.
     Epochs,
-    /// From 0.2 to 0.9, linearly over this share of the training.
+    /// Grows linearly from 0.2 to 0.9 over this share of the training.
     Ramp(f64),
     /// The same margin throughout.
     Constant(f64),
@@ -125,7 +126,7 @@ impl Recipe {
         Ok(())
     }
 
-    /// Returns the margin at a step.
+    /// Returns the margin of the spread loss at a step.
     pub fn margin(&self, step: usize, steps_per_epoch: usize) -> f64 {
         match self.margin {
             Margin::Epochs => margin_at(step, steps_per_epoch),
@@ -177,7 +178,7 @@ mod tests {
     fn the_learning_rate_warms_up_linearly_and_decays_to_0() {
         let recipe =
             Recipe { epochs: 2, learning_rate: 0.5, schedule: Schedule::Cosine, ..Recipe::default() };
-        // steps in all, and steps of the warm-up: a quarter, 200, or 2 % of all
+        // (all steps, warm-up steps): the warm-up is a quarter, 200 steps, or 2 % of all
         for (steps, rise) in [(4, 1), (400, 100), (800, 200), (9_000, 200), (100_000, 2_000)] {
             let rate = |step| recipe.learning_rate(step, steps / 2);
             let fall =

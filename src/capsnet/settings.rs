@@ -1,4 +1,4 @@
-//! Settings: every field of the architecture and the recipe under a name, by which a file or a command can change it.
+//! Settings: a file or a command can change every field of the architecture and the recipe by name.
 
 use serde::de::value::MapDeserializer;
 use serde::de::{MapAccess, Visitor};
@@ -51,7 +51,7 @@ impl Settings {
     ///
     /// # Errors
     ///
-    /// Returns an error if no setting has this name, or if the value does not have its type.
+    /// Returns an error if no setting has this name, or if the value has the wrong type.
     pub fn set(&mut self, name: &str, value: &str) -> Result<()> {
         let mut values = values(self);
         let Some((_, stored)) = values.iter_mut().find(|setting| setting.0 == name) else {
@@ -158,7 +158,7 @@ fn texts(of: &impl Serialize) -> Vec<(String, String)> {
     values(of).into_iter().map(|(name, value)| (name, text(value))).collect()
 }
 
-/// Returns the fields in their order, which a JSON map would not keep.
+/// Returns the names and values of the fields in their order. A JSON map would not keep the order.
 fn values(of: &impl Serialize) -> Vec<(String, Value)> {
     let json = serde_json::to_string(of).expect("numbers, words and names are JSON");
     let Fields(fields) = serde_json::from_str(&json).expect("the JSON of a struct is a map");

@@ -20,8 +20,8 @@ const SHIFTS: u64 = 1 << 63;
 /// A network in training: everything that the next step depends on, except the images.
 ///
 /// [`Training::step`] trains on the next batch and returns a [`StepReport`]; [`Training::result`] returns the trained network. Seed
-/// and epoch determine the order of the images, seed and step their shifts, so the data loader has no other state. An incomplete last
-/// batch of an epoch is dropped.
+/// and epoch determine the order of the images; seed and step determine their shifts. The data loader has no other state. An
+/// incomplete last batch of an epoch is dropped.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Training {
     /// The network after the last step.
@@ -36,9 +36,9 @@ pub struct Training {
     pub step: usize,
     /// The seed of the initial draw of the parameters, and of the order and the shifts of the images.
     pub seed: u64,
-    /// The number of threads (0: one per core). The result does not depend on it.
+    /// The number of threads (0: one per core). It does not change the result.
     pub threads: usize,
-    /// An epoch's number and the order of the images in it.
+    /// The current epoch's number and image order.
     order: Option<(usize, Vec<usize>)>,
 }
 
@@ -158,7 +158,7 @@ impl Training {
         self.adam.update(self.net.parameters_mut(), &gradient, learning_rate, &recipe);
 
         if let Some(average) = &mut self.average {
-            // smaller at first, to forget the early, worse parameters sooner: min(decay, (1 + t) / (10 + t))
+            // the decay is smaller at first, to forget the early, worse parameters sooner: min(decay, (1 + t) / (10 + t))
             let t = self.step as f64;
             let decay = recipe.averaging.min((1.0 + t) / (10.0 + t)) as f32;
             for (average, now) in average.numbers_mut().iter_mut().zip(self.net.parameters().numbers()) {
@@ -181,7 +181,7 @@ impl Training {
         Ok(report)
     }
 
-    /// Returns the network to evaluate and save: with the averaged parameters if the recipe averages.
+    /// Returns the network to evaluate and save. It has the averaged parameters if the recipe averages.
     pub fn result(&self) -> CapsNet {
         let mut net = self.net.clone();
         if let Some(average) = &self.average {
@@ -206,13 +206,13 @@ impl Training {
     }
 }
 
-/// Returns the spread loss of a batch, averaged over its images, and its gradient with respect to the class activations (images x
-/// classes, flat). If `mean` is false, the gradient is that of the sum.
+/// Returns the mean spread loss of a batch and a gradient with respect to the class activations (images x classes, flat). The
+/// gradient is that of the mean loss if `mean` is true, otherwise that of the summed loss.
 ///
 /// # Errors
 ///
-/// Returns an error if there are no labels, if the number of activations is not a multiple of that of the labels, or if a label is
-/// not a class.
+/// Returns an error if there are no labels, if the number of activations is not a multiple of the number of labels, or if a label
+/// is not a class.
 pub fn batch_loss(activations: &[f32], labels: &[usize], margin: f64, mean: bool) -> Result<(f64, Vec<f32>)> {
     let images = labels.len();
     if images == 0 {

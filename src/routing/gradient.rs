@@ -1,4 +1,5 @@
-//! The exact gradient of the routing: backpropagation through the passes of `reference.rs`, each quoted, in reverse order.
+//! The exact gradient of the routing: backpropagation through the passes of `reference.rs` in reverse order. Comments quote each
+//! pass.
 
 use ndarray::{Array1, Array2, Array3, Array4, ArrayView3, Axis};
 
@@ -7,13 +8,13 @@ use super::{Routing, RoutingGradient, RoutingInput, RoutingOptions, RoutingStart
 
 /// The gradient of the loss with respect to the results of one M-step.
 struct StepGradient {
-    /// Positions x parents x elements.
+    /// The gradient of the means, positions x parents x elements.
     d_means: Array3<f64>,
-    /// Positions x parents x elements.
+    /// The gradient of the variances, positions x parents x elements.
     d_variances: Array3<f64>,
-    /// With respect to sum_h log(sigma_jh + epsilon), positions x parents.
+    /// The gradient of sum_h log(sigma_jh + epsilon), positions x parents.
     d_log_deviations: Array2<f64>,
-    /// With respect to log(a_j + epsilon), positions x parents.
+    /// The gradient of log(a_j + epsilon), positions x parents.
     d_log_activations: Array2<f64>,
 }
 
@@ -51,7 +52,7 @@ pub(super) fn backward(
         let undo = Undo { input, options, step };
         let (d_responsibilities, d_means_before) = undo.maximisation(d_step, d_activations, &mut gradient);
         d_step = StepGradient::zeros(input);
-        // The means and variances from which R was computed; those of a start are constants, and a uniform R has none.
+        // The means and variances from which R was computed; those of a start are constants, and a uniform R depends on none.
         let before = match (iteration, &options.start) {
             (0, RoutingStart::Uniform | RoutingStart::One) => None,
             (0, RoutingStart::Parents(start)) => {
@@ -71,7 +72,7 @@ pub(super) fn backward(
     gradient
 }
 
-/// What backpropagation through one iteration reads.
+/// The data for backpropagation through one iteration.
 struct Undo<'a> {
     input: &'a RoutingInput,
     options: &'a RoutingOptions,
@@ -79,7 +80,8 @@ struct Undo<'a> {
 }
 
 impl Undo<'_> {
-    /// Backpropagates through the M-step: adds to the gradient of the inputs, and returns those of R and of the previous means.
+    /// Backpropagates through the M-step. Adds to the gradient of the inputs, and returns the gradients of R and of the previous
+    /// means.
     fn maximisation(
         &self,
         d_step: StepGradient,
@@ -152,7 +154,7 @@ impl Undo<'_> {
         (d_responsibilities, d_means_before)
     }
 
-    /// Backpropagates through pass M5 at one position: returns the gradient of the costs, one for each parent.
+    /// Backpropagates through pass M5 at one position. Returns the gradient of each parent's cost.
     fn activations(
         &self,
         p: usize,
@@ -192,7 +194,7 @@ impl Undo<'_> {
         })
     }
 
-    /// Backpropagates through the E-step that computed R from these means and variances: adds to the gradients of the votes and of
+    /// Backpropagates through the E-step that computed R from these means and variances. Adds to the gradients of the votes and of
     /// the previous step.
     fn expectation(
         &self,

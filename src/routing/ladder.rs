@@ -22,16 +22,16 @@ use crate::error::{Error, Result};
 /// Options of the rungs.
 #[derive(Debug, Clone, PartialEq)]
 pub struct LadderOptions {
-    /// The number of iterations, an E-step and an M-step each.
+    /// The number of iterations. Each has an E-step and an M-step.
     pub iterations: usize,
     /// The schedule of lambda.
     pub inverse_temperature: InverseTemperature,
-    /// beta_v of all parents. It is added once for each parent, as in the blog's equations; the blog's program and
+    /// beta_v of all parents. The ladder adds it once for each parent, as in the blog's equations; the blog's program and
     /// [`RoutingInput`](super::RoutingInput) add it once for each element of the pose.
     pub beta_v: f64,
     /// beta_a of all parents.
     pub beta_a: f64,
-    /// Added to each variance to keep parents from collapsing. With 0, the equations are the blog's.
+    /// A floor added to each variance to keep parents from collapsing. With 0, the equations are the blog's.
     pub variance_floor: f64,
 }
 
@@ -60,7 +60,7 @@ pub struct LadderStep {
     pub costs: Option<Array1<f64>>,
     /// lambda; `None` on rung 1.
     pub inverse_temperature: Option<f64>,
-    /// The [`Parents::log_likelihood`] of these parents; from rung 3 on, with the children's activations.
+    /// The [`Parents::log_likelihood`] of the parents after the M-step. From rung 3 on, the children's activations weight it.
     pub log_likelihood: f64,
 }
 
@@ -137,7 +137,7 @@ pub fn routing_2(votes: &Array3<f64>, start: &Parents, options: &LadderOptions) 
     finite(trace)
 }
 
-/// Rung 3: the children's activations (one each) weight them in the M-step.
+/// Rung 3: the M-step weights each child by its activation.
 ///
 /// # Errors
 ///
@@ -278,8 +278,8 @@ impl Parents {
         Ok(parents)
     }
 
-    /// Returns the log-likelihood of the votes, in nats, under the mixture of these parents with weights divided by their sum.
-    /// Each child is weighted by its activation.
+    /// Returns the log-likelihood of the votes, in nats, under the mixture of these parents. The weights are divided by their
+    /// sum. Each child is weighted by its activation.
     ///
     /// ```text
     /// sum_i a_i log sum_j w_j N(V_ij; mu_j, sigma^2_j) / sum_j w_j
@@ -372,7 +372,7 @@ fn finite(trace: Vec<LadderStep>) -> Result<Vec<LadderStep>> {
     Ok(trace)
 }
 
-/// log p_ij, children x parents.
+/// Computes the log densities log p_ij, children x parents.
 ///
 /// ```text
 /// log p_ij = - sum_h (log sigma_jh + 1/2 log 2 pi + (V_ijh - mu_jh)^2 / (2 sigma^2_jh))
@@ -389,7 +389,7 @@ fn log_densities(votes: &Array3<f64>, parents: &Parents) -> Array2<f64> {
     })
 }
 
-/// R_ij = w_j p_ij / sum_k w_k p_ik, children x parents.
+/// Computes the responsibilities R_ij = w_j p_ij / sum_k w_k p_ik, children x parents.
 fn posterior(log_p: &Array2<f64>, weights: &Array1<f64>) -> Array2<f64> {
     let mut joint = log_p + &weights.mapv(f64::ln);
     for mut row in joint.rows_mut() {
@@ -405,18 +405,18 @@ fn log_likelihood(votes: &Array3<f64>, child_activations: &Array1<f64>, parents:
     joint.rows().into_iter().zip(child_activations).map(|(row, a)| a * log_sum_exp(row.iter().copied())).sum()
 }
 
-/// log sum_k exp(x_k). Subtracts the largest x first to avoid underflow.
+/// Computes log sum_k exp(x_k). Subtracts the largest x first to avoid underflow.
 fn log_sum_exp(x: impl Iterator<Item = f64> + Clone) -> f64 {
     let largest = x.clone().fold(f64::NEG_INFINITY, f64::max);
     largest + x.map(|x| (x - largest).exp()).sum::<f64>().ln()
 }
 
-/// a_i R_ij, children x parents.
+/// Computes a_i R_ij, children x parents.
 fn weighted(responsibilities: &Array2<f64>, child_activations: &Array1<f64>) -> Array2<f64> {
     responsibilities * &child_activations.view().insert_axis(Axis(1))
 }
 
-/// x_ij / sum_i x_ij, children x parents; 0 for a parent without mass.
+/// Computes x_ij / sum_i x_ij, children x parents. The result is 0 for a parent without mass.
 fn per_parent(received: &Array2<f64>) -> Array2<f64> {
     let masses = received.sum_axis(Axis(0));
     Array2::from_shape_fn(received.dim(), |(i, j)| match masses[j] {
@@ -425,7 +425,7 @@ fn per_parent(received: &Array2<f64>) -> Array2<f64> {
     })
 }
 
-/// M_j = sum_i r_ij V_ij and sigma^2_j = sum_i r_ij (V_ij - M_j)^2; a parent without shares keeps its Gaussian.
+/// Computes M_j = sum_i r_ij V_ij and sigma^2_j = sum_i r_ij (V_ij - M_j)^2. A parent without shares keeps its Gaussian.
 fn gaussians(
     votes: &Array3<f64>,
     shares: &Array2<f64>,
@@ -449,12 +449,12 @@ fn gaussians(
     parents
 }
 
-/// beta_v + sum_h log sigma_jh, one for each parent: the cost of a unit of mass.
+/// Computes beta_v + sum_h log sigma_jh for each parent: the cost of a unit of mass.
 fn prices(parents: &Parents, options: &LadderOptions) -> Array1<f64> {
     parents.variances.mapv(|variance| 0.5 * variance.ln()).sum_axis(Axis(1)) + options.beta_v
 }
 
-/// a_j = sigmoid(lambda (beta_a - cost_j)), one for each parent, clamped above 0 so that its logarithm is finite.
+/// Computes a_j = sigmoid(lambda (beta_a - cost_j)) for each parent, clamped above 0 so that log a_j is finite.
 fn activations(costs: &Array1<f64>, lambda: f64, options: &LadderOptions) -> Array1<f64> {
     costs.mapv(|cost| sigmoid(lambda * (options.beta_a - cost)).max(f64::MIN_POSITIVE))
 }

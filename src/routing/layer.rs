@@ -7,46 +7,46 @@ use super::{
 };
 use crate::error::{Error, Result};
 
-/// Rows and columns of a pose matrix.
+/// The number of rows, and of columns, of a pose matrix.
 pub const SIDE: usize = 4;
 
-/// Elements of a pose matrix, row by row.
+/// The number of elements of a pose matrix.
 pub const ELEMENTS: usize = SIDE * SIDE;
 
 /// The capsules of a layer: for each image, a grid of positions with several capsules at each.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Capsules {
-    /// Images x height x width x capsules x 16, each pose a 4 x 4 matrix row by row.
+    /// The poses, images x height x width x capsules x 16. Each pose is a 4 x 4 matrix, row by row.
     pub poses: Array5<f64>,
-    /// Images x height x width x capsules, none negative.
+    /// The activations, images x height x width x capsules. None is negative.
     pub activations: Array4<f64>,
 }
 
 /// Which capsules below vote for a parent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reach {
-    /// The capsules of a neighbourhood of size x size positions (tiles), each tile with its own transforms. The parents are
-    /// `stride` positions apart. There is no padding: each neighbourhood lies inside the layer below.
+    /// The capsules of a neighbourhood of size x size positions (tiles). Each tile has its own transforms. Parents are `stride`
+    /// positions apart. There is no padding: each neighbourhood lies inside the layer below.
     Neighbourhood {
         /// K, the side of the neighbourhood.
         size: usize,
-        /// The distance between neighbouring parents, in positions below.
+        /// The distance between neighbouring parents, in positions of the layer below.
         stride: usize,
     },
-    /// All capsules of the image, so there is one position of parents: the class layer. All positions share their transforms,
-    /// and [`add_coordinates`] adds the position of each child to its votes.
+    /// All capsules of the image, as in the class layer. There is one position of parents. All positions share their
+    /// transforms, and [`add_coordinates`] adds the position of each child to its votes.
     Everywhere,
 }
 
 /// The children of each position of parents, gathered from the layer below.
 ///
-/// A position is an image, a row and a column of the parents, in this order. Children are ordered by tile (row by row of the
+/// Positions are ordered by image, row and column of the parents. Children are ordered by tile (row by row of the
 /// neighbourhood) and then by capsule.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Patches {
-    /// Positions x children x 16.
+    /// The poses of the children, positions x children x 16.
     pub poses: Array3<f64>,
-    /// Positions x children.
+    /// The activations of the children, positions x children.
     pub activations: Array2<f64>,
     /// The index of each child's capsule in the layer below (images x height x width x capsules, flat), positions x children.
     pub capsules: Array2<usize>,
@@ -108,7 +108,8 @@ impl Capsules {
 }
 
 impl Patches {
-    /// Computes the gradient of the layer below from that of the patches: the sum over all children that are the same capsule.
+    /// Computes the gradient of the layer below from the gradient of the patches. It sums over all children that are the same
+    /// capsule.
     fn scatter(&self, d_poses: &Array3<f64>, d_activations: &Array2<f64>) -> (Array5<f64>, Array4<f64>) {
         let [images, height, width, below] = self.below;
         let count = images * height * width * below;
@@ -130,8 +131,8 @@ impl Patches {
 
 /// Computes the vote of each child for each parent, positions x children x parents x 16, each a 4 x 4 matrix row by row.
 ///
-/// `poses` is positions x children x 16. `transforms` is transforms x parents x 4 x 4; a child uses the one at its index modulo
-/// their number, so in a class layer the same kind of capsule has the same transforms at all positions.
+/// `poses` is positions x children x 16. `transforms` is n x parents x 4 x 4. Child i uses the transforms at index i modulo n,
+/// so a kind of capsule in a class layer has the same transforms at all positions.
 ///
 /// # Formula
 ///
@@ -144,7 +145,7 @@ impl Patches {
 ///
 /// # Errors
 ///
-/// Returns an error if poses do not have 16 elements, if transforms are not 4 x 4 or their number does not divide that of the
+/// Returns an error if poses do not have 16 elements, if transforms are not 4 x 4 or their number does not divide the number of
 /// children, or if a number or a vote is not finite.
 pub fn votes(poses: &Array3<f64>, transforms: &Array4<f64>) -> Result<Array4<f64>> {
     check_transforms(poses, transforms)?;
@@ -160,12 +161,12 @@ pub fn votes(poses: &Array3<f64>, transforms: &Array4<f64>) -> Result<Array4<f64
     Ok(votes)
 }
 
-/// Computes the gradients of the poses and of the transforms from that of the votes.
+/// Computes the gradients of poses and transforms from the gradient of the votes.
 ///
 /// # Errors
 ///
-/// Returns an error if shapes do not fit, or if finite arguments give a gradient that is not finite. Numbers that are not finite
-/// in the arguments are passed on.
+/// Returns an error if shapes do not fit, or if finite arguments give a gradient that is not finite. NaN and infinity in the
+/// arguments are passed on.
 pub fn votes_gradient(
     poses: &Array3<f64>,
     transforms: &Array4<f64>,
@@ -206,8 +207,8 @@ fn check_transforms(poses: &Array3<f64>, transforms: &Array4<f64>) -> Result<()>
 
 /// Adds the position of each child to its votes: the scaled row to element 0 and the scaled column to element 1.
 ///
-/// `votes` is images x children x parents x elements, its children ordered by row, column and capsule of a height x width grid.
-/// Its gradient with respect to the votes is the identity: `d_votes` passes unchanged.
+/// `votes` is images x children x parents x elements, with the children ordered by row, column and capsule of a height x width
+/// grid. Backpropagation passes `d_votes` unchanged.
 ///
 /// # Formula
 ///
@@ -249,39 +250,40 @@ pub fn add_coordinates(votes: &mut Array4<f64>, height: usize, width: usize) -> 
 pub struct CapsuleLayer {
     /// Which capsules below vote for a parent.
     pub reach: Reach,
-    /// W, children x parents x 4 x 4, children = size * size * capsules; for [`Reach::Everywhere`] capsules x parents x 4 x 4.
+    /// The transforms W, children x parents x 4 x 4, with children = size * size * capsules. For [`Reach::Everywhere`],
+    /// capsules x parents x 4 x 4.
     pub transforms: Array4<f64>,
-    /// beta_v, one for each parent.
+    /// beta_v, one number for each parent.
     pub beta_v: Array1<f64>,
-    /// beta_a, one for each parent.
+    /// beta_a, one number for each parent.
     pub beta_a: Array1<f64>,
 }
 
 /// The results of a layer's forward pass, for inspection and for the gradient.
 #[derive(Debug, Clone, PartialEq)]
 pub struct CapsuleLayerRun {
-    /// The children of each position.
+    /// The children at each position.
     pub patches: Patches,
-    /// The input of the routing: their votes, with coordinates if the layer adds them.
+    /// The input of the routing. The votes include coordinates if the layer adds them.
     pub input: RoutingInput,
     /// The results of every iteration of the routing.
     pub routing: Routing,
-    /// The parents.
+    /// The parents: the output of the layer.
     pub capsules: Capsules,
 }
 
 /// Gradients with respect to the input and the parameters of a [`CapsuleLayer`].
 #[derive(Debug, Clone, PartialEq)]
 pub struct CapsuleLayerGradient {
-    /// Images x height x width x capsules x 16, of the layer below.
+    /// The gradient of the poses below, images x height x width x capsules x 16.
     pub d_poses: Array5<f64>,
-    /// Images x height x width x capsules, of the layer below.
+    /// The gradient of the activations below, images x height x width x capsules.
     pub d_activations: Array4<f64>,
-    /// In the shape of the transforms.
+    /// The gradient of the transforms, in their shape.
     pub d_transforms: Array4<f64>,
-    /// One for each parent.
+    /// The gradient of beta_v, one number for each parent.
     pub d_beta_v: Array1<f64>,
-    /// One for each parent.
+    /// The gradient of beta_a, one number for each parent.
     pub d_beta_a: Array1<f64>,
 }
 
@@ -319,7 +321,8 @@ impl CapsuleLayer {
         Ok(CapsuleLayerRun { patches, input, routing, capsules })
     }
 
-    /// Computes the gradient of a loss from that with respect to the parents' poses and activations (in the same shapes).
+    /// Computes the gradient of a loss. `d_poses` and `d_activations` are the gradients of the parents' poses and activations,
+    /// in the same shapes.
     ///
     /// `run` is the result of [`CapsuleLayer::forward`] with the same options.
     ///

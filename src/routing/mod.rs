@@ -35,11 +35,11 @@
 //!
 //! # Use
 //!
-//! Put votes, activations and betas into a [`RoutingInput`] and call [`RoutingInput::route`] with [`RoutingOptions`]. It returns a
-//! [`Routing`]: one [`RoutingStep`] for each iteration, the last with the parents' poses and activations. This is the reference in
-//! f64, with an option for each difference between the published programs; [`RoutingInput::gradient`] is its exact gradient.
-//! [`CapsuleLayer`] also computes the votes of a layer from poses and transforms, and takes the gradient back to them. [`fused`]
-//! does the same in f32, many times faster.
+//! Put votes, activations and betas into a [`RoutingInput`] and call [`RoutingInput::route`] with [`RoutingOptions`]. It
+//! returns a [`Routing`]: one [`RoutingStep`] for each iteration, the last with the parents' poses and activations. This is the
+//! reference: it computes in f64 and has an option for each difference between the published programs.
+//! [`RoutingInput::gradient`] computes the exact gradient. [`CapsuleLayer`] also computes the votes of a layer from poses and
+//! transforms, and takes the gradient back to them. [`fused`] does the same in f32, many times faster.
 
 pub mod fused;
 mod gradient;
@@ -59,16 +59,17 @@ pub use layer::{ELEMENTS, SIDE, add_coordinates, votes, votes_gradient};
 /// The input of the routing: votes, activations and betas.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RoutingInput {
-    /// V, positions x children x parents x elements.
+    /// The votes V, positions x children x parents x elements.
     pub votes: Array4<f64>,
-    /// a_i, positions x children, none negative.
+    /// The children's activations a_i, positions x children. None is negative.
     pub activations: Array2<f64>,
-    /// beta_v, one for each parent: a cost for each unit of mass and each element.
+    /// beta_v, one number for each parent: a cost for each unit of mass and each element.
     pub beta_v: Array1<f64>,
-    /// beta_a, one for each parent: the cost below which its activation exceeds 1/2 (unless costs are normalised).
+    /// beta_a, one number for each parent: the cost below which the parent's activation exceeds 1/2 (unless costs are
+    /// normalised).
     pub beta_a: Array1<f64>,
-    /// The index of each child's capsule in the layer below, positions x children: a capsule in several patches is a child at
-    /// several positions. Only [`Competition::AllPositions`] needs it; [`Patches::capsules`] holds it.
+    /// The index of each child's capsule in the layer below, positions x children. A capsule in several patches is a child at
+    /// several positions. Only [`Competition::AllPositions`] needs these indices; [`Patches::capsules`] holds them.
     pub capsules: Option<Array2<usize>>,
 }
 
@@ -101,20 +102,22 @@ pub struct RoutingOptions {
     pub normalise_costs: bool,
     /// The factor on the costs.
     pub cost_scale: CostScale,
-    /// Added to sigma inside each logarithm: 1e-9 in the blog, 0 elsewhere.
+    /// An epsilon added to sigma inside each logarithm: 1e-9 in the blog, 0 elsewhere.
     pub deviation_epsilon: f64,
-    /// Added to the standard deviation of the costs if they are normalised: 1e-9 in the blog.
+    /// An epsilon added to the standard deviation of normalised costs: 1e-9 in the blog.
     pub cost_epsilon: f64,
-    /// Added to a_j inside its logarithm in the E-step: 1e-9 in the blog. If it is 0, log a_j is computed from the logit and stays
-    /// finite even where a_j rounds to 0 (Google).
+    /// An epsilon added to a_j inside its logarithm in the E-step: 1e-9 in the blog. With 0, log a_j is computed from the logit
+    /// and stays finite even where a_j rounds to 0 (Google).
     pub activation_epsilon: f64,
-    /// Added to S_j when means and variances are divided by it: 1e-7 in Google's convolutional layer, 1e-5 in its class layer,
-    /// a small number in IBM's code. It is 0 in the blog and the paper, where a parent without mass leads to 0 / 0.
+    /// An epsilon added to the mass S_j when it divides means and variances: 1e-7 in Google's convolutional layer, 1e-5 in its
+    /// class layer, a small number in IBM's code. It is 0 in the blog and the paper, where a parent without mass leads to 0 /
+    /// 0.
     pub mass_epsilon: f64,
-    /// Added to each variance: 5e-4 in Google's code, 1e-9 in IBM's. It is 0 in the blog and the paper, where a parent whose votes
-    /// are all equal leads to 0 / 0.
+    /// A floor added to each variance: 5e-4 in Google's code, 1e-9 in IBM's. It is 0 in the blog and the paper, where a parent
+    /// whose votes are all equal leads to 0 / 0.
     pub variance_floor: f64,
-    /// The share of the old mean in the new one: 0.1 in Google's code, where the first old mean is 0; 0 elsewhere.
+    /// The share of the previous mean in each new mean: 0.1 in Google's code, 0 elsewhere. Before the first iteration, the mean
+    /// is 0.
     ///
     /// ```text
     /// mu_j = (1 - damping) sum_i R_ij a_i V_ij / S_j + damping mu_j(before)
@@ -132,12 +135,12 @@ pub struct RoutingOptions {
 pub enum InverseTemperature {
     /// From 1 to min(T, 3) in equal steps over the T iterations, as in the blog.
     Linear,
-    /// limit (1 - 0.95^(t+1)) in iteration t, from 0. The limit is 0.01 for the paper's authors and IBM, 1 for Google.
+    /// limit (1 - 0.95^(t+1)) in iteration t, counted from 0. The limit is 0.01 for the paper's authors and IBM, 1 for Google.
     Saturating {
         /// The limit of lambda after many iterations.
         limit: f64,
     },
-    /// The same in each iteration.
+    /// The same lambda in each iteration.
     Constant(f64),
 }
 
@@ -147,14 +150,15 @@ pub enum InverseTemperature {
 pub enum RoutingStart {
     /// One over the number of parents that compete for the child, as in the paper and all programs. The M-step comes first.
     Uniform,
-    /// 1, as in the blog's text. Means and variances are the same, but masses and costs are multiplied by the number of parents.
+    /// 1, as in the blog's text. Means and variances are those of `Uniform`; masses and costs are multiplied by the number of
+    /// parents.
     One,
-    /// The result of an E-step with these parents, the same at each position and constant for the gradient. This is the order of
-    /// steps in the mixture and in the blog's equations.
+    /// The result of an E-step with these parents. They are the same at each position and constant for the gradient. The
+    /// mixture and the blog's equations have this order of steps.
     Parents(Box<Parents>),
 }
 
-/// Which parents compete for a child. Over these, its responsibilities add up to 1.
+/// Which parents compete for a child. Over these parents, the child's responsibilities add up to 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub enum Competition {
@@ -168,11 +172,11 @@ pub enum Competition {
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub enum CostScale {
-    /// 1: the blog, the paper, Google.
+    /// 1, as in the blog, the paper and Google's code.
     One,
     /// 1 / children, so that lambda and the betas mean the same in layers of all sizes (Gritzman's second pitfall).
     PerChild,
-    /// factor * parents / children, for the same purpose, as in IBM's code.
+    /// factor * parents / children, as in IBM's code, for the same purpose as `PerChild`.
     PerChildOfParent {
         /// The factor: 100 in IBM's code.
         factor: f64,
@@ -182,11 +186,11 @@ pub enum CostScale {
 /// The Gaussians of the parents of one position.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Parents {
-    /// mu, parents x elements.
+    /// The means mu, parents x elements.
     pub means: Array2<f64>,
-    /// sigma^2, parents x elements.
+    /// The variances sigma^2, parents x elements.
     pub variances: Array2<f64>,
-    /// The weight of each density, one for each parent: pi_j in a mixture, the activation a_j in routing.
+    /// The weight of each parent's density: pi_j in a mixture, the activation a_j in routing.
     pub weights: Array1<f64>,
 }
 
@@ -200,34 +204,34 @@ pub struct Routing {
 /// One iteration: the responsibilities at its beginning and the results of its M-step.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RoutingStep {
-    /// R, positions x children x parents.
+    /// The responsibilities R, positions x children x parents.
     pub responsibilities: Array3<f64>,
-    /// S_j, positions x parents.
+    /// The masses S_j, positions x parents.
     pub masses: Array2<f64>,
-    /// mu, positions x parents x elements.
+    /// The means mu, positions x parents x elements.
     pub means: Array3<f64>,
-    /// sigma^2 including its floor, positions x parents x elements.
+    /// The variances sigma^2 including the floor, positions x parents x elements.
     pub variances: Array3<f64>,
-    /// cost_j before normalisation, positions x parents, in nats.
+    /// The costs cost_j before normalisation, positions x parents, in nats.
     pub costs: Array2<f64>,
-    /// The argument of the sigmoid, including lambda, positions x parents.
+    /// The arguments of the sigmoid, including lambda, positions x parents.
     pub logits: Array2<f64>,
-    /// a_j, positions x parents.
+    /// The parents' activations a_j, positions x parents.
     pub activations: Array2<f64>,
-    /// lambda.
+    /// The inverse temperature lambda.
     pub inverse_temperature: f64,
 }
 
 /// Gradients with respect to the parts of a [`RoutingInput`], with the same shapes.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RoutingGradient {
-    /// Positions x children x parents x elements.
+    /// The gradient of the votes.
     pub d_votes: Array4<f64>,
-    /// Positions x children.
+    /// The gradient of the children's activations.
     pub d_activations: Array2<f64>,
-    /// One for each parent.
+    /// The gradient of beta_v.
     pub d_beta_v: Array1<f64>,
-    /// One for each parent.
+    /// The gradient of beta_a.
     pub d_beta_a: Array1<f64>,
 }
 
@@ -241,9 +245,9 @@ words!(CostScale, "one, per-child or per-child-of-parent:FACTOR":
 impl RoutingOptions {
     /// Returns the options of the blog's program, as printed.
     ///
-    /// As in its formula, 0 / 0 makes the result NaN at a position in two cases: if all children are inactive, and if an E-step
-    /// evaluates a parent whose votes are all equal (or that has only one child). The blog's gradient alone is also NaN where it
-    /// differentiates the square root of 0; this crate takes d sqrt(x)/dx as 0 there.
+    /// As in the blog's formula, 0 / 0 makes the result NaN at a position in two cases: if all children are inactive, or if an
+    /// E-step evaluates a parent whose votes are all equal (or that has only one child). The blog's gradient is also NaN where
+    /// it differentiates the square root of 0; this crate takes d sqrt(x)/dx as 0 there.
     pub fn blog() -> RoutingOptions {
         RoutingOptions {
             iterations: 3,
@@ -288,7 +292,7 @@ impl Default for RoutingOptions {
 }
 
 impl InverseTemperature {
-    /// Returns lambda in an iteration (from 0) of `iterations`.
+    /// Returns lambda in one iteration (counted from 0) of `iterations`.
     pub fn at(self, iteration: usize, iterations: usize) -> f64 {
         match self {
             InverseTemperature::Linear => {
@@ -302,7 +306,7 @@ impl InverseTemperature {
 }
 
 impl InverseTemperature {
-    /// Checks that lambda is not negative: a negative one would activate parents whose votes disagree.
+    /// Checks that lambda is not negative: a negative lambda would activate parents whose votes disagree.
     fn check(self) -> Result<()> {
         match self {
             InverseTemperature::Linear => Ok(()),
@@ -393,9 +397,10 @@ impl RoutingInput {
     ///
     /// # Errors
     ///
-    /// Returns an error if there is nothing to route or no iteration, if shapes do not fit, if a number is not finite or too large
-    /// (votes beyond 1e100, betas beyond 1e60, activations beyond 1e30), if an activation is negative, if an option is out of its
-    /// range, or if a result is not finite, unless the options lead to 0 / 0 as described in [`RoutingOptions::blog`].
+    /// Returns an error if there is nothing to route or no iteration, if shapes do not fit, if a number is not finite or too
+    /// large (votes beyond 1e100, betas beyond 1e60, activations beyond 1e30), if an activation is negative, or if an option is
+    /// out of its range. Also returns an error if a result is not finite, unless the options lead to 0 / 0 as described in
+    /// [`RoutingOptions::blog`].
     pub fn route(&self, options: &RoutingOptions) -> Result<Routing> {
         self.check(options)?;
         let routing = reference::forward(self, options);
@@ -406,7 +411,8 @@ impl RoutingInput {
     /// Computes the gradient of a loss with respect to the votes, activations and betas, through every iteration.
     ///
     /// `routing` is the result of [`RoutingInput::route`] with the same options; `d_poses` (positions x parents x elements) and
-    /// `d_activations` (positions x parents) are the gradient of the loss with respect to its poses and activations.
+    /// `d_activations` (positions x parents) are the gradients of the loss with respect to the poses and activations in
+    /// `routing`.
     ///
     /// # Errors
     ///
@@ -508,7 +514,7 @@ impl RoutingOptions {
     }
 }
 
-/// Checks a factor. It must not be negative, which would make agreement a cost, or so large that products overflow.
+/// Checks a factor. A negative factor would make agreement a cost; a very large factor would overflow.
 fn check_factor(name: &'static str, value: f64) -> Result<()> {
     match value {
         value if !(0.0..f64::INFINITY).contains(&value) => {

@@ -104,7 +104,7 @@ fn maximisation(
     }
 }
 
-/// sum_i R_ij a_i V_ijh / divisor.
+/// Computes the mean before damping, sum_i R_ij a_i V_ijh / divisor.
 pub(super) fn undamped_mean(
     input: &RoutingInput,
     responsibilities: &Array3<f64>,
@@ -117,16 +117,16 @@ pub(super) fn undamped_mean(
     sum / divisor
 }
 
-/// Mean and standard deviation of the costs over the parents of a position.
+/// The mean and standard deviation of the costs over the parents of a position.
 pub(super) struct CostSpread {
     pub mean: f64,
     pub deviation: f64,
-    /// The deviation plus its epsilon.
+    /// The standard deviation plus the cost epsilon.
     pub divisor: f64,
 }
 
 impl CostSpread {
-    /// Returns `None` if the options do not normalise the costs.
+    /// Computes the spread of the costs at position p. Returns `None` if the options do not normalise the costs.
     pub(super) fn over_parents(
         costs: &Array2<f64>,
         p: usize,
@@ -143,7 +143,7 @@ impl CostSpread {
     }
 }
 
-/// The E-step: R, positions x children x parents, from means, variances and log a_j.
+/// The E-step: computes R, positions x children x parents, from means, variances and log a_j.
 ///
 /// log p_ij omits the term with log 2 pi, which is the same for all parents.
 fn expectation(
@@ -169,7 +169,8 @@ fn expectation(
     softmax(log_joint, input, options)
 }
 
-/// exp(x_ij) / sum_k exp(x_ik) over the parents k that compete for the child. Subtracts the largest x first to avoid overflow.
+/// Computes exp(x_ij) / sum_k exp(x_ik) over the parents k that compete for the child. Subtracts the largest x first to avoid
+/// overflow.
 fn softmax(mut x: Array3<f64>, input: &RoutingInput, options: &RoutingOptions) -> Array3<f64> {
     let contests = Contests::of(input, options);
     let mut largest = vec![f64::NEG_INFINITY; contests.count];
@@ -219,17 +220,17 @@ impl Contests {
     }
 }
 
-/// log(sigma + epsilon).
+/// Computes log(sigma + epsilon) from the variance.
 pub(super) fn log_deviation(variance: f64, options: &RoutingOptions) -> f64 {
     (variance.sqrt() + options.deviation_epsilon).ln()
 }
 
-/// 1 / (1 + e^-x).
+/// Computes 1 / (1 + e^-x).
 pub(super) fn sigmoid(x: f64) -> f64 {
     1.0 / (1.0 + (-x).exp())
 }
 
-/// log(a + epsilon), a = sigmoid(logit). Without an epsilon, it is computed from the logit, since a may round to 0.
+/// Computes log(a + epsilon), a = sigmoid(logit). If epsilon is 0, computes log a from the logit, since a may round to 0.
 pub(super) fn log_activation(logit: f64, epsilon: f64) -> f64 {
     if epsilon > 0.0 {
         return (sigmoid(logit) + epsilon).ln();

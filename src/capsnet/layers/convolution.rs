@@ -16,40 +16,40 @@ use crate::compute::{for_each_chunk, sum_chunks};
 pub(crate) struct Convolution {
     /// Images in the batch.
     pub images: usize,
-    /// Rows of x.
+    /// Rows of the input x.
     pub height: usize,
-    /// Columns of x.
+    /// Columns of the input x.
     pub width: usize,
-    /// Channels of x.
+    /// Channels of the input x.
     pub channels: usize,
-    /// Channels of y.
+    /// Channels of the output y.
     pub features: usize,
-    /// Rows and columns of the window.
+    /// The side of the square window w.
     pub size: usize,
     /// The stride s.
     pub stride: usize,
-    /// 0: one thread for each core.
+    /// The number of threads (0: one for each core).
     pub threads: usize,
 }
 
 /// The gradient of a loss with respect to the arguments of a [`Convolution`].
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct ConvolutionGradient {
-    /// With respect to x; empty unless requested.
+    /// The gradient with respect to x; empty unless requested.
     pub d_x: Vec<f32>,
-    /// With respect to w.
+    /// The gradient with respect to w.
     pub d_weights: Vec<f32>,
-    /// With respect to b.
+    /// The gradient with respect to b.
     pub d_bias: Vec<f32>,
 }
 
 impl Convolution {
-    /// Returns the rows and columns of y.
+    /// Returns the rows and columns of the output y.
     pub fn grid(&self) -> (usize, usize) {
         (self.height.div_ceil(self.stride), self.width.div_ceil(self.stride))
     }
 
-    /// Computes y, images x rows x columns x features.
+    /// Computes the output y, images x rows x columns x features.
     pub fn forward(&self, x: &[f32], weights: &[f32], bias: &[f32]) -> Vec<f32> {
         let (positions, window) = (self.positions(), self.window());
         let w = ArrayView2::from_shape((window, self.features), weights).expect("weights fit the shape");
@@ -67,8 +67,8 @@ impl Convolution {
         y
     }
 
-    /// Computes the gradient from that with respect to y. The gradient of x is left empty unless `with_d_x` is true. Images whose
-    /// gradient is 0 are skipped.
+    /// Computes the gradient with respect to x, w and b from `d_y`, the gradient with respect to y. Leaves the gradient of x empty
+    /// unless `with_d_x` is true. Skips images whose `d_y` is 0.
     pub fn backward(&self, x: &[f32], weights: &[f32], d_y: &[f32], with_d_x: bool) -> ConvolutionGradient {
         let (positions, window) = (self.positions(), self.window());
         let w = ArrayView2::from_shape((window, self.features), weights).expect("weights fit the shape");
@@ -119,8 +119,8 @@ impl Convolution {
         self.size * self.size * self.channels
     }
 
-    /// For each row of a window that lies in the image, yields its first index in the patches, its first index in the image, and its
-    /// length.
+    /// Yields (index in the patches, index in the image, length) for each window row that lies in the image. Both indices point to
+    /// the row's first number.
     fn runs(&self) -> impl Iterator<Item = (usize, usize, usize)> {
         let Convolution { height, width, channels, size, stride, .. } = *self;
         let (rows, columns) = self.grid();
@@ -136,7 +136,7 @@ impl Convolution {
         })
     }
 
-    /// Fills P, whose rows are the windows of the positions.
+    /// Fills the patch matrix P: each row is the window of x at one position.
     fn gather(&self, x: &[f32], image: usize, patches: &mut [f32]) {
         let length = self.height * self.width * self.channels;
         let x = &x[image * length..][..length];
@@ -146,7 +146,7 @@ impl Convolution {
         }
     }
 
-    /// Adds each number of the patches to the pixel that it came from.
+    /// Adds each number of `d_patches` to the gradient of its pixel.
     fn scatter(&self, d_patches: &[f32], d_x: &mut [f32]) {
         for (patch, pixel, count) in self.runs() {
             let (to, from) = (&mut d_x[pixel..][..count], &d_patches[patch..][..count]);
@@ -214,7 +214,7 @@ mod tests {
 
             let image = of.grid().0 * of.grid().1 * 3;
             let d_y: Vec<f32> = (0..4 * image).map(|i| noise(i + 9000)).collect();
-            // images with a gradient of 0: none; the second and the last, as zeros of both signs; all
+            // the images with a gradient of 0: none, then the second and the last (zeros of both signs), then all
             for still in [&[][..], &[1, 3], &[0, 1, 2, 3]] {
                 let mut d_y = d_y.clone();
                 for &still in still {

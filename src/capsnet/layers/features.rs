@@ -24,11 +24,11 @@ pub(crate) struct Features {
     pub below: Grid,
     /// Features at each position.
     pub features: usize,
-    /// Rows and columns of the window.
+    /// The side of the square window.
     pub size: usize,
     /// How height and width are halved.
     pub pooling: Pooling,
-    /// A factor on Xavier's bound.
+    /// A factor on Xavier's bound for the initial weights.
     pub gain: f64,
 }
 
@@ -54,7 +54,7 @@ impl Layer for Features {
         self.name
     }
 
-    /// Half the rows and columns of the input, rounded up.
+    /// Returns a grid with half the rows and columns of the input, rounded up.
     fn grid(&self) -> Grid {
         let Grid { rows, columns, .. } = self.below;
         Grid { rows: rows.div_ceil(2), columns: columns.div_ceil(2), kinds: self.features }
@@ -70,7 +70,7 @@ impl Layer for Features {
         ]
     }
 
-    /// Keeps the position of the maximum in each 2 x 2 window; nothing without max pooling.
+    /// Computes the features. With max pooling, keeps the position of the maximum in each 2 x 2 window.
     fn forward(&self, batch: &Batch, input: &LayerOutput, _keep: bool) -> Result<(LayerOutput, Memory)> {
         let [weights, bias] = batch.parameters();
         let y = self.convolution(batch).forward(&input.activations, weights, bias);
@@ -113,7 +113,7 @@ impl Layer for Features {
     }
 
     fn receptive_field(&self, rows: Range<usize>, columns: Range<usize>) -> [Range<usize>; 2] {
-        // the window of one convolution, or of two neighbours that are pooled; padded as in TensorFlow
+        // the window of one convolution, or of two pooled neighbours, padded as in TensorFlow
         let side = |features: Range<usize>, length: usize| {
             let (size, half) = (self.size, length.div_ceil(2));
             let (window, padding) = match self.pooling {

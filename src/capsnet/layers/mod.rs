@@ -28,7 +28,7 @@ pub(crate) trait Layer {
     /// Returns the name of the layer's output in a [`Pass`](super::Pass).
     fn name(&self) -> &'static str;
 
-    /// Returns the shape of the output.
+    /// Returns the shape of the layer's output.
     fn grid(&self) -> Grid;
 
     /// Returns the layer's parameter arrays, in the order in which the parameter vector holds them.
@@ -41,8 +41,8 @@ pub(crate) trait Layer {
     /// Returns an error if an input is out of its range.
     fn forward(&self, batch: &Batch, input: &LayerOutput, keep: bool) -> Result<(LayerOutput, Memory)>;
 
-    /// Computes the gradient of a loss from that with respect to the output. The gradient of the input may be left empty unless
-    /// `with_input` is true.
+    /// Computes the gradient of a loss with respect to parameters and input. `d_output` is the gradient with respect to the output.
+    /// The gradient of the input may be empty unless `with_input` is true.
     ///
     /// # Errors
     ///
@@ -58,7 +58,7 @@ pub(crate) trait Layer {
     /// Returns the labels of the layer in a drawing.
     fn caption(&self) -> Caption;
 
-    /// Returns the receptive field of a rectangle of the output: the rows and columns of the input that it depends on.
+    /// Returns the input rows and columns that a rectangle of the output depends on.
     fn receptive_field(&self, rows: Range<usize>, columns: Range<usize>) -> [Range<usize>; 2];
 
     /// Returns the layer if it is a routing layer.
@@ -79,9 +79,9 @@ pub(crate) struct Grid {
 /// The size of a batch, the number of threads, and the parameters of one layer.
 pub(crate) struct Batch<'a> {
     pub images: usize,
-    /// 0: one thread for each core.
+    /// The number of threads (0: one for each core).
     pub threads: usize,
-    /// In the order of [`Layer::parameters`].
+    /// The parameter arrays, ordered as in [`Layer::parameters`].
     pub parameters: Vec<&'a [f32]>,
 }
 
@@ -92,10 +92,10 @@ impl<'a> Batch<'a> {
     }
 }
 
-/// What [`Layer::forward`] keeps for [`Layer::backward`]. Only the layer knows the type.
+/// The data that [`Layer::forward`] keeps for [`Layer::backward`]. Only the layer knows their type.
 pub(crate) type Memory = Arc<dyn Any + Send + Sync>;
 
-/// A finished forward pass, for [`Layer::backward`].
+/// Input, output and memory of a finished forward pass, for [`Layer::backward`].
 pub(crate) struct Forward<'a> {
     pub input: &'a LayerOutput,
     pub output: &'a LayerOutput,
@@ -103,17 +103,17 @@ pub(crate) struct Forward<'a> {
 }
 
 impl<'a> Forward<'a> {
-    /// Returns what the layer kept, with its own type.
+    /// Returns the data of type T that the layer's forward pass kept.
     fn memory<T: 'static>(&self) -> &'a T {
         self.memory.downcast_ref().expect("the network passes what the same layer has kept")
     }
 }
 
-/// The gradient of a layer.
+/// The gradient of a loss with respect to a layer's parameters and input.
 pub(crate) struct Backward {
-    /// One array for each of [`Layer::parameters`], with as many numbers as its shape.
+    /// The gradients of the arrays in [`Layer::parameters`], in the same order and shapes.
     pub d_parameters: Vec<Vec<f32>>,
-    /// With the lengths of the input; may be empty unless requested.
+    /// The gradient of the input; may be empty unless requested.
     pub d_input: LayerOutput,
 }
 
@@ -123,11 +123,11 @@ pub(crate) struct Caption {
     pub title: &'static str,
     /// How the layer is computed from the layer below, in two lines.
     pub step: [String; 2],
-    /// The noun for what each position holds, in the plural.
+    /// A plural noun for the contents of each position.
     pub kinds: &'static str,
 }
 
-/// Returns activations without poses.
+/// Returns a [`LayerOutput`] of activations without poses.
 pub(crate) fn plain(activations: Vec<f32>) -> LayerOutput {
     LayerOutput { poses: Vec::new(), activations }
 }

@@ -6,13 +6,13 @@
 /// y[r, c, k] = max over i, j in 0..2 of x[2 r + i, 2 c + j, k]
 /// ```
 ///
-/// x is images x height x width x channels. If a side is odd, the last row or column of windows is cut off, so y has ceil(height / 2)
-/// rows, as many as a convolution of stride 2. A NaN counts as the largest number, so that it is not lost.
+/// x is images x height x width x channels. If a side is odd, the last row or column of windows is cut off. y has ceil(height / 2)
+/// rows, as many as a convolution of stride 2. A NaN counts as the largest number, so no NaN is lost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct MaxPooling {
-    /// Rows of x.
+    /// Rows of the input x.
     pub height: usize,
-    /// Columns of x.
+    /// Columns of the input x.
     pub width: usize,
     /// Channels of x and of y.
     pub channels: usize,
@@ -21,19 +21,19 @@ pub(crate) struct MaxPooling {
 /// The result of a [`MaxPooling`].
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Pooled {
-    /// Images x rows x columns x channels.
+    /// The output y, images x rows x columns x channels.
     pub y: Vec<f32>,
-    /// For each number of y, the position 2 i + j of the maximum in its window; the first one in a tie.
+    /// The position 2 i + j of the maximum in each window; in a tie, the first position.
     pub winners: Vec<u8>,
 }
 
 impl MaxPooling {
-    /// Returns the rows and columns of y.
+    /// Returns the rows and columns of the output y.
     pub fn grid(&self) -> (usize, usize) {
         (self.height.div_ceil(2), self.width.div_ceil(2))
     }
 
-    /// Computes y and the position of each maximum.
+    /// Computes the output y and the position of each maximum.
     pub fn forward(&self, x: &[f32]) -> Pooled {
         let places = x.len() / (self.height * self.width);
         let ((rows, columns), channels) = (self.grid(), self.channels);
@@ -50,7 +50,7 @@ impl MaxPooling {
         Pooled { y, winners }
     }
 
-    /// Computes the gradient with respect to x from that with respect to y: 0 except at the winners.
+    /// Computes the gradient with respect to x from `d_y`, the gradient with respect to y. It is 0 except at the maxima.
     pub fn backward(&self, winners: &[u8], d_y: &[f32]) -> Vec<f32> {
         let (rows, columns) = self.grid();
         let mut d_x = vec![0.0; d_y.len() / (rows * columns) * self.height * self.width];
@@ -63,7 +63,7 @@ impl MaxPooling {
         d_x
     }
 
-    /// For each position of x, yields its first index in x, its first index in y, and its position 2 i + j in the window.
+    /// Yields (first index in x, first index in y, place 2 i + j in the window) for each position of x.
     fn places(&self, numbers: usize) -> impl Iterator<Item = (usize, usize, u8)> {
         let MaxPooling { width, height, channels } = *self;
         let (rows, columns) = self.grid();

@@ -11,7 +11,7 @@ use crate::error::Result;
 use crate::routing::ELEMENTS;
 use crate::routing::fused::LayerOutput;
 
-/// The first capsule layer. It does not route: poses and activations depend only on the features at their own position.
+/// The first capsule layer. It does not route: poses and activations depend only on the features at the same position.
 ///
 /// ```text
 /// pose = W x + b,    activation = sigmoid(w x + b)

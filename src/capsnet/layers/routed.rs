@@ -12,11 +12,11 @@ use crate::error::Result;
 use crate::routing::fused::{Kept, Kernel, LayerInput, LayerOutput, LayerShape};
 use crate::routing::{CapsuleLayer, CapsuleLayerRun, Capsules, ELEMENTS, Reach, RoutingOptions};
 
-/// A capsule layer, routed from the votes of a neighbourhood of the layer below or of all of it.
+/// A capsule layer that routes the votes of a neighbourhood of the layer below, or of all capsules below.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Routed {
     name: &'static str,
-    /// The shape for one image.
+    /// The sizes of the layer for one image.
     shape: LayerShape,
     grid: Grid,
     /// The number of transforms for each parent.

@@ -1,9 +1,9 @@
-//! Numbers to lanes and tiles of lanes, and back.
+//! Copies numbers into lanes and tiles of lanes, and back.
 
 use super::ELEMENTS;
 use crate::compute::simd::{Lane, Tile, WIDTH, ZERO, ZEROS};
 
-/// Writes numbers, one for each parent, to lanes; the rest are 0.
+/// Writes one number for each parent to lanes. Unused places are 0.
 pub(super) fn to_lanes(numbers: &[f32], lanes: &mut [Lane]) {
     lanes.fill(ZERO);
     for (lane, numbers) in lanes.iter_mut().zip(numbers.chunks(WIDTH)) {
@@ -21,7 +21,7 @@ pub(super) fn from_lanes(lanes: &[Lane], numbers: &mut [f32]) {
     numbers.iter_mut().zip(lanes.iter().flat_map(|lane| lane.0)).for_each(|(to, from)| *to = from);
 }
 
-/// Writes parents x 16 numbers to tiles; the rest are 0.
+/// Writes parents x 16 numbers to tiles. Unused places are 0.
 pub(super) fn to_tiles(numbers: &[f32], parents: usize, tiles: &mut [Tile]) {
     if !parents.is_multiple_of(WIDTH) {
         tiles.fill(ZEROS);

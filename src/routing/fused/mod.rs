@@ -3,8 +3,9 @@
 //! [`Kernel::new`] prepares a layer for a [`LayerShape`]. [`Kernel::forward`] maps a [`LayerInput`] to a [`LayerOutput`], and
 //! [`Kernel::backward`] computes the [`LayerGradient`].
 //!
-//! The results are those of [`super::CapsuleLayer`], which computes in f64, equation by equation. Here, one thread computes, routes
-//! and drops the votes of one output position. They are never written to main memory, and the gradient computes them again.
+//! The results are those of [`super::CapsuleLayer`], which computes in f64, equation by equation. In the fused layer, one thread
+//! computes, routes and drops the votes of one output position. Votes are never written to main memory; the gradient computes them
+//! again.
 //!
 //! | what | why |
 //! |---|---|
@@ -28,7 +29,7 @@ use crate::compute::simd::{WIDTH, ZEROS};
 use crate::compute::{for_each_chunk, sum_chunks};
 use crate::error::{Error, Result};
 
-/// The smallest number of chunks for the threads to share: if there are fewer images, they are split.
+/// The smallest number of chunks for the threads to share. If there are fewer images, each image is split.
 const CHUNKS: usize = 8;
 
 /// The sizes of a layer.
@@ -36,13 +37,13 @@ const CHUNKS: usize = 8;
 pub struct LayerShape {
     /// Images in the batch.
     pub images: usize,
-    /// Rows of positions below.
+    /// The number of rows of positions in the layer below.
     pub height: usize,
-    /// Columns of positions below.
+    /// The number of columns of positions in the layer below.
     pub width: usize,
-    /// Capsules at each position below.
+    /// The number of capsules at each position of the layer below.
     pub capsules: usize,
-    /// Capsules at each position above.
+    /// The number of parents at each output position.
     pub parents: usize,
     /// Which capsules below vote for a parent.
     pub reach: Reach,
@@ -51,24 +52,24 @@ pub struct LayerShape {
 /// The input and the parameters of a layer, flat in the order of the shapes.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct LayerInput<'a> {
-    /// Images x height x width x capsules x 16, each pose a 4 x 4 matrix row by row.
+    /// The poses below, images x height x width x capsules x 16. Each pose is a 4 x 4 matrix, row by row.
     pub poses: &'a [f32],
-    /// Images x height x width x capsules, none negative.
+    /// The activations below, images x height x width x capsules. None is negative.
     pub activations: &'a [f32],
-    /// W, children x parents x 4 x 4 as in [`super::CapsuleLayer`].
+    /// The transforms W, children x parents x 4 x 4 as in [`super::CapsuleLayer`].
     pub transforms: &'a [f32],
-    /// One for each parent.
+    /// beta_v, one number for each parent.
     pub beta_v: &'a [f32],
-    /// One for each parent.
+    /// beta_a, one number for each parent.
     pub beta_a: &'a [f32],
 }
 
-/// The parents, flat in the order of the shapes.
+/// The parents' poses and activations, flat in the order of the shapes.
 #[derive(Debug, Clone, PartialEq)]
 pub struct LayerOutput {
-    /// Images x rows x columns x parents x 16.
+    /// The parents' poses, images x rows x columns x parents x 16.
     pub poses: Vec<f32>,
-    /// Images x rows x columns x parents.
+    /// The parents' activations, images x rows x columns x parents.
     pub activations: Vec<f32>,
 }
 
@@ -76,7 +77,7 @@ pub struct LayerOutput {
 #[derive(Debug, Clone)]
 pub struct Kept {
     shape: LayerShape,
-    /// By image, row and column; then by iteration.
+    /// The results by image, row and column, then by iteration.
     positions: Vec<Vec<Found>>,
 }
 
@@ -100,33 +101,33 @@ impl Kept {
 /// Gradients with respect to the parts of a [`LayerInput`], with the same shapes.
 #[derive(Debug, Clone, PartialEq)]
 pub struct LayerGradient {
-    /// Images x height x width x capsules x 16.
+    /// The gradient of the poses below.
     pub d_poses: Vec<f32>,
-    /// Images x height x width x capsules.
+    /// The gradient of the activations below.
     pub d_activations: Vec<f32>,
-    /// In the shape of the transforms.
+    /// The gradient of the transforms.
     pub d_transforms: Vec<f32>,
-    /// One for each parent.
+    /// The gradient of beta_v.
     pub d_beta_v: Vec<f32>,
-    /// One for each parent.
+    /// The gradient of beta_a.
     pub d_beta_a: Vec<f32>,
 }
 
-/// A layer prepared for a shape and options.
+/// A layer prepared for a shape and routing options.
 #[derive(Debug, Clone)]
 pub struct Kernel {
     shape: LayerShape,
     /// Rows and columns of the neighbourhood.
     tiles: (usize, usize),
     stride: usize,
-    /// Rows and columns of the parents.
+    /// Rows and columns of the parents' grid.
     grid: (usize, usize),
     plan: Plan,
     threads: usize,
     instructions: InstructionSet,
 }
 
-/// Gradients of the poses and of the activations of some capsules below.
+/// The gradients of the poses and the activations of some capsules below.
 type Below = (Vec<f32>, Vec<f32>);
 
 /// A chunk of work: the positions of one image in some rows of the grid.
@@ -141,7 +142,7 @@ impl Kernel {
     /// # Errors
     ///
     /// Returns an error if a size is 0, if the neighbourhood is larger than the layer, if an option is out of its range, or if only
-    /// the reference supports it: [`Competition::AllPositions`] and [`RoutingStart::Parents`].
+    /// the reference supports an option: [`Competition::AllPositions`] or [`RoutingStart::Parents`].
     pub fn new(shape: LayerShape, options: &RoutingOptions, threads: usize) -> Result<Kernel> {
         let LayerShape { images, height, width, capsules, parents, reach } = shape;
         for (size, what) in [
@@ -215,7 +216,7 @@ impl Kernel {
         Kernel { instructions, ..self }
     }
 
-    /// Returns the rows and columns of the parents.
+    /// Returns the rows and columns of the parents' grid.
     pub fn grid(&self) -> (usize, usize) {
         self.grid
     }
@@ -229,14 +230,14 @@ impl Kernel {
     ///
     /// # Errors
     ///
-    /// Returns an error if a length does not fit the shape, if a number is not finite, if an activation is negative, or if a result
-    /// is not finite, unless the options lead to 0 / 0 as described in [`RoutingOptions::blog`].
+    /// Returns an error if a length does not fit the shape, if a number is not finite, or if an activation is negative. Also
+    /// returns an error if a result is not finite, unless the options lead to 0 / 0 as described in [`RoutingOptions::blog`].
     pub fn forward(&self, input: &LayerInput) -> Result<LayerOutput> {
         Ok(self.forward_and(input, |_| ())?.0)
     }
 
-    /// Runs [`Kernel::forward`] and keeps the routing results for [`Kernel::backward_kept`], which then need not compute them again:
-    /// 5.4 KiB for each sixteen parents of a position and each iteration.
+    /// Runs [`Kernel::forward`] and keeps the routing results, so that [`Kernel::backward_kept`] need not compute them again. They
+    /// take 5.4 KiB for each sixteen parents of a position and each iteration.
     ///
     /// # Errors
     ///
@@ -246,7 +247,7 @@ impl Kernel {
         Ok((output, Kept { shape: self.shape, positions }))
     }
 
-    /// Also returns the result of `keep` for each position, in order.
+    /// Runs the forward pass and also returns the result of `keep` at each position.
     fn forward_and<K: Send + Clone + Default>(
         &self,
         input: &LayerInput,
@@ -293,7 +294,7 @@ impl Kernel {
         Ok((LayerOutput { poses, activations }, kept))
     }
 
-    /// Checks that the results are finite. If not, the error names the number of the input that is too large.
+    /// Checks that the results are finite. If not, the error names an input number that is too large.
     fn check_result(&self, input: &LayerInput, results: &[(&'static str, &[f32])]) -> Result<()> {
         let is_finite = |numbers: &[f32]| numbers.iter().fold(true, |good, number| good & number.is_finite());
         let Some((name, numbers)) = results.iter().find(|(_, numbers)| !is_finite(numbers)) else {
@@ -324,7 +325,7 @@ impl Kernel {
         check_numbers(name, &[numbers.len()], numbers, expected, f32::is_finite)
     }
 
-    /// Computes the gradient of a loss from that with respect to the parents' poses and activations, which have the shapes of a
+    /// Computes the gradient of a loss. `d_poses` and `d_activations` are the gradients of the parents, in the shapes of a
     /// [`LayerOutput`].
     ///
     /// Computes the forward pass again, position by position; [`Kernel::backward_kept`] avoids this and gives the same bits. Skips
@@ -332,8 +333,8 @@ impl Kernel {
     ///
     /// # Errors
     ///
-    /// Returns the errors of [`Kernel::forward`], and an error if a gradient has another length, or if the result is not finite
-    /// although the gradients are. A NaN in them is passed on; infinite numbers are clamped like other large ones.
+    /// Returns the errors of [`Kernel::forward`], and an error if a gradient has another length, or if finite gradients give a
+    /// result that is not finite. A NaN in the gradients is passed on; infinite numbers are clamped like other large numbers.
     pub fn backward(
         &self,
         input: &LayerInput,
@@ -343,8 +344,8 @@ impl Kernel {
         self.backward_from(input, None, d_poses, d_activations)
     }
 
-    /// Computes the gradient of [`Kernel::backward`] with the results that a forward pass kept for the same input. A training step
-    /// calls it.
+    /// Computes the gradient for a training step, as [`Kernel::backward`] does, from the results that [`Kernel::forward_keeping`]
+    /// kept for the same input.
     ///
     /// # Errors
     ///
@@ -438,7 +439,8 @@ impl Kernel {
         Ok(gradient)
     }
 
-    /// Assembles the gradient from the sums over positions and the parts of the layer below, each with its first capsule.
+    /// Assembles the gradient from the sums over positions and the parts of the gradient of the layer below. Each part comes with
+    /// its first capsule.
     fn assemble(
         &self,
         input: &LayerInput,
@@ -467,7 +469,8 @@ impl Kernel {
         LayerGradient { d_poses, d_activations, d_transforms, d_beta_v, d_beta_a }
     }
 
-    /// Divides these images into chunks: one for each image, or several if there are few. Does not depend on the number of threads.
+    /// Divides these images into chunks: one for each image, or several if there are few images. The chunks do not depend on the
+    /// number of threads.
     fn chunks(&self, images: &[usize]) -> Vec<Chunk> {
         let rows = self.grid.0;
         let parts = CHUNKS.div_ceil(images.len().max(1)).min(rows);
@@ -481,7 +484,8 @@ impl Kernel {
         chunk.rows.clone().flat_map(move |row| (0..columns).map(move |column| (row, column)))
     }
 
-    /// Yields the runs of capsules that are contiguous both below and among the children: (first capsule below, first child, length).
+    /// Yields the runs of capsules that are contiguous both in the layer below and among the children: (first capsule below, first
+    /// child, length).
     fn runs(&self, row: usize, column: usize) -> impl Iterator<Item = (usize, usize, usize)> {
         let (width, capsules) = (self.shape.width, self.shape.capsules);
         let (first, run) = (row * self.stride * width + column * self.stride, self.tiles.1 * capsules);
@@ -497,7 +501,7 @@ impl Kernel {
         }
     }
 
-    /// Adds the gradient of each child to its capsule below. `row` counts from the first row of the chunk.
+    /// Adds the gradient of each child to the gradient of its capsule below. `row` counts from the first row of the chunk.
     fn scatter(&self, row: usize, column: usize, space: &Space, below: &mut Below) {
         for (capsule, child, count) in self.runs(row, column) {
             let from = space.d_poses[child..][..count].as_flattened();
@@ -549,7 +553,7 @@ pub(crate) fn check_numbers(
     is_good: impl Fn(f32) -> bool,
 ) -> Result<()> {
     check_length(name, shape, numbers)?;
-    // first all numbers without a branch, several at a time; then the place of a bad one
+    // checks all numbers without a branch, several at a time; then finds the first bad number
     if numbers.iter().fold(true, |good, &value| good & is_good(value)) {
         return Ok(());
     }
@@ -562,7 +566,8 @@ pub(crate) fn check_numbers(
     Err(Error::EntryOutOfRange { name, place, expected, value })
 }
 
-/// Returns the largest absolute value of finite numbers. Not with `f32::max`: it handles NaN, and the compiler does not vectorise it.
+/// Returns the largest absolute value of finite numbers. Avoids `f32::max`, which handles NaN and which the compiler does not
+/// vectorise.
 fn largest(numbers: &[f32]) -> f32 {
     let larger = |a: f32, b: f32| if b > a { b } else { a };
     let (eights, rest) = numbers.as_chunks::<8>();

@@ -6,7 +6,7 @@ use super::{
 };
 use crate::compute::simd::{F32s, Simd, Tile, Vector, WithSimd, ZERO, exp, ln, sigmoid};
 
-/// The forward pass at a position: from `space.poses` and `space.activations` to [`Space::parents`].
+/// The forward pass at one position. Reads `space.poses` and `space.activations`; [`Space::parents`] returns the result.
 pub(in super::super) struct Forward<'a> {
     pub plan: &'a Plan,
     pub parameters: &'a Parameters,
@@ -127,8 +127,8 @@ fn finish<S: Simd>(
     let blocks = plan.blocks;
     let (before, after) = steps.split_at_mut(iteration);
     let step = &mut after[0];
-    // If a mean is too far from the origin, sum again with the mean as origin. A parent that has collapsed on one child needs
-    // this twice: only then does its mean equal that vote to the last bit, so that its variance comes from the other children.
+    // If a mean is too far from the origin, sum again with the mean as origin. A parent that has collapsed on one child needs this
+    // twice: only then does the mean equal that child's vote to the last bit, so that the variance comes from the other children.
     for _ in 0..3 {
         if !moments(simd, plan, before.last().map(|before| &before.found), &mut step.found, origins, sums) {
             break;

@@ -1,11 +1,11 @@
-//! One output position: its votes, their routing, and the gradient, with intermediate results in the scratch memory of one thread.
+//! One output position: its votes, the routing and the gradient. Intermediate results are in the scratch memory of one thread.
 //!
 //! Children are processed in groups of eight, whose votes stay in the first-level cache while they are weighted and summed; the
 //! last group is padded with children of activation 0. Parents are processed in blocks of sixteen, the last one padded and masked.
 //! A [`Lane`] holds one number for each parent of a block and is processed in [`Simd::PARTS`] vectors.
 //!
-//! No closure here may hold a vector: it would be compiled without the instruction set of the surrounding function. Closures over
-//! indices are fine.
+//! No closure here may hold a vector: such a closure would be compiled without the instruction set of the surrounding function.
+//! Closures over indices are fine.
 
 #![allow(clippy::needless_range_loop, reason = "an index runs over several arrays side by side")]
 
@@ -42,7 +42,7 @@ pub(super) struct Limits {
 }
 
 impl Limits {
-    /// Computes the clamps from the largest sizes of poses and transforms, which bound the votes.
+    /// Computes the clamps from the largest absolute values of poses and transforms, which bound the votes.
     pub fn new(plan: &Plan, pose: f32, transform: f32) -> Limits {
         let offset = 2.0 * (SIDE as f32 * pose * transform + pose + transform + 2.0);
         Limits {
@@ -53,7 +53,7 @@ impl Limits {
     }
 }
 
-/// If (mean - origin)^2 exceeds this times the variance, the variance has lost digits to cancellation, and everything is summed
+/// The largest (mean - origin)^2 / variance. Beyond it, the variance has lost digits to cancellation, and everything is summed
 /// again with the mean as origin.
 const MOVED: f32 = 32.0;
 
@@ -63,7 +63,7 @@ pub(super) struct Plan {
     pub children: usize,
     pub parents: usize,
     pub blocks: usize,
-    /// The number of transforms; child i uses the one at i modulo this number.
+    /// The number of transforms for each parent. Child i uses the transform at index i modulo this number.
     pub transforms: usize,
     /// Rows and columns of the layer below, if coordinates are added to the votes.
     pub coordinates: Option<(usize, usize)>,
@@ -98,16 +98,16 @@ impl Plan {
     }
 }
 
-/// The parameters, with parents in lanes.
+/// The parameters of a layer, with parents in lanes.
 pub(super) struct Parameters {
-    /// W, transforms x blocks.
+    /// The transforms W, transforms x blocks.
     pub transforms: Vec<Tile>,
     pub beta_v: Vec<Lane>,
     pub beta_a: Vec<Lane>,
     pub limits: Limits,
 }
 
-/// The sums over a chunk for the gradient of the parameters.
+/// The gradient of the parameters, summed over the positions of a chunk.
 pub(super) struct ParameterSums {
     pub transforms: Vec<Tile>,
     pub beta_v: Vec<Lane>,
@@ -141,16 +141,16 @@ impl ParameterSums {
 struct Parents {
     masses: Lane,
     means: Tile,
-    /// sum_i q_i (V_i - mu): 0 except for damping, the mass epsilon and the rounding of mu. The gradient needs it if a parent has
-    /// collapsed on one child.
+    /// sum_i q_i (V_i - mu): 0 except for damping, the mass epsilon and the rounding of mu. The gradient needs this sum if a parent
+    /// has collapsed on one child.
     rests: Tile,
     /// sigma^2 without the floor.
     own_variances: Tile,
-    /// sigma
+    /// The standard deviations sigma.
     deviations: Tile,
     /// 1 / (2 sigma^2), 0 where masked.
     precisions: Tile,
-    /// sum_h log(sigma_h + epsilon)
+    /// The sum of log(sigma_h + epsilon) over the elements h.
     log_deviations: Lane,
     costs: Lane,
     logits: Lane,
@@ -159,17 +159,17 @@ struct Parents {
     log_scales: Lane,
 }
 
-/// The results of one iteration. Besides the input, those of all iterations are all that the gradient at a position needs.
+/// The results of one iteration. The gradient at a position needs only the input and the results of all iterations.
 #[derive(Debug, Clone)]
 pub(super) struct Found {
-    /// By block.
+    /// The results for the parents, by block.
     parents: Vec<Parents>,
     cost_mean: f32,
     cost_deviation: f32,
 }
 
-/// dL/dq_ij, q_ij = R_ij a_i, for a block of parents, as a quadratic in the offset V - mu with the coefficients a (`halves`),
-/// b (`slopes`) and c (`constants`): sum_h (a_h (V_h - mu_h)^2 + b_h (V_h - mu_h)) + c.
+/// The gradient dL/dq_ij of the weights q_ij = R_ij a_i, for a block of parents. It is a quadratic in the offset V - mu with the
+/// coefficients a (`halves`), b (`slopes`) and c (`constants`): sum_h (a_h (V_h - mu_h)^2 + b_h (V_h - mu_h)) + c.
 #[derive(Clone, Copy)]
 #[repr(C)]
 struct Slopes {
@@ -178,31 +178,31 @@ struct Slopes {
     constants: Lane,
 }
 
-/// One iteration.
+/// Results and gradients of one iteration.
 struct Step {
     found: Found,
-    /// R, groups x blocks. Empty in the first iteration, where R is the same for all.
+    /// The responsibilities R, groups x blocks. Empty in the first iteration, where all R are equal.
     responsibilities: Vec<Weights>,
-    /// For the gradient: d_x of the E-step **after** this step, groups x blocks.
+    /// The gradient d_x of the E-step **after** this step, groups x blocks.
     d_joint: Vec<Weights>,
-    /// For the gradient, by block.
+    /// The slopes, by block.
     slopes: Vec<Slopes>,
 }
 
 /// The scratch memory of one thread.
 pub(super) struct Space {
-    /// By child, padded to whole groups.
+    /// The poses of the children, padded to whole groups.
     pub poses: Vec<[f32; ELEMENTS]>,
     pub activations: Vec<f32>,
-    /// Groups x blocks.
+    /// The votes, groups x blocks.
     votes: Vec<Votes>,
     steps: Vec<Step>,
     origins: Vec<Tile>,
     sums: Sums,
-    /// Weights of one group, by block.
+    /// The weights of one group, by block.
     group: Vec<Weights>,
     d_votes: Votes,
-    /// Pose gradients of one group, not yet summed over the lanes.
+    /// The pose gradients of one group, not yet summed over the lanes.
     d_pose_lanes: Votes,
 
     pub d_parent_poses: Vec<Tile>,
@@ -215,7 +215,7 @@ pub(super) struct Space {
     pub d_activations: Vec<f32>,
 }
 
-/// sum_i q_i, sum_i q_i (V_i - origin), sum_i q_i (V_i - origin)^2, by block.
+/// The sums of an M-step, by block: sum_i q_i, sum_i q_i (V_i - origin) and sum_i q_i (V_i - origin)^2.
 struct Sums {
     weights: Vec<Lane>,
     offsets: Vec<Tile>,
@@ -295,7 +295,7 @@ impl Space {
     }
 }
 
-/// V = P W for a block of parents.
+/// Computes the votes V = P W of a child for a block of parents.
 #[inline(always)]
 fn vote<S: Simd>(simd: S, pose: &[f32; ELEMENTS], transform: &Tile, vote: &mut Tile, part: usize) {
     // two rows at a time, so that each loaded W is used twice
@@ -319,7 +319,7 @@ fn vote<S: Simd>(simd: S, pose: &[f32; ELEMENTS], transform: &Tile, vote: &mut T
     }
 }
 
-/// Yields each part of each block.
+/// Yields (block, part) for each part of each block.
 #[inline(always)]
 fn places<S: Simd>(blocks: usize) -> impl Iterator<Item = (usize, usize)> {
     (0..blocks).flat_map(|block| (0..S::PARTS).map(move |part| (block, part)))
@@ -366,7 +366,7 @@ fn transforms_of<'a>(plan: &Plan, transforms: &'a [Tile], child: usize) -> &'a [
     &transforms[child % plan.transforms * plan.blocks..][..plan.blocks]
 }
 
-/// sum_h (V_h - mean_h)^2 precision_h for a group and a block.
+/// Computes sum_h (V_h - mean_h)^2 precision_h for a group and a block.
 #[inline(always)]
 fn distances<S: Simd>(simd: S, votes: &Votes, parents: &Parents, part: usize) -> [S::F32; GROUP] {
     let mut sums = [simd.splat_f32(0.0); GROUP];
@@ -381,7 +381,7 @@ fn distances<S: Simd>(simd: S, votes: &Votes, parents: &Parents, part: usize) ->
     sums
 }
 
-/// The E-step of a group: R from the parents of the previous iteration.
+/// The E-step of a group: computes R from the parents of the previous iteration.
 #[inline(always)]
 fn expectation<S: Simd>(simd: S, votes: &[Votes], before: &[Parents], responsibilities: &mut [Weights]) {
     let mut largest = [simd.splat_f32(f32::NEG_INFINITY); GROUP];
@@ -423,7 +423,7 @@ fn expectation<S: Simd>(simd: S, votes: &[Votes], before: &[Parents], responsibi
     }
 }
 
-/// Prefetches the votes of the next group: those of a whole position do not fit into the inner caches.
+/// Prefetches the votes of the next group, since the inner caches cannot hold the votes of a whole position.
 #[inline(always)]
 fn fetch_next(votes: &[Votes], at: usize, blocks: usize, block: usize) {
     if let Some(next) = votes.get((at + 1) * blocks + block) {
@@ -474,7 +474,7 @@ fn accumulate<S: Simd>(
     }
 }
 
-/// q = R a for a group and a block.
+/// Computes the weights q = R a for a group and a block.
 #[inline(always)]
 fn weigh<S: Simd>(simd: S, responsibilities: &Weights, activations: &[f32], weights: &mut Weights) {
     for g in 0..GROUP {
@@ -485,7 +485,7 @@ fn weigh<S: Simd>(simd: S, responsibilities: &Weights, activations: &[f32], weig
     }
 }
 
-/// q = R a in the first iteration, where R is the same for all.
+/// Computes the weights q = R a in the first iteration, where all R are equal.
 #[inline(always)]
 fn weigh_alike(plan: &Plan, activations: &[f32], weights: &mut Weights) {
     for (weight, activation) in weights.iter_mut().zip(activations) {

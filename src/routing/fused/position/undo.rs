@@ -6,12 +6,14 @@ use super::{
 };
 use crate::compute::simd::{F32s, Simd, Vector, WIDTH, WithSimd, ZERO, ZEROS, clamp, prefetch, sigmoid};
 
-/// Clamps on |dL/dq_ij| and |dL/dgain_j|, so that their products stay finite in f32.
+/// The clamp on |dL/dq_ij|, so that products stay finite in f32.
 const LARGEST_WEIGHT_SLOPE: f32 = 1e33;
+/// The clamp on |dL/dgain_j|, so that products stay finite in f32.
 const LARGEST_GAIN_SLOPE: f32 = 1e20;
 
-/// Backpropagates through [`super::forward`], whose results `space` holds: from `space.d_parent_poses` and
-/// `space.d_parent_activations` to `space.d_poses` and `space.d_activations`. Adds to the sums of the parameters' gradient.
+/// Backpropagates through [`super::forward`], whose results are in `space`. Reads `space.d_parent_poses` and
+/// `space.d_parent_activations`, writes `space.d_poses` and `space.d_activations`, and adds to the sums of the parameters'
+/// gradient.
 pub(in super::super) struct Backward<'a> {
     pub plan: &'a Plan,
     pub parameters: &'a Parameters,
@@ -248,7 +250,8 @@ fn slopes<S: Simd>(
     }
 }
 
-/// Backpropagates through a_j = sigmoid(lambda (beta_a + gain_j)). Afterwards, the constants hold the gradient of the gains.
+/// Backpropagates through a_j = sigmoid(lambda (beta_a + gain_j)). Afterwards, the constants of the [`Slopes`] hold the gradient of
+/// the gains.
 #[inline(always)]
 fn gain_slopes<S: Simd>(
     simd: S,
@@ -283,10 +286,11 @@ fn gain_slopes<S: Simd>(
     }
 }
 
-/// Backpropagates through gain_j = (mean - cost_j) / (sd + epsilon): replaces the gradient of the gains in the constants by that of
-/// the costs.
+/// Backpropagates through gain_j = (mean - cost_j) / (sd + epsilon): in the constants of the [`Slopes`], replaces the gradient of
+/// the gains by the gradient of the costs.
 ///
-/// In f64, since with few parents this is a small difference of large numbers (with two parents it is 0 except for epsilon).
+/// Computes in f64, since with few parents the gradient is a small difference of large numbers (with two parents, 0 except for
+/// epsilon).
 #[inline(always)]
 fn normalisation(plan: &Plan, found: &Found, slopes: &mut [Slopes]) {
     let count = plan.parents as f64;
@@ -314,7 +318,7 @@ fn normalisation(plan: &Plan, found: &Found, slopes: &mut [Slopes]) {
     }
 }
 
-/// Computes the total gradient of a group's votes, and from it those of its poses and transforms.
+/// Computes the total gradient of a group's votes, and from it the gradients of the group's poses and transforms.
 #[inline(always)]
 fn votes_of_group<S: Simd>(
     simd: S,
@@ -385,7 +389,8 @@ fn votes_of_group<S: Simd>(
     }
 }
 
-/// Adds the gradient of a group's votes in one iteration (the first overwrites): q (2 half (V - mu) + slope) - d_x (V - mu) / sigma^2.
+/// Adds the gradient of a group's votes in one iteration: q (2 half (V - mu) + slope) - d_x (V - mu) / sigma^2. The first iteration
+/// overwrites.
 #[allow(clippy::too_many_arguments)]
 #[inline(always)]
 fn d_votes_of_step<S: Simd>(
@@ -427,7 +432,7 @@ fn d_votes_of_step<S: Simd>(
     }
 }
 
-/// dW += P^T dV for a block of parents.
+/// Adds P^T dV to dW for a block of parents.
 #[inline(always)]
 fn vote_to_transform<S: Simd>(
     simd: S,
@@ -456,7 +461,7 @@ fn vote_to_transform<S: Simd>(
     }
 }
 
-/// dP += dV W^T, lane by lane; the sum over the lanes follows at the end.
+/// Adds dV W^T to dP, lane by lane. The sum over the lanes follows at the end.
 #[inline(always)]
 fn vote_to_pose<S: Simd>(simd: S, d_vote: &Tile, transform: &Tile, d_pose: &mut Tile, part: usize) {
     for rows in [0, 2] {
