@@ -1,9 +1,9 @@
 //! Coin experiments: maximum likelihood with known labels, EM with hidden labels.
 //!
-//! Somebody picks one of k biased coins, tosses it n times and writes down the number of heads; this is repeated m times. If
-//! the labels (which coin was picked) are known, [`Experiments::known_maximum`] estimates the coins in closed form. If the
-//! labels are hidden, [`Coins::fit`] estimates them by EM: [`Experiments`] and [`CoinOptions`] in, a [`Fit`] of [`Coins`]
-//! out.
+//! Somebody picks one of k biased coins, tosses it n times and writes down the number of heads; this is repeated m times.
+//! If the labels (the picked coins) are known, [`Experiments::known_maximum`] estimates the coins in closed form. If the
+//! labels are hidden, [`Coins::fit`] estimates the coins by EM: it takes [`Experiments`] and [`CoinOptions`] and returns
+//! a [`Fit`] of [`Coins`].
 //!
 //! | letter | meaning | here |
 //! |---|---|---|
@@ -72,18 +72,18 @@ pub struct Expectation {
     pub expected_complete_log_likelihood: f64,
     /// sum_ij w_ij log p(x_i | z_i = j; theta): the expected complete-data log-likelihood without its terms in log phi.
     ///
-    /// The blog post's second program prints this number as `ll`; its first program leaves out
-    /// [`Experiments::log_binomial_constant`] as well. It is neither the log-likelihood nor the lower bound.
+    /// The blog post's second program prints this number as `ll`; the post's first program also omits
+    /// [`Experiments::log_binomial_constant`]. This number is neither the log-likelihood nor the lower bound.
     pub expected_conditional_log_likelihood: f64,
 }
 
 /// Whether the M-step estimates the mixing weights.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Mixing {
-    /// The weights stay as they are in the start.
+    /// The weights keep their initial values.
     #[default]
     Given,
-    /// phi_j = sum_i w_ij / m.
+    /// The M-step sets phi_j = sum_i w_ij / m.
     Estimated,
 }
 
@@ -97,7 +97,7 @@ pub struct CoinOptions {
     pub mixing: Mixing,
     /// When to stop; the tolerance is in nats.
     pub stop: Stop,
-    /// Whether the fit keeps the model of each iteration, which figures of the iterations need.
+    /// Whether the fit keeps the model of each iteration, for figures.
     pub keep_models: bool,
 }
 
@@ -193,7 +193,7 @@ impl Experiments {
         self.heads.iter().map(|&heads| ln_binomial(self.tosses, heads)).sum()
     }
 
-    /// log p(x_i | z_i = j; theta_j) for each experiment i and coin j, m x k.
+    /// Returns log p(x_i | z_i = j; theta_j) for each experiment i and coin j, m x k.
     ///
     /// # Formula
     ///
@@ -209,9 +209,9 @@ impl Experiments {
         })
     }
 
-    /// The log-likelihood given the labels: experiment `i` was made with coin `labels[i]`.
+    /// Returns the log-likelihood for known labels: experiment `i` was made with coin `labels[i]`.
     ///
-    /// It is minus infinity if an experiment is impossible, such as one head with theta = 0.
+    /// The result is minus infinity if an experiment is impossible, such as one head with theta = 0.
     ///
     /// # Errors
     ///
@@ -224,7 +224,7 @@ impl Experiments {
         Ok(labels.iter().enumerate().map(|(i, &label)| log_probabilities[(i, label)]).sum())
     }
 
-    /// The maximum-likelihood estimate for known labels, in closed form: each coin's heads over its tosses.
+    /// Returns the maximum-likelihood estimate for known labels: the heads of each coin divided by its tosses.
     ///
     /// # Formula
     ///
@@ -238,7 +238,7 @@ impl Experiments {
     /// or if a coin has no experiment.
     pub fn known_maximum(&self, labels: &[usize], coins: usize) -> Result<Vec<f64>> {
         check_labels(labels, self.len(), coins)?;
-        // u128: the sum of two tosses of u64::MAX does not fit in u64.
+        // u128, because a sum of numbers of tosses may exceed u64.
         let (mut heads, mut tosses) = (vec![0u128; coins], vec![0u128; coins]);
         for (&label, &count) in labels.iter().zip(&self.heads) {
             heads[label] += u128::from(count);
@@ -250,11 +250,12 @@ impl Experiments {
         }
     }
 
-    /// Finds the same estimate numerically, by minimising the negative log-likelihood.
+    /// Finds the estimate of [`Experiments::known_maximum`] numerically, by minimising the negative log-likelihood.
     ///
-    /// The minimiser is SLSQP (Kraft 1988, from the crate `slsqp`), a quasi-Newton method with bounds. The fit's models are
-    /// the points at which it evaluated the function, in order, each with its log-likelihood; the last one is the best. The
-    /// bounds are [1e-9, 1 - 1e-9], since at 0 and 1 the gradient of the logarithm is infinite.
+    /// The minimiser is SLSQP (Kraft 1988, from the crate `slsqp`), a quasi-Newton method with bounds. The models of the
+    /// fit are the points at which SLSQP evaluated the function, in order; the objectives are their log-likelihoods. The
+    /// last point is the best. The bounds are [1e-9, 1 - 1e-9], since at 0 and 1 the gradient of the logarithm is
+    /// infinite.
     ///
     /// # Errors
     ///
@@ -275,7 +276,7 @@ impl Experiments {
                 }
             }
             let objective = self.known_log_likelihood(labels, thetas).unwrap_or(f64::NAN);
-            // The minimiser asks for the value and the gradient at a point in two calls; record the point once.
+            // The minimiser calls twice per point, for value and gradient; record the point once.
             let mut trace = trace.borrow_mut();
             if trace.last().is_none_or(|(last, _)| last != thetas) {
                 trace.push((thetas.to_vec(), objective));
@@ -292,7 +293,7 @@ impl Experiments {
         let mut trace = trace.into_inner();
         let (best, value) = match outcome {
             Ok((_, best, value)) => (best, value),
-            // Rounding errors dominate the function's differences here, so the best point cannot be improved.
+            // Rounding errors prevent further improvement.
             Err((slsqp::FailStatus::RoundoffLimited, best, value)) => (best, value),
             Err((status, _, _)) => return Err(Error::Minimiser { status: format!("{status:?}") }),
         };
@@ -343,7 +344,7 @@ impl Experiments {
         })
     }
 
-    /// log p(x_i, z_i = j; theta, phi), m x k, from log p(x_i | z_i = j; theta).
+    /// Computes log p(x_i, z_i = j; theta, phi), m x k, from log p(x_i | z_i = j; theta).
     fn joint(&self, conditional: &Array2<f64>, coins: &Coins) -> Array2<f64> {
         let mut joint = conditional.clone();
         for (mut column, &weight) in joint.columns_mut().into_iter().zip(&coins.weights) {
@@ -352,9 +353,10 @@ impl Experiments {
         joint
     }
 
-    /// The evidence lower bound for any model and any distribution q over the labels (m x k, rows add up to 1).
+    /// Returns the evidence lower bound for any model and any distribution q over the labels (m x k, rows add up to 1).
     ///
-    /// The M-step maximises it over the model, for fixed q. It touches the log-likelihood at the model whose E-step gave q.
+    /// The M-step maximises the bound over the model, for fixed q. The bound equals the log-likelihood at the model whose
+    /// E-step gave q.
     ///
     /// # Formula
     ///
@@ -372,7 +374,7 @@ impl Experiments {
         Ok(q.iter().zip(&joint).map(|(&q, &term)| times(q, term) - times_log(q, q)).sum())
     }
 
-    /// The M-step: the coins that maximise the lower bound for these responsibilities.
+    /// The M-step: returns the coins that maximise the lower bound for these responsibilities.
     ///
     /// If all responsibilities of a coin are 0, the bound does not depend on its theta; the coin keeps its theta from `before`.
     ///
@@ -519,13 +521,13 @@ fn check_probabilities<'a>(name: &'static str, values: impl Iterator<Item = &'a 
     Ok(())
 }
 
-/// The tolerance on the sum of this many weights after rounding to f32.
+/// Returns how far the sum of this many weights may be from 1 after rounding to f32.
 pub(crate) fn weight_rounding(weights: usize) -> f64 {
     (weights as f64 * f64::from(f32::EPSILON)).max(1e-9)
 }
 
-/// Returns the divisor that normalises this many mixing weights with this sum. It is 1 if they add up to 1 in f64, so that
-/// they keep their exact values.
+/// Returns the divisor that normalises `weights` mixing weights with this sum. The divisor is 1 if the weights add up to
+/// 1 in f64, so that they keep their exact values.
 ///
 /// # Errors
 ///
@@ -552,12 +554,12 @@ fn check_labels(labels: &[usize], experiments: usize, coins: usize) -> Result<()
     Error::check_labels("experiment", labels, coins, "coins")
 }
 
-/// a b, where 0 times minus infinity is 0: impossible outcomes with probability 0 contribute nothing.
+/// Returns a b, where 0 times minus infinity is 0: impossible outcomes with probability 0 contribute nothing.
 fn times(a: f64, b: f64) -> f64 {
     if a == 0.0 { 0.0 } else { a * b }
 }
 
-/// a log b, where 0 log 0 is 0.
+/// Returns a log b, where 0 log 0 is 0.
 fn times_log(a: f64, b: f64) -> f64 {
     times(a, b.ln())
 }

@@ -1,7 +1,7 @@
 //! The EM loop: alternates E-steps and M-steps, and records the objective of each iteration.
 //!
-//! [`maximise`] takes a start, a rule for stopping ([`Stop`]) and a function that makes one iteration. It returns a [`Fit`]:
-//! the last model and the objective of every iteration. Coins, K-means and mixtures all use it.
+//! [`maximise`] takes a start, a rule for stopping ([`Stop`]) and a function that makes one iteration. It returns a
+//! [`Fit`]: the last model and the objective of every iteration. Coins, K-means and mixtures all use this loop.
 //!
 //! # Formula
 //!
@@ -20,13 +20,12 @@ use crate::error::{Error, Result};
 /// The result of a fit: the last model, and the objective of each iteration.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Fit<M> {
-    /// The fitted model, that of the last iteration.
+    /// The fitted model: the model of the last iteration.
     pub model: M,
-    /// `objectives[0]` is the objective of the start, `objectives[t]` that of the model after `t` iterations; never empty.
-    /// Higher is better: coins and mixtures use the log-likelihood in nats.
+    /// `objectives[t]` is the objective of the model after `t` iterations; `objectives[0]` is that of the start. Never
+    /// empty. Higher is better: coins and mixtures use the log-likelihood in nats.
     pub objectives: Vec<f64>,
-    /// The model of each objective if the options asked for them (`keep_models`). Empty by default, so that the memory does
-    /// not grow with the number of iterations.
+    /// The model of each objective if the option `keep_models` is set. Otherwise empty, so that memory use does not grow.
     pub models: Vec<M>,
     /// Whether the last iteration changed the objective by at most the tolerance.
     pub converged: bool,
@@ -79,8 +78,8 @@ impl<M> Fit<M> {
 pub struct Stop {
     /// The maximum number of iterations.
     pub max_iterations: usize,
-    /// The fit ends after an iteration that changes the objective by at most this. With 0 only a fixed point ends it early;
-    /// with a negative tolerance it always runs `max_iterations`.
+    /// The fit ends after an iteration that changes the objective by at most this tolerance. With 0 only a fixed point
+    /// ends the fit early; with a negative tolerance the fit always runs `max_iterations`.
     pub tolerance: f64,
 }
 
@@ -93,10 +92,10 @@ impl Default for Stop {
 /// Improves a model until its objective no longer changes.
 ///
 /// `step` makes one iteration, an E-step and an M-step: it takes a model and returns the objective *of that model* (a
-/// by-product of the E-step) and the next model. With `keep_models` the fit holds every model beside its objective; without,
-/// only the last one, and at most two models exist at a time.
+/// by-product of the E-step) and the next model. With `keep_models` the fit holds every model. Without it, at most two
+/// models exist at a time.
 ///
-/// Reaching `stop.max_iterations` is not an error: the fit holds the last model and has `converged: false`.
+/// Reaching `stop.max_iterations` is not an error: the fit has `converged: false`.
 ///
 /// ```
 /// use em_routing::em::{Stop, maximise};
@@ -110,7 +109,7 @@ impl Default for Stop {
 ///
 /// # Errors
 ///
-/// Returns an error if `step` does, or if the tolerance is NaN.
+/// Returns the error of `step`, or an error if the tolerance is NaN.
 pub fn maximise<M: Clone>(
     start: M,
     stop: Stop,

@@ -28,7 +28,7 @@ pub enum Error {
     #[error("{name}[{index}] is {value}, but a probability lies in [0, 1]")]
     Probability { name: &'static str, index: usize, value: f64 },
     /// Probabilities that do not add up to 1.
-    #[error("{name} add up to {sum}, but should to 1")]
+    #[error("{name} add up to {sum}, but should add up to 1")]
     NotNormalised { name: &'static str, sum: f64 },
     /// An experiment with more heads than tosses.
     #[error("experiment {index} counts {heads} heads in {tosses} tosses")]
@@ -45,7 +45,7 @@ pub enum Error {
     /// A setting or an argument outside its range.
     #[error("{name} is {}, but should be {expected}", Short(.value))]
     Setting { name: &'static str, expected: &'static str, value: f64 },
-    /// The numerical minimiser of the coins' likelihood failed; `status` is its own error code.
+    /// The numerical minimiser of the coins' likelihood failed; `status` is the minimiser's error code.
     #[error("the minimiser stopped without a minimum: {status}")]
     Minimiser { status: String },
     /// A figure that cannot be drawn; the source says why.
@@ -54,11 +54,11 @@ pub enum Error {
     /// The system cannot read or write a file or folder.
     #[error("{}: {source}", .path.display())]
     Io { path: PathBuf, source: std::io::Error },
-    /// A file with the wrong contents. [`Error::fault`] gives the fault by its type.
+    /// A file with the wrong contents. [`Error::fault`] returns the fault as a value of its own type.
     #[error("{}: {source}{}", .path.display(), after(.remedy))]
     File {
         path: PathBuf,
-        /// The fault, of a type of the module that read the file.
+        /// The fault. The module that read the file defines its type.
         source: Cause,
         /// A command or a line of code that fixes the file, if there is one.
         remedy: Option<String>,
@@ -77,7 +77,7 @@ pub enum Error {
     /// An array whose shape does not fit the other arguments.
     #[error("the shape of {name} is {found:?}, but the other arguments ask for {expected:?}")]
     Shape { name: &'static str, expected: Vec<usize>, found: Vec<usize> },
-    /// The start of a mixture has a different kind of covariance than its options.
+    /// The start of a mixture has another kind of covariance than the options ask for.
     #[error("the start has covariances of the kind {found}, but the options ask for {expected}")]
     CovarianceMismatch { expected: String, found: String },
     /// More clusters or components than samples.
@@ -101,7 +101,7 @@ pub enum Error {
     /// A sample weight that is negative, too large, or NaN.
     #[error("the weight of sample {index} is {}, but should lie between 0 and 1e30", Short(.value))]
     SampleWeight { index: usize, value: f64 },
-    /// A covariance that differs from its transpose by more than rounding. With a shared covariance, the component is 0.
+    /// A covariance that differs from its transpose by more than rounding. For a shared covariance, `component` is 0.
     #[error(
         "the covariance of component {component} is not symmetric: row {row}, column {column} is {}, but row {column}, \
          column {row} is {}",
@@ -109,14 +109,14 @@ pub enum Error {
         Short(.transposed)
     )]
     Asymmetric { component: usize, row: usize, column: usize, value: f64, transposed: f64 },
-    /// A covariance that is not positive definite. With a shared covariance, the component is 0.
+    /// A covariance that is not positive definite. For a shared covariance, `component` is 0.
     #[error(
         "the covariance of component {component} is not positive definite: in some direction its variance is 0, negative, \
          or too small to compute with"
     )]
     NotPositiveDefinite { component: usize },
-    /// A component that collapsed during a fit onto a point, a line or another flat. With a shared covariance, the component
-    /// is 0.
+    /// A component that collapsed during a fit onto a point, a line or a flat of more dimensions. For a shared
+    /// covariance, `component` is 0.
     #[error(
         "component {component} has collapsed: its covariance has no inverse with the regularisation {regularisation:e}; \
          the largest standard deviation of the data is {deviation:.3e} (column {column}); the regularisation \
@@ -137,13 +137,13 @@ pub enum Error {
     Dataset { source: Cause },
 
     // Capsules and routing
-    /// A number of an array outside its range; `place` has one index per axis.
+    /// A number of an array outside the valid range; `place` has one index per axis.
     #[error("{name}{place:?} is {}, but should be {expected}", Short(.value))]
     EntryOutOfRange { name: &'static str, place: Vec<usize>, expected: &'static str, value: f64 },
     /// A neighbourhood of K x K capsules that is larger than the layer below.
     #[error("a neighbourhood of {size} x {size} does not fit into {height} x {width} capsules")]
     NeighbourhoodTooLarge { size: usize, height: usize, width: usize },
-    /// An option that only the reference has, not the fused kernel.
+    /// An option of the reference that the fused kernel lacks.
     #[error("the fused kernel has no {option}: only the reference in f64 has")]
     OnlyReference { option: &'static str },
 
@@ -163,7 +163,7 @@ pub enum Error {
 }
 
 impl Error {
-    /// Returns the fault of a file's contents if the source, or one of its sources, is of type `F`.
+    /// Returns the first source of type `F`, if this is an error of a file's contents.
     ///
     /// ```
     /// use em_routing::prelude::*;
@@ -197,13 +197,13 @@ impl Error {
         move |source| Error::Io { path: path.to_path_buf(), source }
     }
 
-    /// Wraps a fault of a file's contents, without a remedy.
+    /// Makes an error from a fault of a file's contents, without a remedy.
     pub(crate) fn file(path: &Path, fault: impl Into<Cause>) -> Error {
         Error::File { path: path.to_path_buf(), source: fault.into(), remedy: None }
     }
 }
 
-/// A number in a message; very large and very small ones in scientific notation.
+/// A number in a message. Very large and very small numbers appear in scientific notation.
 struct Short<'a>(&'a f64);
 
 impl std::fmt::Display for Short<'_> {
@@ -236,7 +236,7 @@ fn against_divergence(step: &usize) -> &'static str {
 mod tests {
     use super::*;
 
-    /// An error of each variant, with its message.
+    /// Returns an error of each variant, with its message.
     fn table() -> Vec<(Error, &'static str)> {
         [first_errors(), more_errors(), last_errors()].into_iter().flatten().collect()
     }
@@ -250,7 +250,10 @@ mod tests {
                 Error::Probability { name: "weights", index: 1, value: 1.5 },
                 "weights[1] is 1.5, but a probability lies in [0, 1]",
             ),
-            (Error::NotNormalised { name: "weights", sum: 1.5 }, "weights add up to 1.5, but should to 1"),
+            (
+                Error::NotNormalised { name: "weights", sum: 1.5 },
+                "weights add up to 1.5, but should add up to 1",
+            ),
             (
                 Error::MoreHeadsThanTosses { index: 2, heads: 11, tosses: 10 },
                 "experiment 2 counts 11 heads in 10 tosses",

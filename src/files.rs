@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::error::{Error, Result};
 
-/// Writes a file atomically: writes a temporary file in the same folder, syncs it, renames it and syncs the folder. On any
-/// error an older file of that name is unchanged.
+/// Writes a file atomically: writes a temporary file in the same folder, syncs it, renames it and syncs the folder. If an
+/// error occurs, an older file of that name stays unchanged.
 ///
 /// ```no_run
 /// em_routing::files::write("numbers.txt".as_ref(), b"1 2 3")?;
@@ -17,7 +17,7 @@ use crate::error::{Error, Result};
 ///
 /// # Errors
 ///
-/// Returns an error with `path` if the file system does.
+/// Returns an error with `path` if the file system fails.
 pub fn write(path: &Path, contents: &[u8]) -> Result<()> {
     write_with(path, |file| file.write_all(contents).map_err(Error::io(path)))
 }
@@ -26,7 +26,7 @@ pub fn write(path: &Path, contents: &[u8]) -> Result<()> {
 ///
 /// # Errors
 ///
-/// Returns an error with `path` if the file system does, and any error of `contents`.
+/// Returns an error with `path` if the file system fails, or any error of `contents`.
 pub fn write_with(path: &Path, contents: impl FnOnce(&mut BufWriter<File>) -> Result<()>) -> Result<()> {
     let Some(name) = path.file_name() else {
         let words = "this is not the name of a file";
@@ -57,7 +57,7 @@ pub fn write_with(path: &Path, contents: impl FnOnce(&mut BufWriter<File>) -> Re
 
 /// Syncs the folder, so that the rename reaches the disk: without this, a crash of the system may bring back the older file.
 ///
-/// The file is complete and in place either way. So failing to sync the folder (no read permission, or an unsuitable file
+/// The file is complete and in place either way, so failing to sync the folder (no read permission, unsuitable file
 /// system) is not an error.
 #[cfg(unix)]
 fn sync_folder(file: &Path) {

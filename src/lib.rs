@@ -1,7 +1,7 @@
 //! Expectation-maximisation (EM) from the ground up: from two coins with hidden labels to a matrix-capsule network.
 //!
-//! The chapters (the notebooks in `notebooks/`) build on each other: each changes one thing in the chapter before. Read the
-//! modules in the same order:
+//! The chapters (the notebooks in `notebooks/`) build on each other: each chapter changes one thing in the previous one.
+//! Read the modules in the same order:
 //!
 //! | chapter | hidden variable | E-step | M-step | module |
 //! |---|---|---|---|---|
@@ -30,8 +30,8 @@
 //! # Ok::<(), em_routing::error::Error>(())
 //! ```
 //!
-//! [`KMeans::fit`](kmeans::KMeans::fit) and [`Gmm::fit`](gmm::Gmm::fit) follow the same pattern: data and options in, an
-//! [`em::Fit`] out, with the model and the objective of each iteration.
+//! [`KMeans::fit`](kmeans::KMeans::fit) and [`Gmm::fit`](gmm::Gmm::fit) follow the same pattern: they take data and
+//! options and return an [`em::Fit`] with the model and the objective of each iteration.
 //!
 //! # The other modules
 //!
@@ -63,7 +63,7 @@ pub mod with_linfa;
 mod words;
 
 pub use compute::on_threads;
-/// The array crate of the public interface. A notebook's type inference needs its type names here.
+/// The crate of the arrays in the public interface. Type inference in notebooks needs the names of its types here.
 pub use ndarray;
 
 /// The names that a notebook imports with its first line: `use em_routing::prelude::*;`.

@@ -9,7 +9,7 @@
 //! | [`KMeans`] | `centroids` (k x d) |
 //! | [`Gmm`] | `covariance` (`"full"`, `"tied"`, `"diagonal"` or `"spherical"`), `weights` (K), `means` (K x d), `covariances` |
 //!
-//! A model that is saved and loaded again is equal to the last bit. Invalid models are neither written nor read.
+//! Saving and loading a model keeps every bit. Invalid models are neither written nor read.
 
 use std::io::{Read as _, Write as _};
 use std::path::Path;
@@ -141,17 +141,17 @@ impl<'de> Deserialize<'de> for Lists {
 
 const UNEVEN: &str = "lists at the same level should have the same length and depth";
 
-/// The numbers of nested lists, while they are read.
+/// The numbers read so far from nested lists.
 #[derive(Default)]
 struct Numbers {
     values: Vec<f64>,
-    /// The length of the finished lists at each depth; usize::MAX where no list has finished yet.
+    /// The length of the lists at each depth; usize::MAX if no list at that depth has ended yet.
     lengths: Vec<usize>,
-    /// The depth of the numbers, once one has been read.
+    /// The depth of the first number read.
     depth: Option<usize>,
 }
 
-/// A deserialiser for a list at this depth, or for a number.
+/// Deserialises a list at this depth, or a number.
 struct Level<'a> {
     depth: usize,
     numbers: &'a mut Numbers,
@@ -236,7 +236,7 @@ impl Coins {
         save(&self.normalised()?, path.as_ref())
     }
 
-    /// Reads a file of [`Coins::save`]; the model is equal to the last bit.
+    /// Reads a file written by [`Coins::save`]. No bit is lost.
     ///
     /// # Errors
     ///
@@ -257,7 +257,7 @@ impl KMeans {
         save(self, path.as_ref())
     }
 
-    /// Reads a file of [`KMeans::save`]; the model is equal to the last bit.
+    /// Reads a file written by [`KMeans::save`]. No bit is lost.
     ///
     /// # Errors
     ///
@@ -290,7 +290,7 @@ impl Gmm {
         save(&self.normalised()?, path.as_ref())
     }
 
-    /// Reads a file of [`Gmm::save`]; the model is equal to the last bit.
+    /// Reads a file written by [`Gmm::save`]. No bit is lost.
     ///
     /// # Errors
     ///

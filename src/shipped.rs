@@ -5,22 +5,24 @@
 
 use std::path::{Path, PathBuf};
 
-/// The folder of MNIST's four files.
+/// Returns the folder with MNIST's four files.
 pub fn mnist_folder() -> PathBuf {
     asset("mnist")
 }
 
-/// The weights of the trained network, for [`CapsNet::load`](crate::capsnet::CapsNet::load).
+/// Returns the file of the trained network's weights, for [`CapsNet::load`](crate::capsnet::CapsNet::load).
 pub fn mnist_weights() -> PathBuf {
     asset("capsnet/mnist.safetensors")
 }
 
-/// The ablation: short trainings with one setting changed, for [`read_trials`](crate::figures::records::read_trials).
+/// Returns the file of the ablation (short trainings with one setting changed), for
+/// [`read_trials`](crate::figures::records::read_trials).
 pub fn ablation_file() -> PathBuf {
     asset("capsnet/ablation.csv")
 }
 
-/// The results of each epoch of the full trainings, for [`read_epochs`](crate::figures::records::read_epochs).
+/// Returns the file with the results of each epoch of the full trainings, for
+/// [`read_epochs`](crate::figures::records::read_epochs).
 pub fn runs_file() -> PathBuf {
     asset("capsnet/runs.csv")
 }

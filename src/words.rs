@@ -20,7 +20,7 @@ macro_rules! words {
         }
 
         impl std::str::FromStr for $kind {
-            /// The valid values.
+            /// A text that lists the valid values.
             type Err = &'static str;
 
             fn from_str(text: &str) -> std::result::Result<Self, Self::Err> {

@@ -8,7 +8,7 @@ use rayon_core::{ThreadPool, ThreadPoolBuilder};
 
 use crate::error::{Error, Result};
 
-/// Returns the number of threads for an option, where 0 means one per core.
+/// Returns the number of threads for the option `threads`, where 0 means one per core.
 fn thread_count(threads: usize) -> usize {
     match threads {
         0 => std::thread::available_parallelism().map_or(1, usize::from),
@@ -66,9 +66,9 @@ pub(crate) fn for_each_chunk<C: Send, T: Send>(
     sum_chunks(chunks, threads, state, work, |(), ()| ()).map(Option::unwrap_or_default)
 }
 
-/// Runs `job` inside the pool of this many threads (0: one per core), so that each [`sum_chunks`] in it finds the threads
-/// awake. A fit wraps all its iterations in this: entering the pool for each iteration would cost as much as an iteration
-/// over some thousand samples.
+/// Runs `job` inside the pool of this many threads (0: one per core), so that each [`sum_chunks`] in `job` finds the
+/// threads awake. A fit is one such job: entering the pool once per iteration would cost as much as an iteration over
+/// some thousand samples.
 pub(crate) fn in_pool<R: Send>(threads: usize, job: impl FnOnce() -> R + Send) -> R {
     with_pool(threads, |_| job())
 }
@@ -94,8 +94,8 @@ pub fn on_threads<R: Send>(threads: usize, job: impl FnOnce() -> R + Send) -> R 
     }
 }
 
-/// Calls `job` on a pool of this many threads (0: one per core) and tells it whether it may work in parallel. Inside a pool
-/// (of [`on_threads`] or the caller's own) it stays there: moving to another pool would leave the first one's threads idle.
+/// Calls `job` on a pool of this many threads (0: one per core) and passes whether `job` may work in parallel. Inside a
+/// pool (of [`on_threads`] or the caller) the work stays in that pool, whose threads would idle otherwise.
 fn with_pool<R: Send>(threads: usize, job: impl FnOnce(bool) -> R + Send) -> R {
     if threads != 1 && rayon_core::current_thread_index().is_some() {
         return job(true);
@@ -107,7 +107,8 @@ fn with_pool<R: Send>(threads: usize, job: impl FnOnce(bool) -> R + Send) -> R {
     }
 }
 
-/// Returns the pool of this many threads, created at its first use. None if the system cannot start threads, as in a web page.
+/// Returns the pool of this many threads, created at its first use. Returns None if the system cannot start threads, as
+/// in a web page.
 fn pool(threads: usize) -> Option<Arc<ThreadPool>> {
     static POOLS: Mutex<BTreeMap<usize, Arc<ThreadPool>>> = Mutex::new(BTreeMap::new());
     let mut pools = lock(&POOLS);
@@ -126,12 +127,12 @@ struct Tree<'a, T, State, Work, Merge> {
     merge: &'a Merge,
     /// States that no thread is using.
     states: &'a Mutex<Vec<T>>,
-    /// The first chunk known to have failed; later ones are skipped.
+    /// The first chunk known to have failed; later chunks are skipped.
     failed: &'a AtomicUsize,
 }
 
 impl<T: Send, State: Fn() -> T + Sync, Work: Sync, Merge: Sync> Tree<'_, T, State, Work, Merge> {
-    /// Sums these chunks; `first` is the number of the first one. The error `None` means that a chunk was skipped.
+    /// Sums these chunks; `first` is the number of the first chunk. The error `None` means that a chunk was skipped.
     fn sum<C: Send, S: Send>(
         &self,
         chunks: &mut [Option<C>],
@@ -169,7 +170,7 @@ impl<T: Send, State: Fn() -> T + Sync, Work: Sync, Merge: Sync> Tree<'_, T, Stat
     }
 }
 
-/// Locks a mutex even if it is poisoned: a panic is passed on to the caller, and the interrupted results are discarded.
+/// Locks a mutex even if it is poisoned. The panic reaches the caller, and interrupted results are discarded.
 fn lock<T>(of: &Mutex<T>) -> MutexGuard<'_, T> {
     of.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
 }

@@ -38,13 +38,13 @@ pub enum Fault {
     /// A dimension of size 0, or a total size that overflows.
     #[error("has the sizes {sizes:?}: empty, or implausibly large")]
     Sizes { sizes: Vec<u32> },
-    /// A file shorter (unpacked) than its header, or than its header says.
+    /// A file that, unpacked, is shorter than a header, or than its header says.
     #[error(fmt = truncated_in_words)]
     Truncated { expected: u64, found: u64 },
-    /// A file longer (unpacked) than its header says.
+    /// A file that, unpacked, is longer than its header says.
     #[error("is longer than the {expected} bytes that its header promises")]
     Trailing { expected: u64 },
-    /// A different number of labels than of images in the other file.
+    /// More or fewer labels than images in the other file.
     #[error("holds {labels} labels, but {} holds {images} images", .other.display())]
     Count { labels: usize, images: usize, other: PathBuf },
     /// A label that is not below the number of classes; the largest is reported.
@@ -53,7 +53,7 @@ pub enum Fault {
         usize::from(*.label) + 1
     )]
     Label { index: usize, label: u8, classes: usize },
-    /// Labels that do not begin with the first class's label.
+    /// Labels that do not count from the label of the first class.
     #[error(
         "its labels are {least} to {most}, but should be {classes} classes from {first} on; \
          train with --set first-label={least} --set classes={}",
@@ -68,7 +68,7 @@ pub enum Fault {
     Side { expected: (usize, usize), found: (usize, usize) },
 }
 
-/// Makes the error of a file, with a line of Python that fixes it if there is one.
+/// Makes the error of a file, if possible with a line of Python that fixes it.
 fn error(path: &Path, fault: Fault) -> Error {
     let remedy = match fault {
         Fault::Kind { code } => Number::of(code).map(|number| in_bytes(path, number)),
@@ -137,7 +137,7 @@ impl From<usize> for Form {
     }
 }
 
-/// The types of numbers in the format.
+/// The types of numbers in an IDX file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Number {
     U8,
@@ -183,7 +183,7 @@ impl Number {
         }
     }
 
-    /// Decodes the numbers.
+    /// Decodes bytes as numbers of this type.
     fn decode(self, bytes: &[u8]) -> Vec<f64> {
         match self {
             Number::U8 => bytes.iter().map(|&byte| byte.into()).collect(),
@@ -273,8 +273,8 @@ impl Images {
         }
     }
 
-    /// Copies these images, each shifted by so many pixels down and to the right (negative: up and to the left). The
-    /// uncovered border is 0.
+    /// Copies the images with these indices, each shifted by its move: pixels down and pixels right (negative: up, left).
+    /// The uncovered border is 0.
     ///
     /// ```
     /// use em_routing::data::idx::Images;
@@ -310,7 +310,7 @@ pub struct ImageSet {
     pub train: Images,
     /// The validation set, on which every choice is made: the last training images, which are removed from `train`.
     pub validation: Images,
-    /// The test set, used only once the recipe is final.
+    /// The test set, to be used only after the recipe is final.
     pub test: Images,
 }
 
@@ -392,16 +392,16 @@ impl ImageSet {
     }
 }
 
-/// The name of a part within the names of its files.
+/// The names of a part of the data set (training or test) in file names.
 const TRAIN: [&str; 1] = ["train"];
 const TEST: [&str; 2] = ["t10k", "test"];
-/// The endings after the name of a part, in the order in which files are looked for.
+/// The endings of file names after the name of the part, in the order of the search.
 const IMAGES: [&str; 4] =
     ["-images-idx3-ubyte", "-images-idx3-ubyte.gz", "-images.idx3-ubyte", "-images.idx3-ubyte.gz"];
 const LABELS: [&str; 4] =
     ["-labels-idx1-ubyte", "-labels-idx1-ubyte.gz", "-labels.idx1-ubyte", "-labels.idx1-ubyte.gz"];
 
-/// Reads the images of a part; also returns the path of the image file.
+/// Reads the images of a part (training or test); also returns the path of the image file.
 fn part(folder: &Path, names: &[&str], form: Form) -> Result<(Images, PathBuf)> {
     let find = |ends: &[&str], prefix: &str| {
         let names = names.iter().flat_map(|name| ends.iter().map(move |end| format!("{prefix}{name}{end}")));
@@ -470,7 +470,7 @@ fn read_labels(path: &Path, form: Form) -> Result<Vec<u8>> {
     let Form { classes, first_label, .. } = form;
     let in_range = (first_label..first_label.saturating_add(classes)).contains(&usize::from(most));
     if usize::from(least) >= first_label && in_range {
-        labels.iter_mut().for_each(|label| *label -= first_label as u8); // it is not above a u8
+        labels.iter_mut().for_each(|label| *label -= first_label as u8); // it fits in a u8
         return Ok(labels);
     }
     // labels without 0 and without gaps count from 1
@@ -482,7 +482,7 @@ fn read_labels(path: &Path, form: Form) -> Result<Vec<u8>> {
     fault(Fault::Label { index, label: most, classes })
 }
 
-/// The undecoded numbers of a file.
+/// The numbers of a file, not yet decoded.
 struct Numbers {
     number: Number,
     bytes: Vec<u8>,

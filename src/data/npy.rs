@@ -68,7 +68,7 @@ pub enum Fault {
     /// A header that cannot be parsed; `text` is at most its first 200 characters.
     #[error("the header cannot be parsed: {text}")]
     Header { text: String },
-    /// A type of number that is not supported, or no numbers. The descriptor is numpy's name of the type.
+    /// An array whose items are not numbers of a supported type. The descriptor is numpy's name of the type.
     #[error("holds {} ({descriptor}), but real numbers of at most 64 bits are needed", kind_in_words(.descriptor))]
     Kind { descriptor: String },
     /// An array that does not have two dimensions, or is too large for any file.
@@ -113,7 +113,7 @@ pub enum Fault {
 pub struct MemberFault {
     /// The name of the array.
     pub name: String,
-    /// The reason why it cannot be read.
+    /// The reason why the array cannot be read.
     #[source]
     pub fault: Fault,
 }
@@ -171,7 +171,7 @@ fn members_in_words(wanted: &Option<String>, names: &[String], f: &mut Formatter
     write!(f, "{}{more}", shown.join(", "))
 }
 
-/// Describes a type by numpy's name of it.
+/// Describes in words a type given by its numpy name.
 fn kind_in_words(descriptor: &str) -> &'static str {
     match descriptor.trim_start_matches(['<', '>', '=', '|']).chars().next() {
         Some('O') => "Python's objects",
@@ -184,8 +184,8 @@ fn kind_in_words(descriptor: &str) -> &'static str {
     }
 }
 
-/// Returns a line of Python that fixes the fault, if there is one; `loaded` gives the code that loads the array, with more
-/// arguments.
+/// Returns a line of Python that fixes the fault, if there is one; `loaded` returns code that loads the array, given
+/// further arguments.
 fn python(path: &Path, fault: &Fault, loaded: &dyn Fn(&str) -> String) -> Option<String> {
     let beside = |end: &str| {
         let mut name = path.file_stem().unwrap_or_default().to_os_string();
@@ -263,7 +263,7 @@ fn foreign(begin: &[u8]) -> Fault {
 
 /// A table in a `.npy` file, or an array of a `.npz` file. It implements [`Rows`]: pass it to a fit like an array.
 ///
-/// Only the header is in memory; of a deflated array, the whole array.
+/// Memory holds only the header. For a deflated array, memory holds all numbers.
 ///
 /// ```no_run
 /// use em_routing::prelude::*;
@@ -310,7 +310,7 @@ impl Source {
         }
     }
 
-    /// Fills the buffer from this offset. It uses no cursor, so that threads can share the source.
+    /// Fills the buffer from this offset on, without a cursor, so that threads can share the source.
     fn read(&self, buffer: &mut [u8], place: u64) -> std::io::Result<()> {
         match self {
             Source::File { file, start, .. } => read_exact_at(file, buffer, start + place),
@@ -485,7 +485,7 @@ impl Rows for NpyFile {
     }
 }
 
-/// Reads without a cursor, so that threads can share the file.
+/// Fills `bytes` from this offset on, without a cursor, so that threads can share the file.
 fn read_exact_at(file: &File, bytes: &mut [u8], offset: u64) -> std::io::Result<()> {
     #[cfg(unix)]
     return std::os::unix::fs::FileExt::read_exact_at(file, bytes, offset);

@@ -10,7 +10,7 @@ use crate::error::{Error, Result};
 
 /// A table of n samples (rows) with d numbers each, such as an array in memory or a file ([`crate::data::npy::NpyFile`]).
 ///
-/// A fit reads it in chunks of rows with [`Rows::read`], several chunks at a time on different threads.
+/// A fit reads the table in chunks of rows with [`Rows::read`], several chunks at a time on different threads.
 pub trait Rows: Sync {
     /// Returns n, the number of samples.
     fn samples(&self) -> usize;
@@ -60,7 +60,8 @@ impl<S: Data<Elem = f64> + Sync> Rows for ArrayBase<S, Ix2> {
     }
 }
 
-/// Returns the number of samples per chunk. It depends only on d, so that the sums over chunks do, too.
+/// Returns the number of samples per chunk. It depends only on d, so the bits of a sum over chunks do not depend on the
+/// threads.
 fn chunk_samples(dimensions: usize) -> usize {
     const NUMBERS: usize = 1 << 15; // 256 KiB: half of a core's second-level cache
     const MULTIPLE: usize = 64;
@@ -73,7 +74,7 @@ pub(crate) fn chunk_ranges(data: &dyn Rows) -> impl Iterator<Item = Range<usize>
     (0..samples).step_by(of_chunk).map(move |first| first..(first + of_chunk).min(samples))
 }
 
-/// Returns the range of samples of each chunk and its part of an output: `width` numbers per sample, at least one.
+/// Returns, for each chunk, its range of samples and its part of `output` (at least one number per sample: `width`).
 pub(crate) fn chunks_with_output<'a, T>(
     data: &dyn Rows,
     output: &'a mut [T],
@@ -125,7 +126,7 @@ pub(crate) fn fits(value: f64) -> bool {
     value.abs() <= 1e130
 }
 
-/// A selection of rows of a table, as a table.
+/// A table that consists of selected rows of another table.
 struct Chosen<'a> {
     data: &'a dyn Rows,
     /// The indices of the rows, in ascending order.
@@ -155,14 +156,14 @@ impl Rows for Chosen<'_> {
 
 /// The samples with a weight above 0.
 ///
-/// Samples of weight 0 are ignored: neither sums nor random draws see them, so that a result has the same bits with and
-/// without them. If all weights are 1, they are dropped.
+/// Samples of weight 0 are ignored, in sums and in random draws: results have the same bits without them. If all weights
+/// are 1, the weights are dropped.
 pub(crate) struct Weighted<'a> {
     /// The table with all of its rows.
     all: &'a dyn Rows,
     /// The rows with a weight above 0, if some weights are 0.
     chosen: Option<Chosen<'a>>,
-    /// The weights of these rows; None if all are 1.
+    /// The weights above 0; None if all are 1.
     weights: Option<Cow<'a, [f64]>>,
 }
 
@@ -200,7 +201,7 @@ impl<'a> Weighted<'a> {
         self.chosen.as_ref().map_or(self.all, |chosen| chosen as &dyn Rows)
     }
 
-    /// Returns their weights; None if all are 1.
+    /// Returns the weights above 0; None if all are 1.
     pub(crate) fn weights(&self) -> Option<&[f64]> {
         self.weights.as_deref()
     }
@@ -232,8 +233,8 @@ impl<'a> Weighted<'a> {
         ColumnScan::new(self.data(), self.weights(), threads)
     }
 
-    /// Checks the whole table if it has samples of weight 0, which nothing else reads: a number that is not finite is an
-    /// error whatever its weight, and is reported with its row in the whole table.
+    /// Checks the whole table if it has samples of weight 0, because no other function reads these samples. A number that
+    /// is not finite is an error at any weight; the error gives its row in the whole table.
     pub(crate) fn check_uncounted(&self, threads: usize) -> Result<()> {
         match self.chosen {
             Some(_) => ColumnScan::new(self.all, None, threads).map(drop),
@@ -260,20 +261,20 @@ impl<'a> Weighted<'a> {
     }
 }
 
-/// The result of a first pass over the data: the numbers are valid, and this is their mean.
+/// The result of a first pass over the data, which found all numbers valid.
 #[derive(Debug, Clone)]
 pub(crate) struct ColumnScan {
-    /// The mean of each column. A running sum is accurate enough, since it only serves as an origin.
+    /// The mean of each column. A running sum is accurate enough, since the mean serves only as an origin.
     pub(crate) mean: Vec<f64>,
 }
 
 impl ColumnScan {
-    /// Scans the samples, with these weights if any.
+    /// Checks the samples and computes their mean, weighted if there are weights.
     ///
     /// # Errors
     ///
     /// Returns an error if there are no samples or no columns. Also if a number is not finite or too large to be squared;
-    /// the error names the first.
+    /// the error names the first such number.
     pub(crate) fn new(data: &dyn Rows, weights: Option<&[f64]>, threads: usize) -> Result<ColumnScan> {
         let data = Checked::new(data)?;
         let dimensions = data.dimensions();

@@ -1,7 +1,7 @@
 //! The Cholesky factor of a covariance, and its inverse.
 
-/// A pivot below this times its diagonal element is rounding error: the matrix is singular. Exactly singular covariances,
-/// such as of points on a line, leave pivots of about 1e-16 times the number of dimensions.
+/// A pivot below this times its diagonal element is rounding error: the matrix is singular. An exactly singular
+/// covariance, such as that of points on a line, leaves a pivot of about 1e-16 times the number of dimensions.
 const SINGULAR: f64 = 1e-14;
 
 /// Returns the lower triangular L with L L^T = A, row by row (d x d), or None if A (d x d, symmetric) is not positive definite.

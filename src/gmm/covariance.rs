@@ -36,7 +36,7 @@ pub enum Covariances {
 }
 
 impl CovarianceKind {
-    /// All types.
+    /// All types of covariance.
     pub const ALL: &[CovarianceKind] =
         &[CovarianceKind::Full, CovarianceKind::Tied, CovarianceKind::Diagonal, CovarianceKind::Spherical];
 
@@ -64,8 +64,8 @@ impl CovarianceKind {
         }
     }
 
-    /// The number of second moments that the M-step needs per component: d(d+1)/2 for all pairs of columns, or d for the
-    /// single columns.
+    /// Returns the number of second moments that the M-step needs per component: d(d+1)/2 for all pairs of columns, or d
+    /// for the single columns.
     pub(super) fn second_moments(self, dimensions: usize) -> usize {
         match self {
             CovarianceKind::Full | CovarianceKind::Tied => dimensions * (dimensions + 1) / 2,
@@ -105,7 +105,7 @@ impl CovarianceKind {
 }
 
 impl Covariances {
-    /// Returns the type.
+    /// Returns the type of these covariances.
     #[must_use]
     pub fn kind(&self) -> CovarianceKind {
         match self {
@@ -127,7 +127,7 @@ impl Covariances {
         }
     }
 
-    /// Returns all values for modification.
+    /// Returns a mutable view of all values.
     #[must_use]
     pub fn values_mut(&mut self) -> ArrayViewMutD<'_, f64> {
         match self {
@@ -138,7 +138,7 @@ impl Covariances {
         }
     }
 
-    /// Converts one matrix per component (K x d x d) to covariances of this type, as the M-step does. `weights` are the
+    /// Converts one matrix per component (K x d x d) to covariances of type `kind`, as the M-step does. `weights` are the
     /// mixing weights (K).
     ///
     /// # Formula
@@ -183,7 +183,7 @@ impl Covariances {
         })
     }
 
-    /// Sigma_k as a matrix, d x d.
+    /// Returns Sigma_k as a matrix, d x d.
     pub(super) fn matrix(&self, component: usize, dimensions: usize) -> Array2<f64> {
         match self {
             Covariances::Full(full) => full.index_axis(Axis(0), component).to_owned(),
@@ -244,8 +244,8 @@ impl Covariances {
         })
     }
 
-    /// The M-step. `self` holds the covariances before it; a component that has lost its samples keeps its own.
-    /// `regularisation` is added to each variance.
+    /// The M-step: returns the new covariances. `self` holds the old ones; a component that has lost all its samples
+    /// keeps its covariance. `regularisation` is added to each variance.
     ///
     /// # Formula
     ///

@@ -1,5 +1,5 @@
-//! The two inner loops, for a block of samples with one lane per sample: log-densities with responsibilities, and weighted
-//! moments.
+//! The two inner loops of EM for mixtures: log-densities with responsibilities, and weighted moments. Both process a
+//! block of samples, one lane per sample.
 
 use crate::compute::simd::{
     BLOCK, Chunk, F64s, InstructionSet, Lanes, Plain, Simd, TILE, Vector, WithSimd, ZERO_LANES, dot, exp_f64,
@@ -11,7 +11,7 @@ use crate::compute::simd::{
 pub(super) struct Prepared {
     pub(super) components: usize,
     pub(super) dimensions: usize,
-    /// mu_k, k x d.
+    /// mu_k, the means, k x d.
     pub(super) means: Vec<f64>,
     pub(super) whitening: Whitening,
     /// log pi_k - d/2 log 2 pi - log det L_k, k.
@@ -28,7 +28,7 @@ pub(super) enum Whitening {
 }
 
 impl Whitening {
-    /// log det W_k = - log det L_k.
+    /// Returns log det W_k = - log det L_k.
     pub(super) fn log_determinant(&self, component: usize, dimensions: usize) -> f64 {
         let d = dimensions;
         match self {
@@ -38,15 +38,16 @@ impl Whitening {
     }
 }
 
-/// The buffers and results of one block.
+/// The buffers and results for one block of samples.
 pub(super) struct Workspace {
     /// The samples of the block, d x `BLOCK` lanes.
     x: Vec<Lanes>,
     /// The number of samples in the block.
     samples: usize,
-    /// x - mu of one component, in the M-step times the root of the weights; padded with zeros to a multiple of 4.
+    /// x - mu of one component; in the M-step, also times the square root of the weights. Padded with zeros to a multiple
+    /// of 4.
     shifted: Vec<Lanes>,
-    /// log pi_k p(x | k), then the responsibilities; one `Lanes` per component.
+    /// First log pi_k p(x | k), later the responsibilities; one `Lanes` per component.
     responsibilities: Vec<Lanes>,
     /// log p(x).
     log_density: Lanes,
@@ -99,7 +100,7 @@ pub(super) struct Sums<'a> {
     pub(super) second: &'a mut [f64],
 }
 
-/// Runs the E-step of the loaded block: log-densities and responsibilities.
+/// Runs the E-step of the loaded block: computes log-densities and responsibilities.
 ///
 /// A sample that is impossible under every component gets a log-density of minus infinity or NaN.
 pub(super) fn expectation(instructions: InstructionSet, model: &Prepared, space: &mut Workspace) {
@@ -188,7 +189,7 @@ fn expectation_body<S: Simd>(simd: S, model: &Prepared, space: &mut Workspace) {
     normalise(simd, &mut space.responsibilities, &mut space.log_density);
 }
 
-/// |W z|^2 of a tile. Two rows of W at a time: each loaded z is used twice, and eight sums run in parallel.
+/// Returns |W z|^2 of a tile. Takes two rows of W at a time: each loaded z is used twice, and eight sums run in parallel.
 #[inline(always)]
 fn full_square<S: Simd>(simd: S, w: &[f64], z: &[Lanes], tile: usize) -> [S::F64; TILE] {
     let d = z.len();
@@ -227,7 +228,7 @@ fn full_square<S: Simd>(simd: S, w: &[f64], z: &[Lanes], tile: usize) -> [S::F64
     square
 }
 
-/// sum_j ((x_j - mu_j) / sigma_j)^2 of a tile.
+/// Returns sum_j ((x_j - mu_j) / sigma_j)^2 of a tile.
 #[inline(always)]
 fn diagonal_square<S: Simd>(simd: S, w: &[f64], mean: &[f64], x: &[Lanes], tile: usize) -> [S::F64; TILE] {
     let mut square = [simd.splat_f64(0.0); TILE];
@@ -241,7 +242,8 @@ fn diagonal_square<S: Simd>(simd: S, w: &[f64], mean: &[f64], x: &[Lanes], tile:
     square
 }
 
-/// Log-sum-exp: subtracting the largest term first prevents underflow of all terms and overflow of any.
+/// Computes responsibilities and log-densities by log-sum-exp: subtracting the largest term first prevents underflow of
+/// all terms and overflow of any term.
 #[inline(always)]
 fn normalise<S: Simd>(simd: S, joint: &mut [Lanes], log_density: &mut Lanes) {
     let mut largest = [f64::NEG_INFINITY; BLOCK];
@@ -268,7 +270,7 @@ fn normalise<S: Simd>(simd: S, joint: &mut [Lanes], log_density: &mut Lanes) {
     }
 }
 
-/// The rows and columns of the block of products that is summed in registers.
+/// The size of a block of products, whose sums stay in registers.
 const ROWS: usize = 4;
 const COLUMNS: usize = 2;
 
@@ -314,7 +316,7 @@ fn accumulate_body<S: Simd>(
     }
 }
 
-/// sum_s u_is u_js for a block of ROWS x COLUMNS pairs (i, j).
+/// Returns sum_s u_is u_js for a block of ROWS x COLUMNS pairs (i, j).
 #[inline(always)]
 fn products<S: Simd>(
     simd: S,

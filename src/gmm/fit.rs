@@ -43,7 +43,7 @@ pub(super) fn fit(samples: &Weighted, options: &GmmOptions) -> Result<Fit<Gmm>> 
     }
 }
 
-/// A fit and its samples, which have been scanned and are known to be enough.
+/// The samples and options of a fit. The samples have been scanned and are at least as many as the components.
 struct Problem<'a> {
     samples: &'a Weighted<'a>,
     options: &'a GmmOptions,
@@ -119,9 +119,9 @@ impl Problem<'_> {
         let deviations: Vec<f64> = squares.iter().map(|square| (square / total).sqrt()).collect();
         let widest = |a: &usize, b: &usize| deviations[*a].total_cmp(&deviations[*b]);
         let column = (0..dimensions).max_by(widest).unwrap_or(0);
-        // No component's variance exceeds (range / 2)^2, and the rounding error of its moments is at most 1e-11 of that. So
-        // with SHARE of it as regularisation every covariance has a precise inverse. If the numbers are large and almost
-        // equal, their own rounding replaces the range.
+        // The variance of a component is at most (range / 2)^2, and the rounding error of its moments is at most 1e-11 of
+        // this bound. So with SHARE of the bound as regularisation every covariance has a precise inverse. For large,
+        // almost equal numbers, their rounding error replaces the range.
         const SHARE: f64 = 1e-8;
         let half = |j: usize| {
             (0.5 * highest[j] - 0.5 * lowest[j]).max(1e-10 * highest[j].abs().max(lowest[j].abs()))
@@ -130,13 +130,13 @@ impl Problem<'_> {
         let regularisation = self.options.regularisation;
         let least = if deviations[column] > 0.0 { f64::MIN_POSITIVE } else { 1e-6 };
         let needed = (SHARE * half * half).max(10.0 * regularisation).max(least);
-        // One digit, which is easy to type; 1.5 times as much, so that rounding to one digit does not fall below `needed`.
+        // One digit is easy to type. The factor 1.5 keeps the rounded number from falling below `needed`.
         let suggestion = format!("{:.0e}", 1.5 * needed).parse().unwrap_or(needed);
         let deviation = deviations[column];
         Ok(Error::Collapsed { component, regularisation, column, deviation, suggestion })
     }
 
-    /// The M-step of given responsibilities, with moments about these origins (K x d).
+    /// Runs the M-step for given responsibilities, with moments about these origins (K x d).
     fn maximisation(&self, origins: Array2<f64>, responsibilities: &GivenResponsibilities) -> Result<Gmm> {
         let statistics =
             self.pass.precise_statistics(&origins, &Responsibilities::Given(responsibilities))?;
@@ -144,7 +144,7 @@ impl Problem<'_> {
         Ok(statistics.maximisation(&before, self.options.regularisation))
     }
 
-    /// The mean of the data, repeated for each component.
+    /// Returns the mean of the data, repeated for each component.
     fn centre(&self) -> Array2<f64> {
         let shape = (self.options.components, self.scan.mean.len());
         Array2::from_shape_fn(shape, |(_, column)| self.scan.mean[column])

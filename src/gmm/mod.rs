@@ -69,14 +69,13 @@ use statistics::{Responsibilities, accumulate_statistics};
 
 /// The model: the weight, the mean and the covariance of each Gaussian.
 ///
-/// The fields are public: you can read and change a model in place, even into an invalid one. So each function that takes a
-/// model checks it and returns an error in the cases of [`Gmm::new`]. The check costs about as much as the E-step of d
-/// samples.
+/// You can change the public fields, even so that the model becomes invalid. So each function that takes a model checks
+/// it and returns an error in the cases of [`Gmm::new`]. The check costs about as much as the E-step of d samples.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Gmm {
     /// pi_k, the mixing weights (K); they add up to 1.
     pub weights: Array1<f64>,
-    /// mu_k, K x d.
+    /// mu_k, the means (K x d).
     pub means: Array2<f64>,
     /// Sigma_k, the covariances.
     pub covariances: Covariances,
@@ -85,14 +84,14 @@ pub struct Gmm {
 /// The initial model.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub enum GmmStart {
-    /// This model. Its type of covariance and number of components must be those of the options.
+    /// A given model, with the options' type of covariance and number of components.
     Given(Gmm),
-    /// The M-step of these labels, one per sample.
+    /// The result of the M-step for given labels, one per sample.
     Labels(Array1<usize>),
-    /// The M-step of the clusters of [`KMeans`](crate::kmeans::KMeans), fitted from one k-means++ start.
+    /// The result of the M-step for the clusters of [`KMeans`](crate::kmeans::KMeans), fitted from one k-means++ start.
     #[default]
     KMeans,
-    /// The M-step of random responsibilities.
+    /// The result of the M-step for random responsibilities.
     RandomResponsibilities,
 }
 
@@ -110,15 +109,15 @@ pub struct GmmOptions {
     pub restarts: usize,
     /// The seed of the random starts.
     pub seed: u64,
-    /// Added to each variance, so that no component collapses. With 0 the log-likelihood never falls; otherwise it may fall
-    /// slightly.
+    /// This number is added to each variance, so that no component collapses. With 0 the log-likelihood never falls;
+    /// otherwise it may fall slightly.
     pub regularisation: f64,
     /// When to stop; the tolerance is in nats of the total log-likelihood.
     pub stop: Stop,
-    /// Whether the fit keeps the model of each iteration, which figures of the iterations need.
+    /// Whether the fit keeps the model of each iteration, for figures.
     pub keep_models: bool,
-    /// The number of threads; 0 means those of [`on_threads`](crate::on_threads), or else one per core. It does not affect
-    /// the result.
+    /// The number of threads; 0 means those of [`on_threads`](crate::on_threads), or one per core. The result is the same
+    /// for any number.
     pub threads: usize,
 }
 
@@ -174,7 +173,7 @@ impl Gmm {
         fit::fit(&Weighted::new(data, Some(sample_weights))?, options)
     }
 
-    /// The E-step for all samples: computes the sums for the M-step. The data are not checked for NaN and infinity.
+    /// Runs the E-step on all samples and returns the sums for the M-step. Does not check the data for NaN and infinity.
     ///
     /// # Errors
     ///

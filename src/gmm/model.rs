@@ -45,7 +45,7 @@ impl Gmm {
         Gmm { weights, means, covariances }.normalised()
     }
 
-    /// Validates the model; returns it with weights that add up to 1 and symmetric covariances.
+    /// Validates the model; returns a copy with normalised weights and symmetric covariances.
     ///
     /// # Errors
     ///
@@ -58,7 +58,7 @@ impl Gmm {
         Ok(model)
     }
 
-    /// Returns components with these means (K x d), equal weights and the identity as covariance.
+    /// Returns a mixture with these means (K x d), equal weights and the identity as covariance.
     #[must_use]
     pub fn standard(means: Array2<f64>, covariance: CovarianceKind) -> Gmm {
         let (k, d) = means.dim();
@@ -88,7 +88,7 @@ impl Gmm {
         self.covariance_kind().parameters(k, d) + k * d + k.saturating_sub(1)
     }
 
-    /// Returns log p(x_i) of each sample (n), in nats.
+    /// Returns the log-density log p(x_i) of each sample (n), in nats.
     ///
     /// # Errors
     ///
@@ -133,7 +133,7 @@ impl Gmm {
         Ok(output.into())
     }
 
-    /// Returns log p(x) of all samples together, in nats.
+    /// Returns log p(x), the log-likelihood of all samples together, in nats.
     ///
     /// # Errors
     ///
@@ -191,7 +191,7 @@ impl Gmm {
         Ok(Criteria { log_likelihood, parameters, aic, bic, icl: bic + 2.0 * entropy })
     }
 
-    /// Runs the E-step and lets `write` fill the output of each block, `width` numbers per sample.
+    /// Runs the E-step on each block; `write` then fills the block's part of the output, `width` numbers per sample.
     fn each_sample<T: Clone + Default + Send>(
         &self,
         data: &dyn Rows,
@@ -211,7 +211,7 @@ impl Gmm {
         Ok(output)
     }
 
-    /// Draws samples (n x d) and returns them with their components (n). The same seed gives the same samples.
+    /// Draws samples (n x d); also returns the component of each sample (n). The same seed gives the same samples.
     ///
     /// # Errors
     ///
@@ -304,7 +304,7 @@ impl Gmm {
         }
     }
 
-    /// Checks the shapes; `name` names the means in the error message.
+    /// Checks the shapes of the model; error messages call the means `name`.
     pub(super) fn check_shape(&self, name: &'static str, k: usize, d: usize) -> Result<()> {
         let check = |name, expected: &[usize], found: &[usize]| match expected == found {
             true => Ok(()),
@@ -324,7 +324,7 @@ impl Gmm {
     }
 }
 
-/// The E-step of a table, one block at a time.
+/// Runs the E-step on a table, one block at a time.
 struct EStep<'a> {
     model: Prepared,
     data: &'a dyn Rows,
@@ -370,7 +370,7 @@ impl<'a> EStep<'a> {
     }
 }
 
-/// The weighted sum of the entropies of the responsibilities of a block's samples.
+/// Returns a weighted sum over the samples of a block: the entropy of each sample's responsibilities.
 fn weighted_entropy(space: &Workspace, weights: &[f64], components: usize) -> f64 {
     let of_sample = |s: usize| {
         let terms = (0..components).map(|k| space.responsibilities(k)[s]);

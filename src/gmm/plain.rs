@@ -1,7 +1,8 @@
-//! EM for Gaussian mixtures as plain loops, close to the formulas. The fast implementation is tested against it.
+//! EM for Gaussian mixtures as plain loops, close to the formulas. Tests compare the fast implementation with these
+//! loops.
 //!
-//! It has no SIMD, chunks, threads or sample weights, and handles every type of covariance as a full matrix. For the letters
-//! see [the module above](super).
+//! This version has no SIMD, chunks, threads or sample weights, and handles every type of covariance as a full matrix.
+//! For the letters see [the module above](super).
 
 use ndarray::{Array1, Array2, Array3, ArrayView1};
 
@@ -10,7 +11,7 @@ use super::{Covariances, Gmm};
 use crate::em::{self, Fit, Stop};
 use crate::error::{Error, Result};
 
-/// log N(x; mu, Sigma), for x and mu of d numbers and Sigma d x d.
+/// Returns log N(x; mu, Sigma); x and mu have d numbers, Sigma is d x d.
 ///
 /// ```text
 /// log N = -1/2 (d log 2 pi + log det Sigma + (x - mu)^T Sigma^-1 (x - mu))
@@ -39,7 +40,7 @@ pub fn log_normal(x: ArrayView1<f64>, mean: ArrayView1<f64>, covariance: &Array2
     Some(-0.5 * (d as f64 * (2.0 * std::f64::consts::PI).ln() + log_determinant + square))
 }
 
-/// The E-step: r_ik, n x K, and log p(x).
+/// The E-step: returns r_ik (n x K) and log p(x).
 ///
 /// ```text
 /// r_ik = pi_k N(x_i; mu_k, Sigma_k) / p(x_i)        p(x_i) = sum_k pi_k N(x_i; mu_k, Sigma_k)
@@ -75,7 +76,7 @@ pub fn expectation(data: &Array2<f64>, model: &Gmm) -> Result<(Array2<f64>, f64)
     Ok((responsibilities, log_likelihood))
 }
 
-/// The M-step: the model that maximises the likelihood for these responsibilities (n x K).
+/// The M-step: returns the model that maximises the likelihood for these responsibilities (n x K).
 ///
 /// `before` gives the type of covariance; `regularisation` is added to each variance. A component without samples (N_k = 0)
 /// divides 0 by 0, as the formulas do.
@@ -123,7 +124,7 @@ pub fn maximisation(
     Gmm { weights, means, covariances }
 }
 
-/// EM from a start. The fit keeps its models.
+/// Runs EM from a start. The fit keeps the model of each iteration.
 ///
 /// # Errors
 ///

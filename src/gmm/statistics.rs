@@ -20,22 +20,21 @@ const SQUARE_TO_VARIANCE: f64 = 1e5;
 /// A component whose effective count is below this share of the total has lost all its samples.
 const VANISHED_SHARE: f64 = 1e-200;
 
-/// The sufficient statistics of an E-step. They are sums, so that the E-steps of parts of the data can be merged.
-///
-/// With z = x_i - origin_k and w = (weight of sample i) r_ik:
+/// The sufficient statistics of an E-step: sums over samples, so that the statistics of parts of the data can be merged.
+/// Notation: z = x_i - origin_k, w = (weight of sample i) r_ik.
 #[derive(Debug, Clone, PartialEq)]
 pub struct GmmStatistics {
-    /// log p(x) under the E-step's model, in nats; each sample is multiplied by its weight.
+    /// The weighted sum of log p(x_i) under the E-step's model, in nats.
     pub log_likelihood: f64,
-    /// N_k = sum_i w, k.
+    /// N_k = sum_i w (k), with w = (weight of sample i) r_ik.
     pub effective_counts: Array1<f64>,
-    /// sum_i w z, k x d.
+    /// sum_i w z, k x d, with z = x_i - origin_k.
     pub first_moments: Array2<f64>,
     /// sum_i w z z^T: its lower triangle row by row, k x d(d+1)/2. For diagonal and spherical covariances only the diagonal,
     /// k x d.
     pub second_moments: Array2<f64>,
-    /// A point near each component, k x d: its mean before the M-step. Moments about it stay precise even if the component
-    /// is far from 0.
+    /// A point near each component, k x d: the mean before the M-step. Moments about this point stay precise for
+    /// components far from 0.
     pub origins: Array2<f64>,
 }
 
@@ -65,7 +64,7 @@ impl GmmStatistics {
         self.second_moments += &other.second_moments;
     }
 
-    /// The M-step.
+    /// The M-step: returns the new model.
     ///
     /// `before` gives the type of covariance. A component that has lost all its samples keeps its mean and covariance from
     /// `before` and gets the weight 0. `regularisation` is added to each variance.
@@ -94,7 +93,7 @@ impl GmmStatistics {
         }
     }
 
-    /// mu_k; a component that has lost all its samples keeps its mean from `before`.
+    /// Returns mu_k; a component that has lost all its samples keeps its mean from `before`.
     fn means(&self, before: &Array2<f64>) -> Array2<f64> {
         let mut means = before.clone();
         for (component, mut mean) in means.rows_mut().into_iter().enumerate() {
@@ -106,7 +105,7 @@ impl GmmStatistics {
         means
     }
 
-    /// N_k / sum_l N_l.
+    /// Returns N_k / sum_l N_l, the component's share of all samples.
     pub(super) fn share(&self, component: usize) -> f64 {
         self.effective_counts[component] / self.effective_counts.sum()
     }
@@ -116,8 +115,8 @@ impl GmmStatistics {
         self.effective_counts[component] <= VANISHED_SHARE * self.effective_counts.sum()
     }
 
-    /// Whether a component is so far from its origin that cancellation has cost its variances digits. It happens in the
-    /// first iterations after a bad start; a second pass with moments about the new mean is precise.
+    /// Whether a component is so far from its origin that cancellation has cost its variances digits. This happens soon
+    /// after a bad start; a second pass with moments about the new mean is precise.
     fn loses_precision(&self, regularisation: f64) -> bool {
         let (k, d) = self.origins.dim();
         let diagonal = |j: usize| if self.second_moments.ncols() == d { j } else { j * (j + 3) / 2 };
@@ -131,7 +130,7 @@ impl GmmStatistics {
         })
     }
 
-    /// Sigma_k, d x d, from the second moments of all pairs of columns.
+    /// Computes Sigma_k, d x d, from the second moments of all pairs of columns.
     pub(super) fn scatter(&self, component: usize) -> Array2<f64> {
         let d = self.origins.ncols();
         let count = self.effective_counts[component];
@@ -149,7 +148,7 @@ impl GmmStatistics {
         scatter
     }
 
-    /// The diagonal of Sigma_k, d, from the second moments of the single columns.
+    /// Computes the diagonal of Sigma_k (d numbers) from the second moments of the single columns.
     pub(super) fn variances(&self, component: usize) -> Array1<f64> {
         let count = self.effective_counts[component];
         let shift = &self.first_moments.row(component) / count;
@@ -159,7 +158,7 @@ impl GmmStatistics {
     }
 }
 
-/// Var[z] = E[z^2] - E[z]^2, or 0 if the difference is only rounding error.
+/// Returns the variance E[z^2] - E[z]^2, or 0 if it is only rounding error; `square` is E[z^2].
 fn without_rounding(variance: f64, square: f64) -> f64 {
     if variance > VARIANCE_ROUNDING * square { variance } else { 0.0 }
 }
@@ -248,7 +247,8 @@ pub(super) fn accumulate_statistics(
     Ok(sum.unwrap_or_else(|| GmmStatistics::new(origins, covariance)))
 }
 
-/// Returns the weights of a block of samples; `first` is the index of its first sample. Unused lanes get the weight 0.
+/// Returns the weights of a block of samples; `first` is the index of the block's first sample. Unused lanes get the
+/// weight 0.
 fn weight_lanes(all: Option<&[f64]>, first: usize, samples: usize) -> Lanes {
     let mut lanes = ZERO_LANES;
     match all {
@@ -258,12 +258,12 @@ fn weight_lanes(all: Option<&[f64]>, first: usize, samples: usize) -> Lanes {
     lanes
 }
 
-/// The weighted sum of log p(x_i) over the samples of a block, after its E-step.
+/// Returns the weighted sum of log p(x_i) over the samples of a block, after the block's E-step.
 pub(super) fn log_likelihood(space: &Workspace, weights: &[f64]) -> f64 {
     weights.iter().zip(space.log_density()).fold(0.0, |sum, (weight, log_density)| sum + weight * log_density)
 }
 
-/// Copies the responsibilities of a block from those of its chunk; `first` is the row of the block's first sample.
+/// Copies the responsibilities of a block from those of the whole chunk, starting at row `first`.
 fn take_responsibilities(of_chunk: &Array2<f64>, first: usize, space: &mut Workspace) {
     for (component, column) in of_chunk.columns().into_iter().enumerate() {
         let lanes = space.responsibilities_mut(component);
@@ -293,7 +293,7 @@ fn row_mut(array: &mut Array2<f64>, row: usize) -> &mut [f64] {
     &mut array.as_slice_mut().expect("statistics are made in rows")[row * columns..][..columns]
 }
 
-/// Runs the E-step of the loaded block and checks it; `first` is the index of the block's first sample.
+/// Runs the E-step of the loaded block and checks the log-densities; `first` is the index of the block's first sample.
 ///
 /// # Errors
 ///

@@ -1,8 +1,8 @@
 //! K-means clustering: assigns each sample to its nearest centroid, then moves each centroid to the mean of its samples.
 //!
 //! [`KMeans::fit`] takes a table ([`Rows`]) and [`KMeansOptions`] and returns a [`Fit`] of [`KMeans`]; the model then
-//! assigns new samples to clusters ([`KMeans::predict`]). It is the hard counterpart of EM: the E-step picks one cluster for
-//! each sample.
+//! assigns new samples to clusters ([`KMeans::predict`]). K-means is the hard counterpart of EM: the E-step picks one
+//! cluster for each sample.
 //!
 //! | letter | meaning | here |
 //! |---|---|---|
@@ -73,15 +73,15 @@ pub struct KMeans {
 /// The initial centroids.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub enum KMeansStart {
-    /// These points, k x d.
+    /// Given points, k x d.
     Given(Array2<f64>),
     /// k different samples, drawn with equal probability, or with probability proportional to their weight.
     RandomPoints,
     /// Samples far from each other: greedy k-means++ (Arthur and Vassilvitskii 2007), as in scikit-learn.
     ///
-    /// To add a centroid, it draws 2 + ln k candidates with a probability proportional to their squared distance to the
-    /// nearest centroid so far, times their weight, and keeps the candidate with the smallest weighted sum of squared
-    /// distances. If the table has more than 2^21 numbers, it uses a random subsample of about that many.
+    /// To add a centroid, k-means++ draws 2 + ln k candidates. The probability of a sample is proportional to its weight
+    /// times its squared distance to the nearest centroid so far. The candidate with the smallest weighted sum of squared
+    /// distances wins. Tables of more than 2^21 numbers are randomly subsampled to about that many.
     #[default]
     PlusPlus,
 }
@@ -100,10 +100,10 @@ pub struct KMeansOptions {
     pub seed: u64,
     /// When to stop; the tolerance is in units of the inertia. With 0 a run ends when no sample changes its cluster.
     pub stop: Stop,
-    /// Whether the fit keeps the model of each iteration, which figures of the iterations need.
+    /// Whether the fit keeps the model of each iteration, for figures.
     pub keep_models: bool,
-    /// The number of threads; 0 means those of [`on_threads`](crate::on_threads), or else one per core. It does not affect
-    /// the result.
+    /// The number of threads; 0 means those of [`on_threads`](crate::on_threads), or one per core. The result is the same
+    /// for any number.
     pub threads: usize,
 }
 
@@ -174,7 +174,7 @@ impl KMeans {
         KMeans::fit_scanned(samples, &scan, options)
     }
 
-    /// Fits samples that have been scanned and are known to be enough for the clusters.
+    /// Fits samples that have been scanned and are at least as many as the clusters.
     pub(crate) fn fit_scanned(
         samples: &Weighted,
         scan: &ColumnScan,
@@ -211,8 +211,8 @@ impl KMeans {
         Ok(best.expect("there is at least one run"))
     }
 
-    /// The E-step for all samples: computes the sums for the M-step. `sample_weights` are as for [`KMeans::fit_weighted`];
-    /// `origin` is a point near the data (d). The data are not checked for NaN and infinity.
+    /// Runs the E-step on all samples and returns the sums for the M-step. `sample_weights` are as for
+    /// [`KMeans::fit_weighted`]; `origin` is a point near the data (d). The data are not checked for NaN and infinity.
     ///
     /// # Errors
     ///
@@ -266,7 +266,7 @@ impl KMeans {
         })
     }
 
-    /// Returns the squared distance of each sample to its nearest centroid (n). Their sum is the inertia.
+    /// Returns the squared distance of each sample to its nearest centroid (n). The distances add up to the inertia.
     ///
     /// # Errors
     ///
@@ -275,7 +275,7 @@ impl KMeans {
         self.each_sample(data, |block, distances| distances.copy_from_slice(block.distances))
     }
 
-    /// Runs the E-step and lets `write` fill the output of each block, one item per sample.
+    /// Runs the E-step on each block; `write` then fills the block's part of the output, one item per sample.
     fn each_sample<T: Clone + Default + Send>(
         &self,
         data: &dyn Rows,
@@ -370,8 +370,8 @@ impl KMeans {
         Ok(sum.unwrap_or_else(|| Array1::zeros(clusters)))
     }
 
-    /// Lists the clusters without a sample of weight above 0. A fit leaves some if there are fewer different samples than
-    /// clusters.
+    /// Lists the clusters without a sample of weight above 0. A fit leaves clusters empty if there are fewer different
+    /// samples than clusters.
     ///
     /// # Errors
     ///
@@ -413,7 +413,7 @@ fn check_start(centroids: &Array2<f64>, clusters: usize, data: &dyn Rows) -> Res
 /// Finds the nearest centroid of each sample of a table, block by block.
 struct Search<'a> {
     data: &'a dyn Rows,
-    /// Row by row, k x d.
+    /// The centroids row by row, k x d.
     centroids: Vec<f64>,
     instructions: InstructionSet,
 }
@@ -423,12 +423,12 @@ type Space = (RowBuffer, Workspace);
 
 /// A block of samples with their nearest centroids.
 struct Block<'a> {
-    /// The index of its first sample.
+    /// The index of the block's first sample.
     first: usize,
     rows: &'a [f64],
     /// Indices of the nearest centroids.
     labels: &'a [u32],
-    /// Squared distances to them.
+    /// Squared distances to the nearest centroids.
     distances: &'a [f64],
 }
 

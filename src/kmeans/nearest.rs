@@ -5,12 +5,12 @@ use crate::compute::simd::{
     transpose,
 };
 
-/// The buffers and results of one block.
+/// The buffers and results for one block of samples.
 pub(super) struct Workspace {
     /// The samples of the block, d x `BLOCK` lanes.
     x: Vec<Lanes>,
     distances: Lanes,
-    /// The index of the nearest centroid.
+    /// The index of each sample's nearest centroid.
     labels: [u32; BLOCK],
 }
 
@@ -30,7 +30,7 @@ impl Workspace {
     }
 }
 
-/// Finds the nearest centroid (k x d) of each of up to `BLOCK` rows; ties go to the first.
+/// Finds the nearest of the centroids (k x d) for each of up to `BLOCK` rows; ties go to the first centroid.
 pub(super) fn nearest(
     instructions: InstructionSet,
     rows: &[f64],
@@ -54,7 +54,7 @@ impl WithSimd for Nearest<'_> {
     #[inline(always)]
     fn with<S: Simd>(self, simd: S) {
         let Nearest { rows, dimensions, centroids, space } = self;
-        // process as many centroids together as their sums fit in registers
+        // process together as many centroids as have room for their sums in registers
         match S::REGISTERS {
             ..32 => nearest_body::<S, 2>(simd, rows, dimensions, centroids, space),
             _ => nearest_body::<S, 4>(simd, rows, dimensions, centroids, space),
@@ -62,7 +62,7 @@ impl WithSimd for Nearest<'_> {
     }
 }
 
-/// Computes the distances of up to `BLOCK` rows (m x d) to each centroid (k x d), m x k.
+/// Computes the distances (m x k) of up to `BLOCK` rows (m x d) to each centroid (k x d).
 pub(super) fn distances(
     instructions: InstructionSet,
     rows: &[f64],
@@ -109,8 +109,8 @@ impl WithSimd for Distances<'_> {
 /// d_sj = sum_h (x_sh - c_jh)^2
 /// ```
 ///
-/// Expanding it to |x|^2 - 2 x c + |c|^2 would take fewer operations, but lose digits to cancellation for data far from 0,
-/// and rounding would decide ties.
+/// Expanding the square to |x|^2 - 2 x c + |c|^2 would take fewer operations, but data far from 0 would lose digits and
+/// rounding would decide ties.
 ///
 /// `TOGETHER` centroids are processed at once: each loaded vector of x serves all of them, and their sums run in parallel.
 #[inline(always)]
@@ -152,7 +152,7 @@ fn split<const ROWS: usize>(numbers: &[f64], dimensions: usize) -> [&[f64]; ROWS
     rows
 }
 
-/// The nearest centroids so far of the samples of a tile.
+/// The nearest centroid found so far for each sample of a tile.
 struct Best<V> {
     distances: [V; TILE],
     /// Indices of centroids, stored as f64 so that they use the same lanes as the distances. (They stay below 2^31: more
@@ -166,7 +166,7 @@ impl<V: Vector> Best<V> {
         Best { distances: [simd.splat_f64(f64::INFINITY); TILE], labels: [simd.splat_f64(0.0); TILE] }
     }
 
-    /// Compares with more centroids; `label` is the index of the first of them.
+    /// Compares the samples with more centroids, whose first index is `label`.
     #[inline(always)]
     fn compare<S: Simd<F64 = V>, const TOGETHER: usize>(
         &mut self,
@@ -198,7 +198,7 @@ impl<V: Vector> Best<V> {
     }
 }
 
-/// Adds each sample, minus the origin (d), to the sums of its label (k x d), sample by sample.
+/// Adds each sample, minus the origin (d), to the row of its label in `sums` (k x d), sample by sample.
 pub(super) fn accumulate(
     instructions: InstructionSet,
     rows: &[f64],
@@ -235,8 +235,8 @@ fn accumulate_body<S: Simd>(simd: S, rows: &[f64], labels: &[u32], origin: &[f64
         for ((sum, x), origin) in sums.iter_mut().zip(xs).zip(origins) {
             (simd.load_f64(sum) + (simd.load_f64(x) - simd.load_f64(origin))).store(sum);
         }
-        // The columns that remain, four at a time. Reading everything before writing lets the compiler vectorise, although
-        // it does not know that the slices do not overlap.
+        // The remaining columns, four at a time. Reading all four before writing lets the compiler vectorise: it need not
+        // rule out overlap of the slices.
         let ((sums, sum), (xs, row)) = (sum.as_chunks_mut::<4>(), row.as_chunks::<4>());
         let (origins, origin) = origin.as_chunks::<4>();
         for ((sum, x), origin) in sums.iter_mut().zip(xs).zip(origins) {
@@ -252,7 +252,8 @@ fn accumulate_body<S: Simd>(simd: S, rows: &[f64], labels: &[u32], origin: &[f64
     }
 }
 
-/// Adds each sample, minus the origin (d) and times its weight, to the sums of its label (k x d), sample by sample.
+/// Adds each sample, minus the origin (d) and times its weight, to the row of its label in `sums` (k x d), sample by
+/// sample.
 pub(super) fn accumulate_weighted(
     rows: &[f64],
     labels: &[u32],

@@ -1,4 +1,4 @@
-//! Relocation of empty clusters: each moves to a point far from its own centroid.
+//! Moves each empty cluster to a point far from all centroids.
 
 use std::ops::Range;
 
@@ -10,12 +10,12 @@ use crate::compute::sum_chunks;
 use crate::data::{Weighted, chunk_ranges};
 use crate::error::Result;
 
-/// A point far from its centroid, with all samples equal to it. They move together, so that a sample of weight 2 behaves
-/// like two equal samples.
+/// A point far from its centroid, with all samples equal to that point. These samples move together, so that a sample of
+/// weight 2 behaves like two equal samples.
 #[derive(Debug, Clone)]
 struct FarPoint {
     distance: f64,
-    /// The index of the first of its samples.
+    /// The index of the first sample equal to the point.
     row: usize,
     label: usize,
     point: Vec<f64>,
@@ -23,7 +23,7 @@ struct FarPoint {
     weight: f64,
 }
 
-/// Merges equal points and keeps the `most` farthest, in descending order of distance.
+/// Merges equal points and keeps the `most` farthest points, in descending order of distance.
 fn keep_farthest(far: &mut Vec<FarPoint>, most: usize) {
     // Equal points have equal distances and labels: sorting by distance and coordinates puts them side by side.
     far.sort_by(|a, b| {
@@ -62,7 +62,7 @@ fn add_block(far: &mut Vec<FarPoint>, block: &Block, dimensions: usize, weights:
 }
 
 impl KMeans {
-    /// Moves each empty cluster to the farthest point that can leave its own cluster.
+    /// Moves each empty cluster to the farthest point that can leave its current cluster.
     pub(super) fn relocate(
         &self,
         samples: &Weighted,

@@ -9,7 +9,7 @@ use crate::compute::simd::{BLOCK, InstructionSet};
 use crate::data::{RowBuffer, Rows, Weighted, chunk_ranges};
 use crate::error::Result;
 
-/// The maximum of numbers that k-means++ reads (16 MiB), unless 64 rows per cluster are more.
+/// The maximum count of numbers that k-means++ reads (16 MiB), unless 64 rows per cluster have more.
 const NUMBERS: usize = 1 << 21;
 
 /// Draws k different samples one after another, with probability proportional to their weight.
@@ -18,7 +18,8 @@ pub(super) fn random_points(samples: &Weighted, clusters: usize, rng: &mut impl 
     let rows = match samples.weights() {
         None => index::sample(rng, data.samples(), clusters).into_vec(),
         Some(weights) => {
-            // Efraimidis and Spirakis 2006: draw exponential waiting times with these rates; the k shortest win, in order.
+            // Efraimidis and Spirakis 2006: draw exponential waiting times with the weights as rates; the k shortest win,
+            // in order.
             let waits: Vec<f64> =
                 weights.iter().map(|weight| -(1.0 - rng.r#gen::<f64>()).ln() / weight).collect();
             let mut rows: Vec<usize> = (0..waits.len()).collect();
@@ -36,7 +37,7 @@ pub(super) fn random_points(samples: &Weighted, clusters: usize, rng: &mut impl 
     Ok(points)
 }
 
-/// Greedy k-means++.
+/// Chooses initial centroids by greedy k-means++.
 pub(super) fn plus_plus(samples: &Weighted, clusters: usize, rng: &mut impl Rng) -> Result<Array2<f64>> {
     let data = samples.data();
     let dimensions = data.dimensions();
@@ -48,7 +49,7 @@ pub(super) fn plus_plus(samples: &Weighted, clusters: usize, rng: &mut impl Rng)
     let row = |index: usize| &rows[index * dimensions..][..dimensions];
     let instructions = InstructionSet::detect();
     let mut space = Workspace::new(dimensions);
-    // Returns each sample's distance to the nearest centroid after adding one.
+    // Returns each sample's squared distance to the nearest centroid after adding `centroid`.
     let mut nearer_of = |before: &[f64], centroid: &[f64]| -> Vec<f64> {
         let mut after = Vec::with_capacity(before.len());
         for (block, before) in rows.chunks(BLOCK * dimensions).zip(before.chunks(BLOCK)) {
@@ -84,7 +85,7 @@ pub(super) fn plus_plus(samples: &Weighted, clusters: usize, rng: &mut impl Rng)
     Ok(Array2::from_shape_vec((clusters, dimensions), centroids).expect("k rows of d numbers"))
 }
 
-/// Returns the cumulative sums.
+/// Returns the cumulative sums of the numbers.
 fn cumulative(numbers: impl Iterator<Item = f64>) -> Vec<f64> {
     numbers
         .scan(0.0, |sum, number| {
@@ -94,7 +95,7 @@ fn cumulative(numbers: impl Iterator<Item = f64>) -> Vec<f64> {
         .collect()
 }
 
-/// Draws an index with a probability proportional to its number, given the cumulative sums; None if all numbers are 0.
+/// Draws an index with probability proportional to its number, given cumulative sums. Returns None if all numbers are 0.
 fn draw(cumulative: &[f64], rng: &mut impl Rng) -> Option<usize> {
     let last = cumulative.len() - 1;
     let drawn = rng.r#gen::<f64>() * cumulative[last];
@@ -111,7 +112,7 @@ fn choose(rows: usize, count: usize, rng: &mut impl Rng) -> Vec<usize> {
     chosen
 }
 
-/// Copies these rows, which must be in ascending order.
+/// Copies the rows with these indices, which must be in ascending order.
 fn gather(data: &dyn Rows, wanted: &[usize]) -> Result<Vec<f64>> {
     let dimensions = data.dimensions();
     let mut rows = Vec::with_capacity(wanted.len() * dimensions);

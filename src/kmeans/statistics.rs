@@ -6,7 +6,7 @@ use super::nearest::{accumulate, accumulate_weighted};
 use super::{Block, KMeans};
 use crate::compute::simd::InstructionSet;
 
-/// The sufficient statistics of an E-step. They are sums, so that the E-steps of parts of the data can be merged.
+/// The sufficient statistics of an E-step: sums over samples, so that the statistics of parts of the data can be merged.
 #[derive(Debug, Clone, PartialEq)]
 pub struct KMeansStatistics {
     /// The weighted sum of the squared distances of the samples to their nearest centroids.
@@ -17,7 +17,8 @@ pub struct KMeansStatistics {
     pub weights: Array1<f64>,
     /// The weighted sum of (sample - `origin`) for each cluster, k x d.
     pub sums: Array2<f64>,
-    /// A point near the data, which keeps the sums precise. It must be the same for all parts and iterations.
+    /// A point near the data; subtracting it keeps the sums precise. All parts of the data and all iterations must use
+    /// the same point.
     pub origin: Array1<f64>,
 }
 
@@ -66,7 +67,7 @@ impl KMeansStatistics {
         self.sums += &other.sums;
     }
 
-    /// The M-step: the mean of each cluster. An empty cluster keeps its centroid from `before`.
+    /// The M-step: moves each centroid to the mean of its cluster. An empty cluster keeps its centroid from `before`.
     ///
     /// # Panics
     ///

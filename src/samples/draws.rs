@@ -7,7 +7,8 @@ use rand_distr::StandardNormal;
 
 use crate::gmm::{Covariances, Gmm};
 
-/// The blog post's mixture: means (0, 4) and (-2, 0), covariances diag(3, 0.5) and diag(1, 2), weights 0.6 and 0.4.
+/// Returns the blog post's mixture: means (0, 4) and (-2, 0), covariances diag(3, 0.5) and diag(1, 2), weights 0.6 and
+/// 0.4.
 pub fn two_gaussians_model() -> Gmm {
     Gmm {
         weights: array![0.6, 0.4],
@@ -16,17 +17,17 @@ pub fn two_gaussians_model() -> Gmm {
     }
 }
 
-/// The blog post's data: `samples` draws (n x 2) from [`two_gaussians_model`], with the component of each (n).
+/// Returns the blog post's data: `samples` draws (n x 2) from [`two_gaussians_model`] and their components (n).
 ///
-/// As in the post, the first 0.6 n (rounded) are from the first Gaussian, all others from the second: 600 and 400 of 1000.
-/// The same seed gives the same samples.
+/// As in the post, the first 0.6 n draws (rounded) are from the first Gaussian, all others from the second: of 1000
+/// draws, 600 and 400. The same seed gives the same samples.
 pub fn two_gaussians(samples: usize, seed: u64) -> (Array2<f64>, Array1<usize>) {
     let first = (0.6 * samples as f64).round() as usize;
     stratified(&two_gaussians_model(), &[first, samples - first], seed)
 }
 
-/// Five round clusters of equal size that touch, four on a ring and one in the middle: `samples` draws (n x 2) with the
-/// cluster of each (n). From a bad start, K-means ends in one of several local optima.
+/// Returns `samples` draws (n x 2) and their clusters (n). The five clusters are round, equally large and touch: four on
+/// a ring, one in the middle. From a bad start, K-means ends in one of several local optima.
 pub fn five_blobs(samples: usize, seed: u64) -> (Array2<f64>, Array1<usize>) {
     let means = array![[-4.0, -2.5], [4.0, -3.0], [3.6, 3.4], [-3.6, 3.2], [0.2, 0.3]];
     let model = Gmm {
@@ -37,8 +38,8 @@ pub fn five_blobs(samples: usize, seed: u64) -> (Array2<f64>, Array1<usize>) {
     stratified(&model, &shares(samples, 5), seed)
 }
 
-/// Three long parallel clusters of equal size: `samples` draws (n x 2) with the cluster of each (n). K-means assumes round
-/// clusters and cuts across them.
+/// Returns `samples` draws (n x 2) and their clusters (n). The three clusters are long, parallel and equally large.
+/// K-means assumes round clusters and cuts across these long ones.
 pub fn three_stripes(samples: usize, seed: u64) -> (Array2<f64>, Array1<usize>) {
     let mut covariances = Array3::zeros((3, 2, 2));
     for mut covariance in covariances.outer_iter_mut() {
@@ -52,7 +53,7 @@ pub fn three_stripes(samples: usize, seed: u64) -> (Array2<f64>, Array1<usize>) 
     stratified(&model, &shares(samples, 3), seed)
 }
 
-/// Splits `samples` evenly among the components; the first ones get the remainder.
+/// Splits `samples` evenly among the components; the first components get the remainder.
 fn shares(samples: usize, components: usize) -> Vec<usize> {
     (0..components).map(|k| samples / components + usize::from(k < samples % components)).collect()
 }

@@ -1,16 +1,16 @@
 //! Iris: three species of flowers, four measurements each.
 //!
-//! Measured by E. Anderson, published by R. A. Fisher ("The use of multiple measurements in taxonomic problems", Annals of
-//! Eugenics 7, 1936), distributed by the UCI Machine Learning Repository under CC BY 4.0
-//! (<https://doi.org/10.24432/C56C76>). In that copy two flowers (the 35th and the 38th) differ from Fisher's table; here
-//! they are as Fisher printed them, as in scikit-learn.
+//! Measured by E. Anderson, published by R. A. Fisher ("The use of multiple measurements in taxonomic problems", Annals
+//! of Eugenics 7, 1936), distributed by the UCI Machine Learning Repository under CC BY 4.0
+//! (<https://doi.org/10.24432/C56C76>). UCI's copy differs from Fisher's table in two flowers (the 35th and the 38th);
+//! this module has Fisher's numbers, as scikit-learn does.
 
 use ndarray::{Array1, Array2};
 
 /// The names of the four measurements, in cm.
 pub const FEATURES: [&str; 4] = ["sepal length", "sepal width", "petal length", "petal width"];
 
-/// The names of the species, by label.
+/// The names of the species, in the order of their labels.
 pub const SPECIES: [&str; 3] = ["setosa", "versicolor", "virginica"];
 
 /// Returns the measurements of the flowers (150 x 4, in cm, columns as in [`FEATURES`]).
@@ -23,12 +23,12 @@ pub fn measurements() -> Array2<f64> {
     Array2::from_shape_fn((MILLIMETRES.len(), 4), |(row, column)| f64::from(MILLIMETRES[row][column]) / 10.0)
 }
 
-/// Returns the species of each flower (150), an index into [`SPECIES`]: 50 of each, one species after another.
+/// Returns the species of each flower (150) as an index into [`SPECIES`], in order: 50 flowers of each species.
 pub fn species() -> Array1<usize> {
     (0..MILLIMETRES.len()).map(|row| row / 50).collect()
 }
 
-/// The measurements in mm, to which they were rounded.
+/// The measurements, which were rounded to mm.
 #[rustfmt::skip]
 const MILLIMETRES: [[u8; 4]; 150] = [
     [51, 35, 14, 2], [49, 30, 14, 2], [47, 32, 13, 2], [46, 31, 15, 2], [50, 36, 14, 2], [54, 39, 17, 4], [46, 34, 14, 3], [50, 34, 15, 2], [44, 29, 14, 2], [49, 31, 15, 1],

@@ -10,7 +10,7 @@ use crate::routing::RoutingInput;
 /// The votes of children (parts) for the positions of three wholes A, B and C; only A and B exist. See [`two_wholes`].
 #[derive(Debug, Clone, PartialEq)]
 pub struct Wholes {
-    /// V_ijh, children x parents x elements: 24 x 3 x 2, the layout of the ladder.
+    /// V_ijh, the votes, children x parents x elements: 24 x 3 x 2, the layout of the ladder.
     pub votes: Array3<f64>,
     /// a_i, the activation of each child.
     pub activations: Array1<f64>,
@@ -18,13 +18,13 @@ pub struct Wholes {
     pub wholes: Vec<Option<usize>>,
 }
 
-/// Simulates ten parts of A, eight parts of B and six children without a whole, in this order. Each votes for the positions
-/// of A, B and C.
+/// Simulates ten parts of a whole A, eight parts of a whole B and six children without a whole, in this order. Each child
+/// votes for the positions of A, B and a third whole C.
 ///
-/// The parts of A agree on the position of A and the parts of B on that of B; all other votes are scattered, so active
-/// children do not agree on C. Three of the six children without a whole have activations of only 0.04 and agree on C, which
-/// does not exist: routing that weighs children by their activation is not misled by them. The same seed gives the same
-/// votes.
+/// The parts of A agree on the position of A, and the parts of B agree on the position of B. Almost all other votes are
+/// scattered, so active children do not agree on C. Three of the six children without a whole have activations of only
+/// 0.04 and agree on C, which does not exist. They do not mislead routing that weighs children by activation. The same
+/// seed gives the same votes.
 pub fn two_wholes(seed: u64) -> Wholes {
     const PARTS: [usize; 2] = [10, 8];
     const CHILDREN: usize = 24;

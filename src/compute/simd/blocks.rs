@@ -11,19 +11,19 @@ pub(crate) type Lanes = [f64; BLOCK];
 /// Lanes of 0.
 pub(crate) const ZERO_LANES: Lanes = [0.0; BLOCK];
 
-/// The number of vectors whose sums are kept in registers side by side.
+/// The number of vectors in a tile. Their sums stay in registers.
 pub(crate) const TILE: usize = 4;
 
 /// The size of the squares that [`Simd::transpose_f64`] transposes.
 const SQUARE: usize = 4;
 
-/// The vectors of the lanes, grouped into tiles.
+/// Returns the vectors of a block's lanes, grouped into tiles.
 #[inline(always)]
 pub(crate) fn tiles<S: Simd>(lanes: &Lanes) -> &[[S::F64Array; TILE]] {
     S::F64Array::all(lanes).as_chunks().0
 }
 
-/// The same, mutable.
+/// Returns the vectors of a block's lanes, grouped into tiles, for writing.
 #[inline(always)]
 pub(crate) fn tiles_mut<S: Simd>(lanes: &mut Lanes) -> &mut [[S::F64Array; TILE]] {
     S::F64Array::all_mut(lanes).as_chunks_mut().0
@@ -75,7 +75,7 @@ pub(crate) fn transpose<S: Simd>(simd: S, rows: &[f64], transposed: &mut [Lanes]
     }
 }
 
-/// sum_s a_s b_s over a block, always in the same order of addition.
+/// Returns sum_s a_s b_s over a block, always in the same order of addition.
 #[inline(always)]
 pub(crate) fn dot<S: Simd>(simd: S, a: &Lanes, b: &Lanes) -> f64 {
     let mut sums = [simd.splat_f64(0.0); TILE];

@@ -2,14 +2,15 @@
 
 use super::{F32s, Simd, Vector};
 
-/// a b + c, fused if the processor has the instruction; without it, `mul_add` is a slow call of the C library.
+/// Returns a b + c, fused if the processor has the instruction. Otherwise `mul_add` would be a slow call of the C
+/// library.
 #[inline(always)]
 fn multiply_add<S: Simd>(_: S, a: f64, b: f64, c: f64) -> f64 {
     if S::FUSED { a.mul_add(b, c) } else { a * b + c }
 }
 
-/// e^x for x <= 709; 0 for x < -708, where the result would be subnormal. Within 1 unit in the last place. Scalar and
-/// without a branch, so that the compiler vectorises loops over it.
+/// Returns e^x for x <= 709; 0 for x < -708, where the result would be subnormal. The error is within 1 unit in the last
+/// place. Scalar and without a branch, so that the compiler vectorises loops over it.
 ///
 /// ```text
 /// e^x = 2^m e^r,    m = round(x / ln 2),    r = x - m ln 2,    |r| <= 0.347,    e^r = sum_{i<=13} r^i / i!
@@ -17,7 +18,7 @@ fn multiply_add<S: Simd>(_: S, a: f64, b: f64, c: f64) -> f64 {
 #[inline(always)]
 pub(crate) fn exp_f64<S: Simd>(simd: S, x: f64) -> f64 {
     const SMALLEST: f64 = -708.0;
-    /// Adding it rounds to an integer, which ends up in the low bits.
+    /// Adding this constant rounds a number to an integer, which is then in the low bits.
     const ROUNDER: f64 = 6755399441055744.0; // 1.5 * 2^52
     /// ln 2 in two parts; the first has few enough digits that its product with m is exact.
     const LN_2_HIGH: f64 = f64::from_bits(0x3fe62e42fee00000);
@@ -50,14 +51,14 @@ pub(crate) fn exp_f64<S: Simd>(simd: S, x: f64) -> f64 {
     if x >= SMALLEST { sum * exponent } else { 0.0 }
 }
 
-/// e^x for x <= 88; 0 for x < -87; NaN for NaN. Within 2 units in the last place.
+/// Returns e^x for x <= 88; 0 for x < -87; NaN for NaN. The error is within 2 units in the last place.
 ///
 /// ```text
 /// e^x = 2^n e^r,    n = round(x / ln 2),    r = x - n ln 2
 /// ```
 #[inline(always)]
 pub(crate) fn exp<S: Simd>(simd: S, x: S::F32) -> S::F32 {
-    /// Adding it rounds to an integer, which ends up in the low bits.
+    /// Adding this constant rounds a number to an integer, which is then in the low bits.
     const ROUNDER: f32 = 12582912.0; // 1.5 * 2^23
     let smallest = simd.splat_f32(-87.0);
     let clamped = smallest.larger(x);
@@ -74,7 +75,7 @@ pub(crate) fn exp<S: Simd>(simd: S, x: S::F32) -> S::F32 {
     x.if_less(smallest, simd.splat_f32(0.0), sum * rounded.power_of_two())
 }
 
-/// ln x for x = 0 (minus infinity) and normal positive x; NaN for NaN. Within 2 units in the last place.
+/// Returns ln x for normal positive x; minus infinity for 0; NaN for NaN. The error is within 2 units in the last place.
 #[inline(always)]
 pub(crate) fn ln<S: Simd>(simd: S, x: S::F32) -> S::F32 {
     let (one, half) = (simd.splat_f32(1.0), simd.splat_f32(0.5));
@@ -105,7 +106,7 @@ pub(crate) fn ln<S: Simd>(simd: S, x: S::F32) -> S::F32 {
     simd.splat_f32(-1.0).if_less(x, value, x)
 }
 
-/// 1 / (1 + e^-x).
+/// Returns 1 / (1 + e^-x).
 #[inline(always)]
 pub(crate) fn sigmoid<S: Simd>(simd: S, x: S::F32) -> S::F32 {
     let one = simd.splat_f32(1.0);

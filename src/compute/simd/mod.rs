@@ -6,16 +6,16 @@
 //! |---|---|---|---|---|
 //! | any processor | [`Plain`] | 4 | 8 | two roundings |
 //! | AVX2 and FMA | `Avx2` | 4 | 8 | fused |
-//! | AVX-512F beside them | `Avx512` | 8 | 16 | fused |
+//! | AVX-512F with AVX2 and FMA | `Avx512` | 8 | 16 | fused |
 //! | WebAssembly's simd128 | `Simd128` | 4 | 4 | two roundings |
 //!
-//! [`InstructionSet::detect`] picks one at run time and [`InstructionSet::run`] runs the kernel with it.
+//! [`InstructionSet::detect`] picks an instruction set at run time and [`InstructionSet::run`] runs the kernel with it.
 //!
-//! A token is a value of one instruction set. Only detection makes it, so it proves that the processor has the instructions.
-//! Only a token makes a vector, so a vector proves it too. All operations need one or the other and are therefore safe.
+//! Only detection makes a token, so a token proves that the processor has the instructions. Only a token makes a vector,
+//! so a vector proves the same. All operations need a token or a vector and are therefore safe.
 //!
-//! The f32 results are the same bits with AVX2 and with AVX-512, and with [`Plain`] and with simd128; in f64 the latter holds too.
-//! (A NaN may have other bits.)
+//! In f32, AVX2 and AVX-512 give the same bits, and so do [`Plain`] and simd128. In f64, [`Plain`] and simd128 give the
+//! same bits. (A NaN may have other bits.)
 //!
 //! Scalar loops are left to the compiler to vectorise. The functions they call ([`exp_f64`]) have no branches, which
 //! vectorising requires.
@@ -43,11 +43,11 @@ pub(crate) trait Simd: Copy + Send + Sync {
     const FUSED: bool;
     /// The number of vector registers.
     const REGISTERS: usize;
-    /// The length of an [`F64s`].
+    /// The number of f64 in a vector ([`F64s`]).
     const F64_WIDTH: usize;
     /// The number of [`F32s`] in a [`Lane`].
     const PARTS: usize;
-    /// The array that an [`F64s`] is loaded from: `[f64; F64_WIDTH]`.
+    /// The array from which an [`F64s`] is loaded: `[f64; F64_WIDTH]`.
     type F64Array: Chunk;
     type F64: F64s<Array = Self::F64Array>;
     type F32: F32s;
@@ -65,13 +65,14 @@ pub(crate) trait Simd: Copy + Send + Sync {
     /// Adds a lane's numbers, in the same order for all instruction sets: the two halves, then the halves of the result, and
     /// so on.
     fn sum_f32(self, lane: &Lane) -> f32;
-    /// Adds the numbers of each lane. AVX2 and AVX-512 add the halves, then neighbours; the others add as in [`Simd::sum_f32`].
+    /// Adds the numbers of each lane of a tile. AVX2 and AVX-512 add the halves, then neighbours; the other sets add as
+    /// in [`Simd::sum_f32`].
     fn sums_f32(self, tile: &Tile) -> [f32; WIDTH];
 }
 
 /// The operations that vectors of f64 and of f32 share. The operators work element by element.
 pub(crate) trait Vector: Copy + Add<Output = Self> + Sub<Output = Self> + Mul<Output = Self> {
-    /// self * factor + term
+    /// Returns self * factor + term, element by element.
     fn multiply_add(self, factor: Self, term: Self) -> Self;
     /// Returns, element by element, `yes` if self < other, else `no`.
     fn if_less(self, other: Self, yes: Self, no: Self) -> Self;
@@ -81,25 +82,25 @@ pub(crate) trait Vector: Copy + Add<Output = Self> + Sub<Output = Self> + Mul<Ou
 pub(crate) trait F64s: Vector {
     type Array;
     fn store(self, to: &mut Self::Array);
-    /// Converts to integers. The numbers must be whole, at least 0 and below 2^31.
+    /// Stores the numbers as integers. The numbers must be whole, at least 0 and below 2^31.
     fn store_whole(self, to: &mut [u32]);
-    /// Adds its numbers: the two halves, then the halves of the result, and so on.
+    /// Adds the numbers of the vector: the two halves, then the halves of the result, and so on.
     fn sum(self) -> f64;
 }
 
 /// A vector of f32: a part of a [`Lane`].
 pub(crate) trait F32s: Vector + Div<Output = Self> {
     fn store(self, to: &mut Lane, part: usize);
-    /// The elementwise maximum; `other` if either is NaN.
+    /// Returns the elementwise maximum: the element of `other` where either is NaN.
     fn larger(self, other: Self) -> Self;
-    /// The elementwise minimum; `other` if either is NaN.
+    /// Returns the elementwise minimum: the element of `other` where either is NaN.
     fn smaller(self, other: Self) -> Self;
     fn sqrt(self) -> Self;
-    /// 2^n, where self is n + 1.5 * 2^23 and n lies in -126..=127.
+    /// Returns 2^n, where self is n + 1.5 * 2^23 and n lies in -126..=127.
     fn power_of_two(self) -> Self;
-    /// (m, e) with self = m 2^e, m in [1/2, 1), for normal positive numbers.
+    /// Returns (m, e) with self = m 2^e, m in [1/2, 1), for normal positive numbers.
     fn split(self) -> (Self, Self);
-    /// Returns the largest number; any of them if one is NaN.
+    /// Returns the largest number of the vector; any number of it if one is NaN.
     fn largest(self) -> f32;
 }
 
@@ -108,14 +109,14 @@ pub(crate) trait Chunk: Copy + AsMut<[f64]> {
     /// Splits a slice into whole vectors and the rest.
     fn split(numbers: &[f64]) -> (&[Self], &[f64]);
     fn split_mut(numbers: &mut [f64]) -> (&mut [Self], &mut [f64]);
-    /// Splits the numbers of a block.
+    /// Splits the lanes of a block into whole vectors.
     fn all(lanes: &Lanes) -> &[Self];
     fn all_mut(lanes: &mut Lanes) -> &mut [Self];
 }
 
 /// A computation that [`InstructionSet::run`] compiles for each instruction set.
 pub(crate) trait WithSimd {
-    /// The type of its result.
+    /// The type of the result.
     type Output;
 
     /// Runs the computation. This method, and every function it calls with a vector, must be `#[inline(always)]`: only code
@@ -198,7 +199,7 @@ fn prefetch_line<const NEAREST: bool>(address: *const u8) {
     let _ = address;
 }
 
-/// An instruction set of this processor. A value exists only for those that the processor has.
+/// An instruction set of this processor. A value exists only if the processor has the set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct InstructionSet(Token);
 
@@ -227,7 +228,7 @@ impl InstructionSet {
         })
     }
 
-    /// Returns its name in `EM_ROUTING_INSTRUCTIONS`: `portable`, `avx2`, `avx512` or `simd128`.
+    /// Returns the set's name in `EM_ROUTING_INSTRUCTIONS`: `portable`, `avx2`, `avx512` or `simd128`.
     pub fn name(self) -> &'static str {
         match self.0 {
             Token::Plain(_) => "portable",

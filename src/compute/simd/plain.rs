@@ -67,8 +67,8 @@ impl Simd for Plain {
     }
 }
 
-/// Computes a vector from an expression of the index. It is a plain loop, which the compiler vectorises more readily than
-/// closures.
+/// Computes a vector from an expression of the index. The macro makes a plain loop, which the compiler vectorises more
+/// readily than closures.
 macro_rules! each {
     ($vector:ident, $index:ident => $value:expr) => {{
         let mut numbers = $vector(Default::default());

@@ -1,7 +1,8 @@
-//! WebAssembly's simd128. It has no fused multiply-add, so its bits are those of [`super::Plain`].
+//! WebAssembly's simd128. simd128 has no fused multiply-add, so results have the bits of [`super::Plain`].
 //!
 //! An engine without simd128 rejects any module that contains one of its instructions. So this module is compiled only if
-//! the whole program is (`-C target-feature=+simd128`), and running code proves that the instructions exist.
+//! the whole program is compiled with simd128 (`-C target-feature=+simd128`), and running code proves that the
+//! instructions exist.
 
 use std::arch::wasm32::*;
 use std::ops::{Add, Div, Mul, Sub};
@@ -13,7 +14,7 @@ use super::{F32s, F64s, Lane, Simd, Tile, Vector, WIDTH, WithSimd};
 pub(crate) struct Simd128(());
 
 impl Simd128 {
-    /// Returns the token: a program compiled with simd128 only runs where it exists.
+    /// Returns the token. A program compiled with simd128 can run only on engines that have simd128.
     pub(crate) fn detect() -> Simd128 {
         Simd128(())
     }

@@ -44,8 +44,8 @@ pub(crate) struct F64x8(__m512d);
 #[derive(Clone, Copy)]
 pub(crate) struct F32x16(__m512);
 
-/// Defines methods of tokens and vectors whose bodies are compiled with an instruction set. Inside, its intrinsics are safe,
-/// and the compiler rejects intrinsics of other sets.
+/// Defines methods of tokens and vectors whose bodies are compiled with an instruction set. In these bodies, the set's
+/// intrinsics are safe, and the compiler rejects intrinsics of other sets.
 macro_rules! methods {
     (
         $features:literal
@@ -121,7 +121,8 @@ impl Simd for Avx2 {
 
         fn load_f32(self as _simd: Avx2, from: &Lane, part: usize) -> F32x8 {
             let numbers: &[f32; 8] = &from.parts()[part];
-            // SAFETY: the array is borrowed and as large as the vector. A lane is aligned to 64 bytes, so each half is to 32.
+            // SAFETY: the array is borrowed and as large as the vector. A lane is aligned to 64 bytes, so each half to 32
+            // bytes.
             F32x8(unsafe { _mm256_load_ps(numbers.as_ptr()) })
         }
 
@@ -191,7 +192,7 @@ impl Simd for Avx512 {
         }
     }
 
-    // These results have fewer than 512 bits, and 256-bit instructions are as fast.
+    // These methods return fewer than 512 bits; 256-bit instructions are as fast.
 
     #[inline(always)]
     fn transpose_f64(self, rows: [&[f64; 4]; 4]) -> [[f64; 4]; 4] {
@@ -325,7 +326,7 @@ impl F64s for F64x8 {
     }
 }
 
-/// The methods that differ between the two vectors only in the intrinsics' names.
+/// Defines the methods that differ between the two vectors of f32 only in the names of intrinsics.
 macro_rules! f32_methods {
     (
         $methods:ident, $vector:ident,
@@ -373,7 +374,8 @@ impl F32s for F32x8 {
     avx2! {
         fn store(self as own: F32x8, to: &mut Lane, part: usize) {
             let numbers: &mut [f32; 8] = &mut to.parts_mut()[part];
-            // SAFETY: the array is borrowed and as large as the vector. A lane is aligned to 64 bytes, so each half is to 32.
+            // SAFETY: the array is borrowed and as large as the vector. A lane is aligned to 64 bytes, so each half to 32
+            // bytes.
             unsafe { _mm256_store_ps(numbers.as_mut_ptr(), own.0) }
         }
 

@@ -1,4 +1,4 @@
-//! A file's bytes, unpacked if it is a gzip stream.
+//! Reads the bytes of a file, and unpacks them if the file is a gzip stream.
 
 use std::io::{BufRead, Error, ErrorKind, Read, Result};
 
@@ -9,7 +9,7 @@ use flate2::bufread::GzDecoder;
 pub(super) enum Unpacked<R> {
     Plain(R),
     Packed(GzDecoder<R>),
-    /// The end of the last member.
+    /// All members have been read.
     End,
 }
 

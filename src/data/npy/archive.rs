@@ -12,7 +12,7 @@ use crate::error::{Error, Result};
 
 /// The maximum size of a directory in bytes, enough for some 100,000 members.
 const MOST_DIRECTORY: u64 = 1 << 24;
-/// The maximum size of a compressed member in bytes, unpacked: it is held in memory.
+/// The maximum size in bytes of an unpacked member, which is held in memory.
 pub(super) const MOST_UNPACKED: u64 = 1 << 30;
 
 /// An entry of the archive's directory.
@@ -119,7 +119,7 @@ impl Archive<'_> {
             .rev()
             .find(is_end)
             .ok_or_else(|| self.damaged("it is cut off"))?;
-        // an archive of more than 4 GiB has a zip64 end record before it, found through a locator of 20 bytes
+        // beyond 4 GiB, a zip64 end record precedes this record; a locator of 20 bytes gives its offset
         let locator = at.checked_sub(20).filter(|&at| tail[at..].starts_with(b"PK\x06\x07"));
         let places = match locator.and_then(|at| number::<8>(&tail, at + 8)) {
             Some(place) => {

@@ -3,10 +3,10 @@
 /// The contents of a header.
 #[derive(Debug, PartialEq)]
 pub(super) struct Header {
-    /// The type of the numbers: numpy's name, or for records a list, as written.
+    /// The type of the numbers as written in the file: numpy's name, or a list for records.
     pub(super) descriptor: String,
     pub(super) fortran: bool,
-    /// The sizes; those above `usize::MAX` are `usize::MAX`.
+    /// The size of each dimension; sizes above `usize::MAX` are given as `usize::MAX`.
     pub(super) shape: Vec<usize>,
 }
 
@@ -65,7 +65,7 @@ struct Parser<'a> {
 }
 
 impl<'a> Parser<'a> {
-    /// The maximum nesting depth; valid headers have little.
+    /// The maximum nesting depth; valid headers are much flatter.
     const DEEPEST: usize = 32;
 
     fn symbol(&mut self, symbol: &str) -> Option<()> {
@@ -111,7 +111,7 @@ impl<'a> Parser<'a> {
         (!text.contains('\\')).then_some(Value::Text(text))
     }
 
-    /// Parses the values between two brackets; also returns whether a comma follows the last one.
+    /// Parses the values between two brackets; also returns whether a comma follows the last value.
     fn values(&mut self, open: &str, close: &str) -> Option<(Vec<Value<'a>>, bool)> {
         self.depth += 1;
         if self.depth > Self::DEEPEST {
@@ -197,7 +197,7 @@ impl Number {
         !matches!(self.kind, Kind::I32 | Kind::U32 | Kind::I64 | Kind::U64 | Kind::F64)
     }
 
-    /// Decodes the numbers and stores them one after another.
+    /// Decodes `bytes` as numbers of this type and stores the numbers in `to`, in order.
     pub(super) fn decode<'a>(self, bytes: &[u8], to: impl Iterator<Item = &'a mut f64>) {
         let swapped = self.swapped;
         match self.kind {
