@@ -58,7 +58,7 @@ pub fn eval(arguments: &Arguments) -> Outcome<()> {
     saved
 }
 
-/// Saves the figures. One that cannot be drawn, for example because of too many classes, is reported and skipped.
+/// Saves the figures. A figure that cannot be drawn, for example because of too many classes, is reported and skipped.
 fn save(figures: [em_routing::error::Result<Figure>; 2], out: &Path) -> Outcome<()> {
     std::fs::create_dir_all(out).at(out)?;
     for figure in figures {

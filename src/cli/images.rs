@@ -10,7 +10,7 @@ use em_routing::shipped::mnist_folder;
 use super::command;
 use super::failure::{Failure, Outcome};
 
-/// A proposed validation set is one in this many of the images, as 5,000 of MNIST's 60,000.
+/// A proposed validation set has one of this many images, like 5,000 of MNIST's 60,000.
 const SHARE: usize = 12;
 
 /// A folder with an image set: four files named as MNIST's.
@@ -20,7 +20,7 @@ pub struct Source {
 }
 
 impl Source {
-    /// Uses the folder `named`, or MNIST's if there is none. Its files have the form `form`.
+    /// Uses the folder `named`, or MNIST's if none is named. The files in it have the form `form`.
     pub fn new(named: Option<&Path>, form: Form) -> Source {
         Source { folder: named.map_or_else(mnist_folder, Path::to_path_buf), form }
     }

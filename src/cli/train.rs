@@ -312,7 +312,7 @@ fn config(arguments: &Arguments, stored: Option<Settings>) -> Outcome<Settings> 
     Ok(config)
 }
 
-/// Adds a remedy to an error of the settings: those that fit the images, if there are any.
+/// Adds a remedy to an error of the settings: settings that fit the images, if any do.
 fn explain_config(arguments: &Arguments, config: &Settings, error: Error) -> Failure {
     let images = Source::new(arguments.data.as_deref(), config.architecture.form()).training(0, [1, 0]);
     let settings = images.ok().and_then(|(images, _)| fitting_settings(config, &images));
@@ -424,7 +424,7 @@ impl Run {
         ));
     }
 
-    /// Evaluates the network on the validation set, as it would be saved now, and reports the epoch.
+    /// Evaluates the network, as it would be saved now, on the validation set, and reports the epoch's results.
     fn end_of_epoch(&mut self, epoch: usize, meter: &mut Meter) -> Outcome<EpochRow> {
         let seen = meter.epoch();
         let mut words = vec![format!("epoch {epoch}")];

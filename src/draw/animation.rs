@@ -12,7 +12,7 @@ use crate::error::{Error, Result};
 /// The size limit of an animation, in bytes, for notebooks and browsers.
 const MOST_BYTES: usize = 4_000_000;
 
-/// How long the last frame is shown, in frame times.
+/// How long an animation shows its last frame, as a multiple of the time of the others.
 const LAST: f64 = 3.0;
 
 /// The maximum number of frames in a strip.
@@ -24,7 +24,7 @@ const STRIP_WIDTH: f64 = 960.0;
 /// The scale factor of text in a strip, because its frames are small.
 const STRIP_LETTERS: f64 = 1.4;
 
-/// Frames of equal size, each shown for the same number of seconds.
+/// The frames of an animation, of equal size, and the time for which each is shown.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Animation {
     frames: Vec<Figure>,
@@ -33,9 +33,9 @@ pub(super) struct Animation {
 
 /// Combines frames into one animated figure. Each frame is shown for `seconds_per_frame`, the last one three times as long.
 ///
-/// The animation uses only CSS, so it also plays in a README and in an untrusted notebook. Lines that all frames share at
-/// their beginning and end are written once. If nothing plays, or the reader asks for reduced motion, the last frame is
-/// shown. Title and alternative text come from the last frame.
+/// The animation uses only CSS, so it also plays in a README and in an untrusted notebook. SVG lines with which all
+/// frames begin or end are written once. If the animation does not play, or the reader asks for reduced motion, the
+/// last frame is shown. Title and alternative text come from the last frame.
 ///
 /// # Errors
 ///
@@ -160,8 +160,8 @@ impl Animation {
     }
 }
 
-/// Selects the iterations of a fit to draw: at most `most` + 1 of them (`most` must exceed 1). The start and the end are
-/// always included, and early iterations are selected more densely.
+/// Selects at most `most` + 1 iterations of a fit for drawing (`most` must exceed 1): always the first and the last,
+/// and more of the early than of the late ones.
 pub fn shown_iterations(iterations: usize, most: usize) -> Vec<usize> {
     if iterations <= most {
         return (0..=iterations).collect();

@@ -6,7 +6,7 @@ use plotters::coord::types::RangedCoordf64;
 use super::chart::plain;
 use super::number::in_steps;
 
-/// The largest distance of an axis's ends from 0. It leaves room around numbers up to 1e130, whose squares do not overflow.
+/// The largest distance of an axis's ends from 0. The limit leaves room around numbers up to 1e130, whose squares do not overflow.
 const FARTHEST: f64 = 1e140;
 
 /// The minimum length of an axis, absolute and relative to its ends. On a shorter one an f64 runs out of digits.

@@ -32,7 +32,7 @@ type Drawn = Result<(), DrawingErrorKind<Infallible>>;
 
 /// An SVG under construction.
 pub(super) struct Svg<'a> {
-    /// In pixels.
+    /// The figure's width and height, in pixels.
     size: (u32, u32),
     palette: Palette,
     out: &'a mut String,
@@ -43,7 +43,7 @@ pub(super) struct Svg<'a> {
     pub(super) stretch: Option<((i32, i32), bool)>,
 }
 
-/// The element to which shapes are being appended, with its style as attributes.
+/// The open SVG element, to which shapes are appended, with its style attributes.
 #[derive(PartialEq)]
 enum Open {
     Nothing,
@@ -260,7 +260,7 @@ impl DrawingBackend for Svg<'_> {
     }
 }
 
-/// A paint attribute, with an opacity only if that is not 1.
+/// Returns a paint attribute, with an opacity if that is not 1.
 fn paint(name: &str, colour: BackendColor) -> String {
     let (r, g, b) = colour.rgb;
     let hex = hex([r, g, b]);
@@ -277,7 +277,7 @@ fn hex([r, g, b]: Rgb) -> String {
     }
 }
 
-/// Path data of straight lines in relative coordinates.
+/// Returns the path data of straight lines between points, in relative coordinates.
 fn path_data(points: &[BackendCoord], closed: bool) -> String {
     let mut data = String::new();
     let mut before = (0, 0);
@@ -299,7 +299,7 @@ fn path_data(points: &[BackendCoord], closed: bool) -> String {
     data
 }
 
-/// The width of a text, in the units of its size, from Helvetica's advance widths plus a tenth for wider fonts.
+/// Estimates the width of a text in the units of `size`: Helvetica's advance widths, plus a tenth for wider fonts.
 pub(super) fn text_width(text: &str, size: f64) -> f64 {
     let thousandths = |letter: char| match letter {
         'i' | 'j' | 'l' | '\'' => 222.0,
@@ -343,7 +343,7 @@ fn first_letter(text: &str) -> usize {
     }
 }
 
-/// Writes text on the baseline, shifting back up to it after a subscript.
+/// Writes text on the baseline. After a subscript, it first shifts back up.
 fn on_the_base_line(out: &mut String, text: &str, lowered: bool) {
     if lowered && !text.is_empty() {
         // Some renderers drop a leading space in a tspan, so it becomes a shift.

@@ -10,15 +10,15 @@ use super::number::{power_of_ten, three_digits, trimmed};
 use super::palette::{BLUE, INK};
 use crate::error::{Error, Result};
 
-/// The maximum number of bars.
+/// The maximum number of bars in a chart.
 const MOST: usize = 12;
 
 /// The kind of axis along which bars run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Along {
-    /// Starts at 0, so lengths are proportional to values.
+    /// The axis starts at 0, so the bars' lengths are proportional to the values.
     Linear,
-    /// Starts at a power of ten below all values, for values of very different size.
+    /// The axis starts at a power of ten below all values, for values of very different size.
     Logarithmic,
 }
 

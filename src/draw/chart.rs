@@ -39,7 +39,7 @@ pub struct Pen {
     pub width: f64,
     /// Lengths of dashes and gaps, if the line is dashed.
     pub dash: Option<(f64, f64)>,
-    /// From 0 (invisible) to 1 (opaque).
+    /// The line's opacity, from 0 (invisible) to 1 (opaque).
     pub opacity: f64,
 }
 
@@ -85,7 +85,7 @@ impl Ink {
         Ink { size, ..self }
     }
 
-    /// Removes the halo.
+    /// Removes the text's halo.
     pub fn plain(self) -> Ink {
         Ink { halo: false, ..self }
     }
@@ -189,8 +189,8 @@ impl Chart {
         self
     }
 
-    /// Creates a panel of this figure: separate axes with their upper left corner and size in pixels. [`Chart::add`] adds
-    /// it.
+    /// Creates a panel with separate axes for this figure, from its upper left corner and its size in pixels.
+    /// [`Chart::add`] adds the panel.
     pub fn panel(&self, (left, top): (f64, f64), (width, height): (f64, f64), x: Axis, y: Axis) -> Chart {
         let right = f64::from(self.size.0) - left - width;
         let bottom = f64::from(self.size.1) - top - height;
@@ -228,8 +228,8 @@ impl Chart {
         self.line(points.iter().copied(), pen);
     }
 
-    /// Draws the function's curve through `samples` + 1 points from `low` to `high`. They are denser at both ends, where a
-    /// log-likelihood is steepest. The curve has a gap where the function is NaN.
+    /// Draws the curve of `f` through `samples` + 1 points from `low` to `high`. The points are denser at both ends,
+    /// where a log-likelihood is steepest. The curve has a gap where `f` is NaN.
     pub fn curve(&mut self, low: f64, high: f64, samples: usize, pen: Pen, f: impl Fn(f64) -> f64) {
         let (bottom, top) = self.y.range;
         let points = (0..=samples).map(|i| {
@@ -340,7 +340,7 @@ impl Chart {
         (f64::from(self.size.0) - left - right, f64::from(self.size.1) - top - bottom)
     }
 
-    /// Finishes the figure.
+    /// Turns the chart into a figure.
     ///
     /// # Errors
     ///

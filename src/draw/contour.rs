@@ -16,7 +16,7 @@ pub struct Field {
     n: usize,
     x: (f64, f64),
     y: (f64, f64),
-    /// Row by row, lowest y first.
+    /// The values row by row, lowest y first.
     values: Vec<f64>,
     /// The maximum of the values.
     pub highest: f64,
@@ -25,13 +25,13 @@ pub struct Field {
 /// The position of a colour scale, in pixels of the figure, and the name of its maximum.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Scale<'a> {
-    /// The left edge.
+    /// The left edge of the scale.
     pub left: f64,
-    /// The upper edge.
+    /// The upper edge of the scale.
     pub top: f64,
-    /// The lower edge.
+    /// The lower edge of the scale.
     pub bottom: f64,
-    /// The name of the maximum.
+    /// The name of the scale's maximum.
     pub name: &'a str,
     /// The sign in front of each depth: minus, or plus if the figure shows the negated function.
     pub sign: &'a str,
@@ -63,8 +63,8 @@ impl Field {
         Field { n, x, y, values, highest }
     }
 
-    /// Draws the heat map, down to `depth` below `highest`. Each grid cell is one pixel with the mean shade of its four
-    /// corners.
+    /// Draws the values from `highest` to `depth` below it as a heat map. Each grid cell is one pixel with the mean
+    /// shade of its four corners.
     pub fn draw_heat(&self, chart: &mut Chart, highest: f64, depth: f64) {
         let cells = self.n - 1;
         let at = |row: usize, column: usize| shade(self.values[row * self.n + column], highest, depth);
@@ -153,7 +153,7 @@ fn shade(value: f64, highest: f64, depth: f64) -> f64 {
     1.0 - ((highest - value).max(0.0) / depth).powf(0.35).min(1.0)
 }
 
-/// Removes the parts of a ring that only close it outside the grid, which runs from 0 to `last`.
+/// Removes the parts of a closed contour line outside the grid, which runs from 0 to `last`.
 fn without_border(points: &[Point], last: f64) -> Vec<Vec<Point>> {
     let inside = |value: f64| (-1e-7..=last + 1e-7).contains(&value);
     let mut parts: Vec<Vec<Point>> = Vec::new();

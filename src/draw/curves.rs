@@ -17,7 +17,7 @@ pub struct Label {
     pub tint: Tint,
     /// The curve's name.
     pub text: String,
-    /// A small second line, which may be empty.
+    /// A second line in small letters; may be empty.
     pub note: String,
 }
 
@@ -41,7 +41,7 @@ impl Chart {
     }
 
     /// Draws labels at the right of the axes, each as close to its preferred position as possible without overlap. With
-    /// `leaders`, a line connects the position and the label.
+    /// `leaders`, a line joins each label to its preferred position.
     pub fn labels(&mut self, labels: &[Label], leaders: bool) {
         let right = self.x.range.1;
         let wanted: Vec<f64> = labels.iter().map(|label| self.pixel((right, label.at)).1).collect();
@@ -92,7 +92,8 @@ impl Chart {
 }
 
 impl Grid {
-    /// Creates an empty figure for this many panels, with margins at its right and bottom, and with a minimum width.
+    /// Creates an empty figure for `panels` panels, at least `least` pixels wide, with the margins `room` at its right
+    /// and bottom.
     pub fn canvas(&self, name: &str, title: &str, panels: usize, room: (f64, f64), least: u32) -> Chart {
         let (width, height) = self.size(panels, room.0, room.1);
         Chart::canvas(name, title, (f64::from(width.max(least)), f64::from(height)))

@@ -97,7 +97,7 @@ impl Figure {
         Figure { caption: Some(caption.to_string()), ..self.clone() }
     }
 
-    /// Returns the figure under another name; other characters become hyphens.
+    /// Returns the figure under another name; characters not allowed in a name become hyphens.
     pub fn named(&self, name: &str) -> Figure {
         Figure { name: slug(name), ..self.clone() }
     }

@@ -30,8 +30,8 @@ impl Chart {
         self.line_anywhere(frame, Pen::new(PALE, 1.0));
     }
 
-    /// Draws the colour scale of [`heat`](super::heat), 16 pixels wide, with 0 at the bottom and 1 at the top. The corner
-    /// and the height are in pixels.
+    /// Draws the colour scale of [`heat`](super::heat), 16 pixels wide, with 0 at the bottom and 1 at the top. Position
+    /// and height are in pixels.
     pub fn heat_scale(&mut self, (left, top): (f64, f64), height: f64) {
         let shades: Vec<f64> = (0..128).map(|i| 1.0 - (f64::from(i) + 0.5) / 128.0).collect();
         let (from, to) = (self.at_pixel(left, top + height), self.at_pixel(left + 16.0, top));

@@ -2,7 +2,7 @@
 
 use super::Point;
 
-/// The minimum and maximum; (infinity, -infinity) if there are no values.
+/// Returns the minimum and the maximum of the values; (infinity, -infinity) if there are none.
 pub fn extent(values: impl IntoIterator<Item = f64>) -> (f64, f64) {
     values
         .into_iter()
@@ -22,12 +22,13 @@ pub fn padded(values: impl IntoIterator<Item = f64>, share: f64) -> (f64, f64) {
     (low - pad, high + pad)
 }
 
-/// The ranges of both axes that contain all points, with a small margin.
+/// Returns ranges of x and y that contain all points, with a small margin.
 pub fn ranges(points: &[Point]) -> ((f64, f64), (f64, f64)) {
     (padded(points.iter().map(|point| point.0), 0.06), padded(points.iter().map(|point| point.1), 0.06))
 }
 
-/// Width and height of axes with equal units, within a maximum size. A very elongated range fills the maximum size instead.
+/// Returns the width and height of axes whose units are equally long, within a maximum size. A very elongated range
+/// fills the maximum size instead.
 pub fn equal_units(x: (f64, f64), y: (f64, f64), (width, height): (f64, f64)) -> (f64, f64) {
     let (across, up) = (x.1 - x.0, y.1 - y.0);
     let unit = (width / across).min(height / up);
@@ -38,7 +39,7 @@ pub fn equal_units(x: (f64, f64), y: (f64, f64), (width, height): (f64, f64)) ->
     if wide < 0.45 * width || high < 0.45 * height { (width, height) } else { (wide.round(), high.round()) }
 }
 
-/// The smallest stride n such that every n-th of the samples gives at most `most`.
+/// Returns the smallest stride that selects at most `most` of the samples.
 pub fn stride(samples: usize, most: usize) -> usize {
     samples.div_ceil(most.max(1)).max(1)
 }

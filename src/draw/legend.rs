@@ -4,10 +4,10 @@ use super::backend::text_width;
 use super::chart::{Chart, Ink, Pen, Point};
 use super::palette::{INK, Tint};
 
-/// A marker, drawn as in the chart.
+/// A marker in a legend, drawn as in the chart.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Mark {
-    /// A sample.
+    /// The disc of a sample.
     Dot(Tint),
     /// The centre of a cluster.
     Centre(Tint),

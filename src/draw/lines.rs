@@ -8,7 +8,7 @@ const MOST_POINTS: usize = 2000;
 /// The tolerance of simplification, in tenths of a pixel.
 const TOLERANCE: f64 = 0.8;
 
-/// Reduces a very long line to about [`MOST_POINTS`] points: the ends, the minimum and the maximum of each section.
+/// Reduces a very long line to about [`MOST_POINTS`] points: the ends, minimum and maximum of each section of it.
 pub(super) fn thinned(points: Vec<Point>) -> Vec<Point> {
     if points.len() <= MOST_POINTS {
         return points;
@@ -59,7 +59,7 @@ pub(super) fn clipped(points: &[Point], x: (f64, f64), y: (f64, f64)) -> Vec<Vec
     parts
 }
 
-/// Simplifies a line: drops points that do not change its appearance (Douglas and Peucker 1973).
+/// Drops the points of a line that do not change how it looks (Douglas and Peucker 1973).
 pub(super) fn simplified(points: &[(i32, i32)]) -> Vec<(i32, i32)> {
     if points.len() < 3 {
         return points.to_vec();

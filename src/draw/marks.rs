@@ -7,8 +7,8 @@ use super::palette::CARD;
 const LINE: f64 = 17.0;
 
 impl Chart {
-    /// Draws text at `offset` pixels (right, down) from a point. It begins there if the offset points right, ends there if
-    /// it points left, and is centred if the offset is vertical.
+    /// Draws text at `offset` pixels (right, down) from a point. The text begins there if `offset` points right, ends
+    /// there if `offset` points left, and is centred there if `offset` is vertical.
     pub fn label(&mut self, at: Point, offset: (f64, f64), ink: Ink, text: impl Into<String>) {
         let side = match offset.0 {
             right if right > 0.0 => Side::Right,

@@ -3,7 +3,7 @@
 /// Numbers at least this large are written with a power of ten, because an f64 does not hold their last digits.
 const LARGE: f64 = 1e15;
 
-/// Formats a number with a true minus sign, and none for zero; a very large number gets a power of ten.
+/// Formats a number with a true minus sign; zero has none. A very large number is written with a power of ten.
 pub fn number(value: f64, decimals: usize) -> String {
     if value.is_finite() && value.abs() >= LARGE {
         return scientific(value, 3);
@@ -38,7 +38,7 @@ pub fn three_digits(value: f64) -> String {
     )
 }
 
-/// Formats a number on a scale whose numbers are `step` apart, with enough digits to tell neighbours apart.
+/// Formats a number on a scale with steps of `step`, with enough digits to distinguish neighbours.
 pub fn in_steps(value: f64, step: f64) -> String {
     let decimals = -(step.abs() * 1.000_001).log10().floor();
     let digits = (value.abs() / step.abs()).log10().ceil();

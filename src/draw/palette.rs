@@ -34,23 +34,23 @@ pub const PURPLE: Tint = Tint::new([204, 121, 167], [224, 148, 190]);
 pub const ORANGE: Tint = Tint::new([230, 159, 0], [240, 186, 62]);
 /// The colour of component 5.
 pub const SKY: Tint = Tint::new([86, 180, 233], [150, 216, 250]);
-/// Text and strong lines.
+/// The colour of text and strong lines.
 pub const INK: Tint = Tint::new([34, 34, 34], [228, 227, 222]);
-/// Notes, tick labels, thin lines.
+/// The colour of notes, tick labels and thin lines.
 pub const GREY: Tint = Tint::new([100, 100, 96], [162, 161, 155]);
-/// Grid lines.
+/// The colour of grid lines.
 pub const PALE: Tint = Tint::new([228, 225, 214], [54, 55, 58]);
-/// Frames of axes and of images.
+/// The colour of frames around axes and images.
 pub const FRAME: Tint = Tint::new([150, 147, 138], [112, 112, 108]);
-/// The background card of a figure.
+/// The colour of the card behind a figure.
 pub const CARD: Tint = Tint::new([253, 252, 248], [24, 25, 28]);
-/// The rim of the card.
+/// The colour of the card's rim.
 pub(super) const RIM: Tint = Tint::new([221, 217, 204], [58, 59, 62]);
 
 const COMPONENTS: [Tint; 6] = [BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY];
 
-/// Heat-map colours from low to high. Low is close to the card's colour, high is far from it, so they also work in
-/// greyscale.
+/// Heat-map colours from low to high. Low is close to the card's colour and high far from it, so the order also shows
+/// in greyscale.
 const HEAT: [Tint; 6] = [
     Tint::new([250, 248, 240], [28, 31, 34]),
     Tint::new([222, 235, 226], [27, 50, 59]),
@@ -66,7 +66,7 @@ impl Tint {
         Tint { light, dark }
     }
 
-    /// The colour in a palette.
+    /// Returns the tint's colour in a palette.
     pub fn of(self, palette: Palette) -> Rgb {
         match palette {
             Palette::Light => self.light,
@@ -74,7 +74,7 @@ impl Tint {
         }
     }
 
-    /// Mixes in a `share` in [0, 1] of another colour.
+    /// Mixes this colour with a `share` in [0, 1] of another one.
     pub fn mixed(self, other: Tint, share: f64) -> Tint {
         Tint::blend([(self, 1.0 - share), (other, share)])
     }
@@ -92,7 +92,7 @@ impl Tint {
         Tint { light: light.map(byte), dark: dark.map(byte) }
     }
 
-    /// The colour used for text, with more contrast to the card: at least 4.5 : 1 on a light page.
+    /// Returns this colour as used for text, with more contrast to the card: at least 4.5 : 1 on a light page.
     pub(super) fn for_text(self) -> Tint {
         let stronger = |step: u32| self.mixed(Tint::new([0; 3], [255; 3]), 0.14 + 0.04 * f64::from(step));
         let seen =

@@ -116,23 +116,23 @@ pub fn known_likelihood(experiments: &Experiments, labels: &[usize]) -> Result<F
     chart.finish()
 }
 
-/// The range of the colours above the minimum, in nats.
+/// The heat map's colours reach this many nats above the minimum.
 const DEPTH: f64 = 64.0;
 
 /// The muted colour of points that did not lower the value.
 const TRIAL: Tint = Tint::new([84, 92, 92], [150, 164, 166]);
 
-/// The side of the inset around the minimum, in theta and in pixels.
+/// The side length of the inset around the minimum, in theta and in pixels.
 const INSET: (f64, f64) = (0.1, 200.0);
 
-/// The search of a numerical minimiser: two coins with known labels.
+/// A numerical minimiser's search for the thetas of two coins with known labels.
 struct Search {
     /// The experiments of each coin.
     groups: Vec<Groups>,
     /// The maximum of the log-likelihood in closed form, and its position.
     best: f64,
     minimum: Point,
-    /// The points that lowered the best value so far, and the others.
+    /// The points that lowered the best value so far (`accepted`), and the others (`trials`).
     accepted: Vec<Point>,
     trials: Vec<Point>,
 }
@@ -176,7 +176,7 @@ pub fn minimiser_path(experiments: &Experiments, labels: &[usize], fit: &Fit<Vec
     let mut chart = chart.margins(72, 248, 64, 56).alt(alt);
     let around = |middle: f64| (middle - INSET.0 / 2.0).clamp(0.0, 1.0 - INSET.0);
     let [x, y] = [around(maximum[0]), around(maximum[1])].map(|low| (low, low + INSET.0));
-    // the inset numbers the steps inside it
+    // steps inside the inset are numbered there
     let outside = |(a, b): Point| !((x.0..=x.1).contains(&a) && (y.0..=y.1).contains(&b));
     search.draw(&mut chart, (UNIT, UNIT), outside)?;
     let axis = |(low, high)| Axis::new("", low, high).ticks(Vec::new());
@@ -202,7 +202,7 @@ pub fn minimiser_path(experiments: &Experiments, labels: &[usize], fit: &Fit<Vec
 }
 
 impl Search {
-    /// Draws the part of the search within these ranges, on the function's heat map and contour lines.
+    /// Draws the part of the search within the ranges `x` and `y`, on the log-likelihood's heat map and contour lines.
     fn draw(
         &self,
         chart: &mut Chart,
@@ -228,7 +228,7 @@ impl Search {
         Ok(())
     }
 
-    /// Numbers the steps, each where it has the most room; steps at the same position share a text.
+    /// Writes each step's number beside it, where there is the most room. Steps at the same position share a text.
     fn number(&self, chart: &mut Chart, numbered: impl Fn(Point) -> bool) {
         let pixels: Vec<Point> = self.accepted.iter().map(|&at| chart.pixel(at)).collect();
         let apart = |a: Point, b: Point| (a.0 - b.0).hypot(a.1 - b.1);

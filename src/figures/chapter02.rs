@@ -32,10 +32,10 @@ pub const FIGURES: &[Entry] = &[
     }),
 ];
 
-/// The range of the colours below the maximum, in nats.
+/// The heat map's colours reach this many nats below the maximum.
 const DEPTH: f64 = 32.0;
 
-/// EM paths count as having the same end within this distance in theta.
+/// Ends of EM paths within this distance in theta count as the same.
 const SAME_END: f64 = 0.02;
 
 /// Colours of paths that are visible on the heat map.
@@ -45,7 +45,7 @@ const PATHS: [Tint; 4] =
 /// The colour of the gap between log-likelihood and bound.
 const GAP: Tint = Tint::new([248, 221, 196], [84, 56, 36]);
 
-/// The maximum number of iterations with marks; a longer fit has none.
+/// A fit of more iterations is drawn without marks.
 const MOST_MARKS: usize = 400;
 
 /// The blog post's fit from theta = (0.6, 0.5), with all its models.
@@ -54,8 +54,8 @@ fn blog_fit() -> Result<Fit<Coins>> {
     Coins::fit(&Experiments::blog_hidden(), &options)
 }
 
-/// Runs EM with every parameter fixed except the theta of the first coin, so its log-likelihood curve does not change. The
-/// fit keeps its models.
+/// Runs EM with every parameter fixed except the theta of the first coin, so the curve of the log-likelihood over that
+/// theta does not change. The fit keeps its models.
 ///
 /// # Errors
 ///
@@ -83,7 +83,7 @@ pub fn fits_from_grid(experiments: &Experiments, per_axis: usize) -> Result<Vec<
     (0..per_axis * per_axis).map(fit).collect()
 }
 
-/// The model with one coin's theta replaced.
+/// Returns the model with one coin's theta replaced.
 fn along(model: &Coins, coin: usize, theta: f64) -> Coins {
     let mut moved = model.clone();
     moved.thetas[coin] = theta;
@@ -100,14 +100,14 @@ fn nats(value: f64) -> String {
     format!("{} nats", number(value, 3))
 }
 
-/// The log-likelihood over both thetas, for the given mixing weights.
+/// Computes the log-likelihood on a grid of both thetas, for the given mixing weights.
 fn field(groups: &Groups, weights: &[f64]) -> Result<Field> {
     Coins::new(&[0.5, 0.5], weights)?;
     let coins = |a, b| Coins { thetas: vec![inside(a), inside(b)], weights: weights.to_vec() };
     Ok(Field::of(128, UNIT, UNIT, |a, b| groups.log_likelihood(&coins(a, b))))
 }
 
-/// A square chart over both thetas: heat map, contour lines, diagonal and colour scale.
+/// Draws a square chart over both thetas: heat map, contour lines, diagonal and colour scale.
 fn ground(name: &str, title: &str, field: &Field, highest: f64) -> Result<Chart> {
     let chart = Chart::new(name, title, (720, 600), theta_axis(0), theta_axis(1));
     let mut chart = chart.margins(72, 116, 20, 56);
@@ -161,7 +161,7 @@ pub fn landscape(experiments: &Experiments) -> Result<Figure> {
     chart.finish()
 }
 
-/// The maximum above a point, by coordinate steps that are halved when no step goes up.
+/// Climbs from a point to a maximum by steps along x or y. The steps are halved when none of them goes up.
 fn climbed(mut at: Point, height: impl Fn(Point) -> f64) -> Point {
     let mut step = 0.05;
     for _ in 0..200 {
@@ -214,7 +214,7 @@ pub fn surface(experiments: &Experiments, fits: &[&Fit<Coins>]) -> Result<Figure
     chart.finish()
 }
 
-/// Draws where EM converges from each start: a mark at the start, coloured by its end point.
+/// Draws a mark at each start, coloured by the end point to which EM converges from there.
 ///
 /// End points within 0.02 of each other in both thetas count as one; the legend counts the starts that lead to each.
 ///
@@ -274,8 +274,9 @@ pub fn starts(experiments: &Experiments, fits: &[Fit<Coins>]) -> Result<Figure> 
     chart.finish()
 }
 
-/// Animates the lower bound, one frame per iteration: the log-likelihood along one coin's theta (other parameters as in
-/// that step), the bound that touches it there, and the bound's maximum, which is the next theta.
+/// Animates the lower bound, one frame per iteration. A frame shows the log-likelihood along one coin's theta (other
+/// parameters as in that step), the bound that touches it at the current theta, and the bound's maximum, the next
+/// theta.
 ///
 /// `frames` is the maximum number of frames, from the first iteration on; it is capped at 60. All frames have the same
 /// axes.
@@ -316,7 +317,7 @@ pub fn bound_animation(
     animate("bound-animation", &(0..frames).map(frame).collect::<Result<Vec<_>>>()?, 1.6)
 }
 
-/// The log-likelihood and the lower bound of iteration `t`.
+/// Draws the log-likelihood and the lower bound of iteration `t`.
 fn bound_frame(
     groups: &Groups,
     fit: &Fit<Coins>,
@@ -349,7 +350,8 @@ fn bound_frame(
     chart.disc(peak, 4.5, VERMILION);
     let at = x0 + 0.26 * (x1 - x0);
     chart.label((at, curve(at)), (-10.0, -18.0), Ink::new(BLUE).bold(), "log-likelihood");
-    // beside the bound's left part, or beside its right part if the left one does not come down far enough
+    // the label stands beside the bound's left part, or beside the right one if the left one does not come down far
+    // enough
     let (place, foot) = (|i: usize| x0 + (x1 - x0) * i as f64 / 100.0, y0 + 0.16 * (y1 - y0));
     let above = |i: &usize| bound(place(*i)) >= foot;
     let left = (0..=100).find(above).filter(|&i| i > 0);
@@ -365,8 +367,8 @@ fn bound_frame(
 /// Draws the log-likelihood over the iterations with the lower bound as a staircase below it. A second panel shows the
 /// number that the blog post prints.
 ///
-/// In each iteration the M-step raises the bound with the old q, which ends below the log-likelihood; the next E-step
-/// raises the bound until it touches.
+/// In each iteration the M-step raises the bound with the old q. The bound then lies below the log-likelihood, and the
+/// next E-step raises it until both touch.
 ///
 /// # Errors
 ///
@@ -423,7 +425,7 @@ pub fn likelihood_trace(experiments: &Experiments, fit: &Fit<Coins>) -> Result<F
     chart.finish()
 }
 
-/// The inset: the staircase from iteration 3 on with axes of its own; `None` for a shorter fit.
+/// Draws the inset: the staircase from iteration 3 on, enlarged. Returns `None` for a shorter fit.
 fn later_steps(chart: &mut Chart, levels: &[Point], climbed: &[f64]) -> Option<Chart> {
     let levels = levels.get(3..).filter(|levels| levels.len() > 2)?;
     let climbed = &climbed[3..];
@@ -439,13 +441,14 @@ fn later_steps(chart: &mut Chart, levels: &[Point], climbed: &[f64]) -> Option<C
     Some(inset)
 }
 
-/// Draws discs at the iterations, unless there are too many.
+/// Draws a disc at each iteration, unless there are more than [`MOST_MARKS`].
 fn marked(chart: &mut Chart, points: &[Point], tint: Tint) {
     points.iter().filter(|_| points.len() <= MOST_MARKS).for_each(|&point| chart.disc(point, 3.8, tint));
 }
 
-/// Draws the log-likelihoods `levels` and the bound below them, which is `climbed` after each M-step. The M-step, drawn
-/// halfway between two iterations, moves theta and raises both; the E-step, at the iteration, raises only the bound.
+/// Draws the log-likelihoods `levels` and the lower bound, whose values after each M-step are `climbed`. The M-step,
+/// drawn halfway between two iterations, moves theta and raises both curves. The E-step, drawn at the iteration, raises
+/// only the bound.
 fn staircase(chart: &mut Chart, levels: &[Point], climbed: &[f64]) {
     let (mut stairs, mut line) = (vec![levels[0]], vec![levels[0]]);
     for (pair, &climbed) in levels.windows(2).zip(climbed) {

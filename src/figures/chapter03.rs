@@ -93,7 +93,7 @@ fn crowded_start() -> Array2<f64> {
     array![[-5.6, -4.2], [-5.2, -1.2], [-3.8, -3.8], [-2.6, -2.4], [-3.4, -0.8]]
 }
 
-/// On small data, more threads would only wait for each other.
+/// Options with one thread: on small data, more threads would only wait for each other.
 fn one_thread() -> KMeansOptions {
     KMeansOptions { threads: 1, ..Default::default() }
 }
@@ -134,7 +134,8 @@ pub fn in_order_of_appearance(labels: &Array1<usize>) -> Array1<usize> {
     })
 }
 
-/// Draws a d x d grid: scatter plots of all pairs of columns, and on the diagonal each cluster's density along one column.
+/// Draws a d x d grid of panels: scatter plots of all pairs of columns, and on the diagonal each cluster's density
+/// along one column.
 ///
 /// `data` are the samples (n x d, d at most 8), `names` the columns with units (d), `labels` the cluster of each sample
 /// (n), and `clusters` the names of the clusters. The samples in `rimmed` get a rim in the panels below the diagonal;
@@ -245,7 +246,7 @@ fn density(values: &Array1<f64>, (low, high): (f64, f64), total: usize) -> Vec<P
     for value in values {
         counts[(((value - low) / (high - low) * BINS as f64) as usize).min(BINS - 1)] += 1.0;
     }
-    // At least 1.5 positions wide, so that a cluster of equal values is still visible.
+    // The bandwidth is at least 1.5 positions, so that a cluster of equal values is still visible.
     let scott = values.std(1.0) * (values.len() as f64).powf(-0.2);
     let bandwidth = scott.max(1.5 * (high - low) / PLACES as f64);
     let scale = 1.0 / (total as f64 * bandwidth * (2.0 * std::f64::consts::PI).sqrt());
@@ -312,9 +313,9 @@ pub fn kmeans_animation(data: &Array2<f64>, fit: &Fit<KMeans>) -> Result<Figure>
 
 /// Draws the inertia over the number of clusters. Beyond the elbow, more clusters bring little.
 ///
-/// `counts` are the numbers of clusters in increasing order, `inertias` one value for each, and `unit` their unit ("cm²").
-/// The `chosen` count is marked, with the reduction from the count before it and to the count after it. With at most ten
-/// counts, the values are written beside the points.
+/// `counts` are the numbers of clusters in increasing order, `inertias` one value for each, and `unit` their unit
+/// ("cm²"). The `chosen` count is marked, with how much the inertia falls from the count before and to the count after.
+/// With at most ten counts, the values are written beside the points.
 ///
 /// # Errors
 ///
@@ -387,14 +388,14 @@ pub fn kmeans_from_grid(samples: &Array2<f64>, fixed: &Array2<f64>, side: usize)
     (0..side * side).map(fit).collect()
 }
 
-/// The number of optima of an [`atlas`] with a colour of their own.
+/// The maximum number of optima with separate colours in an [`atlas`].
 const MOST_OPTIMA: usize = 6;
 
 /// The share of the card's colour mixed into each optimum's colour, so that neighbours also differ in greyscale.
 const SHADES: [f64; MOST_OPTIMA + 1] = [0.15, 0.38, 0.6, 0.25, 0.5, 0.7, 0.38];
 
-/// Draws a map of the starts, coloured by the optimum to which each leads, below the samples and the fixed centroids. Small
-/// pictures beside it show each optimum.
+/// Draws a map of the starts, each coloured by the optimum to which it leads. Samples and fixed centroids lie on the
+/// map. Small pictures beside the map show each optimum.
 ///
 /// `samples` (n x 2) and `fixed` (m x 2) are in the plane; `fits` come from [`kmeans_from_grid`]. An optimum holds the fits
 /// whose inertias are within `same` of its best one; the best optimum takes the first colour.
@@ -441,7 +442,7 @@ pub fn atlas(samples: &Array2<f64>, fixed: &Array2<f64>, fits: &[Fit<KMeans>], s
         chart.label(at, (0.0, 0.0), Ink::new(INK).bold().size(15.0), name(index));
     }
 
-    // They also share one entry of the legend.
+    // The optima beyond MOST_OPTIMA also share one entry of the legend.
     let mut shown = found;
     let others = shown.split_off(shown.len().min(MOST_OPTIMA));
     if let (Some(&first), Some(last)) = (others.first(), others.last()) {

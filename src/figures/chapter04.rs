@@ -54,7 +54,7 @@ fn blog_samples() -> Array2<f64> {
     samples::two_gaussians(1000, 1234).0
 }
 
-/// No regularisation, and one thread: on small data, more would only wait for each other.
+/// Options without regularisation, with one thread: on small data, more threads would only wait for each other.
 fn exact() -> GmmOptions {
     GmmOptions { threads: 1, regularisation: 0.0, ..Default::default() }
 }
@@ -82,8 +82,9 @@ const HEIGHTS: [Tint; 2] =
 /// Draws the density of a mixture as contour lines over the samples, with each component's ellipses of one and two standard
 /// deviations.
 ///
-/// `data` are samples in the plane (n x 2), `mixture` has its means in the plane, and the ranges are those of the axes. The
-/// levels, about six, are multiples of a round number. Of more than 2500 samples, every n-th is drawn.
+/// `data` are samples in the plane (n x 2), `mixture` is a mixture in the plane, and `x_range` and `y_range` are the ranges of the
+/// axes. The contour lines are at about six multiples of a round number. Of more than 2500 samples, every n-th is
+/// drawn.
 ///
 /// # Errors
 ///
@@ -158,9 +159,9 @@ fn components_in_words(mixture: &Gmm) -> String {
     (0..mixture.weights.len()).map(word).collect::<Vec<_>>().join(", ")
 }
 
-/// Animates EM for a mixture, one frame per iteration: samples in the colour of the component with the largest
-/// responsibility, paler if that responsibility is smaller, and each component's ellipses of one and two standard
-/// deviations with the path of its mean.
+/// Animates EM for a mixture, one frame per iteration. A sample has the colour of the component with the largest
+/// responsibility, paler if that responsibility is smaller. Each component has ellipses of one and two standard
+/// deviations and the path of its mean.
 ///
 /// `data` are samples in the plane (n x 2), `fit` a fit to these samples. Long fits show the first iterations and a
 /// selection of the others; of more than 1200 samples, every n-th is drawn.

@@ -23,13 +23,13 @@ const PARTS: [&str; 4] = ["left eye", "right eye", "nose", "mouth"];
 /// The poses of the parts in the face's own frame, whose origin is the nose.
 const FACE: [Pose; 4] = [[-1.0, 1.0, 0.1], [1.0, 1.0, -0.1], [0.0, 0.0, 0.0], [0.0, -1.2, 0.0]];
 
-/// The grey of the drawing below the arrows.
+/// The grey of the drawn face under the arrows.
 const PENCIL: Tint = Tint::new([196, 192, 180], [86, 86, 83]);
 
 /// The parts of a face as seen in one view, for [`viewpoint`].
 #[derive(Debug, Clone, Copy)]
 pub struct View<'a> {
-    /// A short heading.
+    /// The view's short heading.
     pub title: &'a str,
     /// The poses of the parts (4 x 3), in the order of [`face_poses`].
     pub poses: &'a Array2<f64>,
@@ -52,9 +52,9 @@ pub fn face_votes(poses: &Array2<f64>) -> Array2<f64> {
 /// Draws views of a face's parts side by side. The upper panel shows the poses of the parts, each as a pair of arrows along
 /// its x and y axes. The lower panel shows each part's vote for the face's pose, joined to the part by a dotted line.
 ///
-/// The votes' arrows have four lengths, so all stay visible if the votes agree. The actual pose of the face is a long pair
-/// of arrows below them. Above the votes is their spread: the root mean square of their distance from their mean, and of
-/// their angles' deviations from the mean angle, in degrees.
+/// The votes' arrows have four lengths, so all stay visible if the votes agree. Under them, a longer pair of arrows
+/// shows the actual pose of the face. The spread of the votes is written above: the root mean square of the distances
+/// from the mean position, and that of the deviations from the mean angle, in degrees.
 ///
 /// # Errors
 ///
@@ -148,7 +148,7 @@ fn frame(panel: &mut Chart, [x, y, angle]: Pose, length: f64, pen: Pen) {
     panel.arrow((x, y), angle, length, pen);
 }
 
-/// Draws the strokes of the parts as seen, and the face's outline if there is a face.
+/// Returns the strokes of the parts as seen, and the face's outline if there is a face.
 fn drawing(view: &View) -> Vec<Vec<Point>> {
     let arc = |home: Pose, centre: Point, radii: Point, from: f64, to: f64| -> Vec<Point> {
         let at = |i: i32| (from + (to - from) * f64::from(i) / 40.0).to_radians();
@@ -167,8 +167,8 @@ fn drawing(view: &View) -> Vec<Vec<Point>> {
     strokes
 }
 
-/// An upright face, the same face rotated, and its parts in swapped positions. The poses have small errors, as if a layer
-/// below had estimated them.
+/// Draws an upright face, the same face rotated, and its parts in swapped positions. The poses have small errors, as if
+/// a layer below had estimated them.
 fn three_views() -> Result<Figure> {
     let off = |poses: Array2<f64>, seed: f64| {
         Array2::from_shape_fn(poses.dim(), |(i, h)| {
@@ -201,7 +201,8 @@ fn inverse([x, y, angle]: Pose) -> Pose {
     [-cosine * x - sine * y, sine * x - cosine * y, -angle]
 }
 
-/// The spread of poses: the root mean square of their distance from the mean position, and of their angle from the mean.
+/// Returns the spread of poses: the root mean square of the distances from the mean position, and that of the
+/// deviations from the mean angle.
 fn dispersion(poses: &Array2<f64>) -> (f64, f64) {
     let mean = |values: &dyn Fn(Pose) -> f64| {
         (0..poses.nrows()).map(|i| values(pose(poses, i))).sum::<f64>() / poses.nrows() as f64

@@ -32,7 +32,7 @@ pub const FIGURES: &[Entry] = &[
 /// The number of iterations of the chapter's routing.
 const ITERATIONS: usize = 6;
 
-/// The titles of the rungs, in order.
+/// The titles of the ladder's rungs, in order.
 pub const RUNGS: [&str; 5] = [
     "1: Gaussian mixture",
     "2: activations",
@@ -41,13 +41,13 @@ pub const RUNGS: [&str; 5] = [
     "final: M-step first",
 ];
 
-/// The colour of a vote whose child gives nothing to that parent.
+/// The colour of a child's vote for a parent to which it gives nothing.
 const UNTAKEN: Tint = Tint::new([188, 184, 172], [92, 94, 96]);
 
 /// The colour of the lines between the votes of one child.
 const STAR: Tint = Tint::new([228, 226, 217], [48, 49, 52]);
 
-/// The legend. Only the animation shows the last line.
+/// The lines of the legend. Only the animation shows the last one.
 const KEY: [&str; 6] = [
     "Dot: a vote, small if its",
     "child has a low activation.",
@@ -66,7 +66,7 @@ const MOST_PARENTS: usize = 12;
 /// The steps of each rung of the ladder.
 pub type Ladder = [Vec<LadderStep>; 5];
 
-/// The chapter's votes.
+/// Returns the votes that the chapter routes.
 pub(super) fn wholes() -> Wholes {
     samples::two_wholes(11694)
 }
@@ -118,14 +118,14 @@ pub fn two_wholes_ladder(wholes: &Wholes, iterations: usize) -> Result<Ladder> {
     ])
 }
 
-/// Animates EM routing in the plane, one frame per iteration: the votes in their parents' colours, stronger if the parent
-/// takes a larger share of the child, and the parents' Gaussians (ellipses of one and two standard deviations), stronger
+/// Animates EM routing in the plane, one frame per iteration. A vote has its parent's colour, stronger if the parent
+/// takes a larger share of the child. Ellipses of one and two standard deviations show the parents' Gaussians, stronger
 /// for higher activations.
 ///
-/// `input` has votes of two elements, x and y (positions x children x parents x 2), `routing` is its result, and `position`
-/// is the one drawn, counted from 0. Lines join the votes of a child; dots are small if the child's activation is low. Each
-/// frame shows the responsibilities at the start of an iteration, and the Gaussians and activations after its M-step.
-/// Routings of more than 12 iterations show the first and a selection of the others.
+/// `input` has votes of two elements, x and y (positions x children x parents x 2), `routing` is its result, and
+/// `position` the position to draw, counted from 0. Lines join the votes of a child; dots are small if the child's
+/// activation is low. Each frame shows the responsibilities at the start of an iteration, and the Gaussians and
+/// activations after its M-step. Routings of more than 12 iterations show the first and a selection of the others.
 ///
 /// # Errors
 ///
@@ -250,8 +250,8 @@ pub fn routing_ladder(
 
 /// Draws the responsibilities as heat maps, children (rows, from the top) by parents (columns), one panel per iteration.
 ///
-/// `position` is the one drawn, counted from 0. Routings of more than eight iterations show the first and a selection of
-/// the others; of very many children, every n-th is drawn. Children are numbered from 1.
+/// `position` is the position to draw, counted from 0. Routings of more than eight iterations show the first and a
+/// selection of the others; of very many children, every n-th is drawn. Children are numbered from 1.
 ///
 /// # Errors
 ///
@@ -319,7 +319,7 @@ pub fn assignments(routing: &Routing, position: usize) -> Result<Figure> {
 
 /// Draws the parents' activations and costs and the inverse temperature over the iterations, in three panels.
 ///
-/// `position` is the one drawn, counted from 0. Costs are in nats, before normalisation.
+/// `position` is the position to draw, counted from 0. Costs are in nats, before normalisation.
 ///
 /// # Errors
 ///
@@ -379,9 +379,9 @@ pub fn routing_curves(routing: &Routing, position: usize) -> Result<Figure> {
 
 /// Draws the log-likelihood of the votes under the mixture of the parents over the iterations, one curve per rung.
 ///
-/// Only EM never lowers it; a cross marks each iteration that does. Log-likelihoods are in nats, as in
-/// [`LadderStep::log_likelihood`]. From rung 3 on, children are weighted by their activations, so compare the shapes of the
-/// curves and not their heights.
+/// Only EM never lowers the log-likelihood. A cross marks each iteration that lowers it. Log-likelihoods are in nats,
+/// as in [`LadderStep::log_likelihood`]. From rung 3 on, children are weighted by their activations, so compare the
+/// shapes of the curves and not their heights.
 ///
 /// # Errors
 ///
@@ -431,19 +431,20 @@ pub fn ladder_likelihood(rungs: &Ladder) -> Result<Figure> {
 
 /// One iteration of a routing at one position, in the plane.
 pub(super) struct Scene<'a> {
-    /// Children x parents x 2.
+    /// The votes (children x parents x 2).
     votes: ArrayView3<'a, f64>,
     children: ArrayView1<'a, f64>,
-    /// Children x parents.
+    /// The share of each child that each parent takes (children x parents).
     shares: ArrayView2<'a, f64>,
-    /// Parents x 2.
+    /// The parents' means and variances (parents x 2).
     means: ArrayView2<'a, f64>,
     variances: ArrayView2<'a, f64>,
     weights: ArrayView1<'a, f64>,
 }
 
 impl<'a> Scene<'a> {
-    /// Creates a scene, or returns an error if it is not in the plane, shapes do not match or a number is not finite.
+    /// Creates a scene, or returns an error if the votes are not in the plane, shapes do not match or a number is not
+    /// finite.
     fn new(
         votes: ArrayView3<'a, f64>,
         children: ArrayView1<'a, f64>,
@@ -471,7 +472,7 @@ impl<'a> Scene<'a> {
         Ok(Scene { votes, children, shares, means, variances, weights })
     }
 
-    /// The steps of a checked routing at an existing position.
+    /// Returns the iterations of a routing as scenes. The routing must have been checked, and the position must exist.
     pub fn all(input: &'a RoutingInput, routing: &'a Routing, position: usize) -> Result<Vec<Scene<'a>>> {
         let (positions, children, parents) = routing.trace[0].responsibilities.dim();
         let elements = routing.trace[0].means.dim().2;
@@ -556,7 +557,7 @@ impl<'a> Scene<'a> {
         order.sort_by(|&a, &b| means[b].1.total_cmp(&means[a].1));
         let mut taken: Vec<Point> = Vec::new();
         for j in order {
-            // Beside a small ellipse, between the 1 σ and 2 σ ellipses, or inside a large one.
+            // The letter stands beside a small ellipse, between the 1 σ and 2 σ ellipses, or inside a large one.
             let (left, top) = chart.pixel(means[j]);
             let reach = chart.pixel(self.ellipse(j, 2.0)[0]).0 - left;
             let right = left

@@ -168,13 +168,14 @@ pub fn vote_gradients(
 
 /// The arrow of one vote.
 struct Arrow {
-    /// The vote's index, ordered by child.
+    /// The index of the vote among all votes, ordered by child.
     vote: usize,
     angle: f64,
     length: f64,
 }
 
-/// The norm of a gradient at one position, and the votes' arrows against it, longest first.
+/// Returns the norm of the gradient at one position and the arrows of its votes, longest first. Arrows point against
+/// the gradient.
 fn steepest(gradient: &Array4<f64>, position: usize, votes: &[Point]) -> Result<(f64, Vec<Arrow>)> {
     let here = gradient.index_axis(Along(0), position);
     let parents = here.dim().1;
@@ -192,7 +193,7 @@ fn steepest(gradient: &Array4<f64>, position: usize, votes: &[Point]) -> Result<
     Ok((size, arrows))
 }
 
-/// Draws the scale of the arrows: one for a gradient of this size and one for a quarter of it.
+/// Draws the scale of the arrows: an arrow for a gradient of norm `size` and one for a quarter of that.
 fn arrow_scale(chart: &mut Chart, (left, top): Point, size: f64, pixels: &dyn Fn(f64) -> f64) {
     let ink = Ink::new(INK).plain().size(12.5);
     let words = |size: f64| if (1e-4..1e4).contains(&size) { trimmed(size, 6) } else { scientific(size, 2) };
@@ -239,7 +240,7 @@ pub fn difference_errors(curves: &[(&str, &[Point])]) -> Result<Figure> {
 /// The comparison of a stopped gradient with the full one.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct StoppedGradient {
-    /// The cosine of the angle between them.
+    /// The cosine of the angle between the two gradients.
     pub cosine: f64,
     /// The norm of the stopped gradient divided by that of the full one.
     pub relative_size: f64,

@@ -70,7 +70,7 @@ struct Shipped {
     class: CapsuleLayerRun,
 }
 
-/// Loads and runs the network once, for all figures.
+/// Loads the shipped network and runs it, once for all figures.
 fn shipped() -> Result<&'static Shipped> {
     static SHIPPED: OnceLock<Shipped> = OnceLock::new();
     if let Some(shipped) = SHIPPED.get() {
@@ -84,7 +84,7 @@ fn shipped() -> Result<&'static Shipped> {
 }
 
 impl Shipped {
-    /// Draws [`maps`] of a layer for the first `digits` of the digits.
+    /// Draws the [`maps`] of a layer for the first `digits` images of [`DIGITS`].
     fn maps(&self, layer: &str, digits: usize, title: &str) -> Result<Figure> {
         let (numbers, shape) = (&self.pass.layer(layer)?.activations, self.net.layer(layer)?);
         let numbers = &numbers[..numbers.len() / DIGITS.len() * digits];
@@ -92,7 +92,7 @@ impl Shipped {
     }
 }
 
-/// Returns the position with the most active parent, that parent, and the least active parent there.
+/// Returns the position of the most active parent, that parent, and the least active parent at this position.
 pub fn surest(routing: &Routing) -> (usize, usize, usize) {
     let activations = routing.activations();
     let ((position, most), _) = activations
@@ -155,8 +155,8 @@ pub fn architecture(net: &CapsNet) -> Result<Figure> {
         .finish()
 }
 
-/// The receptive field of a capsule in the middle of the layer below the classes: its rows and columns among the pixels,
-/// and in each layer up to its own.
+/// Returns the receptive field of a capsule in the middle of the layer below the classes: rows and columns of pixels,
+/// then of positions in each layer up to the capsule's own.
 fn seen(net: &CapsNet) -> Result<Vec<[Range<usize>; 2]>> {
     let (layers, grids) = (net.architecture().layers()?, net.layers());
     let last = layers.len() - 2;
@@ -169,7 +169,8 @@ fn seen(net: &CapsNet) -> Result<Vec<[Range<usize>; 2]>> {
     Ok(seen)
 }
 
-/// Draws a layer's grid with its coloured positions, and with sheets behind it if there are several kinds per position.
+/// Draws a layer's grid with its coloured positions. Sheets lie behind the grid if a position has several kinds of
+/// feature or capsule.
 fn draw_places(
     chart: &mut Chart,
     (rows, columns): (usize, usize),
@@ -284,7 +285,7 @@ pub fn maps(
     chart.alt(format!("{alt}. Values run from {low:.2} to {high:.2}.")).finish()
 }
 
-/// Grey levels divided by the maximum.
+/// Divides grey levels by 255, the maximum.
 pub(super) fn grey_levels(pixels: &[u8]) -> Vec<f64> {
     pixels.iter().map(|&level| f64::from(level) / 255.0).collect()
 }
@@ -375,8 +376,8 @@ pub fn vote_agreement(
     figure.alt(alt).finish()
 }
 
-/// A histogram of the votes for each element: the share of a parent's mass in each of 44 bins (bins from the top x
-/// elements).
+/// Returns a histogram of the votes for each element of the pose: the share of a parent's mass in each of 44 bins,
+/// highest bin first (bins x elements).
 fn vote_shares(
     input: &RoutingInput,
     routing: &Routing,
@@ -483,8 +484,9 @@ pub fn digit_routing(
     chart.finish()
 }
 
-/// Draws, for at most six iterations and each class, a grid of the positions below, coloured by the mass that the class
-/// receives from them, and the class's activation. Returns the largest of these masses, which has the strongest colour.
+/// Draws a grid for each class and each of at most six iterations, with the class's activation. A cell is a position in
+/// the layer below, coloured by the mass that the class receives from it. Returns the largest mass, which has the
+/// strongest colour.
 fn draw_masses_by_place(
     chart: &mut Chart,
     run: &CapsuleLayerRun,
@@ -515,8 +517,8 @@ fn draw_masses_by_place(
     most
 }
 
-/// Sums a_i R_ij over the children i of each group in one iteration: classes x groups, divided by the maximum; and the
-/// maximum.
+/// Sums a_i R_ij over the children i of each group in one iteration. Returns the sums divided by their maximum (classes
+/// x groups), and the maximum.
 fn masses(
     run: &CapsuleLayerRun,
     iteration: usize,
@@ -532,19 +534,20 @@ fn masses(
     (sums.iter().map(|sum| sum / most).collect(), most)
 }
 
-/// An axis of the numbers from 1 to `count`, with at most 16 labels.
+/// Creates an axis of the numbers from 1 to `count`, with at most 16 labels.
 fn numbered(title: &str, count: usize) -> Axis {
     let ticks = (1..=count).step_by(count.div_ceil(16)).map(|number| (number as f64, number.to_string()));
     Axis::new(title, 0.5, count as f64 + 0.5).no_grid().ticks(ticks.collect())
 }
 
-/// An axis of classes, one unit each, from the top, each labelled at its centre.
+/// Creates an axis of classes from the top. Each class is one unit long, with its label at the centre.
 pub(super) fn class_axis(title: &str, classes: usize) -> Axis {
     let tick = |class: usize| (classes as f64 - class as f64 - 0.5, class.to_string());
     Axis::new(title, 0.0, classes as f64).no_grid().ticks((0..classes).map(tick).collect())
 }
 
-/// Draws the spread loss of one other class over a_t - a_i, one curve per margin. A dot marks where the margin is reached.
+/// Draws the spread loss from one wrong class i over a_t - a_i (t is the true class), one curve per margin. A dot marks
+/// where the margin is reached.
 ///
 /// # Errors
 ///

@@ -26,8 +26,8 @@ pub const FIGURES: &[Entry] = &[
 /// The name of an error rate in error messages.
 const ERROR: &str = "a share of misclassified images";
 
-/// Groups trials by setting, with the errors of all runs: `default` first, then in the order of the mean error; diverged
-/// runs count as an error of 1.
+/// Groups the errors of the trials by setting: `default` first, then in the order of the mean error. In this order a
+/// diverged run counts as an error of 1.
 pub fn by_setting(trials: &[Trial]) -> Vec<(String, Vec<Option<f64>>)> {
     let mut rows = grouped(trials.iter().map(|trial| (trial.setting.clone(), trial.error)));
     // a diverged run counts as misclassifying everything
@@ -37,7 +37,7 @@ pub fn by_setting(trials: &[Trial]) -> Vec<(String, Vec<Option<f64>>)> {
     rows
 }
 
-/// The validation error over the epochs: for each training the name of its recipe and its points (epoch, error). If a
+/// Returns the curve of each training's validation error: the name of the recipe and the points (epoch, error). If a
 /// recipe was trained for different numbers of epochs, the name includes the number.
 pub fn validation_curves(epochs: &[EpochRecord]) -> Vec<(String, Vec<Point>)> {
     let point =
@@ -225,7 +225,7 @@ fn on_error_axis(error: f64, (low, high): (f64, f64)) -> f64 {
 }
 
 /// A logarithmic axis for error rates with ticks in percent, and its range in base-10 logarithms. It runs from a round
-/// value below the smallest error above 0 to one above the largest.
+/// value below the smallest error above 0 to a round value above the largest error.
 fn error_axis(errors: impl Iterator<Item = f64>, title: &str) -> (Axis, (f64, f64)) {
     let (least, greatest) = extent(errors.filter(|&error| error > 0.0).map(|error| error.max(1e-6)));
     let (least, greatest) = if least <= greatest { (least, greatest) } else { (0.01, 0.01) };
@@ -307,7 +307,7 @@ pub fn activation_histograms(networks: &[(&str, &[LayerActivations])]) -> Result
 }
 
 /// Draws the confusion matrix: how often images of each class (row) are classified as each class (column). Mistakes are
-/// coloured by their number; correct predictions are not. The error of each class stands beside its row.
+/// coloured by their number; correct predictions are not coloured. The error of each class stands beside its row.
 ///
 /// # Errors
 ///
@@ -343,7 +343,7 @@ pub fn confusion(evaluation: &Evaluation) -> Result<Figure> {
     let mut chart = Chart::new("confusion", "Confusion matrix", size, x, y).margins(66, 210, 46, 74).alt(alt);
     for (row, column) in places {
         let (left, bottom, count) = (column as f64, n - row as f64 - 1.0, counts[row][column]);
-        // the faintest colour means none, so even one mistake is visible
+        // the faintest colour means no mistake, so even one is visible
         let shade = if count == 0 { 0.0 } else { 0.12 + 0.88 * count as f64 / most as f64 };
         let (tint, ink) = match shade {
             _ if row == column => (PALE, Ink::new(INK).size(12.5)),

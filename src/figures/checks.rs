@@ -13,7 +13,7 @@ use crate::routing::{CapsuleLayerRun, Routing};
 /// The most clusters or components that a figure shows.
 const MOST_CLUSTERS: usize = 200;
 
-/// Checks a maximum. `expected` states it in words, such as "at most 12".
+/// Checks that `found` is at most `most`. `expected` states the limit in words, such as "at most 12".
 pub(super) fn at_most(name: &'static str, found: usize, most: usize, expected: &'static str) -> Result<()> {
     if found > most {
         return Err(Error::Setting { name, expected, value: found as f64 });
@@ -34,12 +34,12 @@ pub(super) fn shares(name: &'static str, values: impl IntoIterator<Item = f64>) 
     }
 }
 
-/// Checks a length.
+/// Checks that a length is the expected one.
 pub(super) fn length(name: &'static str, expected: usize, found: usize) -> Result<()> {
     if expected == found { Ok(()) } else { Err(Error::Length { name, expected, found }) }
 }
 
-/// Checks the shape of an array.
+/// Checks that an array has the expected shape.
 pub(super) fn shape(name: &'static str, expected: &[usize], found: &[usize]) -> Result<()> {
     match expected == found {
         true => Ok(()),
@@ -86,12 +86,12 @@ pub(super) fn plane(data: &Array2<f64>) -> Result<()> {
     length("a sample to be drawn in the plane", 2, data.ncols())
 }
 
-/// The rows of a checked plane as points.
+/// Returns samples in the plane, which must have been checked, as points.
 pub(super) fn points(data: &Array2<f64>) -> Vec<Point> {
     data.rows().into_iter().map(|row| (row[0], row[1])).collect()
 }
 
-/// Checks that a fit has at least its start.
+/// Checks that a fit has at least one step, its start.
 pub(super) fn steps<M>(fit: &Fit<M>) -> Result<()> {
     not_empty("steps of the fit", &fit.objectives)
 }

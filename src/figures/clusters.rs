@@ -22,7 +22,7 @@ pub(super) fn ellipse_pens(tint: Tint) -> [Pen; 2] {
     [Pen::new(tint, 2.2), Pen::new(tint, 1.5).dashed(6.0, 4.0)]
 }
 
-/// The same, for use beside dashed borders.
+/// The styles of the ellipses of one and two standard deviations beside dashed borders.
 const SIGMAS: [Pen; 2] = [
     Pen { tint: INK, width: 2.2, dash: None, opacity: 1.0 },
     Pen { tint: INK, width: 1.1, dash: None, opacity: 1.0 },
@@ -45,7 +45,7 @@ pub(super) fn borders(centroids: &Array2<f64>, x: (f64, f64), y: (f64, f64)) -> 
         let ((ax, ay), (bx, by)) = (places[i], places[j]);
         // The points m + t v are equally distant from both.
         let (mx, my, vx, vy) = ((ax + bx) / 2.0, (ay + by) / 2.0, ay - by, bx - ax);
-        // t with slope t <= room is inside the rectangle, and not nearer to c than to a: |p - a|^2 <= |p - c|^2.
+        // slope * t <= room: inside this edge of the rectangle, or not nearer to c than to a (|p - a|^2 <= |p - c|^2)
         let sides = [(vx, x.1 - mx), (-vx, mx - x.0), (vy, y.1 - my), (-vy, my - y.0)];
         let others = (0..places.len()).filter(|&m| m != i && m != j).map(|m| {
             let (cx, cy) = places[m];
@@ -105,7 +105,7 @@ pub(super) fn draw_ellipses(chart: &mut Chart, model: &Gmm, pens: impl Fn(usize)
 /// One clustering of the samples, for [`clusterings`].
 #[derive(Debug, Clone, Copy)]
 pub struct Clustering<'a> {
-    /// A short heading.
+    /// The panel's short heading.
     pub title: &'a str,
     /// The cluster of each sample (n).
     pub labels: &'a Array1<usize>,
@@ -117,8 +117,9 @@ pub struct Clustering<'a> {
 
 /// Draws several clusterings of the same samples side by side.
 ///
-/// `data` are samples in the plane (n x 2). Each cluster takes the colour of the cluster in the first clustering with which
-/// it shares the most samples. Above each of the other panels is the number of samples on which it agrees with the first.
+/// `data` are samples in the plane (n x 2). A cluster takes the colour of that cluster of the first clustering with
+/// which it shares the most samples. Above each later panel is the number of samples whose cluster has the same colour
+/// as in the first panel.
 ///
 /// # Errors
 ///
@@ -200,8 +201,8 @@ fn draw_models(panel: &mut Chart, clustering: &Clustering, tints: &[usize], (x, 
     Ok(())
 }
 
-/// Matches each cluster of `labels` with a cluster of `first`, each used once, largest overlaps first. Also returns the
-/// number of samples on which both agree.
+/// Matches the clusters of `labels` one to one with those of `first`, largest overlaps first. Also returns the number
+/// of samples whose two clusters match.
 fn matched(first: &Array1<usize>, labels: &Array1<usize>, clusters: usize) -> (Vec<usize>, usize) {
     let mut shared: Array2<i64> = Array2::zeros((clusters, clusters));
     first.iter().zip(labels).for_each(|(&other, &own)| shared[(own, other)] += 1);
@@ -224,7 +225,7 @@ pub(super) struct Course {
     pub shown: Vec<usize>,
     /// For each shown iteration, a style index for each sample.
     looks: Vec<Vec<usize>>,
-    /// The drawn samples, each with whether its style changes between frames.
+    /// For each drawn sample, whether its style changes between frames, and its index.
     drawn: Vec<(bool, usize)>,
     /// The path of each centre over the iterations.
     pub paths: Vec<Vec<Point>>,
@@ -263,8 +264,8 @@ impl Course {
         Ok(Course { points, shown, looks, drawn, paths, x, y })
     }
 
-    /// The chart of a shown iteration: its samples, and above the axes the iteration, the objective (at the right) and what
-    /// happens.
+    /// Creates the chart of an iteration: the samples, and above the axes the iteration's number, what happens in it,
+    /// and the objective (at the right).
     pub fn chart(
         &self,
         (name, title): (&str, &str),
@@ -316,7 +317,7 @@ impl Objective {
         }
     }
 
-    /// Formats the values for a legend: from best to worst, or one value if both read the same.
+    /// Formats an optimum's best and worst values for a legend, or one value if both read the same.
     pub(super) fn words(self, optimum: &Optimum) -> String {
         let best = self.value(optimum.best);
         let decimals = (3 - best.abs().max(1e-9).log10().floor() as i32).clamp(0, 6) as usize;
@@ -418,7 +419,8 @@ pub fn objective_trace<M>(title: &str, fits: &[Fit<M>], objective: Objective) ->
     chart.alt(format!("Curves from iteration 0 to {last} that end at {}.", words.join(", "))).finish()
 }
 
-/// A chart of curves with markers over the number of clusters or components, with a right margin of `right` pixels.
+/// Creates a chart of curves with markers over the number of clusters or components, with a right margin of `right`
+/// pixels.
 ///
 /// `counts` are the numbers k in increasing order; each curve has a name and one value per count.
 ///

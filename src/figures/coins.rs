@@ -1,4 +1,4 @@
-//! Shared by the coin figures; log-likelihoods of many experiments, grouped so that they are fast enough for a heat map.
+//! Shared by the coin figures: log-likelihoods, with experiments grouped so that a heat map is fast enough.
 
 use std::collections::BTreeMap;
 
@@ -57,9 +57,9 @@ struct Group {
     tails: f64,
     /// The logarithm of the binomial coefficient "n over x".
     log_binomial: f64,
-    /// The number of experiments.
+    /// The number of experiments in the group.
     count: f64,
-    /// The index of the first of these experiments.
+    /// The index of the group's first experiment.
     first: usize,
 }
 
@@ -111,7 +111,8 @@ impl Groups {
         self.log_likelihood(&Coins { thetas: vec![theta], weights: vec![1.0] })
     }
 
-    /// The lower bound with the responsibilities at `before`, as in [`Experiments::lower_bound`].
+    /// Returns the lower bound as a function of the model, with the responsibilities at `before`, as in
+    /// [`Experiments::lower_bound`].
     ///
     /// # Errors
     ///
@@ -139,7 +140,7 @@ impl Groups {
 }
 
 impl Group {
-    /// log p(x, z = j) of one experiment of the group, for each coin j, from its [`logarithms`].
+    /// log p(x, z = j) of one experiment of the group, for each coin j, from the coins' [`logarithms`].
     fn joint(&self, logs: &[[f64; 3]]) -> impl Iterator<Item = f64> + Clone {
         // a count of 0 contributes 0, even if the logarithm is minus infinity
         let times = |count: f64, log: f64| if count > 0.0 { count * log } else { 0.0 };
@@ -155,7 +156,7 @@ fn logarithms(coins: &Coins) -> Vec<[f64; 3]> {
     coins.thetas.iter().zip(&coins.weights).map(of_coin).collect()
 }
 
-/// log sum exp; subtracts the largest term to avoid underflow.
+/// Computes log sum exp of the terms; subtracts the largest term first to avoid underflow.
 fn log_sum(terms: impl Iterator<Item = f64> + Clone) -> f64 {
     let largest = terms.clone().fold(f64::NEG_INFINITY, f64::max);
     if largest == f64::NEG_INFINITY {

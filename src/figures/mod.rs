@@ -26,7 +26,7 @@ pub use crate::draw::animate;
 use crate::draw::Figure;
 use crate::error::{Error, Result};
 
-/// The name of a figure, which is also its file name, and the function that draws it. It gives the same bytes each time.
+/// The name of a figure, which is also its file name, and the function that draws it, with the same bytes each time.
 pub type Entry = (&'static str, fn() -> Result<Figure>);
 
 /// The lists of the chapters, from chapter 1 on.

@@ -40,10 +40,11 @@ class Unreadable(Exception):
 
 class Client(NotebookClient):
     """Keeps output that arrives late. evcxr sends output from its own thread, so on a busy machine the last lines of a cell can
-    arrive after its `idle` message. NotebookClient stops reading there, and later drops messages of all other cells.
+    arrive after its `idle` message. NotebookClient stops reading at that message, and later
+    drops messages of all cells but the running one.
 
     `_async_poll_output_msg` overrides a private method of nbclient, in the version of requirements.txt;
-    tests/notebooks/late_output.py checks that it still has this name."""
+    tests/notebooks/late_output.py checks that the method still has this name."""
 
     def __init__(self, *arguments, **options):
         super().__init__(*arguments, **options)
@@ -139,7 +140,7 @@ def page_of(notebook, name):
 
 
 def read(path):
-    """Reads a notebook. The Rust program has checked the file before; this reports in one sentence what it missed."""
+    """Reads a notebook. The Rust program has checked the file before; an error says in one sentence what that check missed."""
     try:
         raw = json.loads(path.read_text(encoding="utf-8-sig"))
         if raw["nbformat"] != 4:

@@ -68,8 +68,8 @@ pub fn launch(project: &Path, connection_file: &Path, strict: bool) -> Outcome<(
     outcome
 }
 
-/// Returns the first line of every notebook with its path resolved. evcxr compares the text: if it is the same, the notebook's
-/// own line costs no time.
+/// Returns the line that begins every notebook, with its path resolved. evcxr compares texts: a notebook's own line that is the
+/// same costs no time.
 fn dependency(project: &Path) -> String {
     format!(":dep em-routing = {{ path = \"{}\", default-features = false }}", escape(project))
 }
@@ -95,7 +95,7 @@ fn prepare(places: &Places, folder: &Path, build: &Path, strict: bool) -> Outcom
         // A panic then ends the cell's process, which the runner detects. Otherwise it would count as success.
         commands.push(":preserve_vars_on_panic 0".into());
     }
-    // In one piece, because evcxr reloads every source file into its type inference for each piece that it executes.
+    // One piece of code, because evcxr reloads every source file into its type inference for each piece that it executes.
     let prelude = format!("{}\n{PRELUDE}", commands.join("\n"));
     write_whole(&config.join("prelude.rs"), prelude.as_bytes())
 }
@@ -141,7 +141,7 @@ fn evcxr(evcxr: &Path, folder: &Path, connection_file: &Path) -> Command {
         .env("CARGO_PROFILE_DEV_DEBUG_ASSERTIONS", "false")
         .env("CARGO_PROFILE_DEV_OVERFLOW_CHECKS", "false")
         .env("CARGO_PROFILE_DEV_INCREMENTAL", "false")
-        // RUSTFLAGS is overwritten by evcxr; this one is not.
+        // evcxr overwrites RUSTFLAGS, but not this variable.
         .env("CARGO_ENCODED_RUSTFLAGS", "-Cprefer-dynamic\u{1f}-Ctarget-cpu=native");
     // With prefer-dynamic a cell needs the standard library's shared object.
     if let Some(libraries) = shell::capture(Command::new("rustc").args(["--print", "target-libdir"])) {

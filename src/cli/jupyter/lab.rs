@@ -38,7 +38,7 @@ pub fn lab(places: &Places, no_browser: bool, port: u16) -> Outcome<()> {
     become_it(&mut lab).at(&program)
 }
 
-/// Replaces this process by JupyterLab: signals reach it directly, and neither process outlives the other.
+/// Replaces this process by JupyterLab: signals reach JupyterLab directly, and neither process outlives the other.
 #[cfg(unix)]
 fn become_it(lab: &mut Command) -> std::io::Result<()> {
     use std::os::unix::process::CommandExt as _;

@@ -14,14 +14,14 @@ pub const REQUIREMENTS: &str = include_str!("requirements.txt");
 /// The Python script that executes a notebook by Jupyter's protocol and prints its progress as lines of JSON.
 pub const EXECUTE: &str = include_str!("execute.py");
 
-/// Environment variable of the kernel that set-up starts, which compiles into the folder that other kernels copy.
+/// Environment variable for the kernel that set-up starts. This kernel compiles into the folder that other kernels copy.
 pub const COMPILE_ONCE: &str = "EM_ROUTING_COMPILE_ONCE";
 
 /// The project's folder, and the cache that all clones share.
 pub struct Places {
     /// The clone: where Cargo.toml and notebooks/ are.
     pub project: PathBuf,
-    /// What is built or downloaded once per user.
+    /// The folder for what is built or downloaded once per user.
     pub cache: PathBuf,
 }
 
@@ -41,7 +41,7 @@ impl Places {
         Ok(Places { project: project.to_path_buf(), cache: cache_folder()? })
     }
 
-    /// Returns the places of the project in this folder.
+    /// Returns the paths for the project in this folder.
     pub fn of(project: &Path) -> Outcome<Places> {
         Ok(Places { project: project.canonicalize().at(project)?, cache: cache_folder()? })
     }

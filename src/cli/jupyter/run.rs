@@ -41,7 +41,7 @@ pub fn run(places: &Places, named: &[PathBuf], out: &Path, save: bool, jobs: usi
     let started = Instant::now();
     let notebooks = notebook::find(places, named)?;
     let mut unreadable = notebooks.iter().filter_map(|notebook| notebook::check(&notebook.path).err());
-    // a named notebook must be readable; of all in the folder, an unreadable one may be the reader's own: it fails alone, later
+    // a named notebook must be readable; if none is named, an unreadable one may be the reader's own and fails alone, later
     if let Some(failure) = unreadable.next()
         && (!named.is_empty() || unreadable.count() + 1 == notebooks.len())
     {
@@ -218,7 +218,7 @@ fn execute(places: &Places, script: &Path, notebook: &Notebook, out: &Path, boar
     executed
 }
 
-/// Builds the error of a notebook: of one cell or of the file.
+/// Builds the error of a notebook, about one cell or about the file.
 fn failure_of(notebook: &str, event: &Value, cells: usize) -> Failure {
     let text = |key: &str| event[key].as_str().unwrap_or("").trim().to_owned();
     if event["event"] == "unreadable" {
@@ -252,7 +252,7 @@ fn report(done: &[Executed]) {
     }
 }
 
-/// Writes the notebooks' figures beside the drawn ones and returns their file names, for each notebook.
+/// Writes the figures that the notebooks show beside the drawn ones. Returns the file names for each notebook.
 ///
 /// If two different figures have the same name, the later one is prefixed with the name of its notebook.
 fn write_figures(out: &Path, done: &[Executed]) -> Outcome<Vec<Vec<String>>> {

@@ -28,7 +28,7 @@ pub struct Guarded {
     pipe: Option<ChildStdin>,
 }
 
-/// The guard. If it reads a line, the child has ended; if it reads the end of the pipe, this process is gone.
+/// The guard's script. If it reads a line, the child has ended; if it reads the end of the pipe, this process is gone.
 #[cfg(unix)]
 const GUARD: &str = r#"exec 3<&0 </dev/null
 (trap '' TERM; read -r line <&3 && exit; kill -TERM 0; sleep 2; kill -KILL 0) >/dev/null 2>&1 &
@@ -101,7 +101,8 @@ impl Guarded {
 
 /// Runs a program and passes each line of its output and error streams to `line` as it arrives.
 ///
-/// If the program fails, the error shows its last lines and, if they are known, a remedy. It ends when this process does.
+/// If the program fails, the error shows its last lines and, if they are known, a remedy. The program ends when this process
+/// does.
 pub fn follow(command: &mut Command, line: impl FnMut(&str)) -> Outcome<()> {
     follow_until(command, None, line)
 }

@@ -11,8 +11,8 @@
 //! SessionLog { 1: status varint (1 is START) }
 //! ```
 //!
-//! The tests compare records with TensorBoard's own, byte by byte. Its reader (`EventAccumulator` of TensorBoard 2.21) and its
-//! server were also tested with a file that ends within a record and the file of the resumed training beside it: they show one
+//! The tests compare records with TensorBoard's own, byte by byte. TensorBoard's reader (`EventAccumulator` of version 2.21)
+//! and server were also tested with two files: one that ends within a record, and one of the resumed training. They show one
 //! curve without a gap and without a repeated step.
 
 use std::fs::File;
@@ -60,12 +60,12 @@ impl EventLog {
         self.event(step, 5, &summary)
     }
 
-    /// Writes what is buffered, so that an open TensorBoard shows it.
+    /// Writes buffered records to the file, so that an open TensorBoard shows them.
     pub fn flush(&mut self) -> Outcome<()> {
         self.file.flush().at(&self.path)
     }
 
-    /// Appends an event with the current time whose field `number` holds `contents`.
+    /// Appends an event with the current time. The event's field `number` holds `contents`.
     fn event(&mut self, step: u64, number: u8, contents: &[u8]) -> Outcome<()> {
         let mut event = vec![1 << 3 | 1];
         event.extend(since_epoch().as_secs_f64().to_le_bytes());

@@ -15,7 +15,7 @@ use super::super::progress::Board;
 
 /// Number of checkpoints to keep.
 const KEPT: usize = 2;
-/// File that the training that writes to the folder locks.
+/// File that a training locks while it writes to the folder.
 const LOCK: &str = ".lock";
 const PREFIX: &str = "checkpoint-";
 const SUFFIX: &str = ".safetensors";
@@ -29,19 +29,19 @@ pub struct Folder {
 pub struct Newest {
     pub path: PathBuf,
     pub training: Training,
-    /// Number of images that it was trained on.
+    /// Number of images on which the checkpoint was trained.
     pub images: usize,
-    /// Newer checkpoints that are damaged.
+    /// Damaged checkpoints newer than this one.
     pub damaged: Vec<PathBuf>,
 }
 
-/// A line of the log. Means are over the steps of the epoch that this run made.
+/// A line of the log, for one epoch. Means are over those steps of the epoch that this run made.
 pub struct EpochRow {
     /// Number of the epoch, from 1.
     pub epoch: usize,
     /// Number of steps so far.
     pub step: usize,
-    /// Loss, accuracy and time; `None` if this run made no step of the epoch.
+    /// Mean loss, accuracy and time; `None` if this run made no step of the epoch.
     pub seen: Option<(f64, f64, Duration)>,
     /// Number of errors on the validation set, and its size.
     pub errors: Option<(usize, usize)>,
@@ -182,7 +182,7 @@ impl Folder {
 }
 
 impl Log {
-    /// The last epoch in the log; 0 if it has no line.
+    /// The last epoch in the log; 0 if the log has no line.
     pub fn last_epoch(&self) -> usize {
         self.last_epoch
     }

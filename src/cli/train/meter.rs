@@ -1,4 +1,5 @@
-//! Means of the training: over recent steps for the progress bar, between two points for TensorBoard, per epoch for the log.
+//! Mean loss and accuracy of a training: over recent steps for the progress bar, between two points of TensorBoard's curves,
+//! per epoch for the log.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -79,7 +80,7 @@ impl Meter {
         std::mem::take(&mut self.since_last_time).means()
     }
 
-    /// Ends the epoch and returns its loss, accuracy and time, over the steps of this run; `None` if it made none.
+    /// Ends the epoch and returns its loss, accuracy and time, over the steps of this run; `None` if this run made no step.
     pub fn epoch(&mut self) -> Option<(f64, f64, Duration)> {
         let sum = std::mem::take(&mut self.epoch);
         let (loss, accuracy) = sum.means();
