@@ -106,7 +106,7 @@ pub struct Initialiser {
     pub transform_deviation: f64,
     /// A number added to each transform's diagonal: 0 in the blog.
     pub transform_identity: f64,
-    /// The spread of the betas: 1 in the blog. They are uniform within this factor times sqrt(6 / (1 + parents)) of their mean.
+    /// The spread of the betas, 1 in the blog. Betas are drawn uniformly from mean ± spread * sqrt(6 / (1 + parents)).
     pub beta_spread: f64,
     /// The mean of beta_v: 0 in the blog.
     pub beta_v: f64,

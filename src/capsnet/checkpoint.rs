@@ -82,7 +82,7 @@ pub enum Fault {
         /// The value that cannot be read; `None` if the line is missing.
         found: Option<String>,
     },
-    /// Settings that are not valid; the source is the error of the setting.
+    /// The settings in the file are not valid. `source()` returns the error that names the setting.
     #[error("its settings are not valid: {source}")]
     Settings { source: Error },
     /// A tensor that is missing.

@@ -59,7 +59,7 @@ enum Command {
         /// Folder for the executed notebooks, their HTML pages and their figures
         #[arg(long, value_name = "DIR", default_value = "target/book")]
         out: PathBuf,
-        /// Also writes the outputs back into the notebooks and the figures into assets/figures/
+        /// Also saves the outputs in notebooks/, and the figures in assets/figures/
         #[arg(long)]
         save: bool,
         /// Number of notebooks to execute at the same time

@@ -19,7 +19,7 @@ pub struct Subject {
     /// Network to load, as written by `train` [default: assets/capsnet/mnist.safetensors]
     #[arg(long, value_name = "FILE")]
     weights: Option<PathBuf>,
-    /// Folder with the image set: four files named as MNIST's, plain or .gz [default: assets/mnist]
+    /// Folder with the image set: four files with the names of MNIST's files, uncompressed or .gz [default: assets/mnist]
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
     /// Split of the image set to use

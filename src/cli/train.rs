@@ -34,10 +34,10 @@ const INTERRUPTED: u8 = 130;
 
 #[derive(clap::Args)]
 pub struct Arguments {
-    /// Folder with the image set: four files named as MNIST's, plain or .gz [default: assets/mnist]
+    /// Folder with the image set: four files with the names of MNIST's files, uncompressed or .gz [default: assets/mnist]
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
-    /// Settings: default, blog, or a file of `name = value` lines that change the default [default: default]
+    /// The settings: `default`, `blog`, or a file with `name = value` lines for what differs from `default` [default: default]
     #[arg(long, value_name = "default|blog|FILE")]
     config: Option<String>,
     /// Changes one setting; may be repeated. settings.txt in the output folder lists all settings

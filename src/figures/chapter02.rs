@@ -446,7 +446,7 @@ fn marked(chart: &mut Chart, points: &[Point], tint: Tint) {
     points.iter().filter(|_| points.len() <= MOST_MARKS).for_each(|&point| chart.disc(point, 3.8, tint));
 }
 
-/// Draws the log-likelihoods `levels` and the lower bound, whose values after each M-step are `climbed`. The M-step,
+/// Draws the log-likelihoods, `levels`, and the lower bound; `climbed` holds its values after each M-step. The M-step,
 /// drawn halfway between two iterations, moves theta and raises both curves. The E-step, drawn at the iteration, raises
 /// only the bound.
 fn staircase(chart: &mut Chart, levels: &[Point], climbed: &[f64]) {

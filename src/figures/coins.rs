@@ -10,7 +10,7 @@ use crate::draw::{Axis, Point, letter};
 use crate::em::Fit;
 use crate::error::{Error, Result};
 
-/// The maximum number of distinct head counts: a heat map evaluates the log-likelihood 16,384 times.
+/// The maximum number of distinct head counts. More would be slow: a heat map evaluates the log-likelihood 16,384 times.
 const MOST: usize = 2000;
 
 /// Heat maps stay this far inside (0, 1), because the log-likelihood may be infinite at 0 and at 1.
