@@ -471,7 +471,7 @@ mod tests {
     }
 
     #[test]
-    fn each_variant_prints_its_sentence() {
+    fn each_error_variant_prints_the_expected_sentence() {
         let table = table();
         for (error, words) in &table {
             assert_eq!(error.to_string(), *words);

@@ -68,7 +68,7 @@ fn every_iteration_matches_the_reference() {
 }
 
 #[test]
-fn both_traces_printed_by_the_blog_are_reproduced() {
+fn fits_reproduce_both_outputs_printed_in_the_blog() {
     let case = golden()["coin_em"][0].clone();
     let experiments = Experiments::blog_hidden();
     let fit = Coins::fit(&experiments, &all_of(9)).unwrap();
@@ -86,7 +86,7 @@ fn both_traces_printed_by_the_blog_are_reproduced() {
 }
 
 #[test]
-fn the_blogs_fit_converges_to_known_numbers() {
+fn the_fit_of_the_blog_converges_to_the_known_probabilities() {
     let experiments = Experiments::blog_hidden();
     let stop = Stop { max_iterations: 1000, tolerance: 1e-13 };
     let options = CoinOptions { stop, keep_models: true, ..Default::default() };
@@ -109,7 +109,7 @@ fn the_blogs_fit_converges_to_known_numbers() {
 }
 
 #[test]
-fn the_minimiser_finds_the_closed_form_of_known_labels() {
+fn the_minimiser_agrees_with_the_closed_form_solution_if_labels_are_known() {
     let reference = &golden()["complete_mle"];
     let (experiments, labels) = Experiments::blog_known();
     let closed = experiments.known_maximum(&labels, 2).unwrap();
@@ -127,7 +127,7 @@ fn the_minimiser_finds_the_closed_form_of_known_labels() {
 }
 
 #[test]
-fn the_minimiser_finds_a_maximum_on_the_edge() {
+fn the_minimiser_finds_a_maximum_at_probabilities_of_0_and_1() {
     let experiments = Experiments::new(&[0, 0, 10], 10).unwrap();
     let fit = experiments.minimise_known(&[0, 0, 1], &[0.5, 0.5]).unwrap();
     assert!(fit.model()[0] < 1e-6 && fit.model()[1] > 1.0 - 1e-6, "{:?}", fit.model());
@@ -135,7 +135,7 @@ fn the_minimiser_finds_a_maximum_on_the_edge() {
 }
 
 #[test]
-fn coins_with_equal_starts_stay_equal() {
+fn coins_that_start_with_equal_probabilities_keep_them_equal() {
     let experiments = Experiments::blog_hidden();
     let fit = Coins::fit(&experiments, &from(Coins::even(&[0.3, 0.3]).unwrap(), all_of(50))).unwrap();
     for model in &fit.models {
@@ -145,7 +145,7 @@ fn coins_with_equal_starts_stay_equal() {
 }
 
 #[test]
-fn estimated_weights_give_a_higher_likelihood_than_fixed_weights() {
+fn estimated_weights_reach_a_higher_likelihood_than_fixed_weights() {
     let experiments = Experiments::blog_hidden();
     let given = Coins::fit(&experiments, &all_of(2000)).unwrap();
     let options = CoinOptions { mixing: Mixing::Estimated, ..all_of(2000) };
@@ -155,7 +155,7 @@ fn estimated_weights_give_a_higher_likelihood_than_fixed_weights() {
 }
 
 #[test]
-fn a_seed_determines_the_tosses() {
+fn the_seed_determines_the_simulated_tosses() {
     let labels: Vec<usize> = (0..2000).map(|i| i % 2).collect();
     let once = Experiments::simulate(&labels, &[0.8, 0.3], 10, 7).unwrap();
     assert_eq!(once, Experiments::simulate(&labels, &[0.8, 0.3], 10, 7).unwrap());
@@ -166,7 +166,7 @@ fn a_seed_determines_the_tosses() {
 }
 
 #[test]
-fn invalid_arguments_are_named_with_their_place() {
+fn errors_name_the_invalid_argument_and_its_index() {
     let experiments = Experiments::blog_hidden();
     let (known, labels) = Experiments::blog_known();
     let fit = |thetas: &[f64], weights: &[f64]| {
@@ -219,7 +219,7 @@ fn invalid_arguments_are_named_with_their_place() {
 }
 
 #[test]
-fn a_fit_keeps_model_and_objective_together() {
+fn each_objective_of_a_fit_belongs_to_the_model_at_the_same_index() {
     let experiments = Experiments::blog_hidden();
     let fit = Coins::fit(&experiments, &from(Coins::even(&[0.9, 0.1]).unwrap(), all_of(20))).unwrap();
     assert_eq!((fit.models.len(), fit.iterations(), fit.converged), (21, 20, false));
@@ -291,7 +291,7 @@ proptest! {
     }
 
     #[test]
-    fn responsibilities_add_up_to_1_and_the_bound_is_tight((experiments, coins) in problems()) {
+    fn responsibilities_sum_to_1_and_their_bound_is_the_log_likelihood((experiments, coins) in problems()) {
         let found = experiments.expectation(&coins).unwrap();
         for row in found.responsibilities.rows() {
             prop_assert!((row.sum() - 1.0).abs() <= 1e-12);
@@ -329,7 +329,7 @@ proptest! {
     }
 
     #[test]
-    fn the_order_of_coins_and_experiments_changes_nothing((experiments, start) in problems()) {
+    fn the_order_of_coins_and_experiments_does_not_change_a_fit((experiments, start) in problems()) {
         let mirrored: Vec<u64> = experiments.heads().iter().rev().copied().collect();
         let mirrored = Experiments::new(&mirrored, experiments.tosses()).unwrap();
         let turned = Coins {
@@ -347,7 +347,7 @@ proptest! {
     }
 
     #[test]
-    fn no_input_panics(
+    fn fitting_never_panics_for_any_input(
         heads in prop::collection::vec(any::<u64>(), 0..4),
         tosses in any::<u64>(),
         thetas in prop::collection::vec(any::<f64>(), 0..4),

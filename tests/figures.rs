@@ -52,7 +52,7 @@ fn animations_have_a_print_strip_and_respect_reduced_motion() {
 }
 
 #[test]
-fn names_of_figures_are_unique() {
+fn figure_names_are_unique() {
     let mut names: Vec<_> = figures::all().map(|entry| entry.0).collect();
     let count = names.len();
     names.sort_unstable();
@@ -197,7 +197,7 @@ fn the_kmeans_animation_has_two_frames_per_iteration_and_shares_unchanged_sample
 }
 
 #[test]
-fn the_atlas_counts_the_starts_of_each_optimum() {
+fn the_atlas_figure_counts_the_starts_that_reach_each_optimum() {
     let (samples, _) = samples::five_blobs(50, 1);
     let fixed = array![[-3.6, 3.2], [0.2, 0.3]];
     let fits = chapter03::kmeans_from_grid(&samples, &fixed, 3).unwrap();
@@ -274,7 +274,7 @@ fn cluster_figures_reject_bad_input() {
 }
 
 #[test]
-fn errors_for_missing_models_name_keep_models() {
+fn the_error_for_a_fit_without_models_names_the_option_keep_models() {
     let (plane, _) = samples::five_blobs(50, 1);
     let kmeans = KMeans::fit(&plane, &KMeansOptions { clusters: 2, ..Default::default() }).unwrap();
     let mixture = Gmm::fit(&plane, &GmmOptions { components: 2, ..Default::default() }).unwrap();
@@ -451,7 +451,7 @@ fn routing_figures_accept_other_sizes() {
 }
 
 #[test]
-fn tables_become_text_and_html() {
+fn tables_are_written_as_text_and_as_html() {
     let table = Table::of(&["t", "<theta>"], array![[0.0, 0.6], [1.0, 0.7131]].rows(), 3).unwrap();
     assert_eq!(table.to_string(), "t  <theta>\n0    0.600\n1    0.713\n");
     assert_well_formed("table", &table.html());
@@ -473,7 +473,7 @@ fn log_curves_rejects_bad_points() {
 }
 
 #[test]
-fn difference_errors_marks_the_minimum() {
+fn difference_errors_marks_the_step_with_the_smallest_error() {
     let central: Vec<(f64, f64)> =
         (-12..=0).map(|power| 10f64.powi(power)).map(|h| (h, h * h / 6.0 + 1e-16 / h)).collect();
     let figure = chapter07::difference_errors(&[("central", &central), ("again", &central)]).unwrap();
@@ -487,7 +487,7 @@ fn difference_errors_marks_the_minimum() {
 }
 
 #[test]
-fn a_stopped_gradient_is_parallel_to_the_full_one_after_one_iteration() {
+fn a_stopped_gradient_is_parallel_to_the_full_gradient_for_one_iteration() {
     let one = chapter07::StoppedGradient::of(&[3.0, 0.0], &[6.0, 0.0]);
     assert_eq!((one.cosine, one.relative_size), (1.0, 0.5));
     assert_eq!(chapter07::StoppedGradient::of(&[0.0, 1.0], &[-2.0, 0.0]).cosine, 0.0);
@@ -630,7 +630,7 @@ fn activation_histograms_report_the_saturated_share() {
 }
 
 #[test]
-fn trials_are_sorted_by_error_and_curves_named_by_epochs() {
+fn trials_are_sorted_by_error_and_curves_are_named_by_their_epochs() {
     use em_routing::figures::chapter09;
     use em_routing::figures::records::{EpochRecord, Trial};
     let trial = |setting: &str, error| Trial { setting: setting.into(), seed: 1, images: 100, error };

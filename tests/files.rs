@@ -45,7 +45,7 @@ fn assert_names(outcome: em_routing::error::Result<()>, file: &Path) {
 }
 
 #[test]
-fn a_file_is_replaced() {
+fn writing_replaces_an_existing_file() {
     let folder = Folder::new("replaced");
     files::write(&folder.file(), b"new").unwrap();
     assert_eq!(std::fs::read(folder.file()).unwrap(), b"new");
@@ -53,7 +53,7 @@ fn a_file_is_replaced() {
 }
 
 #[test]
-fn concurrent_writes_do_not_mix() {
+fn concurrent_writes_leave_the_whole_contents_of_one_of_them() {
     let folder = Folder::new("threads");
     let contents: Vec<Vec<u8>> = (0..4).map(|byte| vec![byte; 100_000]).collect();
     std::thread::scope(|scope| {
@@ -66,7 +66,7 @@ fn concurrent_writes_do_not_mix() {
 }
 
 #[test]
-fn failing_contents_leave_the_older_file() {
+fn an_error_while_writing_leaves_the_older_file_unchanged() {
     let folder = Folder::new("contents");
     let outcome = files::write_with(&folder.file(), |file| {
         file.write_all(&[1; 100_000]).unwrap();

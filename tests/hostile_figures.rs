@@ -945,7 +945,7 @@ fn large_input_is_subsampled_and_drawn() {
 }
 
 #[test]
-fn oversized_input_is_an_error_that_names_the_limit() {
+fn the_error_for_oversized_input_names_the_limit() {
     for &(name, draw) in TOO_LARGE {
         let error = drawn_in_time(name, draw)
             .map(|figure| figure.svg(Palette::Light).len())
@@ -956,7 +956,7 @@ fn oversized_input_is_an_error_that_names_the_limit() {
 }
 
 #[test]
-fn huge_values_are_errors_that_name_their_place() {
+fn errors_for_huge_values_name_the_place_of_the_value() {
     let data = array![[8e307, 0.0], [-8e307, 1.0]];
     let error = drawn_in_time("pair_plot", move || pairs(&data, &["a", "b"], &array![0, 0]));
     assert!(matches!(error, Err(Error::Magnitude { row: 0, column: 0, .. })), "{error:?}");

@@ -75,7 +75,7 @@ fn assert_same(found: impl std::fmt::Debug, expected: impl std::fmt::Debug) {
 }
 
 #[test]
-fn mnist_is_complete() {
+fn mnist_has_the_known_numbers_of_images_and_mean_grey_level() {
     let digits = ImageSet::load(shipped::mnist_folder(), 5_000).unwrap();
     for (part, count) in [(&digits.train, 55_000), (&digits.validation, 5_000), (&digits.test, 10_000)] {
         assert_eq!((part.len(), part.height, part.width, part.classes), (count, 28, 28, 10));
@@ -121,7 +121,7 @@ fn the_last_images_are_the_validation_set() {
 }
 
 #[test]
-fn faults_of_a_file_are_named() {
+fn errors_say_what_is_wrong_with_an_idx_file() {
     let folder = Folder::new("faults");
     let good = images(4);
     let full = good.len() as u64;
@@ -146,7 +146,7 @@ fn faults_of_a_file_are_named() {
 }
 
 #[test]
-fn faults_of_a_gzip_stream_are_named() {
+fn errors_say_what_is_wrong_with_a_gzip_file() {
     let folder = Folder::new("gzip");
     let whole = packed(&images(4));
     assert!(matches!(image_fault(&folder, &packed(&[])), Fault::Truncated { expected: 4, found: 0 }));
@@ -166,7 +166,7 @@ fn faults_of_a_gzip_stream_are_named() {
 }
 
 #[test]
-fn error_sources_lead_to_the_root_cause() {
+fn the_sources_of_an_error_end_at_its_root_cause() {
     let folder = Folder::new("sources");
     let labels = folder.write("labels", &labels(&[0, 1, 2, 3]));
     let read = |bytes: &[u8]| Images::read(&folder.write("images", bytes), &labels, 10).unwrap_err();
@@ -186,7 +186,7 @@ fn error_sources_lead_to_the_root_cause() {
 }
 
 #[test]
-fn faults_between_files_are_named() {
+fn errors_say_which_files_of_a_set_do_not_match() {
     let folder = small_set("between");
     let load = || ImageSet::load(&folder.0, 1);
     let train_labels = folder.write("train-labels-idx1-ubyte", &labels(&[3, 1, 4, 1]));
@@ -207,7 +207,7 @@ fn faults_between_files_are_named() {
 
 /// The file names used by unpackers, Kaggle and EMNIST.
 #[test]
-fn sets_are_found_under_all_common_names() {
+fn image_sets_are_found_under_all_common_file_names() {
     let names = |dot: &str, end: &str, prefix: &str, test: &str| {
         ["train", test].map(|part| {
             [
@@ -365,7 +365,7 @@ fn gzip_files_with_padding_or_several_members_are_read() {
 }
 
 #[test]
-fn other_file_formats_are_named() {
+fn errors_name_the_format_of_a_file_that_is_not_idx() {
     let folder = Folder::new("plain");
     let label = folder.write("labels", &labels(&[0]));
     let text = |image: &Path| {
@@ -400,7 +400,7 @@ fn other_file_formats_are_named() {
 
 /// A short file whose header claims gigabytes: the error comes before any such allocation.
 #[test]
-fn claimed_sizes_are_not_allocated() {
+fn a_size_that_a_header_only_claims_is_never_allocated() {
     let folder = Folder::new("promise");
     let short = file(8, &[60_000, 10_000, 10_000], &[1; 1000]);
     for bytes in [short.clone(), packed(&short)] {

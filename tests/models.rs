@@ -59,7 +59,7 @@ proptest! {
 }
 
 #[test]
-fn arrays_are_nested_lists() {
+fn arrays_are_written_to_json_as_nested_lists() {
     let model = Gmm::new(
         array![0.25, 0.75],
         array![[0.0, 4.0], [-2.0, 1e-7]],
@@ -81,7 +81,7 @@ fn arrays_are_nested_lists() {
 }
 
 #[test]
-fn invalid_files_are_rejected_with_the_reason() {
+fn errors_say_why_a_model_file_is_invalid() {
     let good = json!({
         "covariance": "full", "weights": [0.5, 0.5], "means": [[0.0, 1.0], [2.0, 3.0]],
         "covariances": [[[1.0, 0.0], [0.0, 1.0]], [[1.0, 0.0], [0.0, 1.0]]],

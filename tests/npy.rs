@@ -240,7 +240,7 @@ fn in_words(fault: impl std::fmt::Debug) -> String {
 }
 
 #[test]
-fn faults_of_an_archive_are_named() {
+fn errors_say_what_is_wrong_with_an_archive() {
     let folder = Folder::new("archive-faults");
     let numbers: Vec<u8> = (0..6).flat_map(|value| f64::from(value).to_le_bytes()).collect();
     let rows = npy("<f8", false, "(3, 2)", &numbers);
@@ -288,7 +288,7 @@ fn faults_of_an_archive_are_named() {
 }
 
 #[test]
-fn error_sources_lead_to_the_root_cause() {
+fn the_sources_of_an_error_end_at_its_root_cause() {
     let folder = Folder::new("sources");
     let error = NpyFile::open(&folder.0.join("missing.npy")).unwrap_err();
     let [_, root] = chain(&error)[..] else { panic!("{error:?}") };
@@ -318,7 +318,7 @@ fn error_sources_lead_to_the_root_cause() {
 
 /// Each rejected file comes with a line of Python that fixes it. These lines were tested with numpy 2.4.
 #[test]
-fn rejected_files_come_with_a_remedy() {
+fn errors_for_rejected_files_suggest_a_remedy() {
     let folder = Folder::new("remedies");
     let quoted = |name: &str| format!("{:?}", folder.0.join(name).display().to_string());
     let load = format!("numpy.load({})", quoted("a.npy"));
@@ -430,7 +430,7 @@ fn a_number_too_large_for_f32_is_reported_and_nothing_is_written() {
 
 /// A header, a member and a directory that claim gigabytes: the error comes before any such allocation.
 #[test]
-fn claimed_sizes_are_not_allocated() {
+fn a_size_that_a_header_only_claims_is_never_allocated() {
     let folder = Folder::new("promise");
     let mut header = npy("<f8", false, "(2, 3)", &[0; 48]);
     header[6] = 2;

@@ -65,7 +65,7 @@ fn mends(here: &Path, output: Output, words: &[&str]) -> String {
 }
 
 #[test]
-fn next_commands_lead_from_train_to_eval_to_show() {
+fn suggested_commands_lead_from_train_to_eval_to_show() {
     let (_folder, here) = awkward("next");
     std::fs::rename(here.join("the data"), here.join("data")).unwrap();
     let mut words = succeeds(run(&here, &format!("train --data data --out out --validation 16 {SMALL}")));
@@ -126,7 +126,7 @@ fn a_stopped_training_prints_the_command_that_resumes_it() {
 }
 
 #[test]
-fn settings_that_do_not_fit_the_images_get_a_remedy_that_works() {
+fn the_error_for_settings_that_do_not_fit_the_images_suggests_settings_that_work() {
     let (_folder, here) = awkward("misfits");
     std::fs::rename(here.join("the data"), here.join("data")).unwrap();
     let train = |flags: &str| run(&here, &format!("train --data data {SMALL} {flags}"));
@@ -282,7 +282,7 @@ fn two_trainings_never_share_a_folder() {
 
 /// The printed name of the program depends on where the shell finds it.
 #[test]
-fn next_commands_begin_with_what_starts_this_program() {
+fn suggested_commands_begin_with_the_command_that_starts_this_program() {
     let folder = Folder::new("named");
     let programs = folder.out("programs");
     std::fs::create_dir_all(&programs).unwrap();

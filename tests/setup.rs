@@ -149,12 +149,12 @@ fn ready(name: &str) -> Machine {
 }
 
 #[test]
-fn without_rust() {
+fn setup_without_rust_names_the_page_that_installs_it() {
     Machine::new("bare").fails_with(&["rustc is not on the PATH", "https://rustup.rs"]);
 }
 
 #[test]
-fn without_the_sources_and_without_rustup() {
+fn setup_without_sources_and_rustup_names_the_component_rust_src() {
     Machine::new("no-rustup").with("rustc", RUSTC).fails_with(&[
         "sources are missing",
         "no rustup",
@@ -163,7 +163,7 @@ fn without_the_sources_and_without_rustup() {
 }
 
 #[test]
-fn rustup_without_a_network() {
+fn setup_blames_the_network_if_rustup_cannot_download() {
     let rustup = r#"[ "$1" = --version ] && exit 0
 echo "error: could not download file: failed to resolve host" >&2; exit 1"#;
     Machine::new("offline").with("rustc", RUSTC).with("rustup", rustup).fails_with(&[
@@ -174,7 +174,7 @@ echo "error: could not download file: failed to resolve host" >&2; exit 1"#;
 }
 
 #[test]
-fn a_kernel_build_without_a_linker() {
+fn setup_suggests_a_c_compiler_if_the_kernel_cannot_be_linked() {
     let cargo = r#"[ "$1 $2" = "install --locked" ] || exit 1
 echo "   Compiling libc v0.2.0" >&2; echo 'error: linker `cc` not found' >&2; exit 101"#;
     Machine::new("no-linker").with("rustc", RUSTC).with_sources().with("cargo", cargo).fails_with(&[
@@ -185,7 +185,7 @@ echo "   Compiling libc v0.2.0" >&2; echo 'error: linker `cc` not found' >&2; ex
 }
 
 #[test]
-fn without_python() {
+fn setup_without_python_names_the_package_to_install() {
     Machine::new("no-python").with("rustc", RUSTC).with_sources().with_kernel().fails_with(&[
         "no Python 3.10 or newer",
         "python3-venv",
@@ -194,7 +194,7 @@ fn without_python() {
 }
 
 #[test]
-fn python_without_its_venv_module() {
+fn setup_without_the_venv_module_names_the_package_to_install() {
     let python = r#"case "$1" in
   -c) echo 3.12.1 ;;
   -m) echo "The virtual environment was not created because ensurepip is not available." >&2; exit 1 ;;
@@ -315,7 +315,7 @@ fn run_overwrites_neither_notebooks_nor_figures() {
 }
 
 #[test]
-fn run_save_stores_the_figures_of_own_notebooks() {
+fn run_save_stores_the_figures_of_the_project_s_own_notebooks() {
     let machine = ready("save").with_environment_python(EXECUTING_PYTHON);
     machine.notebook("project/notebooks/own.ipynb", CODE);
     let (success, said) = machine.run(&["run", "--save"]);
@@ -362,7 +362,7 @@ fn run_reports_an_invalid_notebook_and_executes_the_others() {
 
 /// Set-up does not compile a reader's own notebook. If a shipped notebook's cell does not compile, set-up reports it.
 #[test]
-fn setup_reports_a_failed_warm_up_and_succeeds() {
+fn setup_succeeds_but_reports_if_notebooks_cannot_be_compiled_beforehand() {
     let machine = ready("warm");
     for (name, cells) in
         [("no-code", ""), ("own", r#"{"cell_type": "code", "metadata": {}, "source": "let own;"}"#)]

@@ -255,7 +255,7 @@ mod tests {
     use crate::capsnet::Settings;
 
     #[test]
-    fn divergence_at_step_0_is_blamed_on_the_initialisation() {
+    fn the_error_for_divergence_at_step_0_blames_the_initialisation() {
         let pixels = (0..4 * 17 * 17).map(|i| (i * 37 % 256) as u8).collect();
         let images = Images { pixels, labels: vec![0, 1, 2, 0], height: 17, width: 17, classes: 3 };
         let mut settings = Settings::default();

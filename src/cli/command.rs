@@ -95,7 +95,7 @@ mod tests {
 
     #[cfg(unix)]
     #[test]
-    fn a_shell_reads_quoted_words_back() {
+    fn a_shell_reads_each_quoted_word_unchanged() {
         for word in [
             "plain/path-1.x",
             "",
@@ -117,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn path_protects_a_leading_dash() {
+    fn path_puts_a_dot_and_slash_before_a_leading_dash() {
         assert_eq!(path("-x".as_ref()), Path::new("./-x").as_os_str());
         assert_eq!(path("a/-x".as_ref()), "a/-x");
     }

@@ -96,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn utc_formats_dates() {
+    fn utc_formats_seconds_as_a_date() {
         for (seconds, words) in [
             (0, "1970-01-01 00:00:00 UTC"),
             (951_782_399, "2000-02-28 23:59:59 UTC"),

@@ -191,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn the_tree_depends_only_on_the_number_of_chunks() {
+    fn the_order_of_summation_depends_only_on_the_number_of_chunks() {
         assert_eq!(brackets(0, 2), "");
         assert_eq!(brackets(1, 1), "0");
         assert_eq!(brackets(3, 1), "((0 1) 2)");

@@ -177,7 +177,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn long_fits_are_subsampled_and_keep_their_ends() {
+    fn long_fits_are_subsampled_but_keep_the_first_and_the_last_iteration() {
         assert_eq!(shown_iterations(3, 12), [0, 1, 2, 3]);
         for iterations in [13, 40, 300] {
             let shown = shown_iterations(iterations, 12);

@@ -101,7 +101,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ranges_are_never_empty() {
+    fn padded_ranges_are_never_empty() {
         for values in [
             vec![0.0],
             vec![3.0, 3.0],

@@ -96,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn steps_are_round() {
+    fn round_step_returns_a_nearby_round_number() {
         assert!((round_step(0.0078) - 0.008).abs() < 1e-12 && (round_step(97.0) - 100.0).abs() < 1e-9);
     }
 }

@@ -70,7 +70,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_are_placed_in_the_largest_square() {
+    fn region_names_are_placed_in_the_largest_square_of_the_region() {
         let regions = [0, 1, 1, 0, 1, 1, 0, 0, 0];
         assert_eq!(middles(3, &regions, 2), [(0.5, 0.5), (2.0, 1.0)]);
     }

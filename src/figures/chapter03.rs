@@ -498,7 +498,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_density_integrates_to_its_share() {
+    fn a_density_curve_integrates_to_the_share_of_its_samples() {
         let values: Array1<f64> = (0..50).map(|i| f64::from(i % 7)).collect();
         let density = density(&values, (-10.0, 16.0), 125);
         let step = 26.0 / 100.0;
@@ -508,7 +508,7 @@ mod tests {
     }
 
     #[test]
-    fn a_density_that_is_counted_in_bins_is_that_of_the_values() {
+    fn a_density_curve_from_bins_matches_the_exact_kernel_density() {
         let values: Array1<f64> =
             (0..2000).map(|i| (i as f64).sin() + 0.1 * (0.7 * i as f64).cos()).collect();
         let n = values.len() as f64;

@@ -220,7 +220,7 @@ mod tests {
     use ndarray::array;
 
     #[test]
-    fn angles_are_compared_around_the_circle() {
+    fn the_difference_of_two_angles_wraps_around_the_circle() {
         let pi = std::f64::consts::PI;
         let (apart, turned) = dispersion(&array![[1.0, 0.0, pi - 0.1], [3.0, 0.0, 0.1 - pi]]);
         assert!((apart - 1.0).abs() < 1e-12 && (turned - 0.1).abs() < 1e-12);

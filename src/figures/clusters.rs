@@ -466,7 +466,7 @@ mod tests {
     use ndarray::array;
 
     #[test]
-    fn borders_meet_where_three_cells_do() {
+    fn cell_borders_meet_at_the_point_equidistant_from_three_centroids() {
         let lines = borders(&array![[0.0, 0.0], [2.0, 0.0], [1.0, 2.0]], (-5.0, 5.0), (-5.0, 5.0));
         assert_eq!(lines.len(), 3);
         for line in &lines {
@@ -508,7 +508,7 @@ mod tests {
     }
 
     #[test]
-    fn inertia_is_the_negated_objective() {
+    fn labels_show_the_inertia_as_the_negated_objective() {
         let words = |objective: Objective, best, worst| objective.words(&Optimum { best, worst, count: 1 });
         assert_eq!(words(Objective::Inertia, -78.851, -78.852), "inertia 78.85");
         assert_eq!(words(Objective::Inertia, -1856.2, -1870.9), "inertia 1856 to 1871");

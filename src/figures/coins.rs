@@ -170,7 +170,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn groups_and_experiments_have_equal_likelihoods_and_bounds() {
+    fn grouped_experiments_have_the_same_likelihood_and_bound_as_single_ones() {
         let labels: Vec<usize> = (0..1000).map(|i| i % 2).collect();
         let experiments = Experiments::simulate(&labels, &[0.3, 0.8], 12, 5).unwrap();
         let groups = Groups::new(&experiments).unwrap();
@@ -191,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn one_coin_has_the_log_likelihood_of_its_own_experiments() {
+    fn log_likelihoods_of_single_coins_add_up_to_that_of_all_experiments() {
         let (experiments, labels) = Experiments::blog_known();
         let own = Groups::of_coins(&experiments, &labels, 2).unwrap();
         let exact = experiments.known_log_likelihood(&labels, &[0.7, 0.1]).unwrap();

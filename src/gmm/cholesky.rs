@@ -48,7 +48,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn factor_and_inverse_multiply_to_the_identity() {
+    fn the_cholesky_factor_times_its_inverse_is_the_identity() {
         let matrix = [4.0, 2.0, 0.6, 2.0, 5.0, -1.0, 0.6, -1.0, 3.0];
         let factor = cholesky(&matrix, 3).unwrap();
         let inverse = invert(&factor, 3).unwrap();
@@ -63,7 +63,7 @@ mod tests {
     }
 
     #[test]
-    fn a_singular_matrix_has_no_factor() {
+    fn a_matrix_that_is_not_positive_definite_has_no_cholesky_factor() {
         assert_eq!(cholesky(&[0.0], 1), None);
         assert_eq!(cholesky(&[f64::NAN], 1), None);
         assert_eq!(cholesky(&[0.1 * 0.1, 0.1 * 0.3, 0.1 * 0.3, 0.3 * 0.3], 2), None);

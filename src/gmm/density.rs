@@ -374,7 +374,7 @@ mod tests {
     }
 
     #[test]
-    fn every_instruction_set_follows_the_formulas() {
+    fn every_instruction_set_matches_the_formulas_of_the_e_step_and_the_sums() {
         for instructions in InstructionSet::all() {
             for samples in 1..=67 {
                 for (k, d, full) in
@@ -445,7 +445,7 @@ mod tests {
     }
 
     #[test]
-    fn log_densities_survive_underflow_of_the_density() {
+    fn log_densities_stay_exact_where_densities_underflow() {
         let model = Prepared {
             components: 2,
             dimensions: 1,

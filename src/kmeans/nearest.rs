@@ -301,7 +301,7 @@ mod tests {
     }
 
     #[test]
-    fn every_instruction_set_gives_the_bits_of_scalar_sums() {
+    fn every_instruction_set_sums_bit_for_bit_like_scalar_code() {
         let number = |i: usize| ((i as u64 * 2654435761) % 1009) as f64 / 500.0 - 1.0;
         for instructions in InstructionSet::all() {
             for dimensions in 1..=33 {
@@ -321,7 +321,7 @@ mod tests {
     }
 
     #[test]
-    fn ties_go_to_the_first_centroid() {
+    fn a_sample_equally_near_to_several_centroids_gets_the_first() {
         for instructions in InstructionSet::all() {
             for clusters in 1..=5 {
                 let mut space = Workspace::new(2);

@@ -98,7 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn zero_samples_are_allowed_and_shares_add_up() {
+    fn two_gaussians_accepts_zero_samples_and_shares_add_up_to_the_total() {
         assert_eq!(two_gaussians(0, 1).0.dim(), (0, 2));
         assert_eq!(shares(11, 3), [4, 4, 3]);
     }

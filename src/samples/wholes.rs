@@ -71,7 +71,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn parts_agree_only_on_their_own_whole() {
+    fn the_votes_of_parts_agree_only_on_the_whole_they_belong_to() {
         let Wholes { votes, activations, wholes } = two_wholes(3);
         let spread = |j: usize, keep: &dyn Fn(usize) -> bool| {
             let own: Vec<usize> = (0..24).filter(|&i| keep(i)).collect();

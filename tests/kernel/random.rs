@@ -141,7 +141,7 @@ fn every_option_matches_the_reference() {
 /// The votes are far from 0, and the first child is far from the others: moments about the first child lose digits to
 /// cancellation.
 #[test]
-fn variances_survive_cancellation() {
+fn variances_stay_accurate_if_the_votes_are_far_from_0() {
     let mut case = random(one_position(20, 9), &RoutingOptions::default(), 3);
     case.poses = (0..16).map(|h| if h % 5 == 0 { 1.0 } else { 0.0 }).collect::<Vec<f32>>().repeat(20);
     case.transforms[..9 * 16].iter_mut().for_each(|vote| *vote += 4096.0);
@@ -171,7 +171,7 @@ fn bits((output, gradient): &(LayerOutput, LayerGradient)) -> [Vec<u32>; 7] {
 }
 
 #[test]
-fn threads_do_not_change_a_bit() {
+fn the_number_of_threads_does_not_change_a_bit_of_the_result() {
     let reach = Reach::Neighbourhood { size: 3, stride: 1 };
     let conv = |images| LayerShape { images, height: 8, width: 7, capsules: 3, parents: 10, reach };
     let class =
@@ -191,7 +191,7 @@ fn threads_do_not_change_a_bit() {
 /// Training with AVX-512 has the same bits as with AVX2. The test compares the instruction sets of this processor; the
 /// portable one has no fused multiply-add and rounds differently.
 #[test]
-fn the_vector_width_does_not_change_a_bit() {
+fn the_vector_width_does_not_change_a_bit_of_the_result() {
     let fused = &InstructionSet::all()[1..];
     for reach in [Reach::Neighbourhood { size: 3, stride: 1 }, Reach::Everywhere] {
         for parents in [1, 8, 9, 16, 17, 32, 41] {
@@ -207,7 +207,7 @@ fn the_vector_width_does_not_change_a_bit() {
 }
 
 #[test]
-fn kept_intermediate_results_do_not_change_a_bit() {
+fn keeping_intermediate_results_does_not_change_a_bit_of_the_result() {
     let reach = Reach::Neighbourhood { size: 3, stride: 1 };
     let shape = LayerShape { images: 3, height: 5, width: 4, capsules: 3, parents: 10, reach };
     for (name, options) in all_options() {
@@ -239,7 +239,7 @@ fn kept_intermediate_results_do_not_change_a_bit() {
 /// An image whose incoming gradient is 0 (of either sign) gets a gradient of 0; a single number other than 0 is enough to
 /// compute it.
 #[test]
-fn images_with_zero_gradient_are_skipped() {
+fn images_whose_incoming_gradient_is_0_get_a_gradient_of_0() {
     let reach = Reach::Neighbourhood { size: 3, stride: 1 };
     let shape = LayerShape { images: 3, height: 5, width: 4, capsules: 3, parents: 10, reach };
     let case = random(shape, &RoutingOptions::default(), 3);
@@ -323,7 +323,7 @@ fn hostile_case(seed: u64) -> Case {
 }
 
 #[test]
-fn hostile_numbers_stay_finite() {
+fn extreme_numbers_give_finite_results() {
     for seed in 0..10_000 {
         let case = hostile_case(seed);
         for instructions in InstructionSet::all() {
@@ -383,7 +383,7 @@ fn any_finite_input_gives_finite_output_or_an_error() {
 }
 
 #[test]
-fn oversized_votes_are_reported_by_their_pose_or_transform() {
+fn errors_for_oversized_votes_name_the_pose_or_the_transform() {
     let shape = one_position(3, 2);
     let good = random(shape, &RoutingOptions::default(), 1);
     let kernel = Kernel::new(shape, &good.options, 1).unwrap();
@@ -413,7 +413,7 @@ fn options_beyond_the_range_of_f32_are_rejected() {
 }
 
 #[test]
-fn invalid_arguments_are_named() {
+fn errors_name_the_invalid_argument() {
     let shape = one_position(3, 2);
     let good = random(shape, &RoutingOptions::default(), 1);
     let kernel = Kernel::new(shape, &good.options, 1).unwrap();

@@ -71,7 +71,7 @@ fn every_memory_layout_gives_the_same_fit() {
 }
 
 #[test]
-fn written_tables_are_read_back() {
+fn a_table_written_to_a_file_is_read_back_unchanged() {
     let file = Temporary::new("back");
     let data = blobs(777, 5, 4, 9);
     write(&file.0, &data, Precision::F64).unwrap();
@@ -136,7 +136,7 @@ fn assert_same(found: impl std::fmt::Debug, expected: impl std::fmt::Debug) {
 }
 
 #[test]
-fn invalid_files_are_reported_with_their_fault() {
+fn errors_say_why_a_data_file_is_invalid() {
     let file = Temporary::new("fault");
     let open = |bytes: &[u8]| {
         std::fs::write(&file.0, bytes).unwrap();
@@ -204,7 +204,7 @@ fn truncating_a_file_while_reading_is_an_error() {
 }
 
 #[test]
-fn non_finite_numbers_are_named_by_their_place() {
+fn errors_give_the_row_and_the_column_of_a_non_finite_number() {
     let file = Temporary::new("nan");
     for (row, column, value) in [(0, 0, f64::NAN), (4321, 2, f64::INFINITY), (4999, 1, f64::NEG_INFINITY)] {
         let mut data = blobs(5000, 3, 4, 7);

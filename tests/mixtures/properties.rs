@@ -72,7 +72,7 @@ proptest! {
     }
 
     #[test]
-    fn the_fast_implementation_matches_the_plain_one(
+    fn the_fast_implementation_of_em_matches_the_plain_one(
         samples in 10usize..400, dimensions in 1usize..9, components in 1usize..6, kind in kinds(), seed: u64
     ) {
         prop_assume!(components <= samples);
@@ -88,7 +88,7 @@ proptest! {
     }
 
     #[test]
-    fn order_does_not_matter(
+    fn the_order_of_samples_and_components_does_not_change_a_fit(
         samples in 30usize..200, dimensions in 1usize..4, components in 1usize..5, kind in kinds(), seed: u64
     ) {
         let data = blobs(samples, dimensions, 3, seed);
@@ -107,7 +107,7 @@ proptest! {
     }
 
     #[test]
-    fn scaling_and_shifting_the_data_moves_the_model_along(
+    fn scaling_and_shifting_the_data_scales_and_shifts_the_model(
         samples in 60usize..200, dimensions in 1usize..4, components in 1usize..4, kind in kinds(), seed: u64,
         scale in prop::sample::select(vec![1e-6, 0.3, 1.0, 7.0, 1e6]), shift in -100.0f64..100.0
     ) {
@@ -150,7 +150,7 @@ proptest! {
     }
 
     #[test]
-    fn a_weight_counts_as_repetition(
+    fn a_sample_weight_of_n_counts_like_n_samples_in_a_mixture(
         samples in 10usize..120, dimensions in 1usize..4, components in 1usize..4, kind in kinds(), seed: u64
     ) {
         let data = blobs(samples, dimensions, 3, seed);
@@ -299,7 +299,7 @@ fn the_number_of_threads_does_not_change_a_fit() {
 }
 
 #[test]
-fn statistics_of_parts_merge_to_those_of_the_whole() {
+fn merged_statistics_of_two_parts_equal_the_statistics_of_all_samples() {
     let data = blobs(3000, 3, 4, 12);
     let (left, right) = data.view().split_at(Axis(0), 1234);
     let model = start_at(&data, 4, CovarianceKind::Full);
@@ -319,7 +319,7 @@ fn statistics_of_parts_merge_to_those_of_the_whole() {
 }
 
 #[test]
-fn samples_have_the_moments_of_their_model() {
+fn samples_drawn_from_a_mixture_have_its_moments() {
     let truth = Gmm::new(
         ndarray::array![0.3, 0.0, 0.7],
         ndarray::array![[0.0, 4.0], [50.0, 50.0], [-2.0, 0.0]],
@@ -421,7 +421,7 @@ fn few_or_equal_samples_can_be_fitted() {
 }
 
 #[test]
-fn a_component_on_a_line_or_a_point_has_collapsed() {
+fn a_component_whose_samples_form_a_line_or_a_point_has_collapsed() {
     let along = blobs(50, 1, 1, 3);
     for direction in 1..60 {
         let (dx, dy) = (f64::from(direction).sin(), f64::from(direction).cos());
@@ -455,7 +455,7 @@ fn numbers_too_large_to_square_are_reported() {
 }
 
 #[test]
-fn invalid_arguments_are_named() {
+fn errors_name_the_invalid_argument() {
     let data = blobs(20, 2, 2, 1);
     let kmeans = |options: KMeansOptions| KMeans::fit(&data, &options).unwrap_err();
     let some = KMeansOptions { clusters: 3, ..Default::default() };

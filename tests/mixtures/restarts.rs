@@ -8,7 +8,7 @@ use em_routing::kmeans::{KMeans, KMeansOptions, KMeansStart};
 use super::blobs;
 
 #[test]
-fn each_run_of_kmeans_has_its_own_start() {
+fn each_run_of_kmeans_begins_with_its_own_centroids() {
     let data = blobs(400, 3, 9, 1);
     let mut starts = Vec::new();
     let mut best = f64::NEG_INFINITY;
@@ -39,7 +39,7 @@ fn each_run_of_kmeans_has_its_own_start() {
 }
 
 #[test]
-fn each_run_of_a_mixture_has_its_own_start() {
+fn each_run_of_a_mixture_begins_with_its_own_model() {
     let data = blobs(300, 2, 6, 2);
     let mut starts = Vec::new();
     let mut best = f64::NEG_INFINITY;

@@ -111,7 +111,7 @@ fn refused(model: &Gmm) -> Vec<Error> {
 }
 
 #[test]
-fn invalid_covariances_are_named_by_place_and_not_called_collapsed() {
+fn errors_for_invalid_covariances_name_the_entry_and_do_not_mention_collapse() {
     let unit = [[1.0, 0.0], [0.0, 1.0]];
     let full = |second: [[f64; 2]; 2]| Covariances::Full(array![unit, second]);
     let cases = [
@@ -148,7 +148,7 @@ fn invalid_covariances_are_named_by_place_and_not_called_collapsed() {
 }
 
 #[test]
-fn models_rounded_to_f32_are_normalised() {
+fn mixtures_rounded_to_f32_are_normalised_and_made_symmetric() {
     let rounded = |x: f64| f64::from(x as f32);
     let k = 3;
     let weights = array![0.1, 0.7, 0.2].mapv(rounded);

@@ -82,7 +82,7 @@ fn same<M: PartialEq + std::fmt::Debug>(found: Result<Fit<M>, Error>, expected: 
 
 proptest! {
     #[test]
-    fn rows_of_weight_0_have_no_influence(
+    fn samples_of_weight_0_do_not_affect_the_fit(
         samples in 6usize..60, dimensions in 1usize..4, k in 1usize..5, kind in kinds(), seed: u64,
         weights in weights(), nothings in nothings(), start in 0usize..4, restarts in 1usize..3
     ) {
@@ -125,7 +125,7 @@ proptest! {
     }
 
     #[test]
-    fn weights_act_as_repetitions_in_kmeans(
+    fn a_sample_weight_of_n_counts_like_n_samples_in_kmeans(
         samples in 4usize..60, dimensions in 1usize..4, clusters in 1usize..6, seed: u64, far: bool
     ) {
         // no ties, which rounding might break differently; a distant start makes some clusters empty
@@ -155,7 +155,7 @@ proptest! {
     }
 
     #[test]
-    fn weights_of_1_change_nothing(samples in 8usize..80, k in 1usize..5, seed: u64, random: bool) {
+    fn weights_of_1_give_the_unweighted_fit(samples in 8usize..80, k in 1usize..5, seed: u64, random: bool) {
         let data = blobs(samples, 2, 3, seed);
         let ones = vec![1.0; samples];
         let start = if random { KMeansStart::RandomPoints } else { KMeansStart::PlusPlus };
@@ -167,7 +167,7 @@ proptest! {
     }
 
     #[test]
-    fn weights_act_as_repetitions_in_criteria(samples in 20usize..80, seed: u64) {
+    fn a_sample_weight_of_n_counts_like_n_samples_in_aic_bic_and_icl(samples in 20usize..80, seed: u64) {
         let data = blobs(samples, 2, 3, seed);
         let model = Gmm::standard(data.slice(ndarray::s![..3, ..]).to_owned(), CovarianceKind::Diagonal);
         let counts: Vec<usize> = (0..samples).map(|i| (i + seed as usize % 7) % 3).collect();
@@ -185,7 +185,7 @@ proptest! {
 }
 
 #[test]
-fn random_starts_draw_by_weight() {
+fn random_starts_draw_samples_in_proportion_to_their_weights() {
     let data = array![[0.0], [1.0]];
     for start in [KMeansStart::PlusPlus, KMeansStart::RandomPoints] {
         let mut drawn = [0; 2];
@@ -202,7 +202,7 @@ fn random_starts_draw_by_weight() {
 }
 
 #[test]
-fn only_samples_of_positive_weight_count_towards_the_minimum() {
+fn a_fit_needs_as_many_samples_of_positive_weight_as_clusters() {
     let data = blobs(7, 2, 2, 1);
     let weights = [0.0, 1.0, 0.0, 2.0, 0.0, 0.0, 0.5];
     let words = "there are 4 clusters, but only 3 of the 7 samples have a weight above 0";
@@ -215,7 +215,7 @@ fn only_samples_of_positive_weight_count_towards_the_minimum() {
 }
 
 #[test]
-fn errors_give_the_row_in_the_whole_table() {
+fn errors_count_rows_of_weight_0_when_they_give_a_row() {
     let mut data = blobs(40, 2, 2, 1);
     let mut weights = vec![1.0; 40];
     weights[3] = 0.0;

@@ -66,7 +66,7 @@ fn fault<T: std::fmt::Debug>(outcome: em_routing::error::Result<T>, file: &Path)
 
 /// Stopped at several steps and resumed from a file with other numbers of threads.
 #[test]
-fn a_resumed_training_gives_the_same_bits_as_an_uninterrupted_one() {
+fn a_resumed_training_equals_an_uninterrupted_one_bit_for_bit() {
     let folder = Folder::new("resumed");
     let file = folder.0.join("training.safetensors");
     let whole = trained(12, 1);
@@ -85,7 +85,7 @@ fn a_resumed_training_gives_the_same_bits_as_an_uninterrupted_one() {
 }
 
 #[test]
-fn a_file_has_the_same_bytes_each_time_and_its_network_is_the_average() {
+fn saving_twice_gives_the_same_bytes_and_the_averaged_network() {
     let folder = Folder::new("bytes");
     let [one, other] = ["one", "other"].map(|name| folder.0.join(name));
     let training = trained(4, 1);
@@ -221,7 +221,7 @@ fn crc32c(bytes: impl Iterator<Item = u8>) -> u32 {
 
 /// The safetensors library finds each number under its name, and a file that it writes can be read.
 #[test]
-fn other_programs_read_what_is_written() {
+fn the_safetensors_library_reads_and_writes_checkpoints() {
     let folder = Folder::new("foreign");
     let file = folder.0.join("training");
     let training = trained(3, 1);
@@ -250,7 +250,7 @@ fn other_programs_read_what_is_written() {
 
 /// Tensors that do not fit the settings, in files that are otherwise valid.
 #[test]
-fn tensors_that_do_not_fit_are_named() {
+fn errors_name_a_tensor_that_does_not_fit_the_settings() {
     let folder = Folder::new("tensors");
     let file = folder.0.join("training");
     trained(2, 1).save(&file, &images()).unwrap();
@@ -299,7 +299,7 @@ fn with_header(header: &str, numbers: &[u8]) -> Vec<u8> {
 
 /// Long headers, large shapes, large networks, and files larger than any network.
 #[test]
-fn sizes_that_a_file_only_claims_take_no_memory() {
+fn a_size_that_a_header_only_claims_is_never_allocated() {
     let folder = Folder::new("promises");
     let file = folder.0.join("training");
     trained(2, 1).save(&file, &images()).unwrap();
@@ -345,7 +345,7 @@ fn sizes_that_a_file_only_claims_take_no_memory() {
 
 /// Files cut off at the end of each section and tensor and one byte before and after it; files with a bit flipped in each tensor.
 #[test]
-fn every_cut_and_every_flipped_bit_is_detected() {
+fn every_truncation_and_every_flipped_bit_is_detected() {
     let folder = Folder::new("sections");
     let file = folder.0.join("training");
     trained(2, 1).save(&file, &images()).unwrap();
@@ -385,7 +385,7 @@ fn replaced(bytes: &[u8], from: &str, to: &str) -> Vec<u8> {
 }
 
 #[test]
-fn each_fault_has_its_variant() {
+fn each_kind_of_damage_gives_its_own_error_variant() {
     let folder = Folder::new("faults");
     let file = folder.0.join("training");
     trained(2, 1).save(&file, &images()).unwrap();
@@ -420,7 +420,7 @@ fn each_fault_has_its_variant() {
 }
 
 #[test]
-fn the_sources_of_an_error_end_at_its_cause() {
+fn the_sources_of_an_error_end_at_its_root_cause() {
     let folder = Folder::new("sources");
     let file = folder.0.join("training");
     trained(2, 1).save(&file, &images()).unwrap();
@@ -463,7 +463,7 @@ fn numbers_that_are_not_finite_are_not_written() {
 /// Files with a few bytes changed, cut off or inserted give the training that was written or an error with the file's name, and
 /// allocate little more than the file's size. `EM_ROUTING_FUZZ=1000000` tries this number of files.
 #[test]
-fn mutated_files_do_no_harm() {
+fn mutated_files_never_panic_or_allocate_too_much() {
     let cases = std::env::var("EM_ROUTING_FUZZ").map_or(4_000, |count| count.parse().unwrap());
     let folder = Folder::new("fuzz");
     let file = folder.0.join("training");

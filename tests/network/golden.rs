@@ -150,7 +150,7 @@ fn split_mix(seed: u64, count: usize, scale: f64) -> Vec<f32> {
 }
 
 #[test]
-fn layer_routing_matches_the_pass() {
+fn layer_routing_matches_the_layer_outputs_of_the_forward_pass() {
     let sizes = Architecture { height: 18, width: 21, features: 3, primary: 4, ..Architecture::default() };
     let net = CapsNet::new(Architecture { first: 5, second: 3, ..sizes }, 7).unwrap();
     let pass = net.forward(&split_mix(3, 2 * 18 * 21, 1.0), 1).unwrap();
@@ -201,7 +201,7 @@ fn slope(d: &[f32], loss: impl Fn(&[f32], f64) -> f64) -> Slope {
 /// With and without max pooling, with and without deep features: for the parameters of both feature layers and for the pixels. (The
 /// gradients of the other parameters are compared with the reference.)
 #[test]
-fn gradients_of_features_and_pixels_match_differences() {
+fn gradients_of_features_and_pixels_match_finite_differences() {
     let ways = [Pooling::None, Pooling::Max];
     for (pooling, deep_features) in ways.into_iter().flat_map(|pooling| [(pooling, 0), (pooling, 5)]) {
         let sizes =
@@ -241,7 +241,7 @@ fn gradients_of_features_and_pixels_match_differences() {
 }
 
 #[test]
-fn a_pass_of_another_architecture_is_an_error() {
+fn a_forward_pass_of_another_architecture_is_an_error() {
     let small = |first| Architecture {
         height: 18,
         width: 21,
@@ -283,7 +283,7 @@ fn parameters_have_the_right_decay_and_initial_values() {
 }
 
 #[test]
-fn the_batch_loss_is_a_mean_with_the_gradient_of_the_mean_or_the_sum() {
+fn batch_loss_returns_the_mean_loss_and_the_gradient_of_the_mean_or_the_sum() {
     let activations = [0.9, 0.5, 0.1, 0.2, 0.6, 0.3];
     let (loss, of_mean) = batch_loss(&activations, &[0, 2], 0.5, true).unwrap();
     let (same, of_sum) = batch_loss(&activations, &[0, 2], 0.5, false).unwrap();

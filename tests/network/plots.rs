@@ -78,7 +78,7 @@ fn misclassified_images_are_counted_and_drawn() {
 }
 
 #[test]
-fn inconsistent_evaluations_are_errors() {
+fn inconsistent_evaluations_are_rejected() {
     let (sound, images) = evaluated(&[0, 1, 2], &[0, 2, 2], 3);
     let of = |change: fn(&mut Evaluation)| {
         let mut evaluation = sound.clone();
@@ -170,7 +170,7 @@ fn the_routing_of_a_digit_is_drawn_for_all_sizes() {
 }
 
 #[test]
-fn the_routing_of_a_digit_from_bad_input_is_an_error() {
+fn the_figure_of_a_digit_s_routing_rejects_bad_input() {
     let pixels = [100; 12];
     let draw = |run: &CapsuleLayerRun| chapter08::digit_routing(&pixels, 4, Some(1), run);
     let sound = layer_run((2, 2), 3, 4, Reach::Everywhere, 2);
@@ -207,7 +207,7 @@ fn the_routing_of_a_digit_from_bad_input_is_an_error() {
 }
 
 #[test]
-fn maps_show_the_kinds_with_the_largest_variance_and_reject_bad_input() {
+fn feature_maps_are_drawn_in_order_of_variance_and_bad_input_is_rejected() {
     // two images of 2 x 2 pixels, a layer of 2 x 2 positions with three kinds: constant, changing much, changing a little
     let images = Images { pixels: (0..8).collect(), labels: vec![3, 5], height: 2, width: 2, classes: 10 };
     let numbers: Vec<f32> = (0..8).flat_map(|place| [9.0, place as f32, 0.5 * place as f32]).collect();
@@ -236,7 +236,7 @@ fn maps_show_the_kinds_with_the_largest_variance_and_reject_bad_input() {
 }
 
 #[test]
-fn agreement_of_votes_is_drawn_for_valid_parents_only() {
+fn the_agreement_of_votes_is_drawn_only_for_valid_parents() {
     let (input, routing) =
         em_routing::figures::chapter06::two_wholes_routing(&samples::two_wholes(11694)).unwrap();
     let figure = chapter08::vote_agreement(&input, &routing, 0, &[("A", 0), ("C", 2)]).unwrap();

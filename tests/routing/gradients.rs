@@ -74,7 +74,7 @@ fn base() -> RoutingOptions {
 }
 
 #[test]
-fn gradients_match_differences_with_each_option() {
+fn gradients_match_finite_differences_with_each_option() {
     let start = Parents {
         means: ndarray::array![[0.2, -0.1], [-0.3, 0.1], [0.0, 0.4]],
         variances: ndarray::array![[0.5, 0.7], [0.6, 0.5], [0.8, 0.4]],
@@ -113,7 +113,7 @@ fn gradients_match_differences_with_each_option() {
 }
 
 #[test]
-fn gradients_match_differences_with_all_options_together() {
+fn gradients_match_finite_differences_with_all_options_combined() {
     for seed in 0..10 {
         let (mut input, mut rng) = random_input([3, 6, 4, 2], seed);
         input.capsules = Some(Array2::from_shape_fn((3, 6), |_| rng.gen_range(0..9)));
@@ -138,7 +138,7 @@ fn gradients_match_differences_with_all_options_together() {
 
 /// With R constant, only the last M-step is differentiated. The test computes it from its equations.
 #[test]
-fn the_gradient_stops_at_the_responsibilities_if_told() {
+fn the_stop_gradient_option_treats_responsibilities_as_constants() {
     let (input, mut rng) = random_input([2, 5, 3, 4], 23);
     let options = RoutingOptions { stop_gradient_at_responsibilities: true, ..base() };
     let routing = input.route(&options).unwrap();
@@ -174,7 +174,7 @@ fn the_gradient_stops_at_the_responsibilities_if_told() {
 }
 
 #[test]
-fn layer_gradients_match_differences() {
+fn layer_gradients_match_finite_differences() {
     let reaches = [Reach::Neighbourhood { size: 2, stride: 1 }, Reach::Everywhere];
     for (reach, competition) in [
         (reaches[0], Competition::Position),

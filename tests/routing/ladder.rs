@@ -47,7 +47,7 @@ fn rungs(
 }
 
 #[test]
-fn rung_1_is_the_diagonal_mixture() {
+fn rung_1_equals_em_for_a_diagonal_gaussian_mixture() {
     for (seed, (children, parents)) in [(40, 2), (33, 3), (50, 5)].into_iter().enumerate() {
         let (poses, _, responsibilities) = poses(children, parents, seed as u64);
         let votes = shared_votes(&poses, parents);
@@ -79,7 +79,7 @@ fn rung_1_is_the_diagonal_mixture() {
 }
 
 #[test]
-fn rung_1_never_lowers_the_likelihood() {
+fn only_rung_1_never_lowers_the_likelihood() {
     let mut falls = [0; 5];
     for seed in 0..50 {
         let (poses, activations, responsibilities) = poses(30, 3, seed);
@@ -111,7 +111,7 @@ fn rung_1_never_lowers_the_likelihood() {
 }
 
 #[test]
-fn the_last_rung_is_the_reference() {
+fn the_last_rung_equals_the_reference_implementation_of_routing() {
     let (poses, activations, _) = poses(12, 4, 7);
     let mut rng = ChaCha8Rng::seed_from_u64(8);
     let votes = shared_votes(&poses, 4) + uniform((12, 4, 3), -1.0, 1.0, &mut rng);
@@ -139,7 +139,7 @@ fn the_last_rung_is_the_reference() {
 }
 
 #[test]
-fn each_rung_differs_from_the_one_before() {
+fn each_rung_gives_other_weights_than_the_rung_before() {
     let (poses, activations, responsibilities) = poses(20, 3, 3);
     let votes = shared_votes(&poses, 3);
     let start = Parents::from_responsibilities(&votes, &responsibilities, &exact(3)).unwrap();
@@ -158,7 +158,7 @@ fn each_rung_differs_from_the_one_before() {
 }
 
 #[test]
-fn rungs_follow_their_equations() {
+fn costs_and_weights_of_rungs_2_to_5_satisfy_their_equations() {
     let (poses, activations, responsibilities) = poses(20, 3, 5);
     let mut rng = ChaCha8Rng::seed_from_u64(6);
     let votes = shared_votes(&poses, 3) + uniform((20, 3, 3), -1.0, 1.0, &mut rng);
@@ -184,7 +184,7 @@ fn rungs_follow_their_equations() {
 }
 
 #[test]
-fn responsibilities_add_up_to_1_and_order_does_not_matter() {
+fn responsibilities_add_up_to_1_and_follow_permutations_of_capsules() {
     let (poses, activations, responsibilities) = poses(15, 4, 11);
     let mut rng = ChaCha8Rng::seed_from_u64(12);
     let votes = shared_votes(&poses, 4) + uniform((15, 4, 3), -0.5, 0.5, &mut rng);
@@ -212,7 +212,7 @@ fn responsibilities_add_up_to_1_and_order_does_not_matter() {
 }
 
 #[test]
-fn inactive_children_give_finite_results() {
+fn children_with_activation_0_give_finite_results() {
     let votes = shared_votes(&ndarray::array![[1.0, 2.0], [1.0, 2.0]], 2);
     let nobody = Array1::zeros(2);
     let options = LadderOptions::default();
@@ -224,7 +224,7 @@ fn inactive_children_give_finite_results() {
 }
 
 #[test]
-fn errors_name_the_argument_and_the_place() {
+fn errors_name_the_invalid_argument_and_the_index_of_its_entry() {
     let votes = shared_votes(&ndarray::array![[1.0, f64::NAN]], 2);
     let error = routing_final(&votes, &Array1::ones(1), &LadderOptions::default()).unwrap_err();
     assert!(

@@ -116,7 +116,7 @@ fn extreme_sizes_and_values_give_finite_results() {
 
 /// As [`RoutingOptions::blog`] documents, 0 / 0 occurs where it does in the blog, and affects no other position.
 #[test]
-fn the_blog_s_options_divide_0_by_0_where_documented() {
+fn the_options_of_the_blog_give_nan_only_where_documented() {
     let (mut input, _) = random_input([2, 6, 3, 4], 1);
     input.activations.row_mut(0).fill(0.0);
     let routing = input.route(&RoutingOptions::blog()).unwrap();
@@ -134,7 +134,7 @@ fn the_blog_s_options_divide_0_by_0_where_documented() {
 }
 
 #[test]
-fn order_and_other_positions_do_not_matter() {
+fn results_do_not_depend_on_the_order_of_capsules_or_on_other_positions() {
     let (input, _) = random_input([3, 7, 4, 5], 9);
     let (children, parents) = ([6, 2, 0, 1, 5, 4, 3], [3, 1, 0, 2]);
     let permuted = RoutingInput {
@@ -192,7 +192,7 @@ fn responsibilities_of_a_capsule_add_up_to_1_over_all_positions() {
 
 /// All votes turn with the whole, so they agree as well as before.
 #[test]
-fn votes_turn_with_the_whole() {
+fn votes_are_transformed_by_the_matrix_that_transforms_the_poses() {
     let (_, mut rng) = random_input([1, 1, 1, 1], 4);
     let poses: Array3<f64> = uniform((1, 6, 16), -1.0, 1.0, &mut rng);
     let transforms = uniform((6, 3, 4, 4), -1.0, 1.0, &mut rng);
@@ -212,7 +212,7 @@ fn votes_turn_with_the_whole() {
 }
 
 #[test]
-fn starts_and_schedules_have_the_documented_values() {
+fn start_options_and_inverse_temperatures_have_the_documented_values() {
     let (input, _) = random_input([2, 5, 4, 3], 3);
     let uniform = input.route(&RoutingOptions { iterations: 1, ..RoutingOptions::paper() }).unwrap();
     let one = RoutingOptions { iterations: 1, start: RoutingStart::One, ..RoutingOptions::paper() };
@@ -234,7 +234,7 @@ fn starts_and_schedules_have_the_documented_values() {
 }
 
 #[test]
-fn errors_name_the_argument_and_the_place() {
+fn errors_name_the_invalid_argument_and_the_index_of_its_entry() {
     let (good, _) = random_input([2, 5, 3, 4], 1);
     let options = RoutingOptions::default();
     let fault = |input: &RoutingInput, options: &RoutingOptions| input.route(options).unwrap_err();
@@ -388,7 +388,7 @@ proptest! {
 }
 
 #[test]
-fn errors_name_the_place_of_a_vote_that_is_too_large() {
+fn errors_give_the_index_of_a_vote_that_is_too_large() {
     let (mut input, _) = random_input([2, 5, 3, 4], 1);
     input.votes[(1, 2, 0, 3)] = 1e200;
     for options in [RoutingOptions::default(), RoutingOptions::blog(), RoutingOptions::paper()] {

@@ -65,7 +65,7 @@ fn bits(plan: &Plan, instructions: InstructionSet) -> Vec<u32> {
 }
 
 #[test]
-fn instruction_sets_that_round_alike_give_the_same_bits_for_all_sizes() {
+fn instruction_sets_that_round_alike_agree_bit_for_bit_for_all_sizes() {
     for children in 1..=18 {
         for parents in [1, 2, 3, 7, 8, 9, 15, 16, 17, 31, 33] {
             for normalise_costs in [false, true] {

@@ -109,7 +109,7 @@ fn same(found: f32, expected: f32) -> bool {
 }
 
 #[test]
-fn arithmetic_in_f32_has_the_bits_of_the_scalar_operators_on_every_path() {
+fn f32_arithmetic_equals_scalar_code_bit_for_bit_on_every_instruction_set() {
     for instructions in InstructionSet::all() {
         for seed in 0..2000 {
             let (mut a, mut b) = (lane(seed), lane(seed + 5000));
@@ -158,7 +158,7 @@ fn a_multiply_add_rounds_once_if_fused_and_twice_otherwise() {
 }
 
 #[test]
-fn split_and_power_of_two_give_mantissa_and_exponent_on_every_path() {
+fn split_and_power_of_two_match_mantissa_and_exponent_on_every_instruction_set() {
     for instructions in InstructionSet::all() {
         for n in -126..=127 {
             let a = Lane(lane((n + 200) as usize).0.map(|x| x.abs().max(f32::MIN_POSITIVE)));
@@ -175,7 +175,7 @@ fn split_and_power_of_two_give_mantissa_and_exponent_on_every_path() {
 }
 
 #[test]
-fn functions_in_f32_have_the_same_bits_if_multiply_adds_round_alike() {
+fn f32_functions_are_equal_bit_for_bit_if_multiply_adds_round_alike() {
     for seed in 0..20_000 {
         let a = Lane(std::array::from_fn(|i| number(seed * WIDTH + i) as f32));
         let b = Lane(a.0.map(|x| x.abs().max(f32::MIN_POSITIVE)));
@@ -219,7 +219,7 @@ fn folded<const N: usize>(mut x: [f32; N]) -> f32 {
 }
 
 #[test]
-fn sums_in_f32_add_in_a_fixed_order_on_every_path() {
+fn f32_sums_add_in_the_same_order_on_every_instruction_set() {
     for instructions in InstructionSet::all() {
         for seed in 0..2000 {
             let tile: Tile = std::array::from_fn(|h| lane(seed + h * 7));
@@ -317,7 +317,7 @@ impl WithSimd for DoubleOperations<'_> {
 }
 
 #[test]
-fn operations_in_f64_have_the_bits_of_the_scalar_operators_on_every_path() {
+fn f64_operations_equal_scalar_code_bit_for_bit_on_every_instruction_set() {
     for instructions in InstructionSet::all() {
         for seed in 0..2000 {
             let mut numbers: [Lanes; 3] =
@@ -366,7 +366,7 @@ impl WithSimd for Whole<'_> {
 }
 
 #[test]
-fn whole_numbers_below_2_31_become_integers_on_every_path() {
+fn whole_numbers_below_2_31_become_integers_on_every_instruction_set() {
     for instructions in InstructionSet::all() {
         for first in [0, 1, 1000, 123_456_789, (1 << 31) - 64] {
             let expected: [u32; BLOCK] = std::array::from_fn(|i| first + i as u32);
@@ -389,7 +389,7 @@ impl WithSimd for Transposition<'_> {
 }
 
 #[test]
-fn a_transposed_block_is_padded_with_its_last_row_on_every_path() {
+fn every_instruction_set_pads_a_transposed_block_with_its_last_row() {
     for instructions in InstructionSet::all() {
         for samples in 1..=BLOCK {
             for dimensions in 1..=9 {
@@ -422,7 +422,7 @@ impl WithSimd for Dot<'_> {
 }
 
 #[test]
-fn a_dot_product_is_the_sum_of_products_on_every_path() {
+fn a_dot_product_equals_the_sum_of_products_on_every_instruction_set() {
     for instructions in InstructionSet::all() {
         for seed in 0..500 {
             let numbers = |n: usize| -> Lanes { std::array::from_fn(|i| number((seed * 2 + n) * BLOCK + i)) };
@@ -470,7 +470,7 @@ fn exp_in_f64_is_within_one_unit_in_the_last_place() {
 }
 
 #[test]
-fn detect_returns_the_last_of_all_instruction_sets() {
+fn detect_returns_the_last_instruction_set_of_the_list() {
     let all = InstructionSet::all();
     assert_eq!(all.last(), Some(&InstructionSet::detect()));
     assert_eq!(all[0].to_string(), "portable");

@@ -106,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_maximum_wins_a_tie_and_a_nan_is_kept() {
+    fn max_pooling_picks_the_first_of_equal_maxima_and_passes_a_nan_on() {
         let of = MaxPooling { height: 2, width: 2, channels: 1 };
         assert_eq!(of.forward(&[1.0; 4]), Pooled { y: vec![1.0], winners: vec![0] });
         for at in 0..4 {

@@ -211,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn check_names_the_fault_and_its_place() {
+    fn check_reports_what_is_invalid_in_a_notebook_and_where() {
         let good = r#"{"cell_type": "code", "metadata": {}, "source": ""}"#;
         for (text, part) in [
             (String::new(), "line 1 column 0"),

@@ -222,7 +222,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn meaning_finds_the_remedy() {
+    fn meaning_suggests_a_remedy_for_known_error_messages() {
         for (words, part) in [
             ("error: failed to write: No space left on device (os error 28)", "free some space"),
             ("error: linker `cc` not found", "C compiler"),
@@ -241,7 +241,7 @@ mod tests {
 
     #[cfg(unix)]
     #[test]
-    fn follow_passes_lines_on_and_explains_a_failure() {
+    fn follow_passes_on_each_line_of_output_and_explains_a_failure() {
         let mut lines = Vec::new();
         let mut command = Command::new("sh");
         command.args(["-c", "echo one; echo no space left on device >&2; exit 3"]);
@@ -271,7 +271,7 @@ mod tests {
 
     #[cfg(target_os = "linux")]
     #[test]
-    fn follow_within_kills_the_program_and_its_children() {
+    fn follow_within_kills_the_program_and_its_children_after_the_time_limit() {
         let file = std::env::temp_dir().join(format!("em-routing-family-{}", std::process::id()));
         let started = Instant::now();
         let failure = follow_within(&mut family(&file), Duration::from_millis(500), |_| ()).unwrap_err();

@@ -124,7 +124,7 @@ mod tests {
 
     /// Except for the time, each record equals TensorBoard's byte for byte.
     #[test]
-    fn records_equal_those_of_tensorboard() {
+    fn records_equal_those_of_tensorboard_byte_for_byte() {
         let folder = std::env::temp_dir().join(format!("em-routing-events-{}", std::process::id()));
         let mut log = EventLog::create(&folder, 300).unwrap();
         log.scalar("train/loss", 0.25, 300).unwrap();

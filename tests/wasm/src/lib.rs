@@ -26,7 +26,7 @@ mod fused {
 
 #[cfg(all(test, target_arch = "wasm32"))]
 #[test]
-fn simd128_is_an_instruction_set() {
+fn webassembly_has_the_instruction_sets_portable_and_simd128() {
     let all = compute::simd::InstructionSet::all();
     assert_eq!(all.iter().map(ToString::to_string).collect::<Vec<_>>(), ["portable", "simd128"]);
 }
