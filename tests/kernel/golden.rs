@@ -85,7 +85,7 @@ impl Golden {
 }
 
 #[test]
-fn layers_match_the_golden_cases() {
+fn layers_agree() {
     let layers: Vec<Golden> = goldens("conv_caps").into_iter().chain(goldens("class_caps")).collect();
     assert_eq!(layers.len(), 10);
     for golden in layers {
@@ -123,7 +123,7 @@ fn layers_match_the_golden_cases() {
 
 /// Each sample becomes a layer: its votes are the transforms, and all poses are the identity.
 #[test]
-fn votes_match_the_golden_cases() {
+fn votes_agree() {
     let identity: Vec<f32> = (0..16).map(|h| if h % 5 == 0 { 1.0 } else { 0.0 }).collect();
     let goldens: Vec<Golden> =
         goldens("em_routing").into_iter().filter(|golden| golden.number("dim") == 16).collect();

@@ -75,7 +75,7 @@ fn text(value: &Value) -> &str {
 }
 
 #[test]
-fn kmeans_matches_the_golden_cases() {
+fn kmeans_agrees() {
     let golden = Golden::read();
     for case in golden.cases("kmeans") {
         let name = text(&case["name"]);
@@ -114,7 +114,7 @@ fn kmeans_matches_the_golden_cases() {
 }
 
 #[test]
-fn mixtures_match_the_golden_cases() {
+fn mixtures_agree() {
     let golden = Golden::read();
     for case in golden.cases("gmm") {
         let name = text(&case["name"]);

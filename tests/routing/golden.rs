@@ -130,7 +130,7 @@ fn largest(tensor: &ArrayD<f64>) -> f64 {
 }
 
 #[test]
-fn routing_matches_the_golden_cases() {
+fn routing_agrees() {
     for case in cases("em_routing", 31) {
         let (children, parents, elements) = (case.number("n_in"), case.number("n_out"), case.number("dim"));
         let input = RoutingInput::new(
@@ -163,7 +163,7 @@ fn routing_matches_the_golden_cases() {
 }
 
 #[test]
-fn layers_match_the_golden_cases() {
+fn layers_agree() {
     let layers = cases("conv_caps", 7).into_iter().chain(cases("class_caps", 3));
     for case in layers {
         let shape = |name: &str| case.tensor(name).shape().to_vec();
@@ -205,7 +205,7 @@ fn layers_match_the_golden_cases() {
 }
 
 #[test]
-fn patches_match_the_golden_cases() {
+fn patches_agree() {
     for case in cases("kernel_tile", 4) {
         let x = case.tensor("in.x");
         let (shape, grid) = (x.shape().to_vec(), case.tensor("out.y").shape().to_vec());
@@ -232,7 +232,7 @@ fn patches_match_the_golden_cases() {
 }
 
 #[test]
-fn votes_match_the_golden_cases() {
+fn votes_agree() {
     for case in cases("mat_transform", 1) {
         let poses = case.tensor("in.P").into_dimensionality().unwrap();
         let transforms = case.tensor("in.W").into_dimensionality().unwrap();
@@ -249,7 +249,7 @@ fn votes_match_the_golden_cases() {
 }
 
 #[test]
-fn spread_losses_match_the_golden_cases() {
+fn spread_losses_agree() {
     for case in cases("spread_loss", 3) {
         let activations = case.tensor("in.act").into_dimensionality().unwrap();
         let file = SafeTensors::deserialize(&case.bytes).unwrap();
@@ -268,7 +268,7 @@ fn spread_losses_match_the_golden_cases() {
 }
 
 #[test]
-fn margins_match_the_golden_cases() {
+fn margins_agree() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
     let manifest = std::fs::read(folder.join("caps_manifest.json")).unwrap();
     let manifest: Value = serde_json::from_slice(&manifest).unwrap();
