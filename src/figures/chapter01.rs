@@ -23,8 +23,8 @@ pub const FIGURES: &[Entry] = &[
     }),
 ];
 
-/// Draws Jensen's inequality for the logarithm. X is `a` with probability `weight` and `b` otherwise: log E[X] on the curve
-/// lies above E[log X] on the chord.
+/// Draws Jensen's inequality for the logarithm. X is `a` with probability `weight` and `b` otherwise: `log E[X]` on the curve
+/// lies above `E[log X]` on the chord.
 ///
 /// # Errors
 ///
