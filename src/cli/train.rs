@@ -37,7 +37,7 @@ pub struct Arguments {
     /// Folder with the image set: four files with the names of MNIST's files, uncompressed or .gz [default: assets/mnist]
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
-    /// The settings: `default`, `blog`, or a file with `name = value` lines for what differs from `default` [default: default]
+    /// The recipe: `default`, `blog`, or a file with a `name = value` line for each changed setting [default: default]
     #[arg(long, value_name = "default|blog|FILE")]
     config: Option<String>,
     /// Changes one setting; may be repeated. settings.txt in the output folder lists all settings

@@ -78,7 +78,8 @@ impl Figure {
         }
     }
 
-    /// Renders the figure for print: an animation as up to six frames, two per row, any other figure like [`Figure::svg`].
+    /// Renders the figure for print. An animation becomes up to six frames, two per row. Any other figure is rendered as by
+    /// [`Figure::svg`].
     pub fn strip(&self, palette: Palette) -> String {
         match &self.picture {
             Picture::Still(_) => self.svg(palette),

@@ -69,7 +69,7 @@ use statistics::{Responsibilities, accumulate_statistics};
 
 /// The model: the weight, the mean and the covariance of each Gaussian.
 ///
-/// You can change the public fields, even so that the model becomes invalid. So each function that takes a model checks
+/// The fields are public, so a change can make the model invalid. Therefore each function that takes a model checks
 /// it and returns an error in the cases of [`Gmm::new`]. The check costs about as much as the E-step of d samples.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Gmm {
