@@ -304,8 +304,8 @@ impl Chart {
     }
 
     /// Draws text that begins at a pixel position of the figure.
-    pub fn note(&mut self, (x, y): (f64, f64), ink: Ink, text: impl Into<String>) {
-        self.text(self.at_pixel(x, y), (0.0, 0.0), Side::Right, ink, text);
+    pub fn note(&mut self, at: (f64, f64), ink: Ink, text: impl Into<String>) {
+        self.write(at, Side::Right, ink, text);
     }
 
     /// Draws an image between two corners.

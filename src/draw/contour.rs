@@ -124,10 +124,7 @@ impl Field {
 
 /// Draws the colour scale of [`Field::draw_heat`], 16 pixels wide, labelled with the contour lines' depths.
 pub fn draw_scale(chart: &mut Chart, Scale { left, top, bottom, name, sign }: Scale, depth: f64) {
-    let steps = 128;
-    let shades: Vec<f64> = (0..steps).map(|i| 1.0 - (f64::from(i) + 0.5) / f64::from(steps)).collect();
-    let (from, to) = (chart.at_pixel(left, bottom), chart.at_pixel(left + 16.0, top));
-    chart.image(from, to, Image::new(1, &shades, 256, false));
+    chart.colour_bar((left, top), bottom - top);
     let ink = Ink::new(INK).plain().size(12.0);
     chart.note((left + 22.0, top), ink, name);
     let side = if sign == "+" { "above" } else { "below" };

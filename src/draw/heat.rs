@@ -33,13 +33,20 @@ impl Chart {
     /// Draws the colour scale of [`heat`](super::heat), 16 pixels wide, with 0 at the bottom and 1 at the top. Position
     /// and height are in pixels.
     pub fn heat_scale(&mut self, (left, top): (f64, f64), height: f64) {
-        let shades: Vec<f64> = (0..128).map(|i| 1.0 - (f64::from(i) + 0.5) / 128.0).collect();
-        let (from, to) = (self.at_pixel(left, top + height), self.at_pixel(left + 16.0, top));
-        self.image(from, to, Image::new(1, &shades, 256, false));
+        let [from, to] = self.colour_bar((left, top), height);
         self.line_anywhere([from, (to.0, from.1), to, (from.0, to.1), from], Pen::new(FRAME, 1.0));
         for (share, text) in [(0.0, "0"), (0.5, "0.5"), (1.0, "1")] {
             let place = (left + 23.0, top + height * (1.0 - share));
             self.note(place, Ink::new(GREY).plain().size(12.5), text);
         }
+    }
+
+    /// Draws the colours of [`heat`](super::heat) as a bar 16 pixels wide, the strongest at the top, and returns its lower left
+    /// and upper right corners. Position and height are in pixels.
+    pub(super) fn colour_bar(&mut self, (left, top): (f64, f64), height: f64) -> [Point; 2] {
+        let shades: Vec<f64> = (0..128).map(|i| 1.0 - (f64::from(i) + 0.5) / 128.0).collect();
+        let corners = [self.at_pixel(left, top + height), self.at_pixel(left + 16.0, top)];
+        self.image(corners[0], corners[1], Image::new(1, &shades, 256, false));
+        corners
     }
 }

@@ -146,7 +146,7 @@ pub fn architecture(net: &CapsNet) -> Result<Figure> {
     }
     let title =
         format!("{total} parameters; in colour, the receptive field of one capsule of the second layer");
-    chart.write((24.0, 24.0), Side::Right, Ink::new(INK).plain().bold().size(14.0), title);
+    chart.note((24.0, 24.0), Ink::new(INK).plain().bold().size(14.0), title);
     chart
         .alt(format!(
             "Square grids in a row, joined by arrows, {total} parameters in all: {}.",
@@ -263,7 +263,7 @@ pub fn maps(
                 table.ncols()
             );
         }
-        chart.write((20.0, top - 18.0), Side::Right, ink, heading);
+        chart.note((20.0, top - 18.0), ink, heading);
         let digit = (format!("image no. {image}"), images.width, grey_levels(images.image(image)));
         let kind = |(column, &kind): (usize, &usize)| {
             let shares = places.column(column).mapv(|number| (number - low) / range).to_vec();
@@ -363,11 +363,11 @@ pub fn vote_agreement(
             panel.haloed(&[(middle - 0.3, mean), (middle + 0.3, mean)], Pen::new(VERMILION, 2.0));
         }
         words.push(format!("{title}: σ {}", number(log_sigma.exp(), 3)));
-        figure.write((left, TOP - 18.0), Side::Right, Ink::new(INK).plain().bold(), &words[column]);
+        figure.note((left, TOP - 18.0), Ink::new(INK).plain().bold(), &words[column]);
         figure.add(panel);
     }
     let key = "colour: share of the mass aR; bar: mean ± 1 standard deviation; σ: their geometric mean";
-    figure.write((24.0, TOP + TALL + 66.0), Side::Right, Ink::new(GREY).plain().size(12.5), key);
+    figure.note((24.0, TOP + TALL + 66.0), Ink::new(GREY).plain().size(12.5), key);
     let alt = format!(
         "Panels with a column for each of {elements} elements of the pose, coloured where votes lie; a cross marks the mean and \
          a standard deviation either way, whose geometric mean is σ. {}.",
@@ -452,9 +452,9 @@ pub fn digit_routing(
     let size = ((LEFT + 16.0 + pitch * n).max(620.0), kinds_top + 15.0 * n + 62.0);
     let mut chart = Chart::canvas("digit-routing", "Routing of a digit in the class layer", size).alt(alt);
     let (bold, grey) = (Ink::new(INK).plain().bold(), Ink::new(GREY).plain().size(12.0));
-    chart.write((24.0, 24.0), Side::Right, bold.size(14.0), title);
+    chart.note((24.0, 24.0), bold.size(14.0), title);
     chart.picture((24.0, TOP), 150.0, width, &grey_levels(pixels));
-    chart.write((230.0, TOP - 14.0), Side::Right, grey, "activation of each class");
+    chart.note((230.0, TOP - 14.0), grey, "activation of each class");
     for (class, &activation) in activations.iter().enumerate() {
         let (middle, right) = (TOP + tall / n * (class as f64 + 0.5), activation.clamp(0.0, 1.0));
         let right = 230.0 + (size.0 - 340.0) * right;
@@ -464,15 +464,15 @@ pub fn digit_routing(
         chart.block(corners[0], corners[1], tint);
         let ink = if class == found { bold.size(12.0) } else { grey };
         chart.write((220.0, middle), Side::Left, ink, class.to_string());
-        chart.write((right + 8.0, middle), Side::Right, ink, number(activation, 3));
+        chart.note((right + 8.0, middle), ink, number(activation, 3));
     }
     let text = "votes that each class receives from each position: sum of a_i R_{ij} (strongest: ";
     let most = draw_masses_by_place(&mut chart, run, (LEFT, maps_top), pitch);
-    chart.write((24.0, maps_top - 36.0), Side::Right, bold, format!("{text}{})", number(most, 2)));
+    chart.note((24.0, maps_top - 36.0), bold, format!("{text}{})", number(most, 2)));
     let (shares, most) = masses(run, count - 1, kinds, |i| i % kinds);
     let text =
         format!("the same for each of the {kinds} kinds of capsule, in the last iteration (strongest: ");
-    chart.write((24.0, kinds_top - 20.0), Side::Right, bold, format!("{text}{})", number(most, 2)));
+    chart.note((24.0, kinds_top - 20.0), bold, format!("{text}{})", number(most, 2)));
     let place = ((LEFT, kinds_top), ((size.0 - LEFT - 32.0).min(40.0 * kinds as f64), 15.0 * n));
     let mut table =
         chart.panel(place.0, place.1, numbered("kind of capsule", kinds), class_axis("class", classes));
@@ -501,7 +501,7 @@ fn draw_masses_by_place(
     let most = sums.iter().fold(1e-300, |most: f64, (_, sums)| most.max(sums.1));
     for (row, (t, (shares, own))) in sums.iter().enumerate() {
         let top = top + row as f64 * (pitch + 14.0);
-        chart.write((24.0, top + side / 2.0), Side::Right, grey, format!("iteration {}", t + 1));
+        chart.note((24.0, top + side / 2.0), grey, format!("iteration {}", t + 1));
         for (class, shares) in shares.chunks(rows * columns).enumerate() {
             let (left, activation) =
                 (left + class as f64 * pitch, run.routing.trace[*t].activations[(0, class)]);

@@ -295,10 +295,10 @@ pub fn activation_histograms(networks: &[(&str, &[LayerActivations])]) -> Result
             panel.block((at(bin) + 0.003, 0.0), (at(bin + 1) - 0.003, count), component(row));
         }
         let ink = Ink::new(INK).plain().size(12.0);
-        figure.write((left, top - 11.0), Side::Right, ink, format!("{layer}: {saturated} % saturated"));
+        figure.note((left, top - 11.0), ink, format!("{layer}: {saturated} % saturated"));
         if index % columns == 0 {
             let ink = Ink::new(component(row)).plain().bold().size(14.0);
-            figure.write((left, top - 34.0), Side::Right, ink, networks[row].0);
+            figure.note((left, top - 34.0), ink, networks[row].0);
         }
         words.push(format!("{}, {layer}: {saturated} % saturated", networks[row].0));
         figure.add(panel);
@@ -408,7 +408,7 @@ pub fn mistakes(evaluation: &Evaluation, images: &Images, most: usize) -> Result
     };
     let mut chart = Chart::canvas("mistakes", "The network's worst mistakes", size);
     let (ink, grey) = (Ink::new(INK).plain().bold(), Ink::new(GREY).plain());
-    chart.write((20.0, 20.0), Side::Right, ink.size(14.0), &heading);
+    chart.note((20.0, 20.0), ink.size(14.0), &heading);
     let mut words = String::new();
     for (place, &image) in shown.iter().enumerate() {
         let (left, top) = grid.corner(place);
@@ -416,9 +416,9 @@ pub fn mistakes(evaluation: &Evaluation, images: &Images, most: usize) -> Result
         let (label, found) = (evaluation.labels[image], evaluation.predictions[image]);
         let activation = |class: usize| evaluation.activations[image * evaluation.classes + class];
         let numbers = format!("{:.2} and {:.2}", activation(label), activation(found));
-        chart.write((left, top - 8.0), Side::Right, grey.size(11.0), format!("image {image}"));
-        chart.write((left, top + SIDE + 14.0), Side::Right, ink.size(12.0), format!("{label} → {found}"));
-        chart.write((left, top + SIDE + 29.0), Side::Right, grey.size(11.5), numbers);
+        chart.note((left, top - 8.0), grey.size(11.0), format!("image {image}"));
+        chart.note((left, top + SIDE + 14.0), ink.size(12.0), format!("{label} → {found}"));
+        chart.note((left, top + SIDE + 29.0), grey.size(11.5), numbers);
         words +=
             &format!("{} image {image}, a {label} classified as {found}", if place > 0 { ";" } else { ":" });
     }

@@ -64,7 +64,7 @@ struct Group {
 }
 
 /// Experiments grouped by their number of heads.
-pub(crate) struct Groups(Vec<Group>);
+pub(super) struct Groups(Vec<Group>);
 
 impl Groups {
     /// Groups all experiments.

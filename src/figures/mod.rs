@@ -18,7 +18,7 @@ pub mod chapter08;
 pub mod chapter09;
 mod checks;
 mod clusters;
-pub(crate) mod coins;
+mod coins;
 pub mod records;
 
 pub use crate::draw::animate;
