@@ -15,6 +15,12 @@ pub fn mnist_weights() -> PathBuf {
     asset("capsnet/mnist.safetensors")
 }
 
+/// Returns the file of the grid (short trainings with all combinations of four choices), for
+/// [`read_trials`](crate::figures::records::read_trials).
+pub fn grid_file() -> PathBuf {
+    asset("capsnet/grid.csv")
+}
+
 /// Returns the file of the ablation (short trainings with one setting changed), for
 /// [`read_trials`](crate::figures::records::read_trials).
 pub fn ablation_file() -> PathBuf {

@@ -633,7 +633,14 @@ fn activation_histograms_report_the_saturated_share() {
 fn trials_are_sorted_by_error_and_curves_are_named_by_their_epochs() {
     use em_routing::figures::chapter09;
     use em_routing::figures::records::{EpochRecord, Trial};
-    let trial = |setting: &str, error| Trial { setting: setting.into(), seed: 1, images: 100, error };
+    let trial = |setting: &str, error| Trial {
+        setting: setting.into(),
+        seed: 1,
+        images: 100,
+        saturated: None,
+        kept: None,
+        error,
+    };
     let rows = chapter09::by_setting(&[
         trial("gone", None),
         trial("worse", Some(0.5)),

@@ -83,7 +83,7 @@ impl Recipe {
     /// Returns the blog's recipe, as printed.
     pub fn blog() -> Recipe {
         Recipe {
-            batch: 24,
+            batch: 8,
             epochs: 10,
             learning_rate: 1e-3,
             schedule: Schedule::Constant,

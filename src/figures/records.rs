@@ -3,9 +3,9 @@
 //! Both are CSV files with a header and one line per run or epoch, without quotes:
 //!
 //! ```text
-//! setting,seed,images,error                    ablation.csv: one short training
-//! default,1,5500,0.0787                        `default`, or the changes in the syntax of `train --set`
-//! iterations=3,1,5500,                         error: share of misclassified validation images; empty if the training diverged
+//! setting,seed,images,saturated,kept,error     ablation.csv, grid.csv: one short training
+//! default,1,5500,0.01,0.74,0.0787              `default`, or the changes in the syntax of `train --set`
+//! iterations=3,1,5500,0.02,0.61,               error: share of misclassified validation images; empty if the training diverged
 //!
 //! recipe,seed,epochs,epoch,validation_errors,validation_images,test_errors,test_images      runs.csv: an epoch of one training
 //! default,1,10,9,31,5000,,
@@ -40,6 +40,11 @@ pub struct Trial {
     pub seed: u64,
     /// The number of training images.
     pub images: usize,
+    /// The share of routed capsules with an activation below 0.01 or above 0.99 before the first step.
+    pub saturated: Option<f64>,
+    /// The share of the decrease of the loss promised by the gradient that a step of 0.001 for each parameter keeps, before the
+    /// first step. Negative if the loss rises.
+    pub kept: Option<f64>,
     /// The share of misclassified validation images; `None` if the training diverged.
     pub error: Option<f64>,
 }
@@ -61,10 +66,10 @@ pub struct EpochRecord {
     pub test: Option<f64>,
 }
 
-const TRIALS: &str = "setting,seed,images,error";
+const TRIALS: &str = "setting,seed,images,saturated,kept,error";
 const EPOCHS: &str = "recipe,seed,epochs,epoch,validation_errors,validation_images,test_errors,test_images";
 
-/// Reads `ablation.csv`.
+/// Reads `ablation.csv` or `grid.csv`.
 ///
 /// # Errors
 ///
@@ -77,10 +82,9 @@ pub fn read_trials(path: impl AsRef<Path>) -> Result<Vec<Trial>> {
             setting: line.field(0, "not empty", |word: &String| !word.is_empty())?,
             seed: line.field(1, "a whole number", |_| true)?,
             images: line.count(2)?,
-            error: match line.text(3) {
-                "" => None,
-                _ => Some(line.field(3, "a share from 0 to 1, or nothing", share)?),
-            },
+            saturated: line.optional(3, "a share from 0 to 1, or nothing", share)?,
+            kept: line.optional(4, "a number, or nothing", |kept: &f64| kept.is_finite())?,
+            error: line.optional(5, "a share from 0 to 1, or nothing", share)?,
         })
     })
 }
@@ -135,6 +139,16 @@ impl<'a> Line<'a> {
         self.text(at).parse().ok().filter(good).ok_or_else(|| self.fault(name, expected, self.text(at)))
     }
 
+    /// Parses a field that may be empty.
+    fn optional<T: FromStr>(
+        &self,
+        at: usize,
+        expected: &'static str,
+        good: impl Fn(&T) -> bool,
+    ) -> Result<Option<T>> {
+        if self.text(at).is_empty() { Ok(None) } else { self.field(at, expected, good).map(Some) }
+    }
+
     fn count(&self, at: usize) -> Result<usize> {
         self.field(at, "a whole number of at least 1", |&count| count > 0)
     }
@@ -176,27 +190,40 @@ mod tests {
 
     #[test]
     fn trials_are_read_and_errors_name_the_line() {
-        let header = "setting,seed,images,error\n";
-        let path = written("trials", &format!("{header}default,1,5500,0.078\nbeta-v=0 beta-a=0,2,5500,\n"));
-        let trial = |setting: &str, seed, error| Trial { setting: setting.into(), seed, images: 5500, error };
-        let expected = [trial("default", 1, Some(0.078)), trial("beta-v=0 beta-a=0", 2, None)];
+        let header = "setting,seed,images,saturated,kept,error\n";
+        let lines = "default,1,5500,0.25,-0.5,0.078\nbeta-v=0 beta-a=0,2,5500,,,\n";
+        let path = written("trials", &format!("{header}{lines}"));
+        let trial = |setting: &str, seed, saturated, kept, error| Trial {
+            setting: setting.into(),
+            seed,
+            images: 5500,
+            saturated,
+            kept,
+            error,
+        };
+        let expected = [
+            trial("default", 1, Some(0.25), Some(-0.5), Some(0.078)),
+            trial("beta-v=0 beta-a=0", 2, None, None, None),
+        ];
         assert_eq!(read_trials(&path).unwrap(), expected);
         for (text, words) in [
             (String::new(), "line 1: the file"),
             (header.to_owned(), "line 1: the file"),
-            ("seed,setting,images,error\n".to_owned(), "line 1: the header"),
-            (format!("{header}default,1,5500\n"), "line 2: the line"),
-            (format!("{header}default,1,5500,0.1\n,1,5500,0.1\n"), "line 3: setting"),
-            (format!("{header}default,one,5500,0.1\n"), "line 2: seed is \"one\""),
-            (format!("{header}default,1,0,0.1\n"), "line 2: images is \"0\""),
-            (format!("{header}default,1,5500,NaN\n"), "line 2: error is \"NaN\""),
-            (format!("{header}default,1,5500,7.8\n"), "line 2: error is \"7.8\""),
+            ("seed,setting,images,saturated,kept,error\n".to_owned(), "line 1: the header"),
+            (format!("{header}default,1,5500,0.1\n"), "line 2: the line"),
+            (format!("{header}default,1,5500,,,0.1\n,1,5500,,,0.1\n"), "line 3: setting"),
+            (format!("{header}default,one,5500,,,0.1\n"), "line 2: seed is \"one\""),
+            (format!("{header}default,1,0,,,0.1\n"), "line 2: images is \"0\""),
+            (format!("{header}default,1,5500,,,NaN\n"), "line 2: error is \"NaN\""),
+            (format!("{header}default,1,5500,,,7.8\n"), "line 2: error is \"7.8\""),
+            (format!("{header}default,1,5500,2,,0.1\n"), "line 2: saturated is \"2\""),
+            (format!("{header}default,1,5500,,inf,0.1\n"), "line 2: kept is \"inf\""),
         ] {
             std::fs::write(&path, text).unwrap();
             let error = read_trials(&path).unwrap_err().to_string();
             assert!(error.contains(words) && error.contains("trials.csv"), "{error}");
         }
-        std::fs::write(&path, format!("{header}default,one,5500,0.1\n")).unwrap();
+        std::fs::write(&path, format!("{header}default,one,5500,,,0.1\n")).unwrap();
         let error = read_trials(&path).unwrap_err();
         let root = std::error::Error::source(&error).and_then(|root| root.downcast_ref());
         assert!(matches!(root, Some(Fault { line: 2, field: "seed", .. })), "{error:?}");
