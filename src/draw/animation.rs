@@ -82,7 +82,7 @@ impl Animation {
         self.frames.iter().filter_map(charts).map(svg).collect()
     }
 
-    pub fn svg(&self, title: &str, alt: &str, palette: Palette) -> String {
+    pub fn svg(&self, name: &str, (title, alt): (&str, &str), palette: Palette) -> String {
         let drawn = self.drawn(title, alt, palette, 1.0);
         let lines: Vec<Vec<&str>> = drawn.iter().map(|frame| frame.lines().collect()).collect();
         let first = &lines[0];
@@ -94,11 +94,11 @@ impl Animation {
             (1..=shortest - prefix).take_while(|&i| lines.iter().all(|frame| from_end(frame, i))).count();
 
         let mut svg = String::new();
-        let _ = writeln!(svg, "{}\n{}", first[0], self.style());
+        let _ = writeln!(svg, "{}\n{}", first[0], self.style(name));
         first[1..prefix.max(1)].iter().for_each(|line| svg.extend([line, "\n"]));
         for (t, frame) in lines.iter().enumerate() {
             let hidden = if t + 1 < lines.len() { " visibility=\"hidden\"" } else { "" };
-            let _ = writeln!(svg, "<g id=\"f{t}\"{hidden}>");
+            let _ = writeln!(svg, "<g id=\"f{t}-{name}\"{hidden}>");
             frame[prefix..frame.len() - suffix].iter().for_each(|line| svg.extend([line, "\n"]));
             svg.push_str("</g>\n");
         }
@@ -106,8 +106,9 @@ impl Animation {
         svg
     }
 
-    /// The CSS that shows one frame after the other, unless the reader asks for reduced motion.
-    fn style(&self) -> String {
+    /// The CSS that shows one frame after the other, unless the reader asks for reduced motion. The frames' identifiers hold the
+    /// figure's name, because viewers may put several figures into one page.
+    fn style(&self, name: &str) -> String {
         let count = self.frames.len();
         let total = count as f64 - 1.0 + LAST;
         let percent = |t: usize| format!("{:.3}%", 100.0 * t as f64 / total);
@@ -120,7 +121,7 @@ impl Animation {
             };
             let _ = write!(
                 style,
-                "#f{t}{{animation:f{t} {:.3}s step-end infinite}}@keyframes f{t}{{{before}{}{{visibility:visible}}{end}}}",
+                "#f{t}-{name}{{animation:f{t}-{name} {:.3}s step-end infinite}}@keyframes f{t}-{name}{{{before}{}{{visibility:visible}}{end}}}",
                 total * self.seconds,
                 percent(t)
             );
