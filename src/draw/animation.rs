@@ -21,8 +21,9 @@ const STRIP: usize = 6;
 /// The width of a strip, in pixels.
 const STRIP_WIDTH: f64 = 960.0;
 
-/// The scale factor of text in a strip, because its frames are small.
-const STRIP_LETTERS: f64 = 1.4;
+/// The scale factor of text in a strip, because its frames are small. With a larger one the words of the wider figures would
+/// run into each other in DejaVu Sans, the widest of the fonts.
+const STRIP_LETTERS: f64 = 1.05;
 
 /// The frames of an animation, of equal size, and the time for which each is shown.
 #[derive(Debug, Clone, PartialEq)]

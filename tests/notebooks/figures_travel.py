@@ -45,7 +45,7 @@ assert Image.open(io.BytesIO(base64.b64decode(output.data[execute.PNG]))).mode =
 assert list(execute.figures_of(moving)) == [("moving", svg)]
 
 # text is drawn in our own font, with or without fonts in the system
-letters = '<svg xmlns="http://www.w3.org/2000/svg" width="90" height="30" font-family="Arial"><text y="20">{}</text></svg>'
+letters = '<svg xmlns="http://www.w3.org/2000/svg" width="90" height="30" fill="white" font-family="Arial"><text y="20">{}</text></svg>'
 for text in ["log", "\u03b8\u2192\u2212\u221d\u2070\u2080"]:
     blank, drawn = (pixels(execute.png_of(letters.format(text), fonts)[0]) for text, fonts in [("", FONTS), (text, FONTS)])
     assert blank.tobytes() != drawn.tobytes(), text
