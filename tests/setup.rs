@@ -329,7 +329,7 @@ fn run_save_stores_the_figures_of_the_project_s_own_notebooks() {
 fn run_takes_chapters_appendix_and_solutions_and_keeps_them_apart() {
     let machine = ready("folders").with_environment_python(
         &EXECUTING_PYTHON
-            .replace("${3##*/}", "${3#*/notebooks/}")
+            .replace("${3##*/}", "${3##*/notebooks/}")
             .replace("echo page >", "echo \"page $3\" >"),
     );
     let names = ["01_x", "appendix/more", "solutions/01_x"];
