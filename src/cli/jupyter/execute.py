@@ -120,7 +120,7 @@ def words_of(cell, error):
 
 def png_of(svg, fonts):
     """Renders an SVG in the project's own font, so that it looks the same on every machine; returns a PNG in 256 colours, and
-    its size as it is shown. A corner outside the card gets the card's colour, because a palette has no half-transparent white."""
+    its size as it is shown. The corners outside the card get the card's colour, since the palette has no transparent one."""
     card = CARD.search(svg)
     rendered = resvg_py.svg_to_bytes(
         svg_string=svg, zoom=PIXELS, background=card and card[1], style_sheet="svg { font-family: 'DejaVu Sans' }",
