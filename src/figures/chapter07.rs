@@ -1,4 +1,4 @@
-//! Figures of chapter 7: the gradient through the routing, and the memory of its kernel.
+//! Figures of chapter 7, the gradient through the routing, and of the appendix on its fast kernel.
 
 use std::ops::Range;
 

@@ -305,7 +305,7 @@ const SHIPPED: [&str; 10] = [
     "04b_beside_linfa",
     "05_matrix_capsules",
     "06_routing",
-    "07_gradient_and_kernel",
+    "07_gradient",
     "08_network",
     "09_training",
 ];
