@@ -287,6 +287,14 @@ fn cluster_figures_reject_bad_input() {
     assert!(chapter03::elbow(&[1, 2], &[1.0, f64::INFINITY], "cm²", 1).is_err());
     assert!(matches!(chapter03::elbow(&[1, 2], &[2.0, 1.0], "cm²", 3), Err(Error::Setting { .. })));
     assert!(chapter03::objective_trace::<()>("", &[], Objective::Inertia).is_err());
+    assert!(chapter03::errors_by_clusters(&[1], &[("", &[1.0])], "").is_err());
+    assert!(chapter03::errors_by_clusters(&[0, 1], &[("", &[1.0, 1.0])], "").is_err());
+    assert!(chapter03::errors_by_clusters(&[1, 2], &[("", &[1.0])], "").is_err());
+    assert!(chapter03::errors_by_clusters(&[1, 2], &[("", &[1.0, f64::NAN])], "").is_err());
+    assert!(matches!(chapter03::pictures("", 28, &[]), Err(Error::Empty { .. })));
+    assert!(matches!(chapter03::pictures("", 3, &[("", &plane, &[])]), Err(Error::Length { .. })));
+    assert!(chapter03::pictures("", 1, &[("", &plane, &["too few".to_string()])]).is_err());
+    assert!(chapter03::pictures("", 1, &[("", &holed, &[])]).is_err());
 }
 
 #[test]
@@ -331,6 +339,12 @@ fn cluster_figures_accept_degenerate_data() {
         let panel =
             Clustering { title: "K-means", labels: &labels, kmeans: Some(fit.model()), mixture: None };
         assert_sound(&chapter03::clusterings("", samples, &[panel, panel]).unwrap());
+        let few = samples.slice(s![..clusters, ..]).to_owned();
+        assert_sound(
+            &chapter03::pictures("", 2, &[("few", &few, &vec!["a note".into(); clusters])]).unwrap(),
+        );
+        let curve: (&str, &[f64]) = ("inertia", &[fit.objectives[0].abs(), fit.objective().abs()]);
+        assert_sound(&chapter03::errors_by_clusters(&[1, clusters + 1], &[curve], "error").unwrap());
         let components = clusters;
         let options =
             GmmOptions { components, regularisation: 1e-3, keep_models: true, ..Default::default() };

@@ -144,6 +144,14 @@ const DRAWN: &[(&str, Draw)] = &[
         let curves = h.curves();
         figures::chapter09::error_curves(&h.name(), &curves)
     }),
+    ("errors_by_clusters", |h| {
+        let counts = h.counts();
+        let curves: Vec<(String, Vec<f64>)> =
+            (0..h.size()).map(|_| (h.name(), h.numbers(counts.len()))).collect();
+        let curves: Vec<(&str, &[f64])> =
+            curves.iter().map(|(name, errors)| (name.as_str(), errors.as_slice())).collect();
+        chapter03::errors_by_clusters(&counts, &curves, &h.name())
+    }),
     ("figure", |h| match h.odds(20) {
         true => figures::figure("jensen-chord"),
         false => figures::figure(&h.name()),
@@ -222,6 +230,18 @@ const DRAWN: &[(&str, Draw)] = &[
         let clusters: Vec<&str> = clusters.iter().map(String::as_str).collect();
         let rims = if h.odds(3) { vec![] } else { vec![h.index()] };
         chapter03::pair_plot(&h.name(), &data, &names, &labels, &clusters, (&h.name(), &rims))
+    }),
+    ("pictures", |h| {
+        let (width, pixels) = (h.size(), h.pick(&[0, 1, 9, 784]));
+        let rows: Vec<(String, Array2<f64>, Vec<String>)> = (0..h.size())
+            .map(|_| {
+                let notes = if h.odds(2) { vec![] } else { vec![h.name(); h.size()] };
+                (h.name(), h.table(pixels), notes)
+            })
+            .collect();
+        let rows: Vec<chapter03::PictureRow> =
+            rows.iter().map(|(name, table, notes)| (name.as_str(), table, notes.as_slice())).collect();
+        chapter03::pictures(&h.name(), width, &rows)
     }),
     ("responsibilities", |h| {
         let experiments = h.experiments();

@@ -2,12 +2,13 @@
 
 use ndarray::{Array1, Array2, ArrayView1, Axis as NdAxis, array, s};
 
-pub use super::clusters::{Clustering, Objective, clusterings, objective_trace};
+pub use super::clusters::{Clustering, Objective, PictureRow, clusterings, objective_trace, pictures};
 use super::clusters::{Course, Optimum, Rectangle, border_pen, borders, curves_over_counts, optima};
 use super::{Entry, checks};
 use crate::draw::{
-    Axis, CARD, Chart, FRAME, Figure, GREY, Grid, INK, Ink, Mark, Pen, Point, Side, Tint, animate, component,
-    draw_regions, equal_units, extent, legend_row, letter, number, padded, ranges, stride,
+    Axis, CARD, Chart, FRAME, Figure, GREY, Grid, INK, Ink, Label, Mark, Pen, Point, Side, Tint, animate,
+    component, draw_regions, equal_units, extent, legend_row, letter, number, padded, ranges, stride,
+    trimmed,
 };
 use crate::em::Fit;
 use crate::error::{Error, Result};
@@ -325,7 +326,7 @@ pub fn elbow(counts: &[usize], inertias: &[f64], unit: &str, chosen: usize) -> R
     let title = ("kmeans-elbow", "Inertia over the number of clusters");
     let y = format!("inertia ({unit})");
     let curves = [("inertia", inertias.to_vec())];
-    let mut chart = curves_over_counts(title, counts, &curves, ("number of clusters k", &y), 40)?;
+    let mut chart = curves_over_counts(title, counts, &curves, ("number of clusters K", &y), 40)?;
     let Some(at) = counts.iter().position(|&count| count == chosen) else {
         return Err(Error::Setting { name: "chosen", expected: "one of the counts", value: chosen as f64 });
     };
@@ -353,8 +354,8 @@ pub fn elbow(counts: &[usize], inertias: &[f64], unit: &str, chosen: usize) -> R
     let top = (34.0 - y).max(-128.0);
     chart.line([y - 11.0, y + top + 50.0].map(|y| chart.at_pixel(x, y)), Pen::new(component(1), 1.2));
     let note = Ink::new(component(1)).bold();
-    chart.text(place(at), (0.0, top), Side::Middle, note, format!("k = {chosen}"));
-    let mut alt = format!("A falling curve with a ring at k = {chosen}");
+    chart.text(place(at), (0.0, top), Side::Middle, note, format!("K = {chosen}"));
+    let mut alt = format!("A falling curve with a ring at K = {chosen}");
     for pair in at.saturating_sub(1)..(at + 1).min(counts.len() - 1) {
         let change = value(inertias[pair + 1] - inertias[pair]);
         let text = format!("from {} to {}: {change} {unit}", counts[pair], counts[pair + 1]);
@@ -363,6 +364,69 @@ pub fn elbow(counts: &[usize], inertias: &[f64], unit: &str, chosen: usize) -> R
         chart.text(place(at), (0.0, down), Side::Middle, Ink::new(INK), text);
     }
     chart.alt(alt + ".").finish()
+}
+
+/// Draws errors over the number of clusters, which has a logarithmic axis.
+///
+/// `counts` are the numbers of clusters in increasing order; each curve has a name and one error for each count. `unit` is
+/// the title of the axis of errors, which starts at 0.
+///
+/// # Errors
+///
+/// Returns an error if there are fewer than two counts, if they do not increase from 1 or more, if there are no curves or
+/// more than six, if a curve has a different length, or if an error is negative, not finite or beyond 1e130.
+pub fn errors_by_clusters(counts: &[usize], curves: &[(&str, &[f64])], unit: &str) -> Result<Figure> {
+    checks::not_empty("curves", curves)?;
+    checks::at_most("the number of curves", curves.len(), 6, "at most 6")?;
+    if counts.len() < 2 {
+        return Err(Error::Length { name: "the numbers of clusters", expected: 2, found: counts.len() });
+    }
+    let pairs = std::iter::once((0, counts[0])).chain(counts.windows(2).map(|pair| (pair[0], pair[1])));
+    if let Some((_, now)) = pairs.into_iter().find(|(before, now)| before >= now) {
+        let (name, expected) = ("a number of clusters", "larger than the one before");
+        return Err(Error::Setting { name, expected, value: now as f64 });
+    }
+    for (_, errors) in curves {
+        checks::length("a curve", counts.len(), errors.len())?;
+        if let Some(&value) = errors.iter().find(|error| !(0.0..=1e130).contains(*error)) {
+            return Err(Error::Setting { name: "an error", expected: "from 0 to 1e130", value });
+        }
+    }
+    let (_, highest) = extent(curves.iter().flat_map(|(_, errors)| errors.iter().copied()));
+    let places: Vec<f64> = counts.iter().map(|&count| (count as f64).log10()).collect();
+    let (first, last) = (places[0], places[places.len() - 1]);
+    let room = 0.03 * (last - first);
+    // a tick at each count, unless there are many
+    let every = counts.len().div_ceil(12);
+    let ticks = places.iter().zip(counts).step_by(every).map(|(&at, count)| (at, count.to_string()));
+    let x = Axis::new("number of clusters K", first - room, last + room).ticks(ticks.collect());
+    let y = Axis::new(unit, 0.0, if highest > 0.0 { 1.1 * highest } else { 1.0 });
+    let longest = curves.iter().map(|curve| curve.0.chars().count()).max().unwrap_or(0).clamp(6, 30);
+    let right = 40 + 8 * longest as u32;
+    let title = "The error over the number of clusters";
+    let mut chart =
+        Chart::new("errors-by-clusters", title, (640 + right, 400), x, y).margins(84, right, 20, 56);
+    let mut labels = Vec::new();
+    for (index, (name, errors)) in curves.iter().enumerate() {
+        let line: Vec<Point> = places.iter().copied().zip(errors.iter().copied()).collect();
+        chart.marked(&line, component(index), 2.2, 4.0);
+        let note = String::new();
+        labels.push(Label {
+            at: errors[errors.len() - 1],
+            tint: component(index),
+            text: name.to_string(),
+            note,
+        });
+    }
+    chart.labels(&labels, true);
+    let value = |error: f64| trimmed(error, 3);
+    let word = |(name, errors): &(&str, &[f64])| {
+        format!("{name} from {} to {}", value(errors[0]), value(errors[errors.len() - 1]))
+    };
+    let words: Vec<String> = curves.iter().map(word).collect();
+    let alt =
+        format!("Curves over {} to {} clusters: {}.", counts[0], counts[counts.len() - 1], words.join("; "));
+    chart.alt(alt).finish()
 }
 
 /// Runs K-means from a grid of starts: the `fixed` centroids (m x 2), plus one at the centre of each of `side` x `side`

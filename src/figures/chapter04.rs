@@ -3,7 +3,7 @@
 use ndarray::{Array2, array};
 
 use super::clusters::{Course, axes, curves_over_counts, draw_ellipses, ellipse, ellipse_pens};
-pub use super::clusters::{Objective, objective_trace};
+pub use super::clusters::{Objective, PictureRow, objective_trace, pictures};
 use super::{Entry, checks};
 use crate::draw::{
     CARD, Chart, Field, Figure, INK, Ink, Label, Pen, Point, Side, Tint, animate, between, component,

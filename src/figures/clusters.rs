@@ -361,6 +361,60 @@ pub(super) fn optima(objectives: &[f64], same: f64) -> (Vec<Optimum>, Vec<usize>
     (found, member)
 }
 
+/// A row of pictures: its name, the pictures (one per row of the table), and a note under each picture or none at all.
+pub type PictureRow<'a> = (&'a str, &'a Array2<f64>, &'a [String]);
+
+/// The maximum number of pictures in a row, and of rows, of [`pictures`].
+const MOST_PICTURES: usize = 10;
+
+/// Draws rows of small pictures, such as digits, each row under its name.
+///
+/// A picture's numbers are its pixels, row by row, `width` in each; 0 is paper and 1 is ink, and numbers beyond are drawn as 0
+/// or 1.
+///
+/// # Errors
+///
+/// Returns an error if there are no rows or more than ten, if a row has no pictures or more than ten, if the pixels of a picture
+/// do not fill rows of `width`, if a row has too few or too many notes, or if a pixel is not finite.
+pub fn pictures(title: &str, width: usize, rows: &[PictureRow]) -> Result<Figure> {
+    const SIDE: f64 = 66.0;
+    const GAP: f64 = 14.0;
+    checks::not_empty("rows of pictures", rows)?;
+    checks::at_most("the number of rows", rows.len(), MOST_PICTURES, "at most 10")?;
+    for (_, pictures, notes) in rows {
+        let (count, pixels) = pictures.dim();
+        if count == 0 {
+            return Err(Error::Empty { what: "pictures" });
+        }
+        checks::at_most("the number of pictures in a row", count, MOST_PICTURES, "at most 10")?;
+        let expected = pixels.max(1).div_ceil(width.max(1)).saturating_mul(width.max(1));
+        checks::length("the pixels of a picture", expected, pixels)?;
+        checks::length("the notes", if notes.is_empty() { 0 } else { count }, notes.len())?;
+        checks::entries("the pixels", pictures.view().into_dyn())?;
+    }
+    let widest = rows.iter().map(|row| row.1.nrows()).max().unwrap_or(0);
+    let below = |notes: &[String]| if notes.is_empty() { 0.0 } else { 18.0 };
+    let height: f64 = rows.iter().map(|row| 30.0 + SIDE + below(row.2) + 10.0).sum();
+    let size = ((26.0 + widest as f64 * (SIDE + GAP)).max(440.0), height + 14.0);
+    let mut chart = Chart::canvas("pictures", title, size);
+    let (bold, grey) = (Ink::new(INK).plain().bold().size(13.0), Ink::new(GREY).plain().size(11.5));
+    let (mut top, mut words) = (12.0, Vec::new());
+    for (name, pictures, notes) in rows {
+        chart.note((20.0, top + 10.0), bold, *name);
+        for (index, picture) in pictures.rows().into_iter().enumerate() {
+            let left = 20.0 + index as f64 * (SIDE + GAP);
+            chart.picture((left, top + 24.0), SIDE, width.max(1), &picture.to_vec());
+            if let Some(note) = notes.get(index) {
+                chart.note((left, top + 24.0 + SIDE + 12.0), grey, note);
+            }
+        }
+        top += 30.0 + SIDE + below(notes) + 10.0;
+        let notes = if notes.is_empty() { String::new() } else { format!(" ({})", notes.join(", ")) };
+        words.push(format!("{name}: {}{notes}", pictures.nrows()));
+    }
+    chart.alt(format!("Rows of small pictures. {}.", words.join("; "))).finish()
+}
+
 /// Draws the objective of one or more fits over the iterations.
 ///
 /// Fits that end at the same objective share a colour (the tolerance is a fiftieth of the range from best to worst). Labels
