@@ -137,6 +137,12 @@ fn coin_figures_reject_bad_input() {
         chapter01::jensen_chord(1.0, 0.0, 0.5).is_err() && chapter01::jensen_chord(1.0, 1.0, 0.5).is_err()
     );
     assert!(matches!(chapter01::jensen_chord(1.0, 2.0, 1.5), Err(Error::Probability { .. })));
+    let tangent = |values: &[f64], probabilities: &[f64]| chapter01::jensen_tangent(values, probabilities);
+    assert!(matches!(tangent(&[], &[]), Err(Error::Empty { .. })));
+    assert!(matches!(tangent(&[1.0, 2.0], &[1.0]), Err(Error::Length { .. })));
+    assert!(matches!(tangent(&[1.0, -2.0], &[0.5, 0.5]), Err(Error::Setting { .. })));
+    assert!(matches!(tangent(&[1.0, 2.0], &[0.5, 0.6]), Err(Error::NotNormalised { .. })));
+    assert!(matches!(tangent(&[1.0, 2.0], &[0.5, f64::NAN]), Err(Error::Probability { index: 1, .. })));
     assert!(matches!(chapter01::known_likelihood(&known, &labels[..3]), Err(Error::Length { .. })));
     assert!(matches!(
         chapter01::known_likelihood(&known, &[0, 0, 2, 0, 2]),

@@ -170,6 +170,11 @@ const DRAWN: &[(&str, Draw)] = &[
         chapter04::information_criteria(&counts, &criteria)
     }),
     ("jensen_chord", |h| chapter01::jensen_chord(h.number().abs(), h.number().abs(), h.number())),
+    ("jensen_tangent", |h| {
+        let count = h.size();
+        let (values, probabilities) = (h.numbers(count), h.numbers(count));
+        chapter01::jensen_tangent(&values, &probabilities)
+    }),
     ("kernel_speed", |h| chapter07::kernel_speed(&named_values(&h.bars()))),
     ("kmeans_animation", |h| {
         let fit = h.fit(Hostile::kmeans);

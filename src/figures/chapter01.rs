@@ -4,8 +4,8 @@ use super::coins::{Groups, UNIT, inside, path, theta};
 use super::{Entry, checks};
 use crate::coin::Experiments;
 use crate::draw::{
-    Axis, BLUE, CARD, Chart, Field, Figure, GREY, INK, Ink, Pen, Point, Scale, Side, Tint, VERMILION,
-    component, draw_scale, extent, letter, number, trimmed,
+    Axis, BLUE, CARD, Chart, Field, Figure, GREEN, GREY, INK, Ink, Pen, Point, Scale, Side, Tint, VERMILION,
+    component, draw_scale, extent, letter, number, padded, trimmed,
 };
 use crate::em::Fit;
 use crate::error::{Error, Result};
@@ -13,6 +13,7 @@ use crate::error::{Error, Result};
 /// The chapter's reproducible figures.
 pub const FIGURES: &[Entry] = &[
     ("jensen-chord", || jensen_chord(1.0, 6.0, 0.6)),
+    ("jensen-tangent", || jensen_tangent(&[1.0, 2.0, 4.0, 6.0, 9.0], &[0.3, 0.25, 0.2, 0.15, 0.1])),
     ("known-likelihood", || {
         let (experiments, labels) = Experiments::blog_known();
         known_likelihood(&experiments, &labels)
@@ -73,6 +74,70 @@ pub fn jensen_chord(a: f64, b: f64, weight: f64) -> Result<Figure> {
     chart.label(chord, (12.0, 16.0), Ink::new(VERMILION).bold(), format!("E[log X] = {below}"));
     let end = (x1 + high) / 2.0;
     chart.label((end, end.ln()), (0.0, -18.0), Ink::new(BLUE), "log x");
+    chart.label((mean, y0), (8.0, -12.0), Ink::new(GREY), format!("E[X] = {at}"));
+    chart.finish()
+}
+
+/// Draws the proof of Jensen's inequality for the logarithm. X takes `values` with `probabilities`: the tangent at E[X] lies
+/// above the curve, and the mean of the gaps between both is `log E[X] - E[log X]`.
+///
+/// # Errors
+///
+/// Returns an error if there are no values or more than 20, if a value is not from 1e-100 to 1e100, if the values are equal
+/// or too close to tell apart on an axis, or if the probabilities are not one per value, not in [0, 1] or do not add up
+/// to 1.
+pub fn jensen_tangent(values: &[f64], probabilities: &[f64]) -> Result<Figure> {
+    checks::not_empty("values", values)?;
+    checks::at_most("the number of values", values.len(), 20, "at most 20 in a figure")?;
+    checks::length("probabilities", values.len(), probabilities.len())?;
+    if let Some(&value) = values.iter().find(|value| !(1e-100..=1e100).contains(*value)) {
+        return Err(Error::Setting {
+            name: "a value",
+            expected: "a positive number, from 1e-100 to 1e100",
+            value,
+        });
+    }
+    if let Some(index) = probabilities.iter().position(|share| !(0.0..=1.0).contains(share)) {
+        return Err(Error::Probability { name: "probabilities", index, value: probabilities[index] });
+    }
+    let sum: f64 = probabilities.iter().sum();
+    if !((sum - 1.0).abs() <= 1e-9) {
+        return Err(Error::NotNormalised { name: "probabilities", sum });
+    }
+    let (low, high) = extent(values.iter().copied());
+    if low == high {
+        return Err(Error::Setting { name: "the values", expected: "not all equal", value: low });
+    }
+    let average = |f: fn(f64) -> f64| values.iter().zip(probabilities).map(|(&x, p)| p * f(x)).sum::<f64>();
+    let (mean, mean_log) = (average(|x| x), average(f64::ln));
+    let tangent = |x: f64| mean.ln() + (x - mean) / mean;
+    let (x0, x1) = ((low - 0.1 * (high - low)).max(low * 0.6), high + 0.1 * (high - low));
+    let (y0, y1) = padded([x0.ln(), tangent(x1), tangent(x0), mean_log], 0.1);
+    let (at, below, above) = (trimmed(mean, 3), number(mean_log, 3), number(mean.ln(), 3));
+    let alt = format!(
+        "A blue curve, log x, lies below a green line that touches it at x = {at}, height {above}. Dashed lines join {} discs \
+         on the curve to the line above them. Below the point of contact an orange disc marks the height {below}.",
+        values.len()
+    );
+    let title = "Jensen's inequality: the logarithm lies below its tangent";
+    let (x, y) = (Axis::new("x", x0, x1), Axis::new("log x (nats)", y0, y1));
+    let mut chart = Chart::new("jensen-tangent", title, (760, 440), x, y).alt(alt);
+    chart.line([(mean, y0), (mean, mean_log)], Pen::new(GREY, 1.2).dashed(3.0, 4.0));
+    chart.curve(x0, x1, 400, Pen::new(BLUE, 2.6), f64::ln);
+    chart.line([(x0, tangent(x0)), (x1, tangent(x1))], Pen::new(GREEN, 2.2));
+    chart.line([(mean, mean_log), (mean, mean.ln())], Pen::new(INK, 2.0));
+    for (&x, &share) in values.iter().zip(probabilities) {
+        chart.line([(x, x.ln()), (x, tangent(x))], Pen::new(INK, 1.4).dashed(3.0, 3.0));
+        chart.disc((x, x.ln()), 5.0, INK);
+        chart.label((x, x.ln()), (12.0, 14.0), Ink::new(INK), trimmed(share, 3));
+    }
+    chart.disc((mean, mean.ln()), 5.5, BLUE);
+    chart.disc((mean, mean_log), 5.5, VERMILION);
+    chart.label((mean, mean.ln()), (-10.0, -14.0), Ink::new(BLUE).bold(), format!("log E[X] = {above}"));
+    chart.label((mean, mean_log), (12.0, 16.0), Ink::new(VERMILION).bold(), format!("E[log X] = {below}"));
+    let end = x1 - 0.12 * (x1 - x0);
+    chart.label((end, tangent(end)), (-10.0, -14.0), Ink::new(GREEN).bold(), "tangent at E[X]");
+    chart.label((x1, x1.ln()), (-6.0, -16.0), Ink::new(BLUE), "log x");
     chart.label((mean, y0), (8.0, -12.0), Ink::new(GREY), format!("E[X] = {at}"));
     chart.finish()
 }

@@ -20,15 +20,19 @@ pub const FIGURES: &[Entry] = &[
         let experiments = Experiments::blog_hidden();
         bound_animation(&experiments, &first_coin_free(&experiments, &Coins::even(&[0.3, 0.52])?)?, 0, 7)
     }),
-    ("surface", || surface(&Experiments::blog_hidden(), &[&blog_fit()?])),
-    ("likelihood-trace", || likelihood_trace(&Experiments::blog_hidden(), &blog_fit()?)),
+    ("surface", || surface(&Experiments::blog_hidden(), &[&fit_from([0.6, 0.5])?, &fit_from([0.5, 0.6])?])),
+    ("likelihood-trace", || likelihood_trace(&Experiments::blog_hidden(), &fit_from([0.6, 0.5])?)),
     ("responsibilities", || {
         let experiments = Experiments::blog_hidden();
-        responsibilities(&experiments, &experiments.expectations(&blog_fit()?)?)
+        responsibilities(&experiments, &experiments.expectations(&fit_from([0.6, 0.5])?)?)
     }),
     ("starts", || {
         let experiments = Experiments::blog_hidden();
         starts(&experiments, &fits_from_grid(&experiments, 21)?)
+    }),
+    ("falling-number", || {
+        let experiments = Experiments::blog_hidden();
+        Ok(likelihood_trace(&experiments, &fit_from([0.8, 0.45])?)?.named("falling-number"))
     }),
 ];
 
@@ -48,9 +52,9 @@ const GAP: Tint = Tint::new([248, 221, 196], [84, 56, 36]);
 /// A fit of more iterations is drawn without marks.
 const MOST_MARKS: usize = 400;
 
-/// The blog post's fit from theta = (0.6, 0.5), with all its models.
-fn blog_fit() -> Result<Fit<Coins>> {
-    let options = CoinOptions { keep_models: true, ..Default::default() };
+/// The fit of the blog post's experiments from these thetas, with all its models.
+fn fit_from(thetas: [f64; 2]) -> Result<Fit<Coins>> {
+    let options = CoinOptions { start: Coins::even(&thetas)?, keep_models: true, ..Default::default() };
     Coins::fit(&Experiments::blog_hidden(), &options)
 }
 
@@ -120,9 +124,9 @@ fn ground(name: &str, title: &str, field: &Field, highest: f64) -> Result<Chart>
     Ok(chart)
 }
 
-/// Writes lines of text beside a point.
-fn told(chart: &mut Chart, at: Point, lines: &[String]) {
-    let across = if at.0 > 0.82 { -12.0 } else { 12.0 };
+/// Writes lines of text beside a point: at its right, or at its left if `left` or if there is no room.
+fn told(chart: &mut Chart, at: Point, left: bool, lines: &[String]) {
+    let across = if left || at.0 > 0.82 { -12.0 } else { 12.0 };
     let down = if at.1 < 0.09 { 4.0 - 17.0 * lines.len() as f64 } else { -2.0 };
     chart.paragraph(at, (across, down), Ink::new(INK).bold(), lines);
 }
@@ -156,7 +160,7 @@ pub fn landscape(experiments: &Experiments) -> Result<Figure> {
             "saddle point" => chart.ring(mark.1, 5.0, INK),
             _ => chart.cross(mark.1, 6.0, INK),
         }
-        told(&mut chart, mark.1, &lines(mark));
+        told(&mut chart, mark.1, false, &lines(mark));
     }
     chart.finish()
 }
@@ -209,7 +213,8 @@ pub fn surface(experiments: &Experiments, fits: &[&Fit<Coins>]) -> Result<Figure
         let down = if start.1 < 0.06 { -20.0 } else { 20.0 };
         let text = format!("start ({}, {})", number(start.0, 2), number(start.1, 2));
         chart.label(start, (across, down), Ink::new(INK).bold(), text);
-        told(&mut chart, end, &[pair(end), nats(fit.objective())]);
+        let left = end.0 > 0.18 && places.iter().any(|place| place.0 > end.0 + 0.02);
+        told(&mut chart, end, left, &[pair(end), nats(fit.objective())]);
     }
     chart.finish()
 }
@@ -416,7 +421,8 @@ pub fn likelihood_trace(experiments: &Experiments, fit: &Fit<Coins>) -> Result<F
         chart.panel((84.0, 416.0), (712.0, 128.0), x, Axis::new("blog's number (nats)", low, high).most(4));
     panel.line(blog.iter().copied(), Pen::new(GREEN, 2.0));
     marked(&mut panel, &blog, GREEN);
-    panel.label(blog[end], (-1.0, 20.0), Ink::new(GREEN).bold(), "the blog's number");
+    let beside = if blog[end].1 < blog[0].1 { -18.0 } else { 20.0 };
+    panel.label(blog[end], (-1.0, beside), Ink::new(GREEN).bold(), "the blog's number");
     chart.add(panel);
     // The first steps are large, so the later ones are repeated in an inset.
     if let Some(inset) = later_steps(&mut chart, &levels, &climbed) {
