@@ -395,8 +395,12 @@ fn routing_finds_two_wholes_and_rung_4_lowers_the_likelihood() {
     let traces = chapter06::two_wholes_ladder(&wholes, 12).unwrap();
     let steps = &traces[3];
     assert!(steps.windows(2).any(|pair| pair[1].log_likelihood < pair[0].log_likelihood));
-    let alt = chapter06::ladder_likelihood(&traces).unwrap().alt().to_string();
-    assert!(alt.contains("mixture runs from") && alt.contains("and never falls"), "{alt}");
+    let figure = chapter06::ladder_likelihood(&wholes.votes, &wholes.activations, &traces).unwrap();
+    let alt = figure.alt().to_string();
+    assert!(
+        alt.contains("mixture runs from") && alt.contains("and never falls (every child counts 1)"),
+        "{alt}"
+    );
     assert!(alt.contains("4: cost counts mass runs") && alt.contains("and falls"), "{alt}");
     // The parts' votes recover the pose of the face at any position and angle.
     for (x, y, angle) in [(0.0, 0.0, 0.0), (1.0, -2.0, 1.3), (-3.0, 0.5, -2.9)] {
@@ -442,7 +446,16 @@ fn routing_figures_reject_bad_input() {
     empty[2].clear();
     let ladder = |rungs| chapter06::routing_ladder(&wholes.votes, &wholes.activations, rungs);
     assert!(ladder(&traces).is_ok() && ladder(&empty).is_err());
-    assert!(chapter06::ladder_likelihood(&traces).is_ok() && chapter06::ladder_likelihood(&empty).is_err());
+    let likelihood = |rungs| chapter06::ladder_likelihood(&wholes.votes, &wholes.activations, rungs);
+    assert!(likelihood(&traces).is_ok() && likelihood(&empty).is_err());
+    assert!(chapter06::cost_curves(&[1.0], &[1.0]).is_ok() && chapter06::cost_curves(&[], &[1.0]).is_err());
+    assert!(chapter06::cost_curves(&[1.0], &[-1.0]).is_err());
+    let (lambdas, activations, scheduled) = chapter06::two_wholes_temperatures(&wholes).unwrap();
+    let temperatures = |lambdas| chapter06::temperatures(lambdas, &activations, &scheduled);
+    assert!(temperatures(&lambdas).is_ok() && temperatures(&lambdas[1..]).is_err());
+    let named =
+        |names| chapter05::vote_panels("votes", &wholes.votes, &wholes.activations, &wholes.wholes, names);
+    assert!(named(&["A", "B", "C"]).is_ok() && named(&["A", "B"]).is_err());
     let fewer = wholes.votes.slice(s![..3, .., ..]).to_owned();
     assert!(chapter06::routing_ladder(&fewer, &wholes.activations, &traces).is_err());
 }

@@ -105,6 +105,10 @@ const DRAWN: &[(&str, Draw)] = &[
         chapter03::clusterings(&h.name(), &data, &vec![one; h.size()])
     }),
     ("confusion", |h| figures::chapter09::confusion(&h.evaluation().0)),
+    ("cost_curves", |h| {
+        let (masses, lambdas) = (h.size(), h.size());
+        chapter06::cost_curves(&h.numbers(masses), &h.numbers(lambdas))
+    }),
     ("difference_errors", |h| {
         let curves = h.curves();
         chapter07::difference_errors(&borrowed(&curves))
@@ -185,7 +189,12 @@ const DRAWN: &[(&str, Draw)] = &[
         let labels = h.labels(experiments.len());
         chapter01::known_likelihood(&experiments, &labels)
     }),
-    ("ladder_likelihood", |h| chapter06::ladder_likelihood(&h.rungs(1, 1))),
+    ("ladder_likelihood", |h| {
+        let (children, parents) = (h.size(), h.size());
+        let votes = Array3::from_shape_simple_fn((children, parents, h.two()), || h.number());
+        let rungs = h.rungs(children, parents);
+        chapter06::ladder_likelihood(&votes, &Array1::from(h.numbers(children)), &rungs)
+    }),
     ("landscape", |h| chapter02::landscape(&h.experiments())),
     ("likelihood_trace", |h| {
         let fit = h.fit(Hostile::coins);
@@ -297,6 +306,13 @@ const DRAWN: &[(&str, Draw)] = &[
         let fits: Vec<Fit<Coins>> = (0..h.size()).map(|_| h.fit(Hostile::coins)).collect();
         chapter02::surface(&h.experiments(), &fits.iter().collect::<Vec<_>>())
     }),
+    ("temperatures", |h| {
+        let (count, parents) = (h.size(), h.size());
+        let (lambdas, activations) = (h.numbers(count), h.shuffled(count, parents));
+        let activations = if h.odds(2) { activations } else { Array2::from_elem((count, parents), 0.5) };
+        let scheduled = if h.odds(2) { h.numbers(parents) } else { vec![0.5; parents] };
+        chapter06::temperatures(&lambdas, &activations, &Array1::from(scheduled))
+    }),
     ("viewpoint", |h| {
         let parts = if h.odds(6) { 4 } else { h.size() };
         let poses = h.shuffled(parts, 3);
@@ -309,6 +325,15 @@ const DRAWN: &[(&str, Draw)] = &[
         let name = h.name();
         let parents: Vec<(&str, usize)> = (0..h.size()).map(|_| (name.as_str(), h.index())).collect();
         figures::chapter08::vote_agreement(&input, &routing, h.index(), &parents)
+    }),
+    ("vote_panels", |h| {
+        let (children, parents) = (h.size(), h.size());
+        let votes = Array3::from_shape_simple_fn((children, parents, h.two()), || h.number());
+        let wholes: Vec<Option<usize>> =
+            (0..children).map(|_| h.odds(2).then(|| if h.odds(9) { h.index() } else { 0 })).collect();
+        let (title, name) = (h.name(), h.name());
+        let names = vec![name.as_str(); parents];
+        chapter05::vote_panels(&title, &votes, &Array1::from(h.numbers(children)), &wholes, &names)
     }),
     ("vote_bytes", |h| chapter07::vote_bytes(&named_values(&h.bars()))),
     ("vote_gradients", |h| {

@@ -2,17 +2,26 @@
 
 use std::f64::consts::FRAC_PI_2;
 
-use ndarray::Array2;
+use ndarray::{Array1, Array2, Array3, array};
 
 use super::{Entry, checks};
 use crate::draw::{
     Axis, CARD, Chart, Figure, GREY, Grid, INK, Ink, Mark, Pen, Point, Tint, component, equal_units,
-    legend_row, number, padded,
+    legend_row, number, padded, ranges, stride,
 };
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 /// The chapter's reproducible figures.
-pub const FIGURES: &[Entry] = &[("viewpoint", three_views)];
+pub const FIGURES: &[Entry] = &[
+    ("viewpoint", three_views),
+    ("face-and-hand", || {
+        let (votes, activations, wholes) = face_and_hand();
+        Ok(vote_panels(HAND_TITLE, &votes, &activations, &wholes, &["face", "body"])?.named("face-and-hand"))
+    }),
+];
+
+/// The title of the chapter's [`vote_panels`].
+pub const HAND_TITLE: &str = "Votes of four parts of a face and two hands";
 
 /// A pose in the plane: x, y and the angle in radians, counterclockwise from the x axis.
 pub type Pose = [f64; 3];
@@ -114,6 +123,98 @@ pub fn viewpoint(views: &[View]) -> Result<Figure> {
                lines from the parts to the pairs of arrows that they vote for; where the parts make a face, all lines end \
                at its nose.";
     chart.alt(format!("{alt} {}.", words.join("; "))).finish()
+}
+
+/// Returns the votes of left eye, right eye, nose, mouth, left hand and right hand for the places of a face and of a body
+/// (6 x 2 x 2), their activations, and the whole that each belongs to: 0 (the face) or 1 (the body).
+pub fn face_and_hand() -> (Array3<f64>, Array1<f64>, Vec<Option<usize>>) {
+    let votes = array![
+        [[2.0, 1.1], [-2.1, -0.4]],
+        [[2.1, 0.9], [0.3, 2.6]],
+        [[1.9, 1.0], [2.9, -1.6]],
+        [[2.0, 1.0], [-0.8, 0.9]],
+        [[-1.7, 2.2], [0.6, -2.0]],
+        [[0.2, -1.3], [0.4, -2.2]],
+    ];
+    let wholes = [0, 0, 0, 0, 1, 1].map(Some).to_vec();
+    (votes, Array1::ones(6), wholes)
+}
+
+/// Draws votes in the plane, a panel for each parent that they are cast for. A vote has the colour of the parent that its
+/// child belongs to and is grey if it belongs to none; it is small if the child's activation is low.
+///
+/// `votes` are children x parents x 2 (x and y), `wholes` the parent of each child, and `names` those of the parents.
+///
+/// # Errors
+///
+/// Returns an error if there are no children, no parents or more than four, if votes are not points in the plane within 1e130
+/// of 0, if lengths do not match, if an activation is not finite, or if a parent does not exist.
+pub fn vote_panels(
+    title: &str,
+    votes: &Array3<f64>,
+    activations: &Array1<f64>,
+    wholes: &[Option<usize>],
+    names: &[&str],
+) -> Result<Figure> {
+    let (children, parents, elements) = votes.dim();
+    checks::length("a vote to be drawn in the plane", 2, elements)?;
+    if votes.is_empty() {
+        return Err(Error::Empty { what: "children or parents" });
+    }
+    checks::at_most("the number of parents", parents, 4, "at most 4")?;
+    checks::length("the names of the parents", parents, names.len())?;
+    checks::length("the parents of the children", children, wholes.len())?;
+    checks::shape("the activations of the children", &[children], activations.shape())?;
+    checks::finite("the activation of a child", activations.iter().copied())?;
+    checks::entries("votes", votes.view().into_dyn())?;
+    if let Some(whole) = wholes.iter().flatten().find(|&&whole| whole >= parents) {
+        let (name, expected) = ("the parent of a child", "one of the parents");
+        return Err(Error::Setting { name, expected, value: *whole as f64 });
+    }
+    let vote = |i: usize, j: usize| (votes[(i, j, 0)], votes[(i, j, 1)]);
+    let all: Vec<Point> = (0..children * parents).map(|at| vote(at / parents, at % parents)).collect();
+    let (x, y) = ranges(&all);
+    let room = (830.0 / parents as f64 - 18.0).min(330.0);
+    let grid = Grid {
+        columns: parents,
+        panel: equal_units(x, y, (room, 300.0)),
+        gap: (18.0, 0.0),
+        origin: (58.0, 44.0),
+    };
+    let mut chart = grid.canvas("votes", title, parents, (20.0, 88.0), 560);
+    let tint = |i: usize| wholes[i].map_or(GREY, component);
+    let mut words = Vec::new();
+    for (j, name) in names.iter().enumerate() {
+        let up = Axis::new("x_2", y.0, y.1).most(6);
+        let up = if j == 0 { up } else { up.bare() };
+        let mut panel = chart.panel(grid.corner(j), grid.panel, Axis::new("x_1", x.0, x.1).most(6), up);
+        for i in (0..children).step_by(stride(children, 400)) {
+            panel.scatter([vote(i, j)], 2.2 + 2.6 * activations[i].clamp(0.0, 1.0), tint(i), 0.9);
+        }
+        let (left, top) = grid.corner(j);
+        let heading = format!("votes for {}{name}", if name.chars().count() > 1 { "the " } else { "" });
+        panel.note((left, top - 18.0), Ink::new(component(j)).plain().bold().size(14.0), heading);
+        let own = wholes.iter().filter(|whole| **whole == Some(j)).count();
+        words.push(format!("{own} of {children} children belong to {name}"));
+        chart.add(panel);
+    }
+    let mut entries: Vec<(Mark, String)> = names
+        .iter()
+        .enumerate()
+        .map(|(j, name)| (Mark::Dot(component(j)), format!("part of {name}")))
+        .collect();
+    entries.retain(|(mark, _)| (0..children).any(|i| *mark == Mark::Dot(tint(i))));
+    if wholes.contains(&None) {
+        entries.push((Mark::Dot(GREY), "part of nothing".to_owned()));
+    }
+    let low = grid.corner(0).1 + grid.panel.1 + 64.0;
+    let end = legend_row(&mut chart, (grid.origin.0, low), 640.0, entries);
+    if activations.iter().any(|&a| a < 0.5) {
+        chart.note((end, low), Ink::new(GREY).plain().size(12.5), "small: a low activation");
+    }
+    let alt = "A panel for each parent with the votes of all children for it, in the colour of the parent that the child \
+               belongs to";
+    chart.alt(format!("{alt}: {}.", words.join(", "))).finish()
 }
 
 /// Draws each part's pose as a pair of arrows.

@@ -2,10 +2,12 @@
 
 use ndarray::{Array1, Array2, Array3, ArrayView1, ArrayView2, ArrayView3, Axis as Along};
 
+use super::chapter05::vote_panels;
 use super::{Entry, checks};
 use crate::draw::{
-    Axis, CARD, Chart, Figure, GREY, Grid, INK, Image, Ink, Label, PALE, Pen, Point, Side, Tint, animate,
-    component, equal_units, letter, number, padded, ranges, shown_iterations, stride,
+    Axis, CARD, Chart, Figure, GREY, Grid, INK, Image, Ink, Label, Mark, PALE, Pen, Point, Side, Tint,
+    animate, component, equal_units, legend_row, letter, number, padded, power_of_ten, ranges,
+    shown_iterations, stride,
 };
 use crate::error::{Error, Result};
 use crate::routing::{
@@ -16,6 +18,12 @@ use crate::samples::{self, Wholes};
 
 /// The chapter's reproducible figures.
 pub const FIGURES: &[Entry] = &[
+    ("routing-votes", || {
+        let Wholes { votes, activations, wholes } = wholes();
+        let names = ["A", "B", "C"];
+        Ok(vote_panels(VOTES_TITLE, &votes, &activations, &wholes, &names)?.named("routing-votes"))
+    }),
+    ("routing-cost", || cost_curves(&[1.0, 4.0, 10.0], &[0.05, 0.3, 1.0, 3.0])),
     ("routing-animation", || {
         let (input, routing) = two_wholes_routing(&wholes())?;
         routing_animation(&input, &routing, 0)
@@ -26,8 +34,18 @@ pub const FIGURES: &[Entry] = &[
         let Wholes { votes, activations, .. } = wholes();
         routing_ladder(&votes, &activations, &two_wholes_ladder(&wholes(), ITERATIONS)?)
     }),
-    ("ladder-likelihood", || ladder_likelihood(&two_wholes_ladder(&wholes(), 12)?)),
+    ("ladder-likelihood", || {
+        let Wholes { votes, activations, .. } = wholes();
+        ladder_likelihood(&votes, &activations, &two_wholes_ladder(&wholes(), 12)?)
+    }),
+    ("routing-temperature", || {
+        let (lambdas, activations, scheduled) = two_wholes_temperatures(&wholes())?;
+        temperatures(&lambdas, &activations, &scheduled)
+    }),
 ];
+
+/// The title of the chapter's [`vote_panels`].
+pub const VOTES_TITLE: &str = "The votes for A, B and C";
 
 /// The number of iterations of the chapter's routing.
 const ITERATIONS: usize = 6;
@@ -44,17 +62,15 @@ pub const RUNGS: [&str; 5] = [
 /// The colour of a child's vote for a parent to which it gives nothing.
 const UNTAKEN: Tint = Tint::new([188, 184, 172], [92, 94, 96]);
 
-/// The colour of the lines between the votes of one child.
-const STAR: Tint = Tint::new([228, 226, 217], [48, 49, 52]);
-
-/// The lines of the legend. Only the animation shows the last one.
-const KEY: [&str; 6] = [
+/// The lines of the animation's legend.
+const KEY: [&str; 7] = [
     "Dot: a vote, small if its",
     "child has a low activation.",
     "Stronger colour: the parent",
     "takes a larger share of it.",
-    "Ellipses: 1 σ and 2 σ.",
-    "Pale line: one child's votes.",
+    "Grey: it takes nothing.",
+    "Solid ellipse: 1 σ;",
+    "dashed ellipse: 2 σ.",
 ];
 
 /// The duration of each frame of the animation, in seconds.
@@ -123,8 +139,7 @@ pub fn two_wholes_ladder(wholes: &Wholes, iterations: usize) -> Result<Ladder> {
 /// for higher activations.
 ///
 /// `input` has votes of two elements, x and y (positions x children x parents x 2), `routing` is its result, and
-/// `position` the position to draw, counted from 0. Lines join the votes of a child; dots are small if the child's
-/// activation is low. Each frame shows the responsibilities at the start of an iteration, and the Gaussians and
+/// `position` the position to draw, counted from 0. Dots are small if the child's activation is low. Each frame shows the responsibilities at the start of an iteration, and the Gaussians and
 /// activations after its M-step. Routings of more than 12 iterations show the first and a selection of the others.
 ///
 /// # Errors
@@ -195,8 +210,9 @@ fn list_activations(chart: &mut Chart, left: f64, step: &RoutingStep, activation
 /// Compares the rungs of the ladder on the same votes, side by side: votes, Gaussians and weights of the last iteration.
 ///
 /// `votes` are children x parents x 2 (x and y); `child_activations` has one value per child, and a smaller value gives
-/// smaller dots. The number beside a parent is its weight: pi_j on a rung without costs, a_j on the later ones. Colours and
-/// ellipses are as in [`routing_animation`].
+/// smaller dots. Only votes of which the parent takes at least a sixteenth are drawn. The bars above a panel are the parents'
+/// weights: pi_j on a rung without costs, a_j on the later ones. An ellipse of two standard deviations is left out if it
+/// does not fit into the panel.
 ///
 /// # Errors
 ///
@@ -217,34 +233,44 @@ pub fn routing_ladder(
     }
     let (x, y) = ranges(&scenes[0].votes());
     let panel = equal_units(x, y, (256.0, 330.0));
-    let grid = Grid { columns: 3, panel, gap: (20.0, 64.0), origin: (60.0, 50.0) };
+    let grid = Grid { columns: 3, panel, gap: (20.0, 72.0), origin: (60.0, 58.0) };
     let title = "What the five rungs make of the same votes";
     let mut chart = grid.canvas("routing-ladder", title, rungs.len(), (26.0, 58.0), 0);
     let mut words = Vec::new();
     for (index, (title, scene)) in RUNGS.into_iter().zip(&scenes).enumerate() {
-        let x = Axis::new("x_1", x.0, x.1).most(7);
-        let y = Axis::new("x_2", y.0, y.1).most(6);
-        let x = if index < 2 { x.bare() } else { x };
-        let y = if index % 3 == 0 { y } else { y.bare() };
+        let (across, up) = (Axis::new("x_1", x.0, x.1).most(7), Axis::new("x_2", y.0, y.1).most(6));
+        let across = if index < 2 { across.bare() } else { across };
+        let up = if index % 3 == 0 { up } else { up.bare() };
         let (left, top) = grid.corner(index);
-        let mut panel = chart.panel((left, top), grid.panel, x, y);
-        scene.draw(&mut panel, false);
-        panel.heading(title, "");
+        let mut panel = chart.panel((left, top), grid.panel, across, up);
+        scene.draw_taken(&mut panel, x, y);
+        panel.note((left, top - 42.0), Ink::new(INK).plain().bold().size(14.0), title);
         let sign = if index == 0 { 'π' } else { 'a' };
-        for (j, &weight) in scene.weights.iter().take(4).enumerate() {
-            let text = format!("{sign}_{} = {}", letter(j), number(weight, 2));
-            panel.note((left + 80.0 * j as f64, top - 14.0), Ink::new(component(j)).plain().bold(), text);
+        for (j, &weight) in scene.weights.iter().take(3).enumerate() {
+            let (from, ink) = (left + 86.0 * j as f64, Ink::new(component(j)).plain().bold().size(12.5));
+            panel.note((from, top - 19.0), ink, format!("{sign}_{} {}", letter(j), number(weight, 2)));
+            for (share, tint) in [(1.0, PALE), (weight.clamp(0.004, 1.0), component(j))] {
+                let ends = [from, from + 72.0 * share].map(|x| panel.at_pixel(x, top - 6.0));
+                panel.line_anywhere(ends, Pen::new(tint, 5.0));
+            }
         }
         words.push(format!("{title}: {}", scene.weights_in_words()));
         chart.add(panel);
     }
     let (left, top) = grid.corner(5); // the free cell of the grid
-    for (line, words) in KEY[..5].iter().chain(&["π: weight; a: activation."]).enumerate() {
-        let place = (left + 8.0, top + 40.0 + 19.0 * line as f64);
-        chart.note(place, Ink::new(INK).plain().size(12.5), *words);
+    let key = [
+        "Dot: a vote of which the parent",
+        "takes at least 1/16; stronger",
+        "colour: more. Small: a faint child.",
+        "Solid ellipse: 1 σ; dashed: 2 σ, if",
+        "it fits. Bars: weight π_j of a parent",
+        "on rung 1, activation a_j after it.",
+    ];
+    for (line, words) in key.into_iter().enumerate() {
+        let place = (left + 8.0, top + 24.0 + 19.0 * line as f64);
+        chart.note(place, Ink::new(INK).plain().size(12.5), words);
     }
-    let alt =
-        "For each rung the same dots, the votes, and an ellipse around the mean of each parent. Weights";
+    let alt = "For each rung the votes that each parent takes, and an ellipse around the mean of each parent. Weights";
     chart.alt(format!("{alt} of the parents after the last iteration: {}.", words.join("; "))).finish()
 }
 
@@ -356,6 +382,9 @@ pub fn routing_curves(routing: &Routing, position: usize) -> Result<Figure> {
     for (row, mut panel) in chart.stack((84.0, 20.0), 560.0, &x, rows).into_iter().enumerate() {
         let tint = |line: usize| if row == 2 { INK } else { component(line) };
         let mut labels = Vec::new();
+        if row == 1 && low < 0.0 && high > 0.0 {
+            panel.line([(1.0, 0.0), (count as f64, 0.0)], Pen::new(GREY, 1.2).dashed(5.0, 4.0));
+        }
         for (index, line) in curves[row].iter().enumerate().rev() {
             panel.marked(line, tint(index), 2.2, 3.4);
             let value = line[count - 1].1;
@@ -377,56 +406,211 @@ pub fn routing_curves(routing: &Routing, position: usize) -> Result<Figure> {
     chart.alt(format!("{alt}: {}.", ends.collect::<Vec<_>>().join("; "))).finish()
 }
 
-/// Draws the log-likelihood of the votes under the mixture of the parents over the iterations, one curve per rung.
+/// Draws two log-likelihoods of the votes under the mixture of the parents over the iterations, a panel each with one
+/// curve per rung: every child counts 1 in the upper panel, and as much as its activation in the lower one.
 ///
-/// Only EM never lowers the log-likelihood. A cross marks each iteration that lowers it. Log-likelihoods are in nats,
-/// as in [`LadderStep::log_likelihood`]. From rung 3 on, children are weighted by their activations, so compare the
-/// shapes of the curves and not their heights.
+/// Only EM never lowers its own log-likelihood: rung 1 in the upper panel. A cross marks each iteration that lowers it.
+/// Weights are divided by their sum; numbers are those of [`Parents::log_likelihood`], in nats.
 ///
 /// # Errors
 ///
-/// Returns an error if a rung has no iterations, or if a log-likelihood is not finite or beyond 1e140.
-pub fn ladder_likelihood(rungs: &Ladder) -> Result<Figure> {
-    let mut curves: Vec<Vec<Point>> = Vec::new();
+/// Returns an error if a rung has no iterations, if shapes do not match, or if a number is not finite or out of its range.
+pub fn ladder_likelihood(
+    votes: &Array3<f64>,
+    child_activations: &Array1<f64>,
+    rungs: &Ladder,
+) -> Result<Figure> {
+    let everyone = Array1::ones(child_activations.len());
+    let mut panels: [Vec<Vec<Point>>; 2] = Default::default();
     for trace in rungs {
         checks::not_empty("iterations", trace)?;
-        let values = || trace.iter().map(|step| step.log_likelihood);
-        checks::finite("a log-likelihood", values())?;
-        curves.push(values().enumerate().map(|(t, value)| (t as f64 + 1.0, value)).collect());
-    }
-    let count = curves.iter().map(Vec::len).max().unwrap_or(1);
-    let (low, high) = padded(curves.iter().flatten().map(|point| point.1), 0.07);
-    let x = Axis::counted("iteration", 1, count);
-    let y = Axis::new("log-likelihood (nats)", low, high);
-    let title = "The mixture's log-likelihood by iteration on each rung";
-    let mut chart = Chart::new("ladder-likelihood", title, (840, 470), x, y).margins(84, 214, 46, 56);
-    for (index, curve) in curves.iter().enumerate() {
-        chart.marked(curve, component(index), 2.2, 3.2);
-    }
-    let (mut labels, mut words) = (Vec::new(), Vec::new());
-    for (index, (title, curve)) in RUNGS.into_iter().zip(&curves).enumerate() {
-        let falls = |pair: &&[Point]| pair[1].1 < pair[0].1 - 1e-9 * pair[0].1.abs().max(1.0);
-        let lower: Vec<Point> = curve.windows(2).filter(falls).map(|pair| pair[1]).collect();
-        for &point in lower.iter().step_by(stride(lower.len(), 200)) {
-            chart.cross(point, 4.6, component(index));
+        for (curves, weights) in panels.iter_mut().zip([&everyone, child_activations]) {
+            let point = |(t, step): (usize, &LadderStep)| -> Result<Point> {
+                Ok((t as f64 + 1.0, step.parents.log_likelihood(votes, weights)?))
+            };
+            curves.push(trace.iter().enumerate().map(point).collect::<Result<_>>()?);
         }
-        let drop: f64 = curve.windows(2).map(|pair| (pair[0].1 - pair[1].1).max(0.0)).sum();
-        let by = if drop < 0.01 { "< 0.01".to_string() } else { number(drop, 2) };
-        let note = match lower.len() {
-            0 => "never falls".to_string(),
-            1 => format!("falls once, by {by} nats"),
-            times => format!("falls {times} times, by {by} nats"),
-        };
-        let (first, last) = (curve[0].1, curve[curve.len() - 1].1);
-        let ends = [first, last].map(|value| number(value, 1));
-        words.push(format!("{title} runs from {} to {} and {note}", ends[0], ends[1]));
-        labels.push(Label { at: last, tint: component(index), text: title.to_string(), note });
     }
-    chart.labels(&labels, true);
+    let count = rungs.iter().map(Vec::len).max().unwrap_or(1);
+    let names = ["Σ_i log p_i (nats)", "Σ_i a_i log p_i (nats)"];
+    let rows = panels.iter().zip(names).map(|(curves, name)| {
+        let (low, high) = padded(curves.iter().flatten().map(|point| point.1), 0.07);
+        (Axis::new(name, low, high).most(6), 232.0)
+    });
+    let title = "Two log-likelihoods by iteration on each rung";
+    let mut chart = Chart::canvas("ladder-likelihood", title, (860.0, 620.0));
+    let x = Axis::counted("iteration", 1, count);
+    let mut words = Vec::new();
+    let stack = chart.stack((84.0, 64.0), 560.0, &x, rows.collect());
+    for (row, (mut panel, curves)) in stack.into_iter().zip(&panels).enumerate() {
+        for (index, curve) in curves.iter().enumerate() {
+            panel.marked(curve, component(index), 2.2, 3.2);
+        }
+        let mut labels = Vec::new();
+        let objective = ["every child counts 1", "children count a_i"][row];
+        for (index, (title, curve)) in RUNGS.into_iter().zip(curves).enumerate() {
+            let falls = |pair: &&[Point]| pair[1].1 < pair[0].1 - 1e-9 * pair[0].1.abs().max(1.0);
+            let lower: Vec<Point> = curve.windows(2).filter(falls).map(|pair| pair[1]).collect();
+            for &point in lower.iter().step_by(stride(lower.len(), 200)) {
+                panel.cross(point, 4.6, component(index));
+            }
+            let drop: f64 = curve.windows(2).map(|pair| (pair[0].1 - pair[1].1).max(0.0)).sum();
+            let by = if drop < 0.01 { "< 0.01".to_string() } else { number(drop, 2) };
+            let note = match lower.len() {
+                0 => "never falls".to_string(),
+                1 => format!("falls once, by {by} nats"),
+                times => format!("falls {times} times, by {by} nats"),
+            };
+            let (first, last) = (curve[0].1, curve[curve.len() - 1].1);
+            let ends = [first, last].map(|value| number(value, 1));
+            words.push(format!("{title} runs from {} to {} and {note} ({objective})", ends[0], ends[1]));
+            labels.push(Label { at: last, tint: component(index), text: title.to_string(), note });
+        }
+        panel.labels(&labels, true);
+        chart.add(panel);
+    }
     chart.cross(chart.at_pixel(94.0, 22.0), 4.6, GREY);
     let ink = Ink::new(INK).plain();
-    chart.note((108.0, 22.0), ink, "the log-likelihood fell: EM itself never lowers it");
-    chart.alt(format!("A curve for each rung, in nats: {}.", words.join("; "))).finish()
+    chart.note((108.0, 22.0), ink, "this log-likelihood fell");
+    chart.note((84.0, 46.0), ink.bold(), "above: every child counts 1; below: child i counts a_i");
+    chart.alt(format!("A curve for each rung in two panels, in nats: {}.", words.join("; "))).finish()
+}
+
+/// Draws the cost of one element of a pose against the standard deviation of the votes, a curve for each mass (beta_v is 0),
+/// and beside it the activation against the cost, a curve for each inverse temperature (beta_a is 0).
+///
+/// # Errors
+///
+/// Returns an error if there are no masses or no inverse temperatures, if there are more than six of one, or if one is not
+/// from 0 to 1000.
+pub fn cost_curves(masses: &[f64], lambdas: &[f64]) -> Result<Figure> {
+    for (what, name, values) in
+        [("masses", "a mass", masses), ("inverse temperatures", "an inverse temperature", lambdas)]
+    {
+        checks::not_empty(what, values)?;
+        checks::at_most("the number of curves", values.len(), 6, "at most 6")?;
+        checks::finite(name, values.iter().copied())?;
+        if let Some(&value) = values.iter().find(|value| !(0.0..=1000.0).contains(*value)) {
+            return Err(Error::Setting { name, expected: "from 0 to 1000", value });
+        }
+    }
+    const ENDS: (f64, f64) = (0.05, 2.0);
+    let most = masses.iter().fold(0.1, |most: f64, &mass| most.max(mass));
+    let (low, high) = padded([most * ENDS.0.ln(), most * ENDS.1.ln()], 0.05);
+    let grid = Grid { columns: 2, panel: (330.0, 300.0), gap: (96.0, 0.0), origin: (76.0, 62.0) };
+    let title = "Cost by spread, and activation by cost";
+    let mut chart = grid.canvas("routing-cost", title, 2, (34.0, 92.0), 0);
+    let along = |(from, to): (f64, f64)| (0..=160).map(move |i| from + (to - from) * f64::from(i) / 160.0);
+    let reds = [4, 1, 2, 0, 3, 5];
+    let pen = |index: usize| Pen::new(component(reds[index]), 2.2);
+
+    let x = Axis::new("standard deviation σ of the votes", 0.0, ENDS.1);
+    let mut panel = chart.panel(grid.corner(0), grid.panel, x, Axis::new("S ln σ (nats)", low, high).most(7));
+    panel.line([(0.0, 0.0), (ENDS.1, 0.0)], Pen::new(GREY, 1.2).dashed(5.0, 4.0));
+    for (index, &mass) in masses.iter().enumerate() {
+        panel.line(along(ENDS).map(|sigma| (sigma, mass * sigma.ln())), pen(index));
+    }
+    panel.heading("cost of one element", "negative where σ < 1; more mass, steeper");
+    chart.add(panel);
+    let x = Axis::new("cost (nats)", -20.0, 20.0);
+    let mut panel = chart.panel(grid.corner(1), grid.panel, x, Axis::new("activation a", -0.03, 1.03));
+    panel.line([(-20.0, 0.5), (20.0, 0.5)], Pen::new(GREY, 1.2).dashed(5.0, 4.0));
+    for (index, &lambda) in lambdas.iter().enumerate() {
+        let a = move |cost: f64| 1.0 / (1.0 + (lambda * cost).exp());
+        panel.line(along((-20.0, 20.0)).map(|cost| (cost, a(cost))), pen(index));
+    }
+    panel.heading("activation", "a soft threshold; larger λ, sharper");
+    chart.add(panel);
+    let low = grid.corner(0).1 + grid.panel.1 + 68.0;
+    let lists = [(0, "S", masses), (1, "λ", lambdas)];
+    for (column, sign, values) in lists {
+        let (left, _) = grid.corner(column);
+        let entries =
+            values.iter().enumerate().map(|(i, value)| (Mark::Line(pen(i)), format!("{sign} = {value}")));
+        legend_row(&mut chart, (left, low), left + grid.panel.0 + 60.0, entries);
+    }
+    let alt = "Left, curves of S ln σ that all cross 0 at σ = 1, steeper for a larger mass S. Right, falling S-shaped \
+               curves of the activation over the cost that all cross one half at cost 0, steeper for a larger λ.";
+    chart.alt(alt).finish()
+}
+
+/// Routes the votes of [`samples::two_wholes`] with the same lambda in all six iterations, for 81 values of lambda from 0.001
+/// to 10, and with the schedule of [`two_wholes_options`]. Returns the lambdas, the activations (lambdas x parents), and the
+/// activations of the schedule.
+///
+/// # Errors
+///
+/// Returns the errors of [`RoutingInput::route`].
+pub fn two_wholes_temperatures(wholes: &Wholes) -> Result<(Vec<f64>, Array2<f64>, Array1<f64>)> {
+    let input = wholes.input();
+    let lambdas: Vec<f64> = (0..=80).map(|i| 10f64.powf(-3.0 + 0.05 * f64::from(i))).collect();
+    let mut activations = Array2::zeros((lambdas.len(), wholes.votes.dim().1));
+    for (mut row, &lambda) in activations.rows_mut().into_iter().zip(&lambdas) {
+        let inverse_temperature = InverseTemperature::Constant(lambda);
+        let options = RoutingOptions { inverse_temperature, ..two_wholes_options(ITERATIONS) };
+        row.assign(&input.route(&options)?.activations().row(0));
+    }
+    let scheduled = input.route(&two_wholes_options(ITERATIONS))?.activations().row(0).to_owned();
+    Ok((lambdas, activations, scheduled))
+}
+
+/// Draws the parents' final activations (lambdas x parents) over an inverse temperature that is the same in all iterations,
+/// and dots at the right for the activations under a schedule.
+///
+/// # Errors
+///
+/// Returns an error if there are fewer than two lambdas, no parents or more than twelve, if shapes do not match, if a lambda
+/// is not between 1e-12 and 1e12, or if an activation is not from 0 to 1.
+pub fn temperatures(lambdas: &[f64], activations: &Array2<f64>, scheduled: &Array1<f64>) -> Result<Figure> {
+    let (count, parents) = activations.dim();
+    checks::length("the inverse temperatures", count, lambdas.len())?;
+    checks::length("the activations of the schedule", parents, scheduled.len())?;
+    if count < 2 {
+        return Err(Error::Length { name: "the inverse temperatures", expected: 2, found: count });
+    }
+    if parents == 0 {
+        return Err(Error::Empty { what: "parents" });
+    }
+    checks::at_most("the number of parents", parents, MOST_PARENTS, "at most 12 in curves")?;
+    if let Some(&value) = lambdas.iter().find(|value| !(1e-12..=1e12).contains(*value)) {
+        let (name, expected) = ("an inverse temperature", "between 1e-12 and 1e12");
+        return Err(Error::Setting { name, expected, value });
+    }
+    checks::shares("an activation", activations.iter().chain(scheduled).copied())?;
+    let place = |lambda: f64| lambda.log10();
+    let (low, high) = padded(lambdas.iter().map(|&lambda| place(lambda)), 0.01);
+    let (first, last) = (low.ceil() as i32, high.floor() as i32);
+    let every = ((last - first) / 8 + 1).max(1) as usize;
+    let ticks = (first..=last).step_by(every).map(|power| (f64::from(power), power_of_ten(power))).collect();
+    let x = Axis::new("inverse temperature λ, the same in all iterations", low, high).ticks(ticks);
+    let shares = [0.0, 0.25, 0.5, 0.75, 1.0].map(|a| (a, number(a, 2))).to_vec();
+    let y = Axis::new("activation after the last iteration", -0.04, 1.04).ticks(shares);
+    let title = "Final activations by inverse temperature";
+    let mut chart = Chart::new("routing-temperature", title, (840, 420), x, y).margins(84, 190, 46, 56);
+    chart.line([(low, 0.5), (high, 0.5)], Pen::new(GREY, 1.2).dashed(5.0, 4.0));
+    for j in 0..parents {
+        let curve = lambdas.iter().zip(activations.column(j)).map(|(&lambda, &a)| (place(lambda), a));
+        chart.line(curve, Pen::new(component(j), 2.2));
+    }
+    let mut labels = Vec::new();
+    for (j, &a) in scheduled.iter().enumerate() {
+        let (right, top) = chart.pixel((high, a));
+        chart.line_anywhere(
+            [chart.at_pixel(right, top), chart.at_pixel(right + 9.0, top)],
+            Pen::new(component(j), 1.0),
+        );
+        let text = format!("{}  {}", letter(j), number(a, 2));
+        labels.push(Label { at: a, tint: component(j), text, note: String::new() });
+    }
+    chart.labels(&labels, false);
+    let (right, _) = chart.pixel((high, 1.0));
+    chart.note((right + 14.0, 22.0), Ink::new(GREY).plain().size(12.5), "with the schedule:");
+    let ends = (0..parents).map(|j| {
+        let [from, to] = [0, count - 1].map(|i| number(activations[(i, j)], 2));
+        format!("{} from {from} to {to}, with the schedule {}", letter(j), number(scheduled[j], 2))
+    });
+    let alt = "A curve for each parent over λ on a logarithmic axis";
+    chart.alt(format!("{alt}: {}.", ends.collect::<Vec<_>>().join("; "))).finish()
 }
 
 /// One iteration of a routing at one position, in the plane.
@@ -514,10 +698,6 @@ impl<'a> Scene<'a> {
     pub fn draw(&self, chart: &mut Chart, large: bool) {
         let (children, parents, _) = self.votes.dim();
         let size = if large { 1.0 } else { 0.72 };
-        for i in (0..children).filter(|_| large && children * parents <= 300) {
-            let ends = if parents > 2 { parents + 1 } else { parents };
-            chart.line((0..ends).map(|j| self.vote(i, j % parents)), Pen::new(STAR, 1.0));
-        }
         for j in 0..parents {
             let strength = self.weights[j].clamp(0.0, 1.0);
             let tint = UNTAKEN.mixed(component(j), 0.25 + 0.75 * strength);
@@ -549,6 +729,34 @@ impl<'a> Scene<'a> {
             chart.dot(mean, 3.8 * size, component(j));
         }
         self.draw_letters(chart, &means, large);
+    }
+
+    /// Draws the votes of which a parent takes at least a sixteenth, means with letters, and ellipses; those of two standard
+    /// deviations only if they fit into the ranges of x and y.
+    fn draw_taken(&self, chart: &mut Chart, x: (f64, f64), y: (f64, f64)) {
+        let (children, parents, _) = self.votes.dim();
+        for j in 0..parents {
+            let tint = UNTAKEN.mixed(component(j), 0.35 + 0.65 * self.weights[j].clamp(0.0, 1.0));
+            chart.line(self.ellipse(j, 1.0), Pen::new(tint, 2.0));
+            let outer = self.ellipse(j, 2.0);
+            if outer.iter().all(|at| (x.0..=x.1).contains(&at.0) && (y.0..=y.1).contains(&at.1)) {
+                chart.line(outer, Pen::new(tint, 1.4).dashed(6.0, 4.0));
+            }
+        }
+        let every = stride(children * parents, 200);
+        for i in (0..children).step_by(every) {
+            for j in (0..parents).filter(|&j| self.shares[(i, j)] >= 1.0 / 16.0) {
+                let radius = 1.8 + 2.2 * self.children[i].clamp(0.0, 1.0);
+                let share = self.shares[(i, j)].clamp(0.0, 1.0);
+                chart.scatter([self.vote(i, j)], radius, UNTAKEN.mixed(component(j), share), 1.0);
+            }
+        }
+        let means: Vec<Point> = (0..parents).map(|j| (self.means[(j, 0)], self.means[(j, 1)])).collect();
+        for (j, &mean) in means.iter().enumerate() {
+            chart.disc(mean, 4.3, INK);
+            chart.dot(mean, 2.7, component(j));
+        }
+        self.draw_letters(chart, &means, false);
     }
 
     /// Draws the parents' letters from top to bottom, each moved down if it would overlap another.
