@@ -106,10 +106,10 @@ pub fn check<A>(answer: Option<A>, test: impl FnOnce(&A) -> Result<(), String>) 
 
 fn within(answer: f64, expected: f64, tolerance: f64) -> Result<(), String> {
     let error = if answer == expected { 0.0 } else { (answer - expected).abs() }; // infinities can be equal
-    if !(error <= tolerance) {
-        return Err(format!("{answer:?} is not within {tolerance:?} of the answer"));
+    match error <= tolerance {
+        true => Ok(()),
+        false => Err(format!("{answer:?} is not within {tolerance:?} of the answer")),
     }
-    Ok(())
 }
 
 #[cfg(test)]

@@ -495,7 +495,7 @@ fn routing_figures_accept_other_sizes() {
         let trace = ladder::routing_final(&votes, &activations, &options).unwrap();
         let rungs = [(); 5].map(|_| trace.clone());
         assert_sound(&chapter06::routing_ladder(&votes, &activations, &rungs).unwrap());
-        assert_sound(&chapter06::ladder_likelihood(&rungs).unwrap());
+        assert_sound(&chapter06::ladder_likelihood(&votes, &activations, &rungs).unwrap());
     }
 }
 

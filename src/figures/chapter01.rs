@@ -78,7 +78,7 @@ pub fn jensen_chord(a: f64, b: f64, weight: f64) -> Result<Figure> {
     chart.finish()
 }
 
-/// Draws the proof of Jensen's inequality for the logarithm. X takes `values` with `probabilities`: the tangent at E[X] lies
+/// Draws the proof of Jensen's inequality for the logarithm. X takes `values` with `probabilities`: the tangent at the mean of X lies
 /// above the curve, and the mean of the gaps between both is `log E[X] - E[log X]`.
 ///
 /// # Errors
@@ -101,7 +101,8 @@ pub fn jensen_tangent(values: &[f64], probabilities: &[f64]) -> Result<Figure> {
         return Err(Error::Probability { name: "probabilities", index, value: probabilities[index] });
     }
     let sum: f64 = probabilities.iter().sum();
-    if !((sum - 1.0).abs() <= 1e-9) {
+    let is_one = (sum - 1.0).abs() <= 1e-9; // false for NaN
+    if !is_one {
         return Err(Error::NotNormalised { name: "probabilities", sum });
     }
     let (low, high) = extent(values.iter().copied());

@@ -297,17 +297,18 @@ pub fn has_library(places: &Places) -> bool {
 }
 
 /// The shipped notebooks, in notebooks/. A reader's own notebooks beside them need not compile, so set-up does not run their cells.
-const SHIPPED: [&str; 10] = [
+const SHIPPED: [&str; 11] = [
     "01_known_labels",
     "02_hidden_labels",
     "03_kmeans",
     "04_gaussian_mixtures",
-    "04b_beside_linfa",
     "05_matrix_capsules",
     "06_routing",
     "07_gradient",
     "08_network",
     "09_training",
+    "appendix/beside_linfa",
+    "appendix/fast_kernel",
 ];
 
 /// The first cell of most notebooks, which loads the library.
