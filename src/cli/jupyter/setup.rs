@@ -302,7 +302,7 @@ const SHIPPED: [&str; 10] = [
     "02_hidden_labels",
     "03_kmeans",
     "04_gaussian_mixtures",
-    "04b_beside_linfa",
+    "appendix/beside_linfa",
     "05_matrix_capsules",
     "06_routing",
     "07_gradient_and_kernel",
