@@ -352,6 +352,9 @@ fn run_takes_chapters_appendix_and_solutions_and_keeps_them_apart() {
     assert_eq!(figure(&saved, "appendix-more-curve"), "<svg>appendix/more.ipynb</svg>");
     assert!(saved.join("curve.svg").exists() && !saved.join("solutions-01_x-curve.svg").exists(), "{said}");
 
+    for name in names {
+        machine.notebook(&format!("project/notebooks/{name}.ipynb"), CODE);
+    }
     let before = machine.calls().len();
     let (success, said) = machine.run(&["run", "notebooks/solutions/01_x.ipynb", "notebooks/01_x.ipynb"]);
     assert!(success && said.contains("2 notebooks executed"), "{said}");
