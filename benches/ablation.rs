@@ -54,6 +54,8 @@ const SWITCHES: &[&str] = &[
     "deep-features=0",
     "pooling=none",
     "deep-features=0 pooling=none",
+    "deep-layers=2",
+    "deep-layers=2 first=16 second=16",
     // Routing
     "iterations=3",
     "iterations=1",

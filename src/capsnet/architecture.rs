@@ -12,8 +12,15 @@ use crate::words::words;
 
 /// The side of the first convolution's window.
 const WINDOW: usize = 5;
-/// The side of the second convolution's window.
+/// The side of the window of the deep features' convolutions.
 const DEEP_WINDOW: usize = 3;
+/// The names and titles of the layers of deep features.
+const DEEP: [(&str, &str); 4] = [
+    ("deep", "deep features"),
+    ("deep2", "deep features 2"),
+    ("deep3", "deep features 3"),
+    ("deep4", "deep features 4"),
+];
 /// The side of a capsule layer's neighbourhood.
 const NEIGHBOURHOOD: usize = 3;
 
@@ -27,6 +34,7 @@ pub(super) const MOST_PARAMETERS: usize = 1 << 26;
 /// |---|---|---|
 /// | `features`: convolution 5 x 5, max pooling, ReLU | 14 x 14 x A | `features.weights`, `features.bias` |
 /// | `deep`: convolution 3 x 3 of the features, max pooling, ReLU; optional | 7 x 7 x `deep_features` | `deep.*` |
+/// | `deep2` to `deep4`: convolution 3 x 3, ReLU; as many as `deep_layers` says | 7 x 7 x `deep_features` | `deep2.*`, … |
 /// | `primary`: poses and activations, from a linear map of the features at each position | 7 x 7 x B | `poses.*`, `activations.*` |
 /// | `first`: capsules, routed from 3 x 3 neighbourhoods | 5 x 5 x C | `first.transforms`, `first.beta_v`, `first.beta_a` |
 /// | `second`: likewise | 3 x 3 x D | `second.*` |
@@ -56,7 +64,10 @@ pub struct Architecture {
     /// Features of the second convolution; 0 for no second convolution, as in the blog. With a second convolution, the first
     /// capsule layer's stride is 1 instead of 2.
     pub deep_features: usize,
-    /// How both convolutions halve the height and width of their input.
+    /// The number of layers of deep features, from 1 to 4. The first halves the grid, the others keep it. Without deep features
+    /// this number has no effect.
+    pub deep_layers: usize,
+    /// How the first two convolutions halve the height and width of their input.
     pub pooling: Pooling,
     /// B: kinds of primary capsules.
     pub primary: usize,
@@ -125,6 +136,7 @@ impl Architecture {
             channels: 1,
             features: 32,
             deep_features: 0,
+            deep_layers: 1,
             pooling: Pooling::None,
             primary: 32,
             first: 32,
@@ -195,17 +207,18 @@ impl Architecture {
             below: image,
             features,
             size: WINDOW,
-            pooling: *pooling,
+            pooling: Some(*pooling),
             gain: start.feature_gain,
         }));
-        if deep {
+        let deep_layers = if deep { self.deep_layers } else { 0 };
+        for (at, (name, title)) in DEEP.into_iter().take(deep_layers).enumerate() {
             layers.push(Box::new(Features {
-                name: "deep",
-                title: "deep features",
+                name,
+                title,
                 below: below(&layers),
                 features: deep_features,
                 size: DEEP_WINDOW,
-                pooling: *pooling,
+                pooling: (at == 0).then_some(*pooling),
                 gain: deep_gain,
             }));
         }
@@ -253,6 +266,10 @@ impl Architecture {
         let side = self.height.min(self.width);
         if side < least {
             return Err(Error::Setting { name: "the side of an image", expected, value: side as f64 });
+        }
+        if !(1..=DEEP.len()).contains(&self.deep_layers) {
+            let (name, value) = ("deep-layers", self.deep_layers as f64);
+            return Err(Error::Setting { name, expected: "from 1 to 4", value });
         }
         if self.first_label > 255 {
             let (name, value) = ("first-label", self.first_label as f64);

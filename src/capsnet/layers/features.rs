@@ -1,4 +1,4 @@
-//! A feature layer: a convolution that halves height and width, and a ReLU.
+//! A feature layer: a convolution, which may halve height and width, and a ReLU.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -11,11 +11,12 @@ use crate::capsnet::parameters::{Draw, ParameterSpec};
 use crate::error::Result;
 use crate::routing::fused::LayerOutput;
 
-/// A convolution, halved by max pooling or a stride of 2, and a ReLU. A NaN stays a NaN.
+/// A convolution, halved by max pooling or a stride of 2 or not at all, and a ReLU. A NaN stays a NaN.
 ///
 /// ```text
-/// f[r, c, k] = max(0, y[2 r + i, 2 c + j, k] for i, j in 0..2)    y: the convolution, stride 1     Pooling::Max
-/// f[r, c, k] = max(0, y[r, c, k])                                 y: the convolution, stride 2     Pooling::None
+/// f[r, c, k] = max(0, y[2 r + i, 2 c + j, k] for i, j in 0..2)    y: the convolution, stride 1     Some(Pooling::Max)
+/// f[r, c, k] = max(0, y[r, c, k])                                 y: the convolution, stride 2     Some(Pooling::None)
+/// f[r, c, k] = max(0, y[r, c, k])                                 y: the convolution, stride 1     None
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Features {
@@ -26,8 +27,8 @@ pub(crate) struct Features {
     pub features: usize,
     /// The side of the square window.
     pub size: usize,
-    /// How height and width are halved.
-    pub pooling: Pooling,
+    /// How height and width are halved; `None` keeps them.
+    pub pooling: Option<Pooling>,
     /// A factor on Xavier's bound for the initial weights.
     pub gain: f64,
 }
@@ -36,16 +37,13 @@ impl Features {
     fn convolution(&self, batch: &Batch) -> Convolution {
         let (images, threads, features, size) = (batch.images, batch.threads, self.features, self.size);
         let Grid { rows: height, columns: width, kinds: channels } = self.below;
-        let stride = match self.pooling {
-            Pooling::None => 2,
-            Pooling::Max => 1,
-        };
+        let stride = if self.pooling == Some(Pooling::None) { 2 } else { 1 };
         Convolution { images, height, width, channels, features, size, stride, threads }
     }
 
     fn max_pooling(&self) -> Option<MaxPooling> {
         let Grid { rows: height, columns: width, .. } = self.below;
-        (self.pooling == Pooling::Max).then_some(MaxPooling { height, width, channels: self.features })
+        (self.pooling == Some(Pooling::Max)).then_some(MaxPooling { height, width, channels: self.features })
     }
 }
 
@@ -54,10 +52,10 @@ impl Layer for Features {
         self.name
     }
 
-    /// Returns a grid with half the rows and columns of the input, rounded up.
+    /// Returns the grid of the input, or one with half the rows and columns, rounded up.
     fn grid(&self) -> Grid {
-        let Grid { rows, columns, .. } = self.below;
-        Grid { rows: rows.div_ceil(2), columns: columns.div_ceil(2), kinds: self.features }
+        let side = |length: usize| if self.pooling.is_some() { length.div_ceil(2) } else { length };
+        Grid { rows: side(self.below.rows), columns: side(self.below.columns), kinds: self.features }
     }
 
     fn parameters(&self) -> Vec<ParameterSpec> {
@@ -106,9 +104,11 @@ impl Layer for Features {
     fn caption(&self) -> Caption {
         let size = self.size;
         let step = match self.pooling {
-            Pooling::None => [format!("{size} × {size} convolution,"), "stride 2, ReLU".to_owned()],
-            Pooling::Max => [format!("{size} × {size} convolution,"), "ReLU, max pooling".to_owned()],
+            Some(Pooling::None) => "stride 2, ReLU",
+            Some(Pooling::Max) => "ReLU, max pooling",
+            None => "ReLU",
         };
+        let step = [format!("{size} × {size} convolution,"), step.to_owned()];
         Caption { title: self.title, step, kinds: "channels" }
     }
 
@@ -116,12 +116,13 @@ impl Layer for Features {
         // the window of one convolution, or of two pooled neighbours, padded as in TensorFlow
         let side = |features: Range<usize>, length: usize| {
             let (size, half) = (self.size, length.div_ceil(2));
-            let (window, padding) = match self.pooling {
-                Pooling::None => (size, ((half - 1) * 2 + size).saturating_sub(length) / 2),
-                Pooling::Max => (size + 1, (size - 1) / 2),
+            let (step, window, padding) = match self.pooling {
+                Some(Pooling::None) => (2, size, ((half - 1) * 2 + size).saturating_sub(length) / 2),
+                Some(Pooling::Max) => (2, size + 1, (size - 1) / 2),
+                None => (1, size, (size - 1) / 2),
             };
-            let first = (2 * features.start).saturating_sub(padding);
-            first..(2 * (features.end - 1) + window - padding).min(length)
+            let first = (step * features.start).saturating_sub(padding);
+            first..(step * (features.end - 1) + window - padding).min(length)
         };
         [side(rows, self.below.rows), side(columns, self.below.columns)]
     }
@@ -134,8 +135,8 @@ mod tests {
     #[test]
     fn features_match_their_formula_with_and_without_pooling() {
         let noise = |i: usize| ((i * 2654435761) % 1009) as f32 / 500.0 - 1.0;
-        for (size, pooling) in [(5, Pooling::None), (5, Pooling::Max), (3, Pooling::None), (3, Pooling::Max)]
-        {
+        let ways = [Some(Pooling::None), Some(Pooling::Max), None];
+        for (size, pooling) in [5, 3].into_iter().flat_map(|size| ways.map(|pooling| (size, pooling))) {
             let below = Grid { rows: 9, columns: 12, kinds: 2 };
             let layer = Features { name: "f", title: "f", below, features: 3, size, pooling, gain: 1.0 };
             let x: Vec<f32> = (0..2 * 9 * 12 * 2).map(noise).collect();
@@ -144,21 +145,25 @@ mod tests {
             let batch = Batch { images: 2, threads: 1, parameters: vec![&w, &b] };
             let y = layer.convolution(&batch).forward(&x, &w, &b);
             let found = layer.forward(&batch, &plain(x), false).unwrap().0.activations;
-            let (rows, columns) = (5, 6);
+            let (rows, columns) = if pooling.is_some() { (5, 6) } else { (9, 12) };
             assert_eq!(layer.grid(), Grid { rows, columns, kinds: 3 });
             assert_eq!(found.len(), 2 * rows * columns * 3);
             for (at, &found) in found.iter().enumerate() {
                 let (k, c) = (at % 3, at / 3 % columns);
                 let (r, image) = (at / 3 / columns % rows, at / 3 / columns / rows);
                 let wanted = match pooling {
-                    Pooling::None => y[at],
-                    Pooling::Max => (0..4)
+                    Some(Pooling::None) | None => y[at],
+                    Some(Pooling::Max) => (0..4)
                         .map(|n| (2 * r + n / 2, 2 * c + n % 2))
                         .filter(|&(row, column)| row < 9 && column < 12)
                         .map(|(row, column)| y[((image * 9 + row) * 12 + column) * 3 + k])
                         .fold(f32::NEG_INFINITY, f32::max),
                 };
-                assert_eq!(found, wanted.max(0.0), "feature {at} with {size} x {size} and pooling {pooling}");
+                assert_eq!(
+                    found,
+                    wanted.max(0.0),
+                    "feature {at} with {size} x {size} and pooling {pooling:?}"
+                );
             }
         }
     }
