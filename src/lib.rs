@@ -36,6 +36,7 @@
 //! # The other modules
 //!
 //! - [`data`] reads tables and labelled images from memory or files; [`samples`] has the data sets of the chapters.
+//! - [`exercise`] checks the answers to the notebooks' exercises.
 //! - [`figures`] has the figures of each chapter, drawn with [`draw`].
 //! - `saved` saves and loads coins, K-means and mixtures as JSON (feature `serde`).
 //! - `with_linfa` implements linfa's traits for K-means and mixtures (feature `linfa`).
@@ -49,6 +50,7 @@ pub mod data;
 pub mod draw;
 pub mod em;
 pub mod error;
+pub mod exercise;
 pub mod figures;
 pub mod files;
 pub mod gmm;
@@ -78,6 +80,7 @@ pub mod prelude {
     pub use crate::draw::{self, Figure, Palette, Table};
     pub use crate::em::{Fit, Stop, maximise};
     pub use crate::error::Error;
+    pub use crate::exercise;
     pub use crate::figures;
     pub use crate::gmm::{self, CovarianceKind, Covariances, Gmm, GmmOptions, GmmStart};
     pub use crate::kmeans::{KMeans, KMeansOptions, KMeansStart};

@@ -26,8 +26,6 @@ fn every_figure_is_well_formed_small_and_reproducible() {
         assert_eq!(light, figure.svg(Palette::Light), "{name}");
         assert_well_formed(name, &dark);
         assert!(light != dark && light.lines().count() >= 5, "{name}");
-        let html = figure.captioned("a < b & \"c\"").html(Palette::Light).replace("figcaption", "caption");
-        assert_well_formed(name, &html);
     }
 }
 
@@ -52,6 +50,24 @@ fn animations_have_a_print_strip_and_respect_reduced_motion() {
 }
 
 #[test]
+fn a_notebook_stores_a_named_svg_the_words_and_the_strip_of_an_animation() {
+    for (name, draw) in figures::all() {
+        let contents = draw().unwrap().contents();
+        let of =
+            |kind: &str| contents.iter().find(|content| content.0 == kind).map(|content| content.1.as_str());
+        let svg = of("image/svg+xml").unwrap();
+        assert_well_formed(name, svg);
+        let root = format!("<svg data-figure=\"{name}\" ");
+        assert!(svg.starts_with(&root), "{name}");
+        assert_eq!(svg.replacen(&root, "<svg ", 1), draw().unwrap().svg(Palette::Light), "{name}");
+        assert_eq!(of(draw::STRIP).is_some(), draw().unwrap().is_animation(), "{name}");
+        assert!(of("text/plain").is_some_and(|words| words.len() > 20 && !words.contains('\n')), "{name}");
+        assert_eq!(of("text/html"), None, "{name}");
+        assert_eq!(contents.len(), if svg.contains("@keyframes") { 3 } else { 2 }, "{name}");
+    }
+}
+
+#[test]
 fn figure_names_are_unique() {
     let mut names: Vec<_> = figures::all().map(|entry| entry.0).collect();
     let count = names.len();
@@ -69,7 +85,7 @@ fn the_bound_animation_has_a_group_per_frame_and_shows_the_last_without_motion()
     assert_eq!(svg.matches("<g id=\"f").count(), 4);
     assert_eq!(svg.matches("@keyframes").count(), 4);
     assert_eq!(svg.matches(" visibility=\"hidden\"").count(), 3);
-    assert!(svg.contains("<g id=\"f3\">") && svg.contains("iteration 4"));
+    assert!(svg.contains("<g id=\"f3-bound-animation\">") && svg.contains("iteration 4"));
     // Shared parts of the frames are written once: the card, the axes and the unchanged curve.
     assert_eq!(svg.matches("probability of heads").count(), 1);
     assert_eq!(svg.matches("stroke-width=\"26\"").count(), 1);

@@ -81,12 +81,9 @@ fn the_committed_outputs_are_current(out: &Path) -> Result<(), String> {
         serde_json::from_str(&text).map_err(|error| format!("{}: {error}", path.display()))
     };
     let mut compared = 0;
-    for entry in std::fs::read_dir("notebooks").map_err(|error| error.to_string())?.flatten() {
-        let path = entry.path();
-        if path.extension().is_none_or(|extension| extension != "ipynb") {
-            continue;
-        }
-        let (committed, executed) = (read(&path)?, read(&out.join(entry.file_name()))?);
+    for path in committed_notebooks()? {
+        let within = path.strip_prefix("notebooks").map_err(|error| error.to_string())?;
+        let (committed, executed) = (read(&path)?, read(&out.join(within))?);
         if std::fs::metadata(&path).is_ok_and(|metadata| metadata.len() > 3_000_000) {
             return Err(format!("{} is over 3 MB", path.display()));
         }
@@ -94,7 +91,16 @@ fn the_committed_outputs_are_current(out: &Path) -> Result<(), String> {
         for (index, (before, now)) in cells(&committed).iter().zip(cells(&executed)).enumerate() {
             let kinds = |cell: &serde_json::Value| -> Vec<String> {
                 let outputs = cell["outputs"].as_array().cloned().unwrap_or_default();
-                outputs.iter().map(|output| output["output_type"].to_string()).collect()
+                let media = |output: &serde_json::Value| -> Vec<String> {
+                    let kinds = output["data"].as_object().into_iter().flat_map(|data| data.keys());
+                    let mut kinds: Vec<String> = kinds.cloned().collect();
+                    kinds.sort();
+                    kinds
+                };
+                outputs
+                    .iter()
+                    .map(|output| format!("{} {:?}", output["output_type"], media(output)))
+                    .collect()
             };
             if kinds(before) != kinds(&now) {
                 return Err(format!(
@@ -109,10 +115,30 @@ fn the_committed_outputs_are_current(out: &Path) -> Result<(), String> {
                     path.display()
                 ));
             }
+            let drawn =
+                kinds(&now).into_iter().filter(|kinds| kinds.contains("svg") || kinds.contains("png"));
+            let bundle = r#""execute_result" ["image/png", "image/svg+xml", "text/plain"]"#;
+            if let Some(other) = drawn.into_iter().find(|kinds| kinds != bundle) {
+                return Err(format!("{}, cell {index}: a figure is stored as {other}", path.display()));
+            }
             compared += 1;
         }
     }
     if compared == 0 { Err("there is no notebook".into()) } else { Ok(()) }
+}
+
+/// The chapters, the appendix and the solutions.
+fn committed_notebooks() -> Result<Vec<PathBuf>, String> {
+    let mut paths = Vec::new();
+    for folder in ["notebooks", "notebooks/appendix", "notebooks/solutions"].map(Path::new) {
+        if folder.is_dir() {
+            let entries =
+                std::fs::read_dir(folder).map_err(|error| format!("{}: {error}", folder.display()))?;
+            paths.extend(entries.flatten().map(|entry| entry.path()));
+        }
+    }
+    paths.retain(|path| path.extension().is_some_and(|extension| extension == "ipynb"));
+    Ok(paths)
 }
 
 /// Output that arrives late is attributed to its own cell. Simulated, because the kernel is late only once in hundreds of cells.
@@ -125,8 +151,18 @@ fn odd_files_are_told() -> Result<(), String> {
     of_the_executor("tests/notebooks/odd_files.py")
 }
 
+/// A figure has a PNG beside its SVG, also where no font is installed, and survives a viewer that removes what it does not trust.
+fn figures_travel(out: &Path) -> Result<(), String> {
+    let figures = [out.join("figures/bound-animation.svg"), out.join("figures/bound-animation-strip.svg")];
+    of_the_executor_with("tests/notebooks/figures_travel.py", &figures)
+}
+
 /// Runs a test of execute.py, after `every_notebook_runs`, which sets up the Python environment.
 fn of_the_executor(script: &str) -> Result<(), String> {
+    of_the_executor_with(script, &[])
+}
+
+fn of_the_executor_with(script: &str, files: &[PathBuf]) -> Result<(), String> {
     let words = |output: std::process::Output| {
         [output.stdout, output.stderr].map(|words| String::from_utf8_lossy(&words).into_owned()).concat()
     };
@@ -137,6 +173,7 @@ fn of_the_executor(script: &str) -> Result<(), String> {
     let python = if cfg!(windows) { "Scripts/python.exe" } else { "bin/python" };
     let output = Command::new(Path::new(folder).join(python))
         .args([script, "src/cli/jupyter/execute.py"])
+        .args(files)
         .current_dir(env!("CARGO_MANIFEST_DIR"))
         .output()
         .map_err(|error| format!("{folder}: {error}"))?;
@@ -166,11 +203,12 @@ fn a_missing_notebook_is_named(out: &Path) -> Result<(), String> {
 fn main() -> ExitCode {
     let out = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("book");
     let failing = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("book-that-fails");
-    let tests: [Test; 7] = [
+    let tests: [Test; 8] = [
         ("a_missing_notebook_is_named", &|| a_missing_notebook_is_named(&failing)),
         ("every_notebook_runs", &|| every_notebook_runs(&out)),
         ("a_late_line_is_its_cell_s", &a_late_line_is_its_cell_s),
         ("odd_files_are_told", &odd_files_are_told),
+        ("figures_travel", &|| figures_travel(&out)),
         ("the_figures_are_the_library_s", &|| the_figures_are_the_library_s(&out)),
         ("the_committed_outputs_are_current", &|| the_committed_outputs_are_current(&out)),
         ("a_failed_check_fails_the_run", &|| a_failed_check_fails_the_run(&failing)),

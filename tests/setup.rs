@@ -324,6 +324,44 @@ fn run_save_stores_the_figures_of_the_project_s_own_notebooks() {
     assert!(figures.join("curve.svg").exists() && figures.join("landscape.svg").exists());
 }
 
+/// Chapters and solutions have the same file names; a chapter, the appendix and the solutions have figures of one name.
+#[test]
+fn run_takes_chapters_appendix_and_solutions_and_keeps_them_apart() {
+    let machine = ready("folders").with_environment_python(
+        &EXECUTING_PYTHON
+            .replace("${3##*/}", "${3##*/notebooks/}")
+            .replace("echo page >", "echo \"page $3\" >"),
+    );
+    let names = ["01_x", "appendix/more", "solutions/01_x"];
+    for name in names {
+        machine.notebook(&format!("project/notebooks/{name}.ipynb"), CODE);
+    }
+    let (success, said) = machine.run(&["run", "--save"]);
+    assert!(success && said.contains("3 notebooks in place"), "{said}");
+    let (book, own) = (machine.root.join("project/target/book"), machine.root.join("project/notebooks"));
+    let read = |path: PathBuf| fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path:?}: {error}"));
+    for name in names {
+        assert!(read(own.join(format!("{name}.ipynb"))).trim_end().ends_with(&format!("{name}.ipynb")));
+        assert!(read(book.join(format!("{name}.html"))).trim_end().ends_with(&format!("{name}.ipynb")));
+    }
+    let figure = |folder: &Path, name: &str| read(folder.join(format!("{name}.svg")));
+    let (all, saved) = (book.join("figures"), machine.root.join("project/assets/figures"));
+    assert_eq!(figure(&all, "curve"), "<svg>01_x.ipynb</svg>");
+    assert_eq!(figure(&all, "appendix-more-curve"), "<svg>appendix/more.ipynb</svg>");
+    assert_eq!(figure(&all, "solutions-01_x-curve"), "<svg>solutions/01_x.ipynb</svg>");
+    assert_eq!(figure(&saved, "appendix-more-curve"), "<svg>appendix/more.ipynb</svg>");
+    assert!(saved.join("curve.svg").exists() && !saved.join("solutions-01_x-curve.svg").exists(), "{said}");
+
+    for name in names {
+        machine.notebook(&format!("project/notebooks/{name}.ipynb"), CODE);
+    }
+    let before = machine.calls().len();
+    let (success, said) = machine.run(&["run", "notebooks/solutions/01_x.ipynb", "notebooks/01_x.ipynb"]);
+    assert!(success && said.contains("2 notebooks executed"), "{said}");
+    let executed = machine.calls().split_off(before);
+    assert_eq!(executed.iter().filter(|call| call.starts_with("executed")).count(), 2, "{executed:?}");
+}
+
 #[test]
 fn run_save_keeps_a_notebook_that_changed_during_execution() {
     let script = EXECUTING_PYTHON.replace("echo page", "echo changed > \"$3\"; echo page");
@@ -371,6 +409,8 @@ fn setup_succeeds_but_reports_if_notebooks_cannot_be_compiled_beforehand() {
     }
     let known = r#"{"cell_type": "code", "metadata": {}, "source": ["let known", ";"]}"#;
     machine.notebook("project/notebooks/03_kmeans.ipynb", known);
+    let below = r#"{"cell_type": "code", "metadata": {}, "source": ":dep x = { path = \"../..\" }"}"#;
+    machine.notebook("project/notebooks/solutions/02_hidden_labels.ipynb", below);
     machine.succeeds();
     let warm = machine.calls().join("\n"); // a cell has several lines
     assert!(
@@ -378,6 +418,8 @@ fn setup_succeeds_but_reports_if_notebooks_cannot_be_compiled_beforehand() {
         "{warm}"
     );
     assert!(!warm.contains("let own"), "{warm}");
+    // set-up runs all cells in notebooks/
+    assert!(warm.contains(r#":dep x = { path = \"..\" }"#) && !warm.contains("../.."), "{warm}");
 
     for (event, part) in [
         (r#"echo '{"event": "failed", "words": "no such crate", "source": "x"}'; exit 1"#, "no such crate"),

@@ -50,16 +50,16 @@ struct Arguments {
 enum Command {
     /// Executes the notebooks in Jupyter and draws the figures; sets up the kernel if needed
     #[command(after_help = "Examples:\n  \
-        em-routing run                              execute all notebooks into target/book/\n  \
+        em-routing run                              execute chapters, appendix and solutions into target/book/\n  \
         em-routing run notebooks/01_*.ipynb         execute one notebook\n  \
         em-routing run --save                       also write the outputs back into notebooks/ and assets/figures/")]
     Run {
-        /// Notebooks to execute [default: all in notebooks/]
+        /// Notebooks to execute [default: all in notebooks/, notebooks/appendix/ and notebooks/solutions/]
         notebooks: Vec<PathBuf>,
         /// Folder for the executed notebooks, their HTML pages and their figures
         #[arg(long, value_name = "DIR", default_value = "target/book")]
         out: PathBuf,
-        /// Also saves the outputs in notebooks/, and the figures in assets/figures/
+        /// Also saves the outputs in the notebooks, and the figures of chapters and appendix in assets/figures/
         #[arg(long)]
         save: bool,
         /// Number of notebooks to execute at the same time

@@ -21,8 +21,9 @@ const STRIP: usize = 6;
 /// The width of a strip, in pixels.
 const STRIP_WIDTH: f64 = 960.0;
 
-/// The scale factor of text in a strip, because its frames are small.
-const STRIP_LETTERS: f64 = 1.4;
+/// The scale factor of text in a strip, because its frames are small. With a larger one the words of the wider figures would
+/// run into each other in DejaVu Sans, the widest of the fonts.
+const STRIP_LETTERS: f64 = 1.05;
 
 /// The frames of an animation, of equal size, and the time for which each is shown.
 #[derive(Debug, Clone, PartialEq)]
@@ -82,7 +83,7 @@ impl Animation {
         self.frames.iter().filter_map(charts).map(svg).collect()
     }
 
-    pub fn svg(&self, title: &str, alt: &str, palette: Palette) -> String {
+    pub fn svg(&self, name: &str, (title, alt): (&str, &str), palette: Palette) -> String {
         let drawn = self.drawn(title, alt, palette, 1.0);
         let lines: Vec<Vec<&str>> = drawn.iter().map(|frame| frame.lines().collect()).collect();
         let first = &lines[0];
@@ -94,11 +95,11 @@ impl Animation {
             (1..=shortest - prefix).take_while(|&i| lines.iter().all(|frame| from_end(frame, i))).count();
 
         let mut svg = String::new();
-        let _ = writeln!(svg, "{}\n{}", first[0], self.style());
+        let _ = writeln!(svg, "{}\n{}", first[0], self.style(name));
         first[1..prefix.max(1)].iter().for_each(|line| svg.extend([line, "\n"]));
         for (t, frame) in lines.iter().enumerate() {
             let hidden = if t + 1 < lines.len() { " visibility=\"hidden\"" } else { "" };
-            let _ = writeln!(svg, "<g id=\"f{t}\"{hidden}>");
+            let _ = writeln!(svg, "<g id=\"f{t}-{name}\"{hidden}>");
             frame[prefix..frame.len() - suffix].iter().for_each(|line| svg.extend([line, "\n"]));
             svg.push_str("</g>\n");
         }
@@ -106,8 +107,9 @@ impl Animation {
         svg
     }
 
-    /// The CSS that shows one frame after the other, unless the reader asks for reduced motion.
-    fn style(&self) -> String {
+    /// The CSS that shows one frame after the other, unless the reader asks for reduced motion. The frames' identifiers hold the
+    /// figure's name, because viewers may put several figures into one page.
+    fn style(&self, name: &str) -> String {
         let count = self.frames.len();
         let total = count as f64 - 1.0 + LAST;
         let percent = |t: usize| format!("{:.3}%", 100.0 * t as f64 / total);
@@ -120,7 +122,7 @@ impl Animation {
             };
             let _ = write!(
                 style,
-                "#f{t}{{animation:f{t} {:.3}s step-end infinite}}@keyframes f{t}{{{before}{}{{visibility:visible}}{end}}}",
+                "#f{t}-{name}{{animation:f{t}-{name} {:.3}s step-end infinite}}@keyframes f{t}-{name}{{{before}{}{{visibility:visible}}{end}}}",
                 total * self.seconds,
                 percent(t)
             );

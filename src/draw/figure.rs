@@ -3,8 +3,6 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use base64::Engine as _;
-
 use super::animation::Animation;
 use super::chart::Chart;
 use super::palette::Palette;
@@ -12,15 +10,18 @@ use super::render;
 use crate::error::Result;
 use crate::files;
 
+/// The media type under which an animation's strip travels from the kernel to `em-routing run`. No viewer knows it, so none
+/// shows it.
+pub const STRIP: &str = "application/vnd.em-routing.strip+xml";
+
 /// A figure with a name, a title and an alternative text. It is rendered as an SVG in a [`Palette`].
 ///
-/// A notebook displays the figure if it is the last expression of a cell.
+/// A notebook displays the figure if it is the last expression of a cell. Its caption is the cell of text below.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Figure {
     name: String,
     title: String,
     alt: String,
-    caption: Option<String>,
     pub(super) picture: Picture,
 }
 
@@ -39,7 +40,6 @@ impl Figure {
             title: or_name(title),
             alt: shortened(&or_name(alt)),
             name,
-            caption: None,
             picture: Picture::Still(Arc::new(charts)),
         }
     }
@@ -64,17 +64,12 @@ impl Figure {
         &self.alt
     }
 
-    /// The caption under the figure, if there is one.
-    pub fn caption(&self) -> Option<&str> {
-        self.caption.as_deref()
-    }
-
     /// Renders the figure as one SVG document, without other files or scripts. An animation plays by itself, unless the
     /// reader's system asks for reduced motion.
     pub fn svg(&self, palette: Palette) -> String {
         match &self.picture {
             Picture::Still(charts) => render::svg(charts, (&self.title, &self.alt), palette, 1.0),
-            Picture::Moving(animation) => animation.svg(&self.title, &self.alt, palette),
+            Picture::Moving(animation) => animation.svg(&self.name, (&self.title, &self.alt), palette),
         }
     }
 
@@ -92,13 +87,15 @@ impl Figure {
         matches!(self.picture, Picture::Moving(_))
     }
 
-    /// Returns the figure with a plain-text caption.
-    // Takes a reference because a notebook cell that moves a variable may fail to display it.
-    pub fn captioned(&self, caption: &str) -> Figure {
-        Figure { caption: Some(caption.to_string()), ..self.clone() }
+    /// Returns the figure unchanged: captions are cells of text. For notebooks that still call it; to be deleted with the
+    /// last such call.
+    #[doc(hidden)]
+    pub fn captioned(&self, _caption: &str) -> Figure {
+        self.clone()
     }
 
     /// Returns the figure under another name; characters not allowed in a name become hyphens.
+    // Takes a reference because a notebook cell that moves a variable may fail to display it.
     pub fn named(&self, name: &str) -> Figure {
         Figure { name: slug(name), ..self.clone() }
     }
@@ -112,24 +109,23 @@ impl Figure {
         files::write(path.as_ref(), self.svg(palette).as_bytes())
     }
 
-    /// Renders the figure as HTML: an image with embedded data, because untrusted notebooks remove inline SVG.
-    pub fn html(&self, palette: Palette) -> String {
-        let data = base64::engine::general_purpose::STANDARD.encode(self.svg(palette));
-        let caption = self
-            .caption
-            .as_deref()
-            .map_or(String::new(), |caption| format!("<figcaption>{}</figcaption>", escaped(caption)));
-        format!(
-            "<figure data-figure=\"{}\"><img alt=\"{}\" src=\"data:image/svg+xml;base64,{data}\" \
-             style=\"max-width:100%;height:auto\"/>{caption}</figure>",
-            escaped(&self.name),
-            escaped(&self.alt),
-        )
+    /// Returns the figure as a notebook stores it: media types and their contents.
+    ///
+    /// These are the SVG, with the figure's name in its root element, and the alternative text as plain text. An animation adds
+    /// its strip ([`STRIP`]). `em-routing run` turns the SVG, or the strip, into a PNG, for viewers that do not show an SVG.
+    pub fn contents(&self) -> Vec<(&'static str, String)> {
+        let svg = self.svg(Palette::Light);
+        let named = svg.replacen("<svg ", &format!("<svg data-figure=\"{}\" ", self.name), 1);
+        let strip = self.is_animation().then(|| (STRIP, self.strip(Palette::Light)));
+        let words = self.alt.split_whitespace().collect::<Vec<_>>().join(" ");
+        [("image/svg+xml", named)].into_iter().chain(strip).chain([("text/plain", words)]).collect()
     }
 
     /// Displays the figure in a Rust notebook; the kernel calls this for the last expression of a cell.
     pub fn evcxr_display(&self) {
-        println!("EVCXR_BEGIN_CONTENT text/html\n{}\nEVCXR_END_CONTENT", self.html(Palette::Light));
+        for (kind, content) in self.contents() {
+            println!("EVCXR_BEGIN_CONTENT {kind}\n{content}\nEVCXR_END_CONTENT");
+        }
     }
 }
 

@@ -33,7 +33,7 @@ pub use bars::{Along, bars};
 pub use chart::{Chart, Image, Ink, Pen, Point, Side};
 pub use contour::{DEPTHS, Field, Scale, draw_scale};
 pub use curves::Label;
-pub use figure::Figure;
+pub use figure::{Figure, STRIP};
 pub use layout::{Grid, equal_units, extent, padded, ranges, spread, stride};
 pub use legend::{Mark, legend_row};
 pub use logarithmic::log_curves;

@@ -1,11 +1,12 @@
 """Executes one notebook in a Jupyter kernel, cell by cell, and prints its progress as lines of JSON.
 
-    python execute.py KERNEL IN.ipynb OUT.ipynb OUT.html      # also reports the figures shown
+    python execute.py KERNEL IN.ipynb OUT.ipynb OUT.html FONTS  # adds PNGs to the figures, and reports the figures
     python execute.py --warm KERNEL FOLDER CELLS              # runs a JSON list of cells, so that what they need is compiled
 """
 
 import base64
 import html
+import io
 import json
 import os
 import pathlib
@@ -16,13 +17,19 @@ import sys
 import time
 
 import nbformat
+import resvg_py
 from latex2mathml.converter import convert
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionComplete, CellExecutionError, DeadKernelError
 from nbconvert import HTMLExporter
 from nbconvert.filters.markdown_mistune import IPythonRenderer
+from PIL import Image
 
-FIGURE = re.compile(r'data-figure="([a-z0-9-]+)".*?src="data:image/svg\+xml;base64,([A-Za-z0-9+/=]+)"', re.S)
+SVG, PNG = "image/svg+xml", "image/png"
+STRIP = "application/vnd.em-routing.strip+xml"  # an animation's frames side by side; src/draw/figure.rs names it, too
+FIGURE = re.compile(r'<svg data-figure="([a-z0-9-]+)" ')
+CARD = re.compile(r'<rect [^>]*?fill="(#[0-9a-f]{6})"')
+PIXELS = 2  # pixels of a PNG for each pixel of its figure
 ANSI = re.compile(r"\x1b\[[0-9;]*m")
 WARM = [
     "let doubled: Vec<f64> = vec![1.0, 2.0].into_iter().map(|x| 2.0 * x).collect();",
@@ -111,6 +118,35 @@ def words_of(cell, error):
     return text or str(error)
 
 
+def png_of(svg, fonts):
+    """Renders an SVG in the project's own font, so that it looks the same on every machine; returns a PNG in 256 colours, and
+    its size as it is shown. The corners outside the card get the card's colour, since the palette has no transparent one."""
+    card = CARD.search(svg)
+    rendered = resvg_py.svg_to_bytes(
+        svg_string=svg, zoom=PIXELS, background=card and card[1], style_sheet="svg { font-family: 'DejaVu Sans' }",
+        font_files=[str(path) for path in sorted(pathlib.Path(fonts).glob("*.ttf"))])
+    image = Image.open(io.BytesIO(bytes(rendered))).convert("RGB")
+    written = io.BytesIO()
+    image.quantize(256, dither=Image.Dither.NONE).save(written, "PNG", optimize=True)
+    return written.getvalue(), {"width": image.width // PIXELS, "height": image.height // PIXELS}
+
+
+def add_pngs(notebook, fonts):
+    """Adds a PNG to each SVG: GitHub, and JupyterLab in a notebook that is not trusted, do not show an SVG."""
+    for cell in notebook.cells:
+        for output in cell.get("outputs", []):
+            data = output.get("data", {})
+            if SVG not in data:
+                continue
+            drawn = data.pop(STRIP, data[SVG])
+            try:
+                png, size = png_of("".join(drawn), fonts)
+            except ValueError:  # an SVG of the reader's own that cannot be rendered
+                continue
+            data[PNG] = base64.b64encode(png).decode("ascii")
+            output.setdefault("metadata", {})[PNG] = size
+
+
 STYLE = """<style>
 mtable { math-style: normal; }
 menclose { border: 1px solid; padding: 0.4em; }
@@ -128,6 +164,13 @@ def mathml(body, display):
     return formula.replace("<mtable", '<mtable class="aligned"') if "{aligned}" in body else formula
 
 
+def with_words(image):
+    """Returns an image of a page with its description as the alternative text."""
+    words = re.search(r"<desc>(.*?)</desc>", base64.b64decode(image[1]).decode("utf-8", "replace"), re.S)
+    words = html.escape(html.unescape(words[1])) if words else ""
+    return f'<img alt="{words}" src="data:{SVG};base64,{image[1]}"'
+
+
 def page_of(notebook, name):
     """Returns the notebook as one self-contained HTML file. Its title is its first line of text, or else its name."""
     IPythonRenderer.block_math = lambda self, body: mathml(body, "block")
@@ -135,7 +178,8 @@ def page_of(notebook, name):
     lines = (line for cell in notebook.cells if cell.cell_type == "markdown" for line in cell.source.splitlines())
     title = next((line.strip("# \t") for line in lines if line.strip("# \t")), name)
     body, _ = HTMLExporter(mathjax_url="").from_notebook_node(notebook, {"metadata": {"name": title}})
-    body = re.sub(r'href="([\w-]+)\.ipynb"', r'href="\1.html"', body)  # chapters link to each other
+    body = re.sub(r'href="([\w./-]+)\.ipynb(#[^"]*)?"', r'href="\1.html\2"', body)  # notebooks link to each other
+    body = re.sub(r'<img src="data:image/svg\+xml;base64,([A-Za-z0-9+/=]+)"', with_words, body)
     return body.replace('<script src=""> </script>', "").replace("</head>", STYLE + "</head>", 1)
 
 
@@ -203,7 +247,7 @@ def execute(kernel, notebook, folder, go_on=False):
                 if go_on and isinstance(error, CellExecutionError):
                     continue
                 break
-            figure = any("data-figure" in "".join(output.get("data", {}).get("text/html", "")) for output in cell.outputs)
+            figure = any(SVG in output.get("data", {}) for output in cell.outputs)
             tell(event="done", number=number, seconds=time.monotonic() - start, figure=figure)
     return failed
 
@@ -222,16 +266,19 @@ def figures_of(notebook):
     """Yields the name and the SVG of each figure shown."""
     for cell in notebook.cells:
         for output in cell.get("outputs", []):
-            for name, data in FIGURE.findall("".join(output.get("data", {}).get("text/html", ""))):
-                yield name, base64.b64decode(data).decode("utf-8")
+            svg = "".join(output.get("data", {}).get(SVG, ""))
+            named = FIGURE.match(svg)
+            if named:
+                yield named[1], svg.replace(named[0], "<svg ", 1)
 
 
-def run(kernel, source, executed, page):
+def run(kernel, source, executed, page, fonts):
     """Executes a notebook, writes it and its HTML page, and reports its figures."""
     source = pathlib.Path(source)
     notebook = read(source)
     failed = execute(kernel, notebook, source.parent.resolve())
     tidy(notebook)
+    add_pngs(notebook, fonts)
     write_whole(pathlib.Path(executed), nbformat.writes(notebook) + "\n")
     for name, svg in figures_of(notebook):
         tell(event="figure", name=name, svg=svg)

@@ -68,8 +68,8 @@ pub fn launch(project: &Path, connection_file: &Path, strict: bool) -> Outcome<(
     outcome
 }
 
-/// Returns the line that begins every notebook, with its path resolved. evcxr compares texts: a notebook's own line that is the
-/// same costs no time.
+/// Returns the line that begins every notebook, with its path resolved. evcxr resolves the path in a notebook's own line from the
+/// notebook's folder (`..` in notebooks/, `../..` in a folder below) and then compares texts: the same line costs no time.
 fn dependency(project: &Path) -> String {
     format!(":dep em-routing = {{ path = \"{}\", default-features = false }}", escape(project))
 }

@@ -24,7 +24,9 @@ pub fn lab(places: &Places, no_browser: bool, port: u16) -> Outcome<()> {
     let mut lab = Command::new(&program);
     lab.arg("--ip=127.0.0.1")
         .arg(format!("--port={port}"))
-        .arg(format!("--ServerApp.root_dir={}", places.notebooks().display()))
+        // The whole clone, because chapters link to README and docs; it opens in the folder of the notebooks.
+        .arg(format!("--ServerApp.root_dir={}", places.project.display()))
+        .arg(format!("--ServerApp.preferred_dir={}", places.notebooks().display()))
         // A kernel with a cold cache needs longer than the usual minute.
         .arg("--MappingKernelManager.kernel_info_timeout=600")
         .args(OFFLINE)

@@ -18,17 +18,32 @@ pub struct Notebook {
     pub path: PathBuf,
     /// The file itself, with links resolved.
     pub file: PathBuf,
-    /// The file name without `.ipynb`; the outputs are named after it.
+    /// The file name without `.ipynb`, after the folder if that lies in notebooks/, as in `solutions/01_known_labels`. The
+    /// outputs are named after it.
     pub name: String,
 }
 
-/// Returns the named notebooks, each file once, or all in the project's folder. Returns an error if two have the same name.
+/// The folders in notebooks/ whose notebooks are the project's, too: what the chapters leave out, and the exercises' solutions.
+pub const APPENDIX: &str = "appendix";
+pub const SOLUTIONS: &str = "solutions";
+
+/// Returns the named notebooks, each file once, or all of the project: the chapters, the appendix, then the solutions. Returns
+/// an error if two have the same name.
 pub fn find(places: &Places, named: &[PathBuf]) -> Outcome<Vec<Notebook>> {
     let mut paths = named.to_vec();
     if named.is_empty() {
-        paths = all_in(&places.notebooks())?;
+        let chapters = places.notebooks();
+        for folder in [chapters.join(APPENDIX), chapters.join(SOLUTIONS), chapters.clone()] {
+            if folder == chapters || folder.is_dir() {
+                paths.extend(all_in(&folder)?);
+            }
+        }
+        if paths.is_empty() {
+            return Err(Failure::new(format!("there is no notebook in {}", chapters.display())));
+        }
     }
     paths.sort();
+    let own = places.notebooks().canonicalize().ok();
     let mut notebooks: Vec<Notebook> = Vec::new();
     let mut by_name: HashMap<String, PathBuf> = HashMap::new();
     for path in paths {
@@ -41,7 +56,11 @@ pub fn find(places: &Places, named: &[PathBuf]) -> Outcome<Vec<Notebook>> {
         if notebooks.iter().any(|other| other.file == file) {
             continue;
         }
-        let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        let mut name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        let within = own.as_ref().and_then(|own| file.parent()?.strip_prefix(own).ok());
+        for folder in within.into_iter().flat_map(|folders| folders.iter().rev()) {
+            name = format!("{}/{name}", folder.to_string_lossy());
+        }
         // on some file systems `A.html` and `a.html` are the same file
         if let Some(other) = by_name.insert(name.to_lowercase(), path.clone()) {
             return Err(Failure::new(format!(
@@ -64,10 +83,7 @@ fn all_in(folder: &Path) -> Outcome<Vec<PathBuf>> {
             paths.push(path);
         }
     }
-    match paths.is_empty() {
-        true => Err(Failure::new(format!("there is no notebook in {}", folder.display()))),
-        false => Ok(paths),
-    }
+    Ok(paths)
 }
 
 /// Checks that a file is a notebook that can be executed; the error says in one sentence what is wrong and where.

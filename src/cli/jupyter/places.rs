@@ -51,6 +51,11 @@ impl Places {
         self.project.join("notebooks")
     }
 
+    /// The folder of the fonts of the figures' PNGs.
+    pub fn fonts(&self) -> PathBuf {
+        self.project.join("assets").join("fonts")
+    }
+
     /// The folder of the project's own Jupyter data, with its kernelspecs.
     pub fn jupyter(&self) -> PathBuf {
         self.project.join("target").join("jupyter")

@@ -36,7 +36,7 @@ struct Executed {
     failure: Option<Failure>,
 }
 
-/// Executes the named notebooks, or all, and writes them to `out`; with `save` also back into the clone.
+/// Executes the named notebooks, or all of the project, and writes them to `out`; with `save` also back into the clone.
 pub fn run(places: &Places, named: &[PathBuf], out: &Path, save: bool, jobs: usize) -> Outcome<()> {
     let started = Instant::now();
     let notebooks = notebook::find(places, named)?;
@@ -177,14 +177,21 @@ fn execute(places: &Places, script: &Path, notebook: &Notebook, out: &Path, boar
     task.message("starting the kernel");
     let started = Instant::now();
     let mut failed = None;
+    let executed_path = out.join(format!("{name}.ipynb"));
     let mut python = Command::new(places.environment_program("python"));
     python
         .arg(script)
         .arg(setup::STRICT_KERNEL)
         .arg(command::path(&notebook.path))
-        .arg(out.join(format!("{name}.ipynb")))
+        .arg(&executed_path)
         .arg(out.join(format!("{name}.html")))
+        .arg(places.fonts())
         .envs(places.jupyter_variables());
+    if let Some(folder) = executed_path.parent()
+        && let Err(failure) = fs::create_dir_all(folder).at(folder)
+    {
+        return Executed { failure: Some(failure), ..executed };
+    }
     let outcome = shell::follow(&mut python, |line| {
         let Ok(event) = serde_json::from_str::<Value>(line) else { return };
         let number = event["number"].as_u64().unwrap_or(0) as usize;
@@ -266,7 +273,7 @@ fn write_figures(out: &Path, done: &[Executed]) -> Outcome<Vec<Vec<String>>> {
     for executed in done {
         let mut own = Vec::new();
         for (name, svg) in &executed.figures {
-            let beside = format!("{}-{name}", executed.name);
+            let beside = format!("{}-{name}", executed.name.replace('/', "-"));
             let numbered = (2..).map(|number| format!("{beside}-{number}"));
             let mut candidates = [name.clone(), beside.clone()].into_iter().chain(numbered);
             let free = |candidate: &String| {
@@ -286,8 +293,8 @@ fn write_figures(out: &Path, done: &[Executed]) -> Outcome<Vec<Vec<String>>> {
     Ok(names)
 }
 
-/// Writes the outputs back into the notebooks, and the figures of the clone's own notebooks into assets/figures/. All committed
-/// outputs are made this way.
+/// Writes the outputs back into the notebooks, and the figures of the chapters and the appendix into assets/figures/. All
+/// committed outputs are made this way.
 fn keep(
     places: &Places,
     notebooks: &[Notebook],
@@ -298,7 +305,8 @@ fn keep(
     let copy =
         |from: &Path, to: &Path| fs::read(from).at(from).and_then(|contents| write_whole(to, &contents));
     let folder = places.notebooks().canonicalize().at(&places.notebooks())?;
-    let (mut saved, mut changed, mut names) = (0, Vec::new(), Vec::new());
+    let illustrated = [folder.join(notebook::APPENDIX), folder];
+    let (mut saved, mut changed, mut names, mut others) = (0, Vec::new(), Vec::new(), 0);
     for (executed, figures) in done.iter().zip(figures) {
         let Some(notebook) = notebooks.iter().find(|notebook| notebook.name == executed.name) else {
             continue;
@@ -310,9 +318,11 @@ fn keep(
         }
         copy(&out.join(format!("{}.ipynb", notebook.name)), &notebook.file)?;
         saved += 1;
-        if notebook.file.parent() == Some(&folder) {
+        if illustrated.iter().any(|folder| notebook.file.parent() == Some(folder)) {
             names.extend(figures.iter().map(String::as_str));
             names.extend(all().map(|(name, _)| *name));
+        } else {
+            others += figures.len();
         }
     }
     names.sort();
@@ -322,9 +332,11 @@ fn keep(
         copy(&out.join("figures").join(format!("{name}.svg")), &kept.join(format!("{name}.svg")))?;
     }
     say!("saved: {saved} notebooks in place, {} figures in {}", names.len(), kept.display());
-    if notebooks.iter().any(|notebook| notebook.file.parent() != Some(&folder)) {
-        let out = out.display();
-        say!("  figures of notebooks outside {} stay in {out}/figures", folder.display());
+    if others > 0 {
+        say!(
+            "  {others} figures of other notebooks than chapters and appendix stay in {}/figures",
+            out.display()
+        );
     }
     match changed.is_empty() {
         true => Ok(()),

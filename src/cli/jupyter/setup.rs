@@ -296,7 +296,7 @@ pub fn has_library(places: &Places) -> bool {
         .is_ok_and(|now| fs::read_to_string(library_stamp(places)).is_ok_and(|then| then == now))
 }
 
-/// The shipped notebooks. A reader's own notebooks beside them need not compile, so set-up does not run their cells.
+/// The shipped notebooks, in notebooks/. A reader's own notebooks beside them need not compile, so set-up does not run their cells.
 const SHIPPED: [&str; 10] = [
     "01_known_labels",
     "02_hidden_labels",
@@ -314,11 +314,17 @@ const SHIPPED: [&str; 10] = [
 const LIBRARY: &str =
     ":dep em-routing = { path = \"..\", default-features = false }\nuse em_routing::prelude::*;";
 
-/// Returns `LIBRARY`, then the other first cells of the shipped notebooks, each once.
+/// Returns `LIBRARY`, then the other first cells of the shipped notebooks and of the chapters' solutions, each once, as in
+/// notebooks/: set-up runs them there, so the library's path in a folder below is shortened.
 fn first_cells(places: &Places) -> Vec<String> {
     let mut cells = vec![LIBRARY.to_owned()];
-    for name in SHIPPED {
+    let solutions = SHIPPED.map(|name| format!("{}/{name}", notebook::SOLUTIONS));
+    for name in SHIPPED.map(String::from).into_iter().chain(solutions) {
         let cell = notebook::first_code_cell(&places.notebooks().join(format!("{name}.ipynb")));
+        let cell = cell.map(|cell| match name.contains('/') {
+            true => cell.replace(r#"path = "../..""#, r#"path = "..""#),
+            false => cell,
+        });
         cells.extend(cell.filter(|cell| !cells.contains(cell)));
     }
     cells
@@ -378,14 +384,9 @@ mod tests {
     #[test]
     fn shipped_notebooks_exist_and_the_first_loads_the_library() {
         let notebooks = Path::new(env!("CARGO_MANIFEST_DIR")).join("notebooks");
-        let mut found: Vec<String> = fs::read_dir(&notebooks)
-            .unwrap()
-            .map(|entry| entry.unwrap().path())
-            .filter(|path| path.extension().is_some_and(|extension| extension == "ipynb"))
-            .map(|path| path.file_stem().unwrap().to_string_lossy().into_owned())
-            .collect();
-        found.sort();
-        assert!(SHIPPED.iter().all(|name| found.contains(&name.to_string())), "{found:?}");
+        let missing: Vec<&str> =
+            SHIPPED.into_iter().filter(|name| !notebooks.join(format!("{name}.ipynb")).is_file()).collect();
+        assert!(missing.is_empty(), "{missing:?}");
         let first = notebooks.join(format!("{}.ipynb", SHIPPED[0]));
         assert_eq!(notebook::first_code_cell(&first).as_deref(), Some(LIBRARY));
     }
