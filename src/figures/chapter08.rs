@@ -9,8 +9,8 @@ use super::{Entry, checks};
 use crate::capsnet::{Architecture, CapsNet, Pass, Recipe, loss};
 use crate::data::idx::{ImageSet, Images};
 use crate::draw::{
-    Axis, CARD, Chart, FRAME, Figure, GREY, INK, Image, Ink, Mark, PALE, Pen, Side, Tint, VERMILION, component, extent,
-    heat, legend_row, number, padded, trimmed,
+    Axis, CARD, Chart, FRAME, Figure, GREY, INK, Image, Ink, Mark, PALE, Pen, Side, Tint, VERMILION,
+    component, extent, heat, legend_row, number, padded, trimmed,
 };
 use crate::error::{Error, Result};
 use crate::routing::{CapsuleLayerRun, Routing, RoutingInput};
@@ -55,7 +55,8 @@ pub const FIGURES: &[Entry] = &[
         let Shipped { class, .. } = shipped()?;
         let (_, most, _) = surest(&class.routing);
         let next = runner_up(&class.routing);
-        let parents = [(format!("class {most}, the most active"), most), (format!("class {next}, the next"), next)];
+        let parents =
+            [(format!("class {most}, the most active"), most), (format!("class {next}, the next"), next)];
         let parents = [(parents[0].0.as_str(), most), (parents[1].0.as_str(), next)];
         Ok(vote_agreement(&class.input, &class.routing, 0, &parents)?.named("class-votes"))
     }),
@@ -197,7 +198,9 @@ fn draw_anatomy(chart: &mut Chart, top: f64, transforms: &[usize]) -> String {
     let (bold, small) = (Ink::new(INK).plain().bold().size(12.5), Ink::new(GREY).plain().size(12.0));
     let rule = [24.0, 872.0].map(|x| chart.at_pixel(x, top - 10.0));
     chart.line_anywhere(rule, Pen::new(PALE, 1.0));
-    for (left, text) in [(24.0, "one capsule"), (222.0, "one vote"), (580.0, "one position of the first routing layer")] {
+    for (left, text) in
+        [(24.0, "one capsule"), (222.0, "one vote"), (580.0, "one position of the first routing layer")]
+    {
         chart.note((left, top + 10.0), bold, text);
     }
     // a capsule
@@ -220,7 +223,8 @@ fn draw_anatomy(chart: &mut Chart, top: f64, transforms: &[usize]) -> String {
     for (row, column) in (0..9).map(|tile| (tile / 3, tile % 3)) {
         let corner = (590.0 + 22.0 * f64::from(column), top + 28.0 + 22.0 * f64::from(row));
         for shift in [4.0, 2.0, 0.0] {
-            let ends = [(corner.0 + shift, corner.1 + shift), (corner.0 + shift + 17.0, corner.1 + shift + 17.0)];
+            let ends =
+                [(corner.0 + shift, corner.1 + shift), (corner.0 + shift + 17.0, corner.1 + shift + 17.0)];
             let [from, to] = ends.map(|(x, y)| chart.at_pixel(x, y));
             chart.block(from, to, CARD);
             chart.line_anywhere([from, (to.0, from.1), to, (from.0, to.1), from], Pen::new(FRAME, 1.0));
@@ -252,7 +256,8 @@ fn draw_matrix(chart: &mut Chart, (left, top): (f64, f64), tint: Tint) {
     chart.block(from, to, tint.mixed(CARD, 0.45));
     for step in 0..5 {
         let at = 14.0 * f64::from(step);
-        let lines = [[(left + at, top), (left + at, top + 56.0)], [(left, top + at), (left + 56.0, top + at)]];
+        let lines =
+            [[(left + at, top), (left + at, top + 56.0)], [(left, top + at), (left + 56.0, top + at)]];
         for line in lines {
             let ends = line.map(|(x, y)| chart.at_pixel(x, y));
             chart.line_anywhere(ends, Pen::new(FRAME, 0.9));
@@ -489,7 +494,8 @@ pub fn agreement(layers: &[(&str, &Routing)]) -> Result<Figure> {
     checks::not_empty("layers", layers)?;
     checks::at_most("the number of layers", layers.len(), 4, "at most 4")?;
     let wide = (840.0 - 60.0 * layers.len() as f64) / layers.len() as f64;
-    let mut figure = Chart::canvas("vote-agreement", "Agreement, activation and mass of all parents", (900.0, 380.0));
+    let mut figure =
+        Chart::canvas("vote-agreement", "Agreement, activation and mass of all parents", (900.0, 380.0));
     let mut words = Vec::new();
     for (column, (name, routing)) in layers.iter().enumerate() {
         checks::routing(routing, 0)?;
@@ -519,7 +525,10 @@ pub fn agreement(layers: &[(&str, &Routing)]) -> Result<Figure> {
         let counted = format!("{} × {parents} parents", spreads.nrows());
         figure.note((left, 30.0), Ink::new(INK).plain().bold(), format!("layer {name}"));
         figure.note((left, 48.0), Ink::new(GREY).plain().size(12.5), counted.clone());
-        words.push(format!("layer {name}, {counted}: correlation {}", number(correlation(&spreads, &last.activations), 2)));
+        words.push(format!(
+            "layer {name}, {counted}: correlation {}",
+            number(correlation(&spreads, &last.activations), 2)
+        ));
         figure.add(panel);
     }
     let alt = format!(
@@ -557,7 +566,11 @@ pub struct NearestShare {
 pub fn nearest_shares(net: &CapsNet, pass: &Pass, labels: &[u8]) -> Result<Vec<NearestShare>> {
     checks::length("the labels", pass.images(), labels.len())?;
     if labels.len() < 2 {
-        return Err(Error::Setting { name: "the number of images", expected: "at least 2", value: labels.len() as f64 });
+        return Err(Error::Setting {
+            name: "the number of images",
+            expected: "at least 2",
+            value: labels.len() as f64,
+        });
     }
     let names = std::iter::once("pixels").chain(net.layers().into_iter().map(|layer| layer.name));
     let of = |layer: &'static str| {
@@ -927,7 +940,8 @@ pub fn spread_loss(margins: &[f64]) -> Result<Figure> {
     for (row, (recipe, tint, name)) in pens.into_iter().enumerate() {
         schedule.line(margin(recipe), Pen::new(tint, 2.4));
         let place = 280.0 + 22.0 * row as f64;
-        schedule.line_anywhere([690.0, 718.0].map(|left| schedule.at_pixel(left, place)), Pen::new(tint, 2.4));
+        schedule
+            .line_anywhere([690.0, 718.0].map(|left| schedule.at_pixel(left, place)), Pen::new(tint, 2.4));
         schedule.note((728.0, place), Ink::new(INK), name);
     }
     figure.note((556.0, 24.0), Ink::new(INK).plain().bold(), "margin schedule");

@@ -295,8 +295,9 @@ fn the_parents_of_a_position_and_the_agreement_of_layers_are_drawn_only_for_vali
 fn the_label_of_the_nearest_digit_is_counted_and_drawn() {
     let net = CapsNet::new(Architecture::default(), 1).unwrap();
     // two images of each of two kinds: the nearest is the other of the same kind
-    let pixels: Vec<f32> =
-        (0..4 * 784).map(|at| if at / 784 % 2 == 0 { -1.0 } else { 0.5 } + 1e-3 * (at / 1568) as f32).collect();
+    let pixels: Vec<f32> = (0..4 * 784)
+        .map(|at| if at / 784 % 2 == 0 { -1.0 } else { 0.5 } + 1e-3 * (at / 1568) as f32)
+        .collect();
     let pass = net.forward(&pixels, 1).unwrap();
     let shares = chapter08::nearest_shares(&net, &pass, &[3, 5, 3, 5]).unwrap();
     assert!(shares[0].layer == "pixels" && shares[0].activations == 1.0 && shares[0].poses.is_none());
