@@ -284,6 +284,25 @@ const DRAWN: &[(&str, Draw)] = &[
         let rungs = h.rungs(children, parents);
         chapter06::routing_ladder(&votes, &Array1::from(h.numbers(children)), &rungs)
     }),
+    ("agreement", |h| {
+        let routings: Vec<_> = (0..h.size()).map(|_| h.routing().1).collect();
+        let name = h.name();
+        let layers: Vec<_> = routings.iter().map(|routing| (name.as_str(), routing)).collect();
+        figures::chapter08::agreement(&layers)
+    }),
+    ("nearest_labels", |h| {
+        let share = |h: &mut Hostile| figures::chapter08::NearestShare {
+            layer: "a layer",
+            activations: h.number(),
+            poses: h.odds(2).then(|| h.number()),
+        };
+        let shares: Vec<_> = (0..h.size()).map(|_| share(h)).collect();
+        figures::chapter08::nearest_labels(&shares)
+    }),
+    ("position_assignments", |h| {
+        let (_, routing) = h.routing();
+        figures::chapter08::position_assignments(&routing, h.index())
+    }),
     ("spread_loss", |h| {
         let count = h.size();
         figures::chapter08::spread_loss(&h.numbers(count))
