@@ -144,6 +144,7 @@ const DRAWN: &[(&str, Draw)] = &[
         let chosen = if counts.is_empty() { 0 } else { h.pick(&counts) };
         chapter03::elbow(&counts, &values, &h.name(), chosen)
     }),
+    ("epoch_panels", |h| figures::chapter09::epoch_panels(&h.curves())),
     ("error_curves", |h| {
         let curves = h.curves();
         figures::chapter09::error_curves(&h.name(), &curves)
