@@ -419,7 +419,7 @@ pub fn position_assignments(routing: &Routing, position: usize) -> Result<Figure
     checks::finite("a spread", spreads.iter().copied())?;
     checks::finite("an activation", activations.iter().copied())?;
     let total = masses.sum();
-    if !(total > 0.0) {
+    if total.is_nan() || total <= 0.0 {
         return Err(Error::Setting { name: "the mass of a position", expected: "positive", value: total });
     }
     let mut order: Vec<usize> = (0..parents).collect();
