@@ -714,6 +714,34 @@ fn trials_are_sorted_by_error_and_curves_are_named_by_their_epochs() {
     let names: Vec<&str> = curves.iter().map(|curve| curve.0.as_str()).collect();
     assert_eq!(names, ["a, 2 epochs", "a, 1 epoch", "b"]);
     assert_eq!(curves[0].1, [(1.0, 0.09), (2.0, 0.05)]);
+    // a figure of several epochs leaves out trainings of one, and other data
+    let long = [record("a", 2, 1, 0.09), record("b", 1, 1, 0.08), record("fashion", 5, 1, 0.1)];
+    assert_eq!(chapter09::mnist_trainings(&long), long[..1]);
+}
+
+#[test]
+fn epoch_panels_have_one_heading_for_all_seeds_of_a_recipe() {
+    use em_routing::draw::Palette;
+    use em_routing::figures::chapter09;
+    let seed = [(1.0, 0.02), (2.0, 0.009), (3.0, 0.0052)];
+    let other = [(1.0, 0.021), (2.0, 0.008), (3.0, 0.0048)];
+    let plain = [(1.0, 0.012), (2.0, 0.007)];
+    let figure =
+        chapter09::epoch_panels(&[("ours", &seed[..]), ("ours", &other), ("plain", &plain)]).unwrap();
+    assert_sound(&figure);
+    assert_eq!(figure.svg(Palette::Light).matches(">ours<").count(), 1);
+    let words = "ours ends at 0.50 %, mean of 2; plain ends at 0.70 %";
+    assert!(figure.alt().contains(words), "{}", figure.alt());
+    for points in [vec![(0.0, 0.0)], vec![(0.0, 1.0), (250.0, 0.0)], vec![(-3.0, 1.0)]] {
+        assert_sound(&chapter09::epoch_panels(&[("a < b", &points)]).unwrap());
+    }
+    let names: Vec<String> = (0..13).map(|at| at.to_string()).collect();
+    let many: Vec<(&str, &[(f64, f64)])> = names.iter().map(|name| (name.as_str(), &seed[..])).collect();
+    assert_sound(&chapter09::epoch_panels(&many[..12]).unwrap());
+    assert!(chapter09::epoch_panels(&many).is_err());
+    assert!(matches!(chapter09::epoch_panels::<&str, &[(f64, f64)]>(&[]), Err(Error::Empty { .. })));
+    let bad = chapter09::epoch_panels(&[("bad", &[(1.0, 0.5), (1.0, 0.4)])]);
+    assert!(matches!(bad, Err(Error::Setting { .. })));
 }
 
 #[test]

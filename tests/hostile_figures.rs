@@ -144,6 +144,7 @@ const DRAWN: &[(&str, Draw)] = &[
         let chosen = if counts.is_empty() { 0 } else { h.pick(&counts) };
         chapter03::elbow(&counts, &values, &h.name(), chosen)
     }),
+    ("epoch_panels", |h| figures::chapter09::epoch_panels(&h.curves())),
     ("error_curves", |h| {
         let curves = h.curves();
         figures::chapter09::error_curves(&h.name(), &curves)
@@ -283,6 +284,25 @@ const DRAWN: &[(&str, Draw)] = &[
         let votes = Array3::from_shape_simple_fn((children, parents, h.two()), || h.number());
         let rungs = h.rungs(children, parents);
         chapter06::routing_ladder(&votes, &Array1::from(h.numbers(children)), &rungs)
+    }),
+    ("agreement", |h| {
+        let routings: Vec<_> = (0..h.size()).map(|_| h.routing().1).collect();
+        let name = h.name();
+        let layers: Vec<_> = routings.iter().map(|routing| (name.as_str(), routing)).collect();
+        figures::chapter08::agreement(&layers)
+    }),
+    ("nearest_labels", |h| {
+        let share = |h: &mut Hostile| figures::chapter08::NearestShare {
+            layer: "a layer",
+            activations: h.number(),
+            poses: h.odds(2).then(|| h.number()),
+        };
+        let shares: Vec<_> = (0..h.size()).map(|_| share(h)).collect();
+        figures::chapter08::nearest_labels(&shares)
+    }),
+    ("position_assignments", |h| {
+        let (_, routing) = h.routing();
+        figures::chapter08::position_assignments(&routing, h.index())
     }),
     ("spread_loss", |h| {
         let count = h.size();

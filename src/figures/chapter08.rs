@@ -6,11 +6,11 @@ use std::sync::OnceLock;
 use ndarray::{Array2, Axis as Along, array};
 
 use super::{Entry, checks};
-use crate::capsnet::{Architecture, CapsNet, Pass, loss};
+use crate::capsnet::{Architecture, CapsNet, Pass, Recipe, loss};
 use crate::data::idx::{ImageSet, Images};
 use crate::draw::{
-    Axis, CARD, Chart, FRAME, Figure, GREY, INK, Image, Ink, PALE, Pen, Side, VERMILION, component, extent,
-    heat, number, padded, trimmed,
+    Axis, CARD, Chart, FRAME, Figure, GREY, INK, Image, Ink, Mark, PALE, Pen, Side, Tint, VERMILION,
+    component, extent, heat, legend_row, number, padded, trimmed,
 };
 use crate::error::{Error, Result};
 use crate::routing::{CapsuleLayerRun, Routing, RoutingInput};
@@ -18,43 +18,61 @@ use crate::shipped::{mnist_folder, mnist_weights};
 
 /// The chapter's reproducible figures.
 pub const FIGURES: &[Entry] = &[
-    ("architecture", || architecture(&CapsNet::zeros(Architecture::default())?)),
+    ("architecture", || architecture(&CapsNet::zeros(Architecture::blog())?)),
+    ("blog-features", || {
+        let net = CapsNet::new(Architecture::blog(), 1)?;
+        let Shipped { images, .. } = shipped()?;
+        let pass = net.forward(&net.pixels(images, &DIGITS[..1])?, 0)?;
+        let (numbers, shape) = (&pass.layer("features")?.activations, net.layer("features")?);
+        let title = "Features of a digit before training";
+        Ok(maps(title, images, &DIGITS[..1], numbers, (shape.columns, shape.kinds))?.named("blog-features"))
+    }),
+    ("spread-loss", || spread_loss(&[0.2, 0.4, 0.9])),
+    ("trained-architecture", || Ok(architecture(&shipped()?.net)?.named("trained-architecture"))),
     ("digit-features", || {
         let title = "Features of a digit after the first convolution";
         Ok(shipped()?.maps("features", 1, title)?.named("digit-features"))
     }),
     ("deep-features", || {
-        let title = "Features of a digit after the second convolution";
-        Ok(shipped()?.maps("deep", 1, title)?.named("deep-features"))
-    }),
-    ("primary-activations", || {
-        let title = "Activations of the primary capsules for a digit";
-        Ok(shipped()?.maps("primary", 1, title)?.named("primary-activations"))
-    }),
-    ("position-assignments", || {
-        let routing = &shipped()?.first.routing;
-        Ok(super::chapter06::assignments(routing, surest(routing).0)?.named("position-assignments"))
-    }),
-    ("vote-agreement", || {
-        let CapsuleLayerRun { input, routing, .. } = &shipped()?.first;
-        let (position, most, least) = surest(routing);
-        let parents = [("the most active parent", most), ("the least active", least)];
-        vote_agreement(input, routing, position, &parents)
-    }),
-    ("second-activations", || {
-        let title = "Activations of the second layer for two digits of one class and one of another";
-        Ok(shipped()?.maps("second", 3, title)?.named("second-activations"))
+        let title = "Features of a digit after the last convolution";
+        let deepest = deepest(&shipped()?.net);
+        Ok(shipped()?.maps(deepest, 1, title)?.named("deep-features"))
     }),
     ("digit-routing", || {
         let Shipped { images, class, .. } = shipped()?;
         let label = usize::from(images.labels[DIGITS[0]]);
         digit_routing(images.image(DIGITS[0]), images.width, Some(label), class)
     }),
-    ("spread-loss", || spread_loss(&[0.2, 0.4, 0.9])),
+    ("position-assignments", || {
+        let routing = &shipped()?.first.routing;
+        position_assignments(routing, surest(routing).0)
+    }),
+    ("vote-agreement", || {
+        let Shipped { first, second, class, .. } = shipped()?;
+        agreement(&[("first", &first.routing), ("second", &second.routing), ("class", &class.routing)])
+    }),
+    ("class-votes", || {
+        let Shipped { class, .. } = shipped()?;
+        let (_, most, _) = surest(&class.routing);
+        let next = runner_up(&class.routing);
+        let parents =
+            [(format!("class {most}, the most active"), most), (format!("class {next}, the next"), next)];
+        let parents = [(parents[0].0.as_str(), most), (parents[1].0.as_str(), next)];
+        Ok(vote_agreement(&class.input, &class.routing, 0, &parents)?.named("class-votes"))
+    }),
+    ("nearest-labels", || {
+        let Shipped { net, images, .. } = shipped()?;
+        let many: Vec<usize> = (0..MANY).collect();
+        let pass = net.forward(&net.pixels(images, &many)?, 0)?;
+        nearest_labels(&nearest_shares(net, &pass, &images.labels[..MANY])?)
+    }),
 ];
 
 /// The digits that the chapter follows, as indices of MNIST test images: a 4, another 4 and a 9.
 pub const DIGITS: [usize; 3] = [4, 6, 7];
+
+/// The number of test images in [`nearest_labels`].
+pub const MANY: usize = 300;
 
 /// The vertical centre of all layers in [`architecture`], in pixels from the top.
 const MIDDLE: f64 = 100.0;
@@ -65,8 +83,9 @@ struct Shipped {
     /// The first MNIST test images.
     images: Images,
     pass: Pass,
-    /// The routing of the first digit in the first capsule layer and in the class layer.
+    /// The routing of the first digit in each routing layer.
     first: CapsuleLayerRun,
+    second: CapsuleLayerRun,
     class: CapsuleLayerRun,
 }
 
@@ -77,10 +96,11 @@ fn shipped() -> Result<&'static Shipped> {
         return Ok(shipped);
     }
     let net = CapsNet::load(mnist_weights())?;
-    let images = ImageSet::load_test(mnist_folder(), net.architecture().form())?.slice(0..DIGITS[2] + 1);
+    let images = ImageSet::load_test(mnist_folder(), net.architecture().form())?.slice(0..MANY);
     let pass = net.forward(&net.pixels(&images, &DIGITS)?, 0)?;
-    let (first, class) = (net.layer_routing(&pass, "first", 0)?, net.layer_routing(&pass, "class", 0)?);
-    Ok(SHIPPED.get_or_init(|| Shipped { net, images, pass, first, class }))
+    let run = |layer| net.layer_routing(&pass, layer, 0);
+    let (first, second, class) = (run("first")?, run("second")?, run("class")?);
+    Ok(SHIPPED.get_or_init(|| Shipped { net, images, pass, first, second, class }))
 }
 
 impl Shipped {
@@ -101,6 +121,20 @@ pub fn surest(routing: &Routing) -> (usize, usize, usize) {
     let row = activations.row(position);
     let least = (0..row.len()).fold(0, |least, parent| if row[parent] < row[least] { parent } else { least });
     (position, most, least)
+}
+
+/// Returns the name of the last layer before the primary capsules.
+pub fn deepest(net: &CapsNet) -> &'static str {
+    let layers = net.layers();
+    layers.iter().take_while(|layer| layer.name != "primary").last().map_or("features", |layer| layer.name)
+}
+
+/// Returns the second most active parent of the first position.
+pub fn runner_up(routing: &Routing) -> usize {
+    let row = routing.activations().row(0);
+    let mut order: Vec<usize> = (0..row.len()).collect();
+    order.sort_by(|&one, &other| row[other].total_cmp(&row[one]));
+    order[1.min(order.len() - 1)]
 }
 
 /// Draws the layers of a network: positions as grids, the features or capsules at each position, and the number of
@@ -125,7 +159,7 @@ pub fn architecture(net: &CapsNet) -> Result<Figure> {
     }));
     let (total, mut words) = (grouped(net.parameters().len()), Vec::new());
     let (pitch, seen) = ((WIDTH - 2.0 * LEFT) / layers.len() as f64, seen(net)?);
-    let mut chart = Chart::canvas("architecture", "The network, layer by layer", (WIDTH, 296.0));
+    let mut chart = Chart::canvas("architecture", "The network, layer by layer", (WIDTH, 456.0));
     let (ink, small) = (Ink::new(INK).plain().size(12.5), |tint| Ink::new(tint).plain().size(11.5));
     for (index, ([title, kinds, parameters], size)) in columns.into_iter().enumerate() {
         let centre = LEFT + pitch * index as f64;
@@ -147,12 +181,88 @@ pub fn architecture(net: &CapsNet) -> Result<Figure> {
     let title =
         format!("{total} parameters; in colour, the receptive field of one capsule of the second layer");
     chart.note((24.0, 24.0), Ink::new(INK).plain().bold().size(14.0), title);
+    let parts = net.parameters().parts();
+    let transforms = parts.iter().find(|part| part.name == "first.transforms").map(|part| part.shape.clone());
+    let anatomy = draw_anatomy(&mut chart, 312.0, transforms.as_deref().unwrap_or(&[0, 0]));
     chart
         .alt(format!(
-            "Square grids in a row, joined by arrows, {total} parameters in all: {}.",
+            "Square grids in a row, joined by arrows, {total} parameters in all: {}. Below: {anatomy}.",
             words.join("; ")
         ))
         .finish()
+}
+
+/// Draws what a capsule is, how it votes, and how the votes at one position are routed. `transforms` is the shape of the
+/// first routing layer's transforms: children, parents. Returns the drawing in words.
+fn draw_anatomy(chart: &mut Chart, top: f64, transforms: &[usize]) -> String {
+    let (bold, small) = (Ink::new(INK).plain().bold().size(12.5), Ink::new(GREY).plain().size(12.0));
+    let rule = [24.0, 872.0].map(|x| chart.at_pixel(x, top - 10.0));
+    chart.line_anywhere(rule, Pen::new(PALE, 1.0));
+    for (left, text) in
+        [(24.0, "one capsule"), (222.0, "one vote"), (580.0, "one position of the first routing layer")]
+    {
+        chart.note((left, top + 10.0), bold, text);
+    }
+    // a capsule
+    draw_matrix(chart, (32.0, top + 30.0), heat(0.4));
+    chart.disc(chart.at_pixel(130.0, top + 58.0), 11.0, VERMILION);
+    chart.write((60.0, top + 104.0), Side::Middle, small, "pose P: 4 × 4");
+    chart.write((138.0, top + 104.0), Side::Middle, small, "activation a");
+    // a vote
+    for (left, tint, sign, text) in [
+        (232.0, heat(0.4), "×", "pose P_i"),
+        (340.0, component(4), "=", "transform W_{ij}"),
+        (448.0, component(0), "", "vote V_{ij}"),
+    ] {
+        draw_matrix(chart, (left, top + 30.0), tint);
+        chart.write((left + 82.0, top + 58.0), Side::Middle, bold.size(16.0), sign);
+        chart.write((left + 28.0, top + 104.0), Side::Middle, small, text);
+    }
+    // a position: the tiles of a patch, and some of the parents
+    let parents: Vec<f64> = (0..5).map(|row| top + 34.0 + 13.0 * f64::from(row)).collect();
+    for (row, column) in (0..9).map(|tile| (tile / 3, tile % 3)) {
+        let corner = (590.0 + 22.0 * f64::from(column), top + 28.0 + 22.0 * f64::from(row));
+        for shift in [4.0, 2.0, 0.0] {
+            let ends =
+                [(corner.0 + shift, corner.1 + shift), (corner.0 + shift + 17.0, corner.1 + shift + 17.0)];
+            let [from, to] = ends.map(|(x, y)| chart.at_pixel(x, y));
+            chart.block(from, to, CARD);
+            chart.line_anywhere([from, (to.0, from.1), to, (from.0, to.1), from], Pen::new(FRAME, 1.0));
+        }
+    }
+    for from in [top + 37.0, top + 59.0, top + 81.0] {
+        for &to in &parents {
+            let ends = [chart.at_pixel(664.0, from), chart.at_pixel(756.0, to)];
+            chart.line_anywhere(ends, Pen::new(FRAME, 0.8).faded(0.7));
+        }
+    }
+    for &parent in &parents {
+        chart.disc(chart.at_pixel(764.0, parent), 5.0, VERMILION);
+    }
+    let [children, parents] = [transforms[0], transforms[1]];
+    chart.write((625.0, top + 104.0), Side::Middle, small, format!("patch: {children} children"));
+    chart.write((764.0, top + 104.0), Side::Middle, small, format!("{parents} parents"));
+    chart.note((784.0, top + 52.0), small, "EM routing:");
+    chart.note((784.0, top + 68.0), small, "R_{ij}, μ_j, σ_j, a_j");
+    format!(
+        "a capsule, which is a 4 × 4 pose and an activation; a vote, which is a pose times a transform; a patch of {children} \
+         children, joined to {parents} parents by lines"
+    )
+}
+
+/// Draws a 4 x 4 matrix of 56 pixels.
+fn draw_matrix(chart: &mut Chart, (left, top): (f64, f64), tint: Tint) {
+    let [from, to] = [chart.at_pixel(left, top), chart.at_pixel(left + 56.0, top + 56.0)];
+    chart.block(from, to, tint.mixed(CARD, 0.45));
+    for step in 0..5 {
+        let at = 14.0 * f64::from(step);
+        let lines =
+            [[(left + at, top), (left + at, top + 56.0)], [(left, top + at), (left + 56.0, top + at)]];
+        for line in lines {
+            let ends = line.map(|(x, y)| chart.at_pixel(x, y));
+            chart.line_anywhere(ends, Pen::new(FRAME, 0.9));
+        }
+    }
 }
 
 /// Returns the receptive field of a capsule in the middle of the layer below the classes: rows and columns of pixels,
@@ -288,6 +398,237 @@ pub fn maps(
 /// Divides grey levels by 255, the maximum.
 pub(super) fn grey_levels(pixels: &[u8]) -> Vec<f64> {
     pixels.iter().map(|&level| f64::from(level) / 255.0).collect()
+}
+
+/// Draws the parents of one position after the last iteration, ordered by mass: each parent's share of the mass, the mean
+/// of ln sigma over the elements of its votes, and its activation. Colours mark the parent with the most mass and the most
+/// active one.
+///
+/// # Errors
+///
+/// Returns an error if there are no iterations, children or parents or more than 64 parents, if the position does not exist,
+/// if steps differ in shape, or if a number is not finite or the masses are all 0.
+pub fn position_assignments(routing: &Routing, position: usize) -> Result<Figure> {
+    let (_, parents) = checks::routing(routing, position)?;
+    checks::at_most("the number of parents", parents, 64, "at most 64 in this figure")?;
+    let (last, spreads) = (routing.last(), spreads(routing));
+    checks::shape("the masses", spreads.shape(), last.masses.shape())?;
+    let (masses, spreads) = (last.masses.row(position), spreads.row(position).to_vec());
+    let activations = last.activations.row(position);
+    checks::finite("a mass", masses.iter().copied())?;
+    checks::finite("a spread", spreads.iter().copied())?;
+    checks::finite("an activation", activations.iter().copied())?;
+    let total = masses.sum();
+    if total.is_nan() || total <= 0.0 {
+        return Err(Error::Setting { name: "the mass of a position", expected: "positive", value: total });
+    }
+    let mut order: Vec<usize> = (0..parents).collect();
+    order.sort_by(|&one, &other| masses[other].total_cmp(&masses[one]));
+    let heaviest = order[0];
+    let most = (0..parents).fold(0, |most, j| if activations[j] > activations[most] { j } else { most });
+    let tint = |j: usize| match j {
+        _ if j == most => VERMILION,
+        _ if j == heaviest => component(0),
+        _ => FRAME,
+    };
+    let n = parents as f64;
+    let ticks = order.iter().enumerate().step_by(parents.div_ceil(32));
+    let ticks = ticks.map(|(place, j)| (place as f64 + 1.0, (j + 1).to_string())).collect();
+    let x = Axis::new("parent, ordered by mass", 0.4, n + 0.6).no_grid().ticks(ticks);
+    let share = |j: usize| 100.0 * masses[j] / total;
+    let (low, high) = padded(spreads.iter().copied(), 0.15);
+    let top = activations.iter().fold(0.0, |most: f64, &a| most.max(a));
+    let rows = vec![
+        (Axis::new("mass, %", 0.0, 1.12 * share(heaviest).max(100.0 / n)).most(4), 130.0),
+        (Axis::new("mean ln σ", low, high).most(4), 96.0),
+        (Axis::new("activation", 0.0, 1.12 * top.max(1e-3)).most(4), 96.0),
+    ];
+    let size = (900.0, 488.0);
+    let mut chart = Chart::canvas("position-assignments", "The parents of one position", size);
+    let mut panels = chart.stack((82.0, 62.0), 790.0, &x, rows);
+    for (place, &j) in order.iter().enumerate() {
+        let at = place as f64 + 1.0;
+        panels[0].block((at - 0.36, 0.0), (at + 0.36, share(j)), tint(j));
+        panels[1].disc((at, spreads[j]), 4.4, tint(j));
+        panels[2].block((at - 0.36, 0.0), (at + 0.36, activations[j]), tint(j));
+    }
+    panels[0].line([(0.4, 100.0 / n), (n + 0.6, 100.0 / n)], Pen::new(INK, 1.2).dashed(5.0, 4.0));
+    let mut entries = vec![(Mark::Dot(component(0)), format!("parent {}: the most mass", heaviest + 1))];
+    if most == heaviest {
+        entries.clear();
+    }
+    entries.push((Mark::Dot(VERMILION), format!("parent {}: the most active", most + 1)));
+    entries.push((Mark::Line(Pen::new(INK, 1.2).dashed(5.0, 4.0)), "even share: iteration 1".to_owned()));
+    legend_row(&mut chart, (82.0, 30.0), 880.0, entries);
+    for panel in panels {
+        chart.add(panel);
+    }
+    let describe = |j: usize| {
+        let [share, spread, a] = [number(share(j), 1), number(spreads[j], 2), number(activations[j], 3)];
+        format!("parent {} has {share} % of the mass, a mean ln sigma of {spread} and activation {a}", j + 1)
+    };
+    let alt = format!(
+        "Three rows of bars, dots and bars for {parents} parents, ordered by mass. The heaviest, {}; the most active, {}.",
+        describe(heaviest),
+        describe(most)
+    );
+    chart.alt(alt).finish()
+}
+
+/// Returns the mean of ln sigma over the elements of a pose, positions x parents, in the last iteration.
+pub fn spreads(routing: &Routing) -> Array2<f64> {
+    let last = routing.last();
+    let elements = last.variances.shape()[2].max(1) as f64;
+    last.variances.mapv(|variance| 0.5 * variance.ln()).sum_axis(Along(2)) / elements
+}
+
+/// Draws, for each routing layer in a panel of its own, a disc for every parent at every position: the agreement of its
+/// votes (mean ln sigma; smaller is better) and its activation. The area of a disc is the parent's share of the position's
+/// mass.
+///
+/// # Errors
+///
+/// Returns an error if there are no layers or more than four, if a layer has no iterations, positions or parents or more than
+/// 4000 of them in all, if steps differ in shape, or if a number is not finite or beyond 1e140.
+pub fn agreement(layers: &[(&str, &Routing)]) -> Result<Figure> {
+    checks::not_empty("layers", layers)?;
+    checks::at_most("the number of layers", layers.len(), 4, "at most 4")?;
+    let wide = (840.0 - 60.0 * layers.len() as f64) / layers.len() as f64;
+    let mut figure =
+        Chart::canvas("vote-agreement", "Agreement, activation and mass of all parents", (900.0, 380.0));
+    let mut words = Vec::new();
+    for (column, (name, routing)) in layers.iter().enumerate() {
+        checks::routing(routing, 0)?;
+        let (last, spreads) = (routing.last(), spreads(routing));
+        checks::at_most("the number of parents", spreads.len(), 4000, "at most 4000 discs in a panel")?;
+        checks::shape("the masses", spreads.shape(), last.masses.shape())?;
+        checks::finite("a spread", spreads.iter().copied())?;
+        checks::finite("a mass", last.masses.iter().copied())?;
+        checks::finite("an activation", last.activations.iter().copied())?;
+        let (low, high) = padded(spreads.iter().copied(), 0.08);
+        let x = Axis::new("mean ln σ of the votes", low, high).most(5);
+        let y = Axis::new(if column == 0 { "activation" } else { "" }, -0.04, 1.04);
+        let left = 66.0 + column as f64 * (wide + 60.0);
+        let mut panel = figure.panel((left, 64.0), (wide, 250.0), x, y);
+        let (_, parents) = spreads.dim();
+        // one position with few parents: the class layer, whose two most active parents get their numbers
+        let named = (spreads.nrows() == 1 && parents <= 16).then(|| [surest(routing).1, runner_up(routing)]);
+        for ((p, j), &spread) in spreads.indexed_iter() {
+            let (a, total) = (last.activations[(p, j)], last.masses.row(p).sum().max(1e-300));
+            let share = (last.masses[(p, j)] / total).clamp(0.0, 1.0);
+            panel.scatter([(spread, a)], 2.0 + 13.0 * share.sqrt(), component(column), 0.45);
+            if named.is_some_and(|named| named.contains(&j)) {
+                let ink = Ink::new(INK).bold().size(12.5);
+                panel.text((spread, a), (18.0, 0.0), Side::Middle, ink, j.to_string());
+            }
+        }
+        let counted = format!("{} × {parents} parents", spreads.nrows());
+        figure.note((left, 30.0), Ink::new(INK).plain().bold(), format!("layer {name}"));
+        figure.note((left, 48.0), Ink::new(GREY).plain().size(12.5), counted.clone());
+        words.push(format!(
+            "layer {name}, {counted}: correlation {}",
+            number(correlation(&spreads, &last.activations), 2)
+        ));
+        figure.add(panel);
+    }
+    let alt = format!(
+        "A scatter plot of activation over the mean logarithm of the votes' standard deviations for each routing layer. {}.",
+        words.join("; ")
+    );
+    figure.alt(alt).finish()
+}
+
+/// Returns the correlation coefficient of two tables of the same shape; 0 if one of them is constant.
+fn correlation(one: &Array2<f64>, other: &Array2<f64>) -> f64 {
+    let centred = |table: &Array2<f64>| table - table.mean().unwrap_or(0.0);
+    let (one, other) = (centred(one), centred(other));
+    let norms = (&one * &one).sum().sqrt() * (&other * &other).sum().sqrt();
+    if norms > 0.0 { (&one * &other).sum() / norms } else { 0.0 }
+}
+
+/// How often the nearest of the other digits, by a layer's output, has the same label.
+#[derive(Debug, Clone, PartialEq)]
+pub struct NearestShare {
+    /// The layer, as in a [`Pass`]; `pixels` for the input.
+    pub layer: &'static str,
+    /// The share by the layer's activations.
+    pub activations: f64,
+    /// The share by the layer's poses, if it has capsules.
+    pub poses: Option<f64>,
+}
+
+/// Computes, for the pixels and each layer of a pass, how often the nearest of the other digits has the same label. The
+/// distance is the sum of squared differences of the layer's activations, or of its poses.
+///
+/// # Errors
+///
+/// Returns an error if the pass does not have a label for each image, or if there are fewer than two images.
+pub fn nearest_shares(net: &CapsNet, pass: &Pass, labels: &[u8]) -> Result<Vec<NearestShare>> {
+    checks::length("the labels", pass.images(), labels.len())?;
+    if labels.len() < 2 {
+        return Err(Error::Setting {
+            name: "the number of images",
+            expected: "at least 2",
+            value: labels.len() as f64,
+        });
+    }
+    let names = std::iter::once("pixels").chain(net.layers().into_iter().map(|layer| layer.name));
+    let of = |layer: &'static str| {
+        let output = pass.layer(layer)?;
+        let poses = (!output.poses.is_empty()).then(|| nearest_share(&output.poses, labels));
+        Ok(NearestShare { layer, activations: nearest_share(&output.activations, labels), poses })
+    };
+    names.map(of).collect()
+}
+
+fn nearest_share(numbers: &[f32], labels: &[u8]) -> f64 {
+    let size = numbers.len() / labels.len();
+    let of = |image: usize| &numbers[image * size..][..size];
+    let distance = |a: usize, b: usize| of(a).iter().zip(of(b)).map(|(x, y)| (x - y) * (x - y)).sum::<f32>();
+    let hits = (0..labels.len()).filter(|&a| {
+        let others = (0..labels.len()).filter(|&b| b != a).map(|b| (distance(a, b), b));
+        others.min_by(|x, y| x.0.total_cmp(&y.0)).is_some_and(|(_, b)| labels[a] == labels[b])
+    });
+    hits.count() as f64 / labels.len() as f64
+}
+
+/// Draws how often the nearest of the other digits has the same label, layer by layer: a line for activations and one for
+/// poses.
+///
+/// # Errors
+///
+/// Returns an error if there are no layers or more than 16, or if a share is not from 0 to 1.
+pub fn nearest_labels(shares: &[NearestShare]) -> Result<Figure> {
+    checks::not_empty("layers", shares)?;
+    checks::at_most("the number of layers", shares.len(), 16, "at most 16")?;
+    let place = |at: usize| at as f64 + 1.0;
+    let activations: Vec<_> =
+        shares.iter().enumerate().map(|(at, share)| (place(at), share.activations)).collect();
+    let poses: Vec<_> =
+        shares.iter().enumerate().filter_map(|(at, share)| Some((place(at), share.poses?))).collect();
+    let all = || activations.iter().chain(&poses);
+    checks::shares("a share", all().map(|point| point.1))?;
+    let (low, _) = extent(all().map(|point| point.1));
+    let low = (10.0 * (low - 0.02).max(0.0)).floor() / 10.0;
+    let ticks = shares.iter().enumerate().map(|(at, share)| (place(at), share.layer.to_owned())).collect();
+    let x = Axis::new("layer", 0.6, place(shares.len()) - 0.6).no_grid().ticks(ticks);
+    let y = Axis::new("nearest digit has the same label", low, 1.0 + 0.04 * (1.0 - low));
+    let title = "What the nearest digit's label is, layer by layer";
+    let words: Vec<String> = shares
+        .iter()
+        .map(|share| {
+            let poses = share.poses.map_or(String::new(), |poses| format!(", by poses {}", number(poses, 3)));
+            format!("{} {}{poses}", share.layer, number(share.activations, 3))
+        })
+        .collect();
+    let mut chart = Chart::new("nearest-labels", title, (760, 360), x, y)
+        .alt(format!("Two lines over the layers. By activations: {}.", words.join("; ")));
+    chart.marked(&activations, component(0), 2.0, 4.6);
+    chart.marked(&poses, component(1), 2.0, 4.6);
+    let entries = [(0, "by activations"), (1, "by poses")];
+    let entries = entries.map(|(tint, name)| (Mark::Dot(component(tint)), name.to_owned()));
+    legend_row(&mut chart, (90.0, 22.0), 740.0, entries);
+    chart.finish()
 }
 
 /// Draws the votes for some parents of one position after the last iteration, one panel per parent. For each element of the
@@ -546,8 +887,8 @@ pub(super) fn class_axis(title: &str, classes: usize) -> Axis {
     Axis::new(title, 0.0, classes as f64).no_grid().ticks((0..classes).map(tick).collect())
 }
 
-/// Draws the spread loss from one wrong class i over a_t - a_i (t is the true class), one curve per margin. A dot marks
-/// where the margin is reached.
+/// Draws the spread loss from one wrong class i over a_t - a_i (t is the true class), one curve per margin, with a dot where
+/// the margin is reached; and beside it the blog's margin and the default one over the steps of a training.
 ///
 /// # Errors
 ///
@@ -571,20 +912,47 @@ pub fn spread_loss(margins: &[f64]) -> Result<Figure> {
             format!("margin {margin}: from {loss} at a lead of -1 to 0 at {margin}")
         })
         .collect();
-    let title = "The spread loss over the lead of the true class";
-    let mut chart = Chart::new("spread-loss", title, (720, 380), x, y)
-        .alt(format!("Parabolas that fall to the right, then stay at 0: {}.", words.join("; ")));
+    let title = "The spread loss over the lead of the true class, and the margin over the steps";
+    let mut figure = Chart::canvas("spread-loss", title, (900.0, 390.0));
+    let mut chart = figure.panel((70.0, 46.0), (400.0, 280.0), x, y);
     for (index, &margin) in margins.iter().enumerate() {
-        let (pen, place) = (Pen::new(component(index), 2.4), 46.0 + 22.0 * index as f64);
+        let pen = Pen::new(component(index), 2.4);
         chart.curve(-1.0, 1.0, 160, pen, |ahead| of(margin, ahead));
-        chart.line_anywhere([430.0, 458.0].map(|left| chart.at_pixel(left, place)), pen);
-        chart.note((468.0, place), Ink::new(INK).plain(), format!("margin {}", trimmed(margin, 3)));
+        let place = 66.0 + 22.0 * index as f64;
+        chart.line_anywhere([330.0, 358.0].map(|left| chart.at_pixel(left, place)), pen);
+        chart.note((368.0, place), Ink::new(INK), format!("margin {}", trimmed(margin, 3)));
     }
     for (index, &margin) in margins.iter().enumerate() {
         chart.disc((margin, 0.0), 4.6, component(index));
     }
-    let place = 46.0 + 22.0 * margins.len() as f64;
-    chart.dot(chart.at_pixel(444.0, place), 4.6, GREY);
-    chart.note((468.0, place), Ink::new(INK).plain(), "the loss reaches 0");
-    chart.finish()
+    figure.note((70.0, 24.0), Ink::new(INK).plain().bold(), "loss");
+    // the schedules: steps in thousands
+    let (blog, ours) = (Recipe::blog(), Recipe::default());
+    let epoch = 60_000 / blog.batch;
+    let steps = epoch * blog.epochs;
+    let x = Axis::new("step, thousands", 0.0, steps as f64 / 1000.0);
+    let mut schedule = figure.panel((556.0, 46.0), (316.0, 280.0), x, Axis::new("margin", 0.0, 1.0));
+    let margin = |recipe: &Recipe| -> Vec<(f64, f64)> {
+        let ends = (0..blog.epochs).flat_map(|e| [e * epoch + 1, (e + 1) * epoch]);
+        ends.map(|step| (step as f64 / 1000.0, recipe.margin(step, epoch))).collect()
+    };
+    let pens = [(&blog, INK, "the blog"), (&ours, component(2), "the default recipe")];
+    for (row, (recipe, tint, name)) in pens.into_iter().enumerate() {
+        schedule.line(margin(recipe), Pen::new(tint, 2.4));
+        let place = 280.0 + 22.0 * row as f64;
+        schedule
+            .line_anywhere([690.0, 718.0].map(|left| schedule.at_pixel(left, place)), Pen::new(tint, 2.4));
+        schedule.note((728.0, place), Ink::new(INK), name);
+    }
+    figure.note((556.0, 24.0), Ink::new(INK).plain().bold(), "margin schedule");
+    figure.add(chart);
+    figure.add(schedule);
+    let alt = format!(
+        "Left: parabolas that fall to the right, then stay at 0: {}. Right: the blog's margin climbs in stairs from {} to {} over \
+         {steps} steps.",
+        words.join("; "),
+        trimmed(blog.margin(1, epoch), 3),
+        trimmed(blog.margin(steps, epoch), 3)
+    );
+    figure.alt(alt).finish()
 }

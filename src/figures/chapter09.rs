@@ -18,8 +18,8 @@ pub const FIGURES: &[Entry] = &[
         Ok(ablation(&by_setting(&read_trials(shipped::ablation_file())?))?.named("recipe-ablation"))
     }),
     ("epoch-errors", || {
-        let curves = validation_curves(&read_epochs(shipped::runs_file())?);
-        Ok(error_curves("epochs", &curves)?.named("epoch-errors"))
+        let epochs = mnist_trainings(&read_epochs(shipped::runs_file())?);
+        Ok(epoch_panels(&validation_curves(&epochs))?.named("epoch-errors"))
     }),
 ];
 
@@ -49,6 +49,12 @@ pub fn validation_curves(epochs: &[EpochRecord]) -> Vec<(String, Vec<Point>)> {
         false => format!("{recipe}, {epochs} epoch{}", if epochs == 1 { "" } else { "s" }),
     };
     runs.iter().map(|((recipe, epochs, _), points)| (name(recipe, *epochs), points.clone())).collect()
+}
+
+/// Returns the epochs of the trainings on MNIST that lasted longer than one epoch.
+pub fn mnist_trainings(epochs: &[EpochRecord]) -> Vec<EpochRecord> {
+    let is_mnist = |of: &&EpochRecord| of.epochs > 1 && !of.recipe.contains("fashion");
+    epochs.iter().filter(is_mnist).cloned().collect()
 }
 
 /// Groups values by key, in the order in which keys first appear.
@@ -127,6 +133,61 @@ pub fn error_curves<N: AsRef<str>, P: AsRef<[Point]>>(x_title: &str, curves: &[(
     }
     chart.labels(&labels, true);
     chart.finish()
+}
+
+/// Draws the validation errors of trainings over their epochs, a panel for each recipe, with a logarithmic error axis that all
+/// panels share. A panel shows the recipe's own trainings, one curve for each seed, before those of all others in grey.
+///
+/// Each curve has a name and points (epoch, error), with increasing epochs and errors in [0, 1]. Curves with the same name share
+/// a panel, whose heading is the mean of their last errors. An error of 0 is drawn at the lower edge.
+///
+/// # Errors
+///
+/// Returns an error if there are no curves or more than twelve names, if a curve has no points, if its epochs do not increase
+/// or are beyond 1e140, or if an error is outside [0, 1].
+pub fn epoch_panels<N: AsRef<str>, P: AsRef<[Point]>>(curves: &[(N, P)]) -> Result<Figure> {
+    const HEADING: f64 = 34.0;
+    checks::not_empty("curves", curves)?;
+    curves.iter().try_for_each(|(_, points)| check_curve(points.as_ref()))?;
+    let groups = grouped(curves.iter().map(|(name, points)| (name.as_ref(), points.as_ref())));
+    checks::at_most("the number of names", groups.len(), 12, "at most 12")?;
+    let all = || curves.iter().flat_map(|curve| curve.1.as_ref());
+    let (y, range) = error_axis(all().map(|point| point.1), "");
+    let (from, to) = extent(all().map(|point| point.0));
+    let room = if to > from { 0.05 * (to - from) } else { 0.5 };
+    let columns = groups.len().min(3);
+    let grid = Grid { columns, panel: (214.0, 150.0), gap: (22.0, 72.0), origin: (66.0, 68.0) };
+    let size = grid.size(groups.len(), 24.0, 56.0);
+    let size = (f64::from(size.0).max(420.0), f64::from(size.1));
+    let title = "Misclassified validation images over the epochs";
+    let mut figure = Chart::canvas("epoch-panels", title, size);
+    figure.note((24.0, 18.0), Ink::new(GREY).plain().size(12.5), "misclassified validation images");
+    let line = |points: &[Point]| -> Vec<Point> {
+        points.iter().map(|&(x, error)| (x, on_error_axis(error, range))).collect()
+    };
+    let mut words = Vec::new();
+    for (index, (name, runs)) in groups.iter().enumerate() {
+        let (left, top) = grid.corner(index);
+        let is_lowest = index + columns >= groups.len();
+        let x = Axis::new(if is_lowest { "epochs" } else { "" }, from - room, to + room).no_grid().most(6);
+        let y = if index % columns == 0 { y.clone() } else { y.clone().bare() };
+        let mut panel = figure.panel((left, top), grid.panel, x, y);
+        for (_, others) in groups.iter().filter(|other| other.0 != *name) {
+            others.iter().for_each(|points| panel.line(line(points), Pen::new(GREY, 1.0).faded(0.35)));
+        }
+        for points in runs {
+            panel.marked(&line(points), component(0), 2.0, 3.0);
+        }
+        figure.add(panel);
+        let mean = mean(runs.iter().map(|points| points[points.len() - 1].1));
+        let count = if runs.len() > 1 { format!(", mean of {}", runs.len()) } else { String::new() };
+        let ends = format!("ends at {}{count}", percent(mean));
+        figure.note((left, top - HEADING + 8.0), Ink::new(component(0)).plain().bold().size(13.5), *name);
+        figure.note((left, top - HEADING + 24.0), Ink::new(INK).plain().size(12.0), &ends);
+        words.push(format!("{name} {ends}"));
+    }
+    let alt = format!("A panel of error curves over the epochs for each recipe: {}.", words.join("; "));
+    figure.alt(alt).finish()
 }
 
 /// Checks that a curve has points, increasing x, and errors from 0 to 1.

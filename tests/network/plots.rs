@@ -274,6 +274,41 @@ fn the_agreement_of_votes_is_drawn_only_for_valid_parents() {
 }
 
 #[test]
+fn the_parents_of_a_position_and_the_agreement_of_layers_are_drawn_only_for_valid_routings() {
+    let (_, routing) =
+        em_routing::figures::chapter06::two_wholes_routing(&samples::two_wholes(11694)).unwrap();
+    let figure = chapter08::position_assignments(&routing, 0).unwrap();
+    assert_sound(&figure);
+    assert!(figure.alt().contains("The heaviest, parent 1 has"), "{}", figure.alt());
+    assert!(matches!(chapter08::position_assignments(&routing, 1), Err(Error::Setting { .. })));
+    assert_sound(&chapter08::agreement(&[("one", &routing), ("a < b", &routing)]).unwrap());
+    assert!(matches!(chapter08::agreement(&[]), Err(Error::Empty { .. })));
+    assert!(matches!(chapter08::agreement(&[("many", &routing); 5]), Err(Error::Setting { .. })));
+    let mut broken = routing.clone();
+    broken.trace.last_mut().unwrap().masses.fill(0.0);
+    assert!(matches!(chapter08::position_assignments(&broken, 0), Err(Error::Setting { .. })));
+    broken.trace.last_mut().unwrap().variances[(0, 0, 0)] = -1.0;
+    assert!(matches!(chapter08::agreement(&[("negative", &broken)]), Err(Error::Setting { .. })));
+}
+
+#[test]
+fn the_label_of_the_nearest_digit_is_counted_and_drawn() {
+    let net = CapsNet::new(Architecture::default(), 1).unwrap();
+    // two images of each of two kinds: the nearest is the other of the same kind
+    let pixels: Vec<f32> = (0..4 * 784)
+        .map(|at| if at / 784 % 2 == 0 { -1.0 } else { 0.5 } + 1e-3 * (at / 1568) as f32)
+        .collect();
+    let pass = net.forward(&pixels, 1).unwrap();
+    let shares = chapter08::nearest_shares(&net, &pass, &[3, 5, 3, 5]).unwrap();
+    assert!(shares[0].layer == "pixels" && shares[0].activations == 1.0 && shares[0].poses.is_none());
+    assert!(shares.iter().filter(|share| share.poses.is_some()).count() == 4);
+    assert_eq!(chapter08::nearest_shares(&net, &pass, &[3, 3, 5, 5]).unwrap()[0].activations, 0.0);
+    assert!(matches!(chapter08::nearest_shares(&net, &pass, &[3]), Err(Error::Length { .. })));
+    assert_sound(&chapter08::nearest_labels(&shares).unwrap());
+    assert!(matches!(chapter08::nearest_labels(&[]), Err(Error::Empty { .. })));
+}
+
+#[test]
 fn the_spread_loss_is_drawn_for_margins_from_0_to_1() {
     assert_sound(&chapter08::spread_loss(&[0.0, 0.2, 0.4, 0.6, 0.8, 1.0]).unwrap());
     assert!(matches!(chapter08::spread_loss(&[]), Err(Error::Empty { .. })));
