@@ -51,6 +51,12 @@ const DRAWN: &[(&str, Draw)] = &[
             rows.iter().map(|row| (name.as_str(), &row[..])).collect();
         figures::chapter09::activation_histograms(&rows)
     }),
+    ("agreement", |h| {
+        let routings: Vec<_> = (0..h.size()).map(|_| h.routing().1).collect();
+        let name = h.name();
+        let layers: Vec<_> = routings.iter().map(|routing| (name.as_str(), routing)).collect();
+        figures::chapter08::agreement(&layers)
+    }),
     ("animate", |h| {
         let frames: Vec<Figure> = (0..h.size())
             .map(|_| match h.odds(9) {
@@ -226,6 +232,15 @@ const DRAWN: &[(&str, Draw)] = &[
         let (x_range, y_range) = (h.range(), h.range());
         chapter04::mixture_contours(&h.name(), &h.plane(), &h.mixture(), x_range, y_range)
     }),
+    ("nearest_labels", |h| {
+        let share = |h: &mut Hostile| figures::chapter08::NearestShare {
+            layer: "a layer",
+            activations: h.number(),
+            poses: h.odds(2).then(|| h.number()),
+        };
+        let shares: Vec<_> = (0..h.size()).map(|_| share(h)).collect();
+        figures::chapter08::nearest_labels(&shares)
+    }),
     ("objective_trace", |h| {
         let fits: Vec<Fit<()>> = (0..h.size()).map(|_| h.fit(|_| ())).collect();
         chapter03::objective_trace(&h.name(), &fits, h.objective())
@@ -258,6 +273,10 @@ const DRAWN: &[(&str, Draw)] = &[
             rows.iter().map(|(name, table, notes)| (name.as_str(), table, notes.as_slice())).collect();
         chapter03::pictures(&h.name(), width, &rows)
     }),
+    ("position_assignments", |h| {
+        let (_, routing) = h.routing();
+        figures::chapter08::position_assignments(&routing, h.index())
+    }),
     ("responsibilities", |h| {
         let experiments = h.experiments();
         let coins = h.two();
@@ -284,25 +303,6 @@ const DRAWN: &[(&str, Draw)] = &[
         let votes = Array3::from_shape_simple_fn((children, parents, h.two()), || h.number());
         let rungs = h.rungs(children, parents);
         chapter06::routing_ladder(&votes, &Array1::from(h.numbers(children)), &rungs)
-    }),
-    ("agreement", |h| {
-        let routings: Vec<_> = (0..h.size()).map(|_| h.routing().1).collect();
-        let name = h.name();
-        let layers: Vec<_> = routings.iter().map(|routing| (name.as_str(), routing)).collect();
-        figures::chapter08::agreement(&layers)
-    }),
-    ("nearest_labels", |h| {
-        let share = |h: &mut Hostile| figures::chapter08::NearestShare {
-            layer: "a layer",
-            activations: h.number(),
-            poses: h.odds(2).then(|| h.number()),
-        };
-        let shares: Vec<_> = (0..h.size()).map(|_| share(h)).collect();
-        figures::chapter08::nearest_labels(&shares)
-    }),
-    ("position_assignments", |h| {
-        let (_, routing) = h.routing();
-        figures::chapter08::position_assignments(&routing, h.index())
     }),
     ("spread_loss", |h| {
         let count = h.size();
@@ -346,6 +346,13 @@ const DRAWN: &[(&str, Draw)] = &[
         let parents: Vec<(&str, usize)> = (0..h.size()).map(|_| (name.as_str(), h.index())).collect();
         figures::chapter08::vote_agreement(&input, &routing, h.index(), &parents)
     }),
+    ("vote_bytes", |h| chapter07::vote_bytes(&named_values(&h.bars()))),
+    ("vote_gradients", |h| {
+        let (input, routing) = h.routing();
+        let gradient = input.votes.mapv(|_| h.number());
+        let name = h.name();
+        chapter07::vote_gradients(&input, &routing, h.index(), &vec![(name.as_str(), &gradient); h.size()])
+    }),
     ("vote_panels", |h| {
         let (children, parents) = (h.size(), h.size());
         let votes = Array3::from_shape_simple_fn((children, parents, h.two()), || h.number());
@@ -354,13 +361,6 @@ const DRAWN: &[(&str, Draw)] = &[
         let (title, name) = (h.name(), h.name());
         let names = vec![name.as_str(); parents];
         chapter05::vote_panels(&title, &votes, &Array1::from(h.numbers(children)), &wholes, &names)
-    }),
-    ("vote_bytes", |h| chapter07::vote_bytes(&named_values(&h.bars()))),
-    ("vote_gradients", |h| {
-        let (input, routing) = h.routing();
-        let gradient = input.votes.mapv(|_| h.number());
-        let name = h.name();
-        chapter07::vote_gradients(&input, &routing, h.index(), &vec![(name.as_str(), &gradient); h.size()])
     }),
 ];
 
