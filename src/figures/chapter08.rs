@@ -540,7 +540,12 @@ pub fn agreement(layers: &[(&str, &Routing)]) -> Result<Figure> {
 
 /// Returns the correlation coefficient of two tables of the same shape; 0 if one of them is constant.
 fn correlation(one: &Array2<f64>, other: &Array2<f64>) -> f64 {
-    let centred = |table: &Array2<f64>| table - table.mean().unwrap_or(0.0);
+    // scaled so that the squares of large numbers are finite
+    let centred = |table: &Array2<f64>| {
+        let centred = table - table.mean().unwrap_or(0.0);
+        let largest = centred.iter().fold(f64::MIN_POSITIVE, |largest: f64, x| largest.max(x.abs()));
+        centred / largest
+    };
     let (one, other) = (centred(one), centred(other));
     let norms = (&one * &one).sum().sqrt() * (&other * &other).sum().sqrt();
     if norms > 0.0 { (&one * &other).sum() / norms } else { 0.0 }
