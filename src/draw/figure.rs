@@ -87,13 +87,6 @@ impl Figure {
         matches!(self.picture, Picture::Moving(_))
     }
 
-    /// Returns the figure unchanged: captions are cells of text. For notebooks that still call it; to be deleted with the
-    /// last such call.
-    #[doc(hidden)]
-    pub fn captioned(&self, _caption: &str) -> Figure {
-        self.clone()
-    }
-
     /// Returns the figure under another name; characters not allowed in a name become hyphens.
     // Takes a reference because a notebook cell that moves a variable may fail to display it.
     pub fn named(&self, name: &str) -> Figure {

@@ -19,7 +19,10 @@ pub mod chapter09;
 mod checks;
 mod clusters;
 mod coins;
+mod curves;
+mod network;
 pub mod records;
+mod routed;
 
 pub use crate::draw::animate;
 
