@@ -301,9 +301,9 @@ impl Default for Architecture {
     /// Returns the architecture with the lowest error so far: the blog's with two routing iterations, max pooling and deep features.
     ///
     /// Costs are scaled by parents / children, poses start near the identity, and activations start unsaturated. With the blog's
-    /// initial distribution the votes shrink from layer to layer (standard deviations of 0.12, then 0.05), and the blog's
-    /// normalised costs saturate the activations whatever the votes are (chapter 9). Here the votes keep their size, so the
-    /// activations depend on the digit.
+    /// initial distribution the votes shrink from layer to layer (standard deviations of 0.12, then 0.05), and its
+    /// normalised costs with lambda = 3 saturate many activations whatever the votes are (chapter 9). Here the votes keep their
+    /// size, so the activations depend on the digit.
     fn default() -> Self {
         Architecture {
             deep_features: 64,

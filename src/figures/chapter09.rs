@@ -81,11 +81,9 @@ fn grouped<K: PartialEq, V>(pairs: impl IntoIterator<Item = (K, V)>) -> Vec<(K, 
 /// Returns an error if there are no curves or more than eight names, if a curve has no points, if x does not increase or is
 /// beyond 1e140, or if an error is outside [0, 1].
 pub fn error_curves<N: AsRef<str>, P: AsRef<[Point]>>(x_title: &str, curves: &[(N, P)]) -> Result<Figure> {
-    checks::not_empty("curves", curves)?;
-    curves.iter().try_for_each(|(_, points)| check_curve(points.as_ref()))?;
-    let groups = grouped(curves.iter().map(|(name, points)| (name.as_ref(), points.as_ref())));
+    let groups = by_name(curves)?;
     checks::at_most("the number of names", groups.len(), 8, "at most 8")?;
-    let all = || curves.iter().flat_map(|curve| curve.1.as_ref());
+    let all = || groups.iter().flat_map(|(_, runs)| runs.iter().copied().flatten());
     let (y, range) = error_axis(all().map(|point| point.1), "misclassified images");
     let (from, to) = extent(all().map(|point| point.0));
     let room = if to > from { 0.02 * (to - from) } else { 0.5 };
@@ -147,11 +145,9 @@ pub fn error_curves<N: AsRef<str>, P: AsRef<[Point]>>(x_title: &str, curves: &[(
 /// or are beyond 1e140, or if an error is outside [0, 1].
 pub fn epoch_panels<N: AsRef<str>, P: AsRef<[Point]>>(curves: &[(N, P)]) -> Result<Figure> {
     const HEADING: f64 = 34.0;
-    checks::not_empty("curves", curves)?;
-    curves.iter().try_for_each(|(_, points)| check_curve(points.as_ref()))?;
-    let groups = grouped(curves.iter().map(|(name, points)| (name.as_ref(), points.as_ref())));
+    let groups = by_name(curves)?;
     checks::at_most("the number of names", groups.len(), 12, "at most 12")?;
-    let all = || curves.iter().flat_map(|curve| curve.1.as_ref());
+    let all = || groups.iter().flat_map(|(_, runs)| runs.iter().copied().flatten());
     let (y, range) = error_axis(all().map(|point| point.1), "");
     let (from, to) = extent(all().map(|point| point.0));
     let room = if to > from { 0.05 * (to - from) } else { 0.5 };
@@ -191,6 +187,16 @@ pub fn epoch_panels<N: AsRef<str>, P: AsRef<[Point]>>(curves: &[(N, P)]) -> Resu
 }
 
 /// Checks that a curve has points, increasing x, and errors from 0 to 1.
+/// A name, and the curves of this name.
+type Named<'a> = (&'a str, Vec<&'a [Point]>);
+
+/// Checks all curves and groups them by name.
+fn by_name<N: AsRef<str>, P: AsRef<[Point]>>(curves: &[(N, P)]) -> Result<Vec<Named<'_>>> {
+    checks::not_empty("curves", curves)?;
+    curves.iter().try_for_each(|(_, points)| check_curve(points.as_ref()))?;
+    Ok(grouped(curves.iter().map(|(name, points)| (name.as_ref(), points.as_ref()))))
+}
+
 fn check_curve(points: &[Point]) -> Result<()> {
     checks::not_empty("points of a curve", points)?;
     checks::finite("x of a point", points.iter().map(|point| point.0))?;
