@@ -6,6 +6,7 @@ use super::places::Places;
 use super::setup;
 use crate::cli::failure::{AtPath, Outcome};
 use crate::cli::progress::Board;
+use crate::cli::shell;
 
 /// Options that keep JupyterLab from using the network at its start, and from asking the user for permission.
 const OFFLINE: [&str; 3] = [
@@ -20,7 +21,7 @@ const OFFLINE: [&str; 3] = [
 pub fn lab(places: &Places, no_browser: bool, port: u16) -> Outcome<()> {
     setup::ensure(places, &Board::default())?;
     say!("JupyterLab listens on this machine only; Ctrl-C ends it. Its address with the token is below.");
-    let program = places.environment_program("jupyter-lab");
+    let program = places.environment().program("jupyter-lab");
     let mut lab = Command::new(&program);
     lab.arg("--ip=127.0.0.1")
         .arg(format!("--port={port}"))
@@ -58,5 +59,5 @@ fn become_it(lab: &mut Command) -> std::io::Result<()> {
 }
 
 fn running_as_root() -> bool {
-    cfg!(unix) && super::shell::capture(Command::new("id").arg("-u")).is_some_and(|id| id.trim() == "0")
+    cfg!(unix) && shell::capture(Command::new("id").arg("-u")).is_some_and(|id| id.trim() == "0")
 }
