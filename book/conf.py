@@ -1,7 +1,11 @@
 """Sphinx's settings for the book. `em-routing book` stages the pages and runs Sphinx on them; nothing here uses the network."""
 import html
+import pathlib
+import re
 
 from docutils import nodes
+from pygments.formatters import HtmlFormatter
+from sphinx.highlighting import PygmentsBridge
 
 project = "em-routing"
 html_title = "From two coins to EM routing"
@@ -58,7 +62,35 @@ def add_live(app, pagename, templatename, context, doctree):
         app.add_js_file("live.js", type="module")
 
 
+class Sparing(HtmlFormatter):
+    """Leaves out the elements around names, punctuation and spaces, which have no style: they are half of a page."""
+
+    def _get_css_classes(self, ttype):
+        classes = super()._get_css_classes(ttype)
+        return "" if classes in ("n", "p", "w") else classes
+
+
+def trim(app, exception):
+    """Drops the rules of the theme's style sheet for classes that no page and no script names, and source maps."""
+    if exception or app.builder.format != "html":
+        return
+    site = pathlib.Path(app.outdir)
+    texts = [path.read_text() for kind in ("*.html", "*.js") for path in site.rglob(kind)]
+    words = set(re.findall(r"[\w-]+", " ".join(texts)))
+
+    def rule(match):
+        parts = match[1].split(",")
+        return match[0] if any(words.issuperset(re.findall(r"\.([a-zA-Z][\w-]*)", part)) for part in parts) else ""
+
+    sheet = site / "_static" / "styles" / "pydata-sphinx-theme.css"
+    sheet.write_text(re.sub(r"([^{}@;/]+)\{[^{}]*\}", rule, sheet.read_text()))
+    for path in (site / "_static").rglob("*.map"):
+        path.unlink()
+
+
 def setup(app):
+    PygmentsBridge.html_formatter = Sparing
+    app.connect("build-finished", trim)
     app.add_html_math_renderer("katex", (inline, None), (block, None))
     app.connect("html-page-context", add_live)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
