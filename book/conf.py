@@ -37,6 +37,7 @@ html_theme_options = {
     "use_download_button": True,
     "use_fullscreen_button": False,
 }
+html_context = {"default_mode": "auto"}
 html_show_copyright = False
 html_show_sphinx = False
 html_favicon = "static/favicon.svg"
