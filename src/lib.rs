@@ -38,6 +38,7 @@
 //! - [`data`] reads tables and labelled images from memory or files; [`samples`] has the data sets of the chapters.
 //! - [`exercise`] checks the answers to the notebooks' exercises.
 //! - [`figures`] has the figures of each chapter, drawn with [`draw`].
+//! - `live` has the figures of the book that answer to the reader (feature `live`).
 //! - `saved` saves and loads coins, K-means and mixtures as JSON (feature `serde`).
 //! - `with_linfa` implements linfa's traits for K-means and mixtures (feature `linfa`).
 //! - [`error`] has the error type; [`files`] writes files atomically; [`shipped`] has the paths of MNIST, the trained
@@ -55,6 +56,8 @@ pub mod figures;
 pub mod files;
 pub mod gmm;
 pub mod kmeans;
+#[cfg(feature = "live")]
+pub mod live;
 pub mod routing;
 pub mod samples;
 #[cfg(feature = "serde")]

@@ -136,6 +136,33 @@ pub(super) fn plain(text: &str) -> String {
     plain
 }
 
+/// The axes of a chart in the figure: their rectangle in pixels from the upper left corner, and their ranges.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Frame {
+    /// The left end of the x axis, in pixels.
+    pub left: f64,
+    /// The upper end of the y axis, in pixels.
+    pub top: f64,
+    /// The length of the x axis, in pixels.
+    pub width: f64,
+    /// The length of the y axis, in pixels.
+    pub height: f64,
+    /// The range of the x axis, in its units.
+    pub x: (f64, f64),
+    /// The range of the y axis, in its units.
+    pub y: (f64, f64),
+}
+
+impl Frame {
+    /// Converts a point in the axes' units to a pixel position in the figure.
+    pub fn pixel(&self, (x, y): Point) -> (f64, f64) {
+        (
+            self.left + (x - self.x.0) / (self.x.1 - self.x.0) * self.width,
+            self.top + (self.y.1 - y) / (self.y.1 - self.y.0) * self.height,
+        )
+    }
+}
+
 /// A figure, or a panel of a figure. Items are drawn in the order in which they were added.
 ///
 /// Create one with [`Chart::new`] from two [`Axis`] values, add lines, discs, texts and panels in the units of the axes,
@@ -327,12 +354,14 @@ impl Chart {
     }
 
     /// Converts a point to a pixel position in the figure.
-    pub fn pixel(&self, (x, y): Point) -> (f64, f64) {
+    pub fn pixel(&self, at: Point) -> (f64, f64) {
+        self.frame().pixel(at)
+    }
+
+    /// Where the axes are in the figure, for a program that answers to the mouse.
+    pub fn frame(&self) -> Frame {
         let ([left, _, top, _], (width, height)) = (self.margins, self.axes_size());
-        (
-            left + (x - self.x.range.0) / (self.x.range.1 - self.x.range.0) * width,
-            top + (self.y.range.1 - y) / (self.y.range.1 - self.y.range.0) * height,
-        )
+        Frame { left, top, width, height, x: self.x.range, y: self.y.range }
     }
 
     fn axes_size(&self) -> (f64, f64) {

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::animation::Animation;
-use super::chart::Chart;
+use super::chart::{Chart, Frame};
 use super::palette::Palette;
 use super::render;
 use crate::error::Result;
@@ -62,6 +62,14 @@ impl Figure {
     /// The alternative text: what the figure shows, in words.
     pub fn alt(&self) -> &str {
         &self.alt
+    }
+
+    /// The axes of the figure's chart (0) or of one of its panels (from 1 on); `None` for an animation or an unknown panel.
+    pub fn frame(&self, panel: usize) -> Option<Frame> {
+        match &self.picture {
+            Picture::Still(charts) => charts.get(panel).map(Chart::frame),
+            Picture::Moving(_) => None,
+        }
     }
 
     /// Renders the figure as one SVG document, without other files or scripts. An animation plays by itself, unless the

@@ -30,7 +30,7 @@ mod table;
 pub use animation::{animate, shown_iterations};
 pub use axis::Axis;
 pub use bars::{Along, bars};
-pub use chart::{Chart, Image, Ink, Pen, Point, Side};
+pub use chart::{Chart, Frame, Image, Ink, Pen, Point, Side};
 pub use contour::{DEPTHS, Field, Scale, draw_scale};
 pub use curves::Label;
 pub use figure::{Figure, STRIP};

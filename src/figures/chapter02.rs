@@ -189,10 +189,32 @@ fn climbed(mut at: Point, height: impl Fn(Point) -> f64) -> Point {
 /// Returns an error if a fit is not of two coins or has no steps, if thetas or weights are not probabilities, if an
 /// objective is not finite, or for more than 100 fits or 2000 distinct counts of heads.
 pub fn surface(experiments: &Experiments, fits: &[&Fit<Coins>]) -> Result<Figure> {
-    let paths = fits.iter().map(|fit| path(fit, |coins| &coins.thetas)).collect::<Result<Vec<_>>>()?;
     at_most("the number of fits", fits.len(), 100, "at most 100")?;
     let weights = fits.first().map_or(vec![0.5; 2], |fit| fit.model().weights.clone());
-    let field = field(&Groups::new(experiments)?, &weights)?;
+    paths_on(&field(&Groups::new(experiments)?, &weights)?, fits)
+}
+
+/// Draws [`surface`] for the blog post's experiments and equal mixing weights. Keeps the log-likelihoods, because a live figure
+/// draws them again at each move of the hand.
+///
+/// # Errors
+///
+/// Returns the errors of [`surface`].
+#[cfg(feature = "live")]
+pub(crate) fn blog_surface(fit: &Fit<Coins>) -> Result<Figure> {
+    static FIELD: std::sync::OnceLock<Field> = std::sync::OnceLock::new();
+    match FIELD.get() {
+        Some(field) => paths_on(field, &[fit]),
+        None => {
+            let field = field(&Groups::new(&Experiments::blog_hidden())?, &[0.5; 2])?;
+            paths_on(FIELD.get_or_init(|| field), &[fit])
+        }
+    }
+}
+
+/// Draws [`surface`] over log-likelihoods that are already computed.
+fn paths_on(field: &Field, fits: &[&Fit<Coins>]) -> Result<Figure> {
+    let paths = fits.iter().map(|fit| path(fit, |coins| &coins.thetas)).collect::<Result<Vec<_>>>()?;
     let highest = fits.iter().map(|fit| fit.objective()).fold(field.highest, f64::max);
     let steps = |places: &Vec<Point>| {
         let last = places.len() - 1;
@@ -201,7 +223,7 @@ pub fn surface(experiments: &Experiments, fits: &[&Fit<Coins>]) -> Result<Figure
     let alt = paths.iter().map(steps).collect::<String>();
     let alt = format!("Colours and contour lines on both sides of a dashed diagonal.{alt}");
     let title = "Hidden labels: the log-likelihood of two coins and EM's path";
-    let mut chart = ground("surface", title, &field, highest)?.alt(alt);
+    let mut chart = ground("surface", title, field, highest)?.alt(alt);
     for ((places, fit), &tint) in paths.iter().zip(fits).zip(PATHS.iter().cycle()) {
         chart.haloed(places, Pen::new(tint, 2.2));
         places.iter().step_by(stride(places.len(), 1000)).for_each(|&place| chart.dot(place, 3.2, tint));

@@ -220,8 +220,9 @@ fn library_fingerprint(places: &Places) -> Outcome<String> {
         }
     }
     files.sort();
-    let commands = places.project.join("src").join("cli"); // cells do not use them
-    for path in files.iter().filter(|path| !path.starts_with(&commands)) {
+    // cells use neither the commands nor the book's figures
+    let unused = ["cli", "live"].map(|folder| places.project.join("src").join(folder));
+    for path in files.iter().filter(|path| !unused.iter().any(|folder| path.starts_with(folder))) {
         let contents = fs::read(path).at(path)?;
         text.push_str(&format!("{} {:016x}\n", path.display(), fingerprint(&contents)));
     }

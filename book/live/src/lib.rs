@@ -1,0 +1,48 @@
+//! The live figures in the browser: `em_routing::live` behind three functions for the book's script, without a generator of
+//! bindings. Texts pass through the module's memory as UTF-8.
+
+use std::alloc::{Layout, alloc, dealloc};
+
+/// The layout of a text of `length` bytes; `None` if there is no such memory.
+fn layout(length: usize) -> Option<Layout> {
+    Layout::array::<u8>(length.max(1)).ok()
+}
+
+/// Returns memory for a text of `length` bytes, or null.
+#[unsafe(no_mangle)]
+pub extern "C" fn allocate(length: usize) -> *mut u8 {
+    // SAFETY: a layout has at least one byte
+    layout(length).map_or(std::ptr::null_mut(), |layout| unsafe { alloc(layout) })
+}
+
+/// Takes back memory that [`allocate`] or [`answer`] returned.
+///
+/// # Safety
+///
+/// `text` must come from one of them, with this length, and must not be used afterwards.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn release(text: *mut u8, length: usize) {
+    if let Some(layout) = layout(length).filter(|_| !text.is_null()) {
+        // SAFETY: both functions allocate with this layout, as the caller vouches
+        unsafe { dealloc(text, layout) }
+    }
+}
+
+/// Answers a request of the script. Returns the answer's address in the upper 32 bits and its length in the lower ones.
+///
+/// # Safety
+///
+/// `request` must point to `length` bytes that were written.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn answer(request: *const u8, length: usize) -> u64 {
+    // SAFETY: as the caller vouches
+    let request = unsafe { std::slice::from_raw_parts(request, length) };
+    let answer = em_routing::live::answer(&String::from_utf8_lossy(request));
+    let (text, length) = (allocate(answer.len()), answer.len());
+    if text.is_null() {
+        return 0;
+    }
+    // SAFETY: `text` has room for the answer, and new memory does not overlap it
+    unsafe { std::ptr::copy_nonoverlapping(answer.as_ptr(), text, length) };
+    (text as u64) << 32 | length as u64
+}

@@ -1,0 +1,338 @@
+// Wakes the live figures of a page. A figure is computed and drawn by the Rust library (live.wasm); this script listens, asks, and
+// shows the answer. A request and its answer are described beside `answer` in src/live/mod.rs.
+
+const HERE = new URL(".", import.meta.url);
+const SVG = "http://www.w3.org/2000/svg";
+
+/** The module's functions, loaded once for all figures of the page. */
+let loading;
+
+async function load() {
+  const url = new URL("live.wasm", HERE);
+  const response = await fetch(url);
+  if (!response.ok) throw new Error(`${url.pathname}: status ${response.status}`);
+  let memory;
+  // What the standard library of the target wasm32-wasip1 asks for: no environment, messages to the console, no exit.
+  const view = () => new DataView(memory.buffer);
+  const wasi_snapshot_preview1 = {
+    environ_get: () => 0,
+    environ_sizes_get(count, size) {
+      view().setUint32(count, 0, true);
+      view().setUint32(size, 0, true);
+      return 0;
+    },
+    fd_write(file, parts, count, written) {
+      let [text, length] = ["", 0];
+      for (let part = 0; part < count; part++) {
+        const [start, size] = [0, 4].map((offset) => view().getUint32(parts + 8 * part + offset, true));
+        text += new TextDecoder().decode(new Uint8Array(memory.buffer, start, size));
+        length += size;
+      }
+      console.warn(text.trimEnd());
+      view().setUint32(written, length, true);
+      return 0;
+    },
+    proc_exit(code) {
+      throw new Error(`the module ended with code ${code}`);
+    },
+  };
+  // A host that does not send the type application/wasm is served too.
+  const bytes = await response.arrayBuffer();
+  const { instance } = await WebAssembly.instantiate(bytes, { wasi_snapshot_preview1 });
+  memory = instance.exports.memory;
+  return instance.exports;
+}
+
+/** Asks the library; returns its answer. */
+function ask(library, request) {
+  const bytes = new TextEncoder().encode(JSON.stringify(request));
+  const start = library.allocate(bytes.length);
+  new Uint8Array(library.memory.buffer, start, bytes.length).set(bytes);
+  const found = library.answer(start, bytes.length);
+  library.release(start, bytes.length);
+  const [at, length] = [Number(found >> 32n), Number(found & 0xffffffffn)];
+  const text = new TextDecoder().decode(new Uint8Array(library.memory.buffer, at, length));
+  library.release(at, length);
+  return JSON.parse(text);
+}
+
+const isDark = () => document.documentElement.dataset.theme === "dark";
+
+class Live {
+  constructor(figure) {
+    this.figure = figure;
+    this.name = figure.dataset.live;
+    this.form = figure.querySelector("form");
+    this.picture = figure.querySelector(".live-picture");
+    this.words = figure.querySelector(".live-words");
+    this.settings = {};
+    this.events = [];
+    this.dragged = null;
+  }
+
+  async wake() {
+    this.figure.dataset.state = "loading";
+    try {
+      this.library = await (loading ??= load());
+      this.overlay = document.createElementNS(SVG, "svg");
+      this.overlay.classList.add("live-handles");
+      this.picture.append(this.overlay);
+      this.listen();
+      for (const [key, value] of new URLSearchParams(location.search)) {
+        if (key.startsWith(`${this.name}.`)) this.settings[key.slice(this.name.length + 1)] = value;
+      }
+      this.start = ask(this.library, { figure: this.name }).settings;
+      if (!this.draw()) {
+        this.settings = {}; // settings in the address that the figure does not take
+        this.draw();
+      }
+      this.form.querySelector("fieldset").disabled = false;
+      this.figure.dataset.state = "ready";
+    } catch (error) {
+      this.fail(error);
+    }
+  }
+
+  fail(error) {
+    this.figure.dataset.state = "failed";
+    this.words.textContent = `This figure stands still: ${error.message}. Reload the page to try again.`;
+    console.warn(error);
+  }
+
+  /** Asks for the picture after what has happened, and shows it. Returns false if the answer is an error, which is shown. */
+  draw() {
+    const events = this.events.splice(0);
+    let answer;
+    do {
+      const request = { figure: this.name, settings: this.settings, event: events.shift(), dark: isDark() };
+      answer = ask(this.library, request);
+      if (answer.error) {
+        this.words.textContent = `${answer.error}.`;
+        return false;
+      }
+      this.settings = answer.settings;
+    } while (events.length);
+    this.show(answer);
+    return true;
+  }
+
+  show(answer) {
+    const old = this.picture.querySelector("svg:not(.live-handles)");
+    const template = document.createElement("template");
+    template.innerHTML = answer.svg;
+    old.replaceWith(template.content.firstElementChild);
+    this.showHandles(answer);
+    for (const [name, value] of Object.entries(answer.settings)) this.showSetting(name, value);
+    const numbers = this.figure.querySelector(".live-numbers");
+    numbers.replaceChildren(
+      ...answer.numbers.map(({ name, label, text }) => {
+        const [row, term, value] = ["div", "dt", "dd"].map((tag) => document.createElement(tag));
+        term.append(...withSubscripts(label));
+        value.textContent = text;
+        value.dataset.number = name;
+        row.append(term, value);
+        return row;
+      }),
+    );
+    this.say(answer.words);
+    this.keepInAddress();
+    const detail = Object.fromEntries(answer.numbers.map(({ name, value }) => [name, value]));
+    this.figure.dispatchEvent(new CustomEvent("drawn", { bubbles: true, detail }));
+  }
+
+  showSetting(name, value) {
+    const control = this.form.elements[name];
+    if (!control) return;
+    if (control.type === "checkbox") control.checked = value === "on";
+    else if (control.value !== value && control !== document.activeElement) control.value = value;
+    else if (control.type === "range") control.value = value;
+    const output = control.parentElement.querySelector("output");
+    if (output) output.textContent = value;
+  }
+
+  /** Announces the words when the hand rests, so that a screen reader does not read every position of a drag. */
+  say(words) {
+    clearTimeout(this.saying);
+    this.saying = setTimeout(() => (this.words.textContent = words), this.dragged ? 400 : 60);
+  }
+
+  /** Moves the handles: existing elements stay, so that focus and drags survive. */
+  showHandles({ handles, plane }) {
+    const picture = this.picture.querySelector("svg:not(.live-handles)");
+    const [width, height] = ["width", "height"].map((side) => Number(picture.getAttribute(side)));
+    this.overlay.setAttribute("viewBox", `0 0 ${width} ${height}`);
+    this.plane = plane;
+    this.overlay.classList.toggle("live-plane", Boolean(plane));
+    const known = new Map([...this.overlay.children].map((circle) => [circle.dataset.drag, circle]));
+    handles.forEach((handle, index) => {
+      let circle = known.get(handle.name);
+      known.delete(handle.name);
+      if (!circle) {
+        circle = document.createElementNS(SVG, "circle");
+        circle.dataset.drag = handle.name;
+        circle.setAttribute("role", "slider");
+        circle.setAttribute("tabindex", index ? -1 : 0);
+        this.overlay.append(circle);
+      }
+      const [x, y] = handle.at.map((value) => Number(value.toPrecision(3)));
+      circle.frame = handle.frame;
+      for (const [attribute, value] of Object.entries({
+        cx: handle.pixel[0].toFixed(1),
+        cy: handle.pixel[1].toFixed(1),
+        r: handle.radius,
+        "aria-label": handle.label,
+        "aria-valuenow": x,
+        "aria-valuetext": `${x}, ${y}`,
+      })) {
+        circle.setAttribute(attribute, value);
+      }
+    });
+    for (const circle of known.values()) circle.remove();
+    if (!this.overlay.querySelector('[tabindex="0"]')) this.overlay.firstElementChild?.setAttribute("tabindex", 0);
+  }
+
+  /** The settings that differ from the start are in the address, so that a picture can be linked to. */
+  keepInAddress() {
+    clearTimeout(this.keeping);
+    this.keeping = setTimeout(() => {
+      const url = new URL(location.href);
+      for (const [name, value] of Object.entries(this.settings)) {
+        if (value === this.start[name]) url.searchParams.delete(`${this.name}.${name}`);
+        else url.searchParams.set(`${this.name}.${name}`, value);
+      }
+      history.replaceState(history.state, "", url);
+    }, 300);
+  }
+
+  /** Draws at once, but at most once a frame: what happens until the next one is drawn together. */
+  soon(event) {
+    if (event) {
+      const last = this.events.at(-1);
+      const same = last?.kind === "drag" && event.kind === "drag" && last.handle === event.handle;
+      if (same) this.events.pop();
+      this.events.push(event);
+    }
+    if (this.frame) return (this.waiting = true);
+    this.waiting = false;
+    this.frame = requestAnimationFrame(() => {
+      this.frame = undefined;
+      if (this.waiting) this.soon();
+    });
+    try {
+      this.draw();
+    } catch (error) {
+      this.fail(error);
+    }
+  }
+
+  listen() {
+    const changed = ({ target }) => {
+      if (!target.name || target.type === "button") return;
+      this.settings = { ...this.settings, [target.name]: valueOf(target) };
+      this.soon();
+    };
+    this.form.addEventListener("input", changed);
+    this.form.addEventListener("change", changed);
+    this.form.addEventListener("submit", (event) => event.preventDefault());
+    this.form.addEventListener("click", ({ target }) => {
+      if (target.type === "button") this.soon({ kind: "press", name: target.name });
+    });
+    this.form.addEventListener("reset", (event) => {
+      event.preventDefault();
+      this.settings = {};
+      this.events = [];
+      this.soon();
+    });
+    this.overlay.addEventListener("pointerdown", (event) => this.grab(event));
+    this.overlay.addEventListener("pointermove", (event) => this.move(event));
+    for (const end of ["pointerup", "pointercancel"]) this.overlay.addEventListener(end, () => (this.dragged = null));
+    this.overlay.addEventListener("keydown", (event) => this.key(event));
+    new MutationObserver(() => this.soon()).observe(document.documentElement, { attributeFilter: ["data-theme"] });
+  }
+
+  /** The pointer's position in the picture's pixels. */
+  pixel(event) {
+    const box = this.overlay.getBoundingClientRect();
+    const { width, height } = this.overlay.viewBox.baseVal;
+    return [((event.clientX - box.left) / box.width) * width, ((event.clientY - box.top) / box.height) * height];
+  }
+
+  grab(event) {
+    const circle = event.target.closest("[data-drag]");
+    const pixel = this.pixel(event);
+    if (circle) {
+      event.preventDefault();
+      circle.focus({ preventScroll: true });
+      const centre = ["cx", "cy"].map((side) => Number(circle.getAttribute(side)));
+      this.dragged = { circle, offset: centre.map((value, side) => value - pixel[side]) };
+      this.overlay.setPointerCapture(event.pointerId);
+    } else if (this.plane && inside(pixel, this.plane)) {
+      this.soon({ kind: "place", at: unitsOf(pixel, this.plane) });
+    }
+  }
+
+  move(event) {
+    if (!this.dragged) return;
+    const { circle, offset } = this.dragged;
+    const pixel = this.pixel(event).map((value, side) => value + offset[side]);
+    this.soon({ kind: "drag", handle: circle.dataset.drag, at: unitsOf(pixel, circle.frame) });
+  }
+
+  key(event) {
+    const circle = event.target.closest("[data-drag]");
+    if (!circle) return;
+    const step = event.shiftKey ? 20 : 4;
+    const ways = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
+    const handle = circle.dataset.drag;
+    if (ways[event.key]) {
+      const centre = ["cx", "cy"].map((side) => Number(circle.getAttribute(side)));
+      const pixel = centre.map((value, side) => value + step * ways[event.key][side]);
+      this.soon({ kind: "drag", handle, at: unitsOf(pixel, circle.frame) });
+    } else if (event.key === "Delete" || event.key === "Backspace") {
+      this.soon({ kind: "remove", handle });
+    } else if (event.key === "PageDown" || event.key === "PageUp") {
+      const next = event.key === "PageDown" ? circle.nextElementSibling : circle.previousElementSibling;
+      if (next) {
+        circle.setAttribute("tabindex", -1);
+        next.setAttribute("tabindex", 0);
+        next.focus();
+      }
+    } else return;
+    event.preventDefault();
+  }
+}
+
+function valueOf(control) {
+  return control.type === "checkbox" ? (control.checked ? "on" : "off") : control.value;
+}
+
+/** Splits a label such as "start of θ_A" into text and subscripts. */
+function withSubscripts(label) {
+  return label.split(/_(\w)/).map((part, index) => {
+    if (index % 2 === 0) return part;
+    const subscript = document.createElement("sub");
+    subscript.textContent = part;
+    return subscript;
+  });
+}
+
+function inside([x, y], [left, top, width, height]) {
+  return x >= left && x <= left + width && y >= top && y <= top + height;
+}
+
+/** Converts pixels of the picture to the units of the axes, whose frame is their rectangle and their ranges. */
+function unitsOf([x, y], [left, top, width, height, x0, x1, y0, y1]) {
+  return [x0 + ((x - left) / width) * (x1 - x0), y1 - ((y - top) / height) * (y1 - y0)];
+}
+
+const near = new IntersectionObserver(
+  (entries) => {
+    for (const { isIntersecting, target } of entries) {
+      if (!isIntersecting) continue;
+      near.unobserve(target);
+      new Live(target).wake();
+    }
+  },
+  { rootMargin: "200px" },
+);
+for (const figure of document.querySelectorAll("[data-live]")) near.observe(figure);

@@ -1,0 +1,205 @@
+//! Live figures: the figures of the book that answer to the reader's hand.
+//!
+//! A live figure is a function from settings to a picture, with some numbers and a sentence. Its state is its settings and
+//! nothing else: a button or a drag changes settings, and so a picture can be linked to by them. The same code runs in the
+//! browser, as WebAssembly (`book/live/`), and here, where the tests compare both.
+//!
+//! To add one, write a [`Live`] in a file of its own and name it in [`ALL`].
+
+mod bound;
+mod form;
+mod known_coins;
+mod scene;
+mod settings;
+mod surface;
+
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+pub use form::{Control, Kind};
+pub use scene::{Handle, Number, Scene};
+pub use settings::Settings;
+
+use crate::draw::{Palette, Point};
+use crate::error::{Error, Result};
+
+/// All live figures, in the order of the chapters.
+pub const ALL: [&Live; 3] = [&known_coins::LIVE, &bound::LIVE, &surface::LIVE];
+
+/// A live figure.
+pub struct Live {
+    /// The name: of its page, its element and its part of an address.
+    pub name: &'static str,
+    /// The title.
+    pub title: &'static str,
+    /// What to try, in a sentence or two.
+    pub hint: &'static str,
+    /// The controls, with the settings at the start.
+    pub controls: fn() -> Vec<Control>,
+    /// Changes the settings after an event.
+    pub settle: fn(&mut Settings, &Event) -> Result<()>,
+    /// Draws the picture for the settings.
+    pub draw: fn(&Settings) -> Result<Scene>,
+}
+
+/// What the reader did to a figure, besides changing a control's value.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(tag = "kind", rename_all = "lowercase")]
+pub enum Event {
+    /// A button was pressed.
+    Press {
+        /// The button's name.
+        name: String,
+    },
+    /// A handle was moved to a point, in the units of its axes.
+    Drag {
+        /// The handle's name.
+        handle: String,
+        /// Where it is now.
+        at: Point,
+    },
+    /// A handle was removed.
+    Remove {
+        /// The handle's name.
+        handle: String,
+    },
+    /// The plane was clicked at a point, in the units of its axes.
+    Place {
+        /// The point.
+        at: Point,
+    },
+}
+
+/// A question of the page: a figure, its settings, and what has happened since.
+#[derive(Debug, Deserialize)]
+struct Request {
+    figure: String,
+    #[serde(default)]
+    settings: std::collections::BTreeMap<String, String>,
+    event: Option<Event>,
+    #[serde(default)]
+    dark: bool,
+}
+
+/// Finds a live figure by its name.
+///
+/// # Errors
+///
+/// Returns an error if there is none of this name.
+pub fn find(name: &str) -> Result<&'static Live> {
+    ALL.into_iter().find(|live| live.name == name).ok_or_else(|| Error::UnknownName {
+        what: "live figure",
+        found: name.to_owned(),
+        known: ALL.map(|live| live.name.to_owned()).to_vec(),
+    })
+}
+
+/// The names of all live figures.
+pub fn names() -> impl Iterator<Item = &'static str> {
+    ALL.into_iter().map(|live| live.name)
+}
+
+/// Returns the static HTML of a live figure: its picture at the start, its form, and what to try. The book's script wakes it.
+///
+/// # Errors
+///
+/// Returns an error if there is no live figure of this name, or if it cannot be drawn.
+pub fn html(name: &str) -> Result<String> {
+    let live = find(name)?;
+    let controls = (live.controls)();
+    let scene = (live.draw)(&Settings::start(&controls))?;
+    Ok(form::html(live, &controls, &scene))
+}
+
+/// Answers a request of the book's script, from JSON to JSON.
+///
+/// The request has the figure's name, the settings that differ from the start, perhaps an event, and whether the page is dark.
+/// The answer has all settings, the SVG, the handles, the plane that can be clicked, the numbers and the words; or `error`, with what
+/// is wrong in a sentence.
+pub fn answer(request: &str) -> String {
+    match answered(request) {
+        Ok(answer) => answer.to_string(),
+        Err(error) => json!({ "error": error.to_string() }).to_string(),
+    }
+}
+
+fn answered(request: &str) -> Result<Value> {
+    let request: Request = serde_json::from_str(request)
+        .map_err(|error| Error::Drawing { figure: "live".to_owned(), source: error.into() })?;
+    let live = find(&request.figure)?;
+    let mut settings = Settings::new(&(live.controls)(), &request.settings)?;
+    if let Some(event) = &request.event {
+        (live.settle)(&mut settings, event)?;
+    }
+    let palette = if request.dark { Palette::Dark } else { Palette::Light };
+    Ok((live.draw)(&settings)?.answer(&settings, palette))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ask(request: Value) -> Value {
+        serde_json::from_str(&answer(&request.to_string())).unwrap()
+    }
+
+    #[test]
+    fn every_figure_draws_its_start_and_its_page_says_what_to_try() {
+        for live in ALL {
+            let scene = ask(json!({ "figure": live.name }));
+            assert_eq!(scene["error"], Value::Null, "{}", live.name);
+            assert!(scene["svg"].as_str().unwrap().starts_with("<svg "));
+            assert!(!scene["numbers"].as_array().unwrap().is_empty());
+            assert!(!scene["words"].as_str().unwrap().is_empty());
+            let html = html(live.name).unwrap();
+            assert!(html.contains(&format!("data-live=\"{}\" data-state=\"static\"", live.name)));
+            assert!(html.contains(live.hint.split(['&', '<', '"']).next().unwrap()));
+        }
+    }
+
+    #[test]
+    fn every_control_changes_the_picture_or_the_settings() {
+        for live in ALL {
+            let start = ask(json!({ "figure": live.name }));
+            for control in (live.controls)() {
+                let mut settings = serde_json::Map::new();
+                let mut event = Value::Null;
+                match control.other_value() {
+                    Some(value) => drop(settings.insert(control.name.to_owned(), json!(value))),
+                    None => event = json!({ "kind": "press", "name": control.name }),
+                }
+                let answer = ask(json!({ "figure": live.name, "settings": settings, "event": event }));
+                assert_eq!(answer["error"], Value::Null, "{} {}", live.name, control.name);
+                let same = answer["svg"] == start["svg"] && answer["settings"] == start["settings"];
+                assert!(!same, "{}: {} changes nothing", live.name, control.name);
+            }
+        }
+    }
+
+    #[test]
+    fn handles_can_be_dragged_to_every_corner_of_their_axes() {
+        for live in ALL {
+            let start = ask(json!({ "figure": live.name }));
+            for handle in start["handles"].as_array().unwrap() {
+                let frame: Vec<f64> = serde_json::from_value(handle["frame"].clone()).unwrap();
+                for (x, y) in [(frame[4], frame[6]), (frame[5], frame[7]), (-1e9, 1e9)] {
+                    let event = json!({ "kind": "drag", "handle": handle["name"], "at": [x, y] });
+                    let answer = ask(json!({ "figure": live.name, "event": event }));
+                    assert_eq!(answer["error"], Value::Null, "{} {}", live.name, handle["name"]);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn wrong_requests_are_errors_that_name_the_fault() {
+        let error = |request: Value| ask(request)["error"].as_str().unwrap().to_owned();
+        assert!(error(json!({ "figure": "nothing" })).contains("bound"));
+        assert!(error(json!({ "figure": "bound", "settings": { "steps": "many" } })).contains("steps"));
+        assert!(error(json!({ "figure": "bound", "settings": { "steps": "1e9" } })).contains("steps"));
+        assert!(error(json!({ "figure": "bound", "settings": { "nothing": "1" } })).contains("nothing"));
+        assert!(error(json!(3)).contains("figure"));
+        let event = json!({ "kind": "press", "name": "nothing" });
+        assert!(error(json!({ "figure": "bound", "event": event })).contains("nothing"));
+    }
+}
