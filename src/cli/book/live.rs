@@ -5,14 +5,14 @@ use std::process::Command;
 
 use crate::cli::failure::{Failure, Outcome};
 use crate::cli::jupyter::places::Places;
-use crate::cli::jupyter::setup;
 use crate::cli::progress::Board;
 use crate::cli::shell;
 
-const TARGET: &str = "wasm32-unknown-unknown";
+/// Its standard library brings the system calls that book/static/live.js provides (book/live/Cargo.toml says why this target).
+const TARGET: &str = "wasm32-wasip1";
 
 /// Number of crates in the build, for the length of the progress bar only.
-const CRATES: usize = 100;
+const CRATES: usize = 75;
 
 /// Returns the HTML of a live figure, as it stands before its script runs.
 pub fn figure(name: &str) -> Outcome<String> {
@@ -28,20 +28,16 @@ pub fn compile(places: &Places, board: &Board) -> Outcome<PathBuf> {
     cargo.args(["build", "--release", "--locked", "--target", TARGET, "--manifest-path"]);
     cargo.arg(folder.join("Cargo.toml")).arg("--target-dir").arg(&target);
     if !has_target() && !add_target() {
-        if setup::find_sources().is_none() {
-            return Err(Failure::new(format!(
-                "the standard library for {TARGET} is missing, and rustup cannot add it"
-            ))
-            .mend(format!(
-                "run rustup target add {TARGET}, or install the standard library's sources (rustup component add rust-src) and start again"
-            )));
-        }
-        // a stable compiler builds the standard library from source only with this variable
-        cargo.arg("-Zbuild-std=std,panic_abort").env("RUSTC_BOOTSTRAP", "1");
+        return Err(Failure::new(format!(
+            "the live figures are compiled for {TARGET}, whose standard library is missing, and rustup cannot add it"
+        ))
+        .mend(format!(
+            "run rustup target add {TARGET}, or install the package with Rust's standard library for WebAssembly (Debian, Ubuntu: libstd-rust-dev-wasm32)"
+        )));
     }
-    // flags for this machine's processor do not fit; every current browser has these vectors
+    // flags for this machine's processor do not fit; every browser since 2023 has these vectors
     cargo.env_remove("RUSTFLAGS").env_remove("CARGO_ENCODED_RUSTFLAGS");
-    cargo.env("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUSTFLAGS", "-Ctarget-feature=+simd128");
+    cargo.env("CARGO_TARGET_WASM32_WASIP1_RUSTFLAGS", "-Ctarget-feature=+simd128");
     let mut compiled = 0;
     shell::follow(&mut cargo, |line| {
         if let Some(krate) = line.trim_start().strip_prefix("Compiling ") {

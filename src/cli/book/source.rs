@@ -82,6 +82,9 @@ fn pages(project: &Path) -> Outcome<BTreeMap<String, String>> {
     }
     for (from, to) in [("docs", "docs"), ("book/figures", "figures")] {
         let folder = project.join(from);
+        if !folder.is_dir() {
+            continue;
+        }
         for entry in fs::read_dir(&folder).at(&folder)? {
             let name = entry.at(&folder)?.file_name().to_string_lossy().into_owned();
             if name.ends_with(".md") {
