@@ -12,3 +12,8 @@ const reach = () => {
 };
 addEventListener("load", reach);
 addEventListener("resize", reach);
+
+// The toggles of the navigation have no words of their own.
+for (const toggle of document.querySelectorAll(".bd-sidebar-primary li > details > summary")) {
+  toggle.setAttribute("aria-label", `Pages of ${toggle.closest("li").querySelector("a").textContent.trim()}`);
+}
