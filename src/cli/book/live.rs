@@ -19,6 +19,11 @@ pub fn figure(name: &str) -> Outcome<String> {
     Ok(em_routing::live::html(name)?)
 }
 
+/// The names of the live figures' pages in the site, without their suffix.
+pub fn pages() -> impl Iterator<Item = String> {
+    em_routing::live::names().map(|name| format!("figures/{name}"))
+}
+
 /// Compiles book/live/ for the browser. Returns the path of the module.
 pub fn compile(places: &Places, board: &Board) -> Outcome<PathBuf> {
     let folder = places.project.join("book").join("live");

@@ -30,7 +30,7 @@ pub fn command(places: &Places, open: bool, port: Option<u16>) -> Outcome<()> {
     let started = Instant::now();
     let listener = open.then(|| server::listen(port)).transpose()?;
     let target = places.project.join("target");
-    let site = target.join("site");
+    let site = places.site();
     {
         let _lock = lock(&target)?;
         let (pages, bytes) = make(places, &target, &site)?;

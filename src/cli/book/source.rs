@@ -29,6 +29,9 @@ const INSTEAD: [(&str, &str); 3] = [
     ("notebooks/solutions", "notebooks/solutions/index.md"),
 ];
 
+/// The line of the table of contents that stands for the pages of the live figures, in the order of the figures.
+const LIVE_PAGES: &str = "figures/*";
+
 /// The pages that are staged, and the files that they link to.
 struct Source<'a> {
     project: &'a Path,
@@ -107,6 +110,11 @@ impl Source<'_> {
         let mut lines = Vec::new();
         for line in text.lines() {
             let mark = line.trim().strip_prefix("<!-- live:").and_then(|rest| rest.strip_suffix("-->"));
+            if line == LIVE_PAGES {
+                let is_there = |page: &String| self.pages.values().any(|to| *to == format!("{page}.md"));
+                lines.extend(live::pages().filter(is_there));
+                continue;
+            }
             lines.push(match mark {
                 Some(name) => format!("```{{raw}} html\n{}\n```", live::figure(name.trim())?),
                 None => {

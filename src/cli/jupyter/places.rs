@@ -73,6 +73,11 @@ impl Places {
         self.cache.join(format!("evcxr_jupyter-{EVCXR_VERSION}"))
     }
 
+    /// The folder of the book as a web site.
+    pub fn site(&self) -> PathBuf {
+        self.project.join("target").join("site")
+    }
+
     /// The Python environment that executes and shows the notebooks.
     pub fn environment(&self) -> Environment {
         Environment::new(self, &JUPYTER)
