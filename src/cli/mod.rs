@@ -85,7 +85,7 @@ enum Command {
     /// Makes the book as a web site from the committed notebooks into target/site/; needs Python, but no Jupyter
     #[command(after_help = "Examples:\n  \
         em-routing book                   write the site, for any static web server\n  \
-        em-routing book --open            then serve it on this machine and open it in a browser")]
+        em-routing book --open            then serve it and open it in a browser")]
     Book {
         /// Serves the site on 127.0.0.1 and opens it in a browser, until Ctrl-C
         #[arg(long)]

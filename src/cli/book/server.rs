@@ -132,3 +132,54 @@ fn kind_of(path: &Path) -> &'static str {
         _ => "application/octet-stream",
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Sends a request to a server of this folder; returns the status line, the headers and the body as text.
+    fn ask(site: &Path, request: &str) -> String {
+        let listener = listen(None).unwrap();
+        let address = listener.local_addr().unwrap();
+        let site = site.to_path_buf();
+        let server = std::thread::spawn(move || answer(&listener.accept().unwrap().0, &site).unwrap());
+        let mut stream = TcpStream::connect(address).unwrap();
+        stream.write_all(format!("{request} HTTP/1.1\r\nHost: test\r\n\r\n").as_bytes()).unwrap();
+        let mut text = String::new();
+        stream.read_to_string(&mut text).unwrap();
+        server.join().unwrap();
+        text
+    }
+
+    #[test]
+    fn answer_sends_files_of_the_site_and_nothing_else() {
+        let root = std::env::temp_dir().join(format!("em-routing-server-{}", std::process::id()));
+        let site = root.join("site");
+        fs::create_dir_all(site.join("two words")).unwrap();
+        fs::write(root.join("secret.html"), "secret").unwrap();
+        fs::write(site.join("index.html"), "first").unwrap();
+        fs::write(site.join("live.wasm"), "module").unwrap();
+        fs::write(site.join("two words/index.html"), "second").unwrap();
+        let site = site.canonicalize().unwrap();
+        for (request, status, kind, body) in [
+            ("GET /", "200", "text/html", "first"),
+            ("GET /index.html?q=a", "200", "text/html", "first"),
+            ("GET /two%20words/", "200", "text/html", "second"),
+            ("GET /live.wasm", "200", "application/wasm", "module"),
+            ("HEAD /index.html", "200", "text/html", ""),
+            ("GET /../secret.html", "404", "text/plain", "There is no such page.\n"),
+            ("GET /%2e%2e/secret.html", "404", "text/plain", "There is no such page.\n"),
+            ("GET //etc/passwd", "404", "text/plain", "There is no such page.\n"),
+            ("GET /%ff", "404", "text/plain", "There is no such page.\n"),
+            ("GET", "404", "text/plain", "There is no such page.\n"),
+            ("POST /", "405", "text/plain", "Only GET and HEAD.\n"),
+        ] {
+            let text = ask(&site, request);
+            let (head, found) = text.split_once("\r\n\r\n").unwrap();
+            assert!(head.starts_with(&format!("HTTP/1.1 {status} ")), "{request}: {head}");
+            assert!(head.contains(&format!("\r\nContent-Type: {kind}")), "{request}: {head}");
+            assert_eq!(found, body, "{request}");
+        }
+        fs::remove_dir_all(&root).unwrap();
+    }
+}

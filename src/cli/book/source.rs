@@ -220,3 +220,58 @@ fn resolve(folder: &Path, path: &str) -> Option<String> {
     }
     Some(parts.join("/"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn markdown_mends_links_to_pages_to_the_library_and_to_other_files() {
+        let project = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let mut source = Source { project, pages: pages(project).unwrap(), files: BTreeSet::new() };
+        for (line, mended) in [
+            ("[a](02_hidden_labels.ipynb)", "[a](../notebooks/02_hidden_labels.ipynb)"),
+            ("[a](../docs/map.md#sections-of-the-post)", "[a](../docs/map.md#sections-of-the-post)"),
+            (
+                "[a](../README.md#chapters), [b](../README.md#start)",
+                "[a](../index.md#chapters), [b](../README.md#start)",
+            ),
+            ("[a](solutions)", "[a](../notebooks/solutions/index.md)"),
+            ("[a](../src/em.rs)", "[a](repo:../api/src/em_routing/em.rs.html)"),
+            ("[a](../src/capsnet/layers)", "[a](repo:../api/src/em_routing/capsnet/layers/mod.rs.html)"),
+            ("[a](../src/cli/train.rs)", "[a](repo:../files/src/cli/train.rs.txt)"),
+            ("[a](../LICENSE)", "[a](repo:../files/LICENSE.txt)"),
+            ("![a](../assets/figures/starts.svg)", "![a](../files/assets/figures/starts.svg)"),
+            (
+                "<img src=\"../assets/figures/starts.svg\">",
+                "<img src=\"../files/assets/figures/starts.svg\">",
+            ),
+            (
+                "[a](https://example.org/) [b](#here) `x[i](j)`",
+                "[a](https://example.org/) [b](#here) `x[i](j)`",
+            ),
+        ] {
+            let found =
+                source.markdown(line, "notebooks/01_known_labels.ipynb", "notebooks/01_known_labels.ipynb");
+            assert_eq!(found.unwrap(), format!("{mended}\n"), "{line}");
+        }
+        let copied: Vec<&str> = source.files.iter().map(String::as_str).collect();
+        assert_eq!(copied, ["LICENSE", "assets/figures/starts.svg", "src/cli/train.rs"]);
+    }
+
+    #[test]
+    fn markdown_puts_a_live_figure_in_the_place_of_its_mark() {
+        let project = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let mut source = Source { project, pages: BTreeMap::new(), files: BTreeSet::new() };
+        let mut markdown = |text: &str| source.markdown(text, "a.md", "a.md");
+        let text = markdown("before\n\n<!-- live: bound -->\n\nafter").unwrap();
+        assert!(
+            text.starts_with("before\n\n```{raw} html\n") && text.ends_with("\n```\n\nafter\n"),
+            "{text}"
+        );
+        assert!(text.contains("data-live=\"bound\""), "{text}");
+        assert!(
+            markdown("<!-- live: no-such-figure -->").unwrap_err().to_string().contains("no-such-figure")
+        );
+    }
+}
