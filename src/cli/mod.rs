@@ -5,6 +5,7 @@ macro_rules! say {
     ($($words:tt)*) => { $crate::cli::progress::line(format_args!($($words)*)) };
 }
 
+mod book;
 mod command;
 mod eval;
 mod failure;
@@ -13,6 +14,8 @@ mod images;
 mod jupyter;
 mod lock;
 mod progress;
+mod python;
+mod shell;
 mod show;
 mod subject;
 mod train;
@@ -37,6 +40,7 @@ use jupyter::{doctor, kernel, lab, run, setup};
     after_help = "Examples:\n  \
         em-routing run                    set up the kernel, execute every notebook, write target/book/\n  \
         em-routing lab                    read and edit the notebooks in JupyterLab\n  \
+        em-routing book --open            make the book as a web site and open it in a browser\n  \
         em-routing figures --out /tmp/f   draw every figure as SVG, without Python or Jupyter\n  \
         em-routing train                  train the capsule network on MNIST\n  \
         em-routing doctor                 list what is installed and what is missing"
@@ -77,6 +81,18 @@ enum Command {
         /// Port on 127.0.0.1
         #[arg(long, default_value_t = 8888)]
         port: u16,
+    },
+    /// Makes the book as a web site from the committed notebooks into target/site/; needs Python, but no Jupyter
+    #[command(after_help = "Examples:\n  \
+        em-routing book                   write the site, for any static web server\n  \
+        em-routing book --open            then serve it and open it in a browser")]
+    Book {
+        /// Serves the site on 127.0.0.1 and opens it in a browser, until Ctrl-C
+        #[arg(long)]
+        open: bool,
+        /// Port on 127.0.0.1 [default: a free one]
+        #[arg(long, requires = "open")]
+        port: Option<u16>,
     },
     /// Draws every figure as SVG, and each animation also as a strip of frames for print; needs no Python or Jupyter
     #[command(after_help = "Examples:\n  \
@@ -159,6 +175,7 @@ pub fn main() -> ExitCode {
         Command::Lab { no_browser, port } => {
             Places::find().and_then(|places| lab::lab(&places, no_browser, port))
         }
+        Command::Book { open, port } => Places::find().and_then(|places| book::command(&places, open, port)),
         Command::Figures { out, dark } => draw(&out, if dark { Palette::Dark } else { Palette::Light }),
         Command::Train(arguments) => train::train(&arguments).map(|ended| code = ended),
         Command::Eval(arguments) => eval::eval(&arguments),

@@ -4,9 +4,9 @@ use std::process::Command;
 
 use super::places::{EVCXR_VERSION, Places};
 use super::setup;
-use super::shell;
 use crate::cli::command;
 use crate::cli::failure::{Failure, Outcome};
+use crate::cli::{python, shell};
 
 /// Prints a line for each requirement of the notebooks; returns an error if one is missing.
 pub fn doctor(places: &Places) -> Outcome<()> {
@@ -17,7 +17,7 @@ pub fn doctor(places: &Places) -> Outcome<()> {
     };
     let setup = command::line(["setup"]);
     let setup = setup.as_str();
-    let environment = places.environment().display().to_string();
+    let environment = places.environment();
     let rows: [(&str, Option<String>, &str); 9] = [
         ("Rust compiler", version("rustc", "--version"), "install Rust: https://rustup.rs"),
         ("cargo", version("cargo", "--version"), "install Rust: https://rustup.rs"),
@@ -38,14 +38,15 @@ pub fn doctor(places: &Places) -> Outcome<()> {
         ),
         (
             "Python",
-            setup::find_python().map(|(program, version)| format!("{version}, {program}")),
+            python::find(10).map(|(program, version)| format!("{version}, {program}")),
             "install Python 3.10 or newer",
         ),
         (
             "Python environment",
-            setup::has_environment(places).then(|| {
-                let lab = places.environment_program("jupyter-lab").display().to_string();
-                format!("JupyterLab {}, {environment}", version(&lab, "--version").unwrap_or_default())
+            environment.is_complete().then(|| {
+                let lab = environment.program("jupyter-lab").display().to_string();
+                let version = version(&lab, "--version").unwrap_or_default();
+                format!("JupyterLab {version}, {}", environment.folder.display())
             }),
             setup,
         ),

@@ -11,9 +11,9 @@ use std::time::{Duration, SystemTime};
 
 use super::places::{COMPILE_ONCE, Places, write_whole};
 use super::setup;
-use super::shell::{self, Guarded};
 use crate::cli::command;
 use crate::cli::failure::{AtPath, Failure, Outcome};
+use crate::cli::shell::{self, Guarded};
 
 /// Age at which the folders of killed kernels are removed.
 const STALE: Duration = Duration::from_secs(2 * 24 * 3600);

@@ -6,6 +6,7 @@ use super::places::Places;
 use super::setup;
 use crate::cli::failure::{AtPath, Outcome};
 use crate::cli::progress::Board;
+use crate::cli::shell;
 
 /// Options that keep JupyterLab from using the network at its start, and from asking the user for permission.
 const OFFLINE: [&str; 3] = [
@@ -20,13 +21,21 @@ const OFFLINE: [&str; 3] = [
 pub fn lab(places: &Places, no_browser: bool, port: u16) -> Outcome<()> {
     setup::ensure(places, &Board::default())?;
     say!("JupyterLab listens on this machine only; Ctrl-C ends it. Its address with the token is below.");
-    let program = places.environment_program("jupyter-lab");
+    let site = places.site();
+    if site.join("index.html").is_file() {
+        say!(
+            "The book is beside it, at http://127.0.0.1:{port}/static/index.html (if the port is taken, at JupyterLab's)."
+        );
+    }
+    let program = places.environment().program("jupyter-lab");
     let mut lab = Command::new(&program);
     lab.arg("--ip=127.0.0.1")
         .arg(format!("--port={port}"))
         // The whole clone, because chapters link to README and docs; it opens in the folder of the notebooks.
         .arg(format!("--ServerApp.root_dir={}", places.project.display()))
         .arg(format!("--ServerApp.preferred_dir={}", places.notebooks().display()))
+        // The server looks for files of /static/ here first, and ends together with the site.
+        .arg(format!("--ServerApp.extra_static_paths={}", site.display()))
         // A kernel with a cold cache needs longer than the usual minute.
         .arg("--MappingKernelManager.kernel_info_timeout=600")
         .args(OFFLINE)
@@ -58,5 +67,5 @@ fn become_it(lab: &mut Command) -> std::io::Result<()> {
 }
 
 fn running_as_root() -> bool {
-    cfg!(unix) && super::shell::capture(Command::new("id").arg("-u")).is_some_and(|id| id.trim() == "0")
+    cfg!(unix) && shell::capture(Command::new("id").arg("-u")).is_some_and(|id| id.trim() == "0")
 }

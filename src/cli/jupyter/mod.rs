@@ -6,8 +6,7 @@
 pub mod doctor;
 pub mod kernel;
 pub mod lab;
-mod notebook;
+pub mod notebook;
 pub mod places;
 pub mod run;
 pub mod setup;
-mod shell;

@@ -4,12 +4,14 @@ use std::env;
 use std::path::{Path, PathBuf};
 
 use crate::cli::failure::{AtPath, Failure, Outcome};
+use crate::cli::python::{Environment, Needs};
 
 /// The version of evcxr_jupyter that the notebooks are written for and tested with.
 pub const EVCXR_VERSION: &str = "0.22.0";
 
 /// The Python packages that execute and show the notebooks.
-pub const REQUIREMENTS: &str = include_str!("requirements.txt");
+static JUPYTER: Needs =
+    Needs { whom: "Jupyter", requirements: include_str!("requirements.txt"), oldest: 10, packages: 90 };
 
 /// The Python script that executes a notebook by Jupyter's protocol and prints its progress as lines of JSON.
 pub const EXECUTE: &str = include_str!("execute.py");
@@ -71,18 +73,14 @@ impl Places {
         self.cache.join(format!("evcxr_jupyter-{EVCXR_VERSION}"))
     }
 
-    /// The folder of the Python environment with [`REQUIREMENTS`].
-    pub fn environment(&self) -> PathBuf {
-        self.cache.join(format!("python-{:016x}", fingerprint(REQUIREMENTS.as_bytes())))
+    /// The folder of the book as a web site.
+    pub fn site(&self) -> PathBuf {
+        self.project.join("target").join("site")
     }
 
-    /// The path of a program in the Python environment.
-    pub fn environment_program(&self, name: &str) -> PathBuf {
-        if cfg!(windows) {
-            self.environment().join("Scripts").join(format!("{name}.exe"))
-        } else {
-            self.environment().join("bin").join(name)
-        }
+    /// The Python environment that executes and shows the notebooks.
+    pub fn environment(&self) -> Environment {
+        Environment::new(self, &JUPYTER)
     }
 
     /// Environment variables that keep Jupyter's own files in the project's folder.

@@ -10,12 +10,12 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::notebook;
-use super::places::{COMPILE_ONCE, EVCXR_VERSION, EXECUTE, Places, REQUIREMENTS, fingerprint, write_whole};
-use super::shell;
+use super::places::{COMPILE_ONCE, EVCXR_VERSION, EXECUTE, Places, fingerprint, write_whole};
 use crate::cli::command;
 use crate::cli::failure::{AtPath, Failure, Outcome};
 use crate::cli::lock::{self, Lock};
 use crate::cli::progress::Board;
+use crate::cli::shell;
 
 /// Name of the kernel for readers: a panic is printed, and the notebook continues.
 pub const KERNEL: &str = "em-routing";
@@ -25,9 +25,6 @@ pub const STRICT_KERNEL: &str = "em-routing-strict";
 
 /// Number of crates in the kernel's build, for the length of the progress bar only.
 const EVCXR_CRATES: usize = 273;
-
-/// Number of packages in the Python environment, for the length of the progress bar only.
-const PYTHON_PACKAGES: usize = 90;
 
 /// Time limit for compiling the library for the kernel: many times what two cores need.
 const WARM_LIMIT: Duration = Duration::from_secs(30 * 60);
@@ -52,13 +49,13 @@ pub fn ensure(places: &Places, board: &Board) -> Outcome<()> {
     let _lock = lock(places, board)?;
     sources(board)?;
     kernel(places, board)?;
-    environment(places, board)?;
+    places.environment().ensure(board)?;
     write_kernelspecs(places, &places.jupyter().join("kernels"))?;
     library(places, board)
 }
 
-/// Takes the lock of the set-up, because two builds at once would disturb each other.
-fn lock(places: &Places, board: &Board) -> Outcome<Lock> {
+/// Takes the lock of the cache, because two builds at once would disturb each other.
+pub fn lock(places: &Places, board: &Board) -> Outcome<Lock> {
     let path = places.cache.join("lock");
     if let Some(lock) = Lock::try_take(&path)? {
         return Ok(lock);
@@ -156,61 +153,6 @@ fn kernel(places: &Places, board: &Board) -> Outcome<()> {
     Ok(())
 }
 
-/// The file that marks the Python environment as complete; it is written last.
-fn environment_stamp(places: &Places) -> PathBuf {
-    places.environment().join("complete")
-}
-
-/// Whether the Python environment exists and is complete.
-pub fn has_environment(places: &Places) -> bool {
-    environment_stamp(places).is_file() && places.environment_program("python").is_file()
-}
-
-/// Finds Python 3.10 or newer: its program and version.
-pub fn find_python() -> Option<(String, String)> {
-    let named = env::var("EM_ROUTING_PYTHON").ok();
-    named.into_iter().chain(["python3", "python"].map(String::from)).find_map(|program| {
-        let script = "import sys; assert sys.version_info >= (3, 10); print(sys.version.split()[0])";
-        let version = shell::capture(Command::new(&program).args(["-c", script]))?;
-        Some((program, version.trim().to_owned()))
-    })
-}
-
-fn environment(places: &Places, board: &Board) -> Outcome<()> {
-    if has_environment(places) {
-        return Ok(());
-    }
-    let (python, version) = find_python().ok_or_else(|| {
-        Failure::new("no Python 3.10 or newer is on the PATH, but Jupyter needs one").mend(
-            "install Python 3 (Debian, Ubuntu: apt install python3 python3-venv; Fedora: dnf install python3; macOS: brew install python; Windows: python.org), or name one: EM_ROUTING_PYTHON=/path/to/python3",
-        )
-    })?;
-    let folder = places.environment();
-    if folder.exists() {
-        fs::remove_dir_all(&folder).at(&folder)?; // from an interrupted set-up
-    }
-    let mut task = board.task("Python environment");
-    task.message(&format!("python -m venv, Python {version}"));
-    shell::follow(Command::new(&python).args(["-m", "venv"]).arg(&folder), |_| ())?;
-    let requirements = folder.join("requirements.txt");
-    write_whole(&requirements, REQUIREMENTS.as_bytes())?;
-    let mut collected = 0;
-    let mut pip = Command::new(places.environment_program("python"));
-    pip.args(["-m", "pip", "install", "--disable-pip-version-check", "--progress-bar", "off", "-r"])
-        .arg(&requirements);
-    shell::follow(&mut pip, |line| {
-        if let Some(package) = line.strip_prefix("Collecting ") {
-            collected += 1;
-            task.at(collected, PYTHON_PACKAGES.max(collected), &format!("packages; now {package}"));
-        } else if line.starts_with("Installing collected") {
-            task.message("packages downloaded; installing them");
-        }
-    })?;
-    write_whole(&environment_stamp(places), b"")?;
-    task.done(&format!("JupyterLab and nbclient for Python {version}, in {}", folder.display()));
-    Ok(())
-}
-
 /// Writes both kernelspecs; they start this program.
 fn write_kernelspecs(places: &Places, folder: &Path) -> Outcome<()> {
     let program =
@@ -298,7 +240,7 @@ pub fn has_library(places: &Places) -> bool {
 }
 
 /// The shipped notebooks, in notebooks/. A reader's own notebooks beside them need not compile, so set-up does not run their cells.
-const SHIPPED: [&str; 11] = [
+pub const SHIPPED: [&str; 11] = [
     "01_known_labels",
     "02_hidden_labels",
     "03_kmeans",
@@ -343,7 +285,7 @@ fn library(places: &Places, board: &Board) -> Outcome<()> {
     task.message("compiled once for all cells of this clone");
     let script = places.jupyter().join("execute.py");
     write_whole(&script, EXECUTE.as_bytes())?;
-    let mut python = Command::new(places.environment_program("python"));
+    let mut python = Command::new(places.environment().program("python"));
     python
         .arg(&script)
         .args(["--warm", STRICT_KERNEL])

@@ -1,0 +1,278 @@
+//! The book as a web site: its pages, links and weight, and in Chromium what a reader sees.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Component, Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+
+#[path = "support/html.rs"]
+mod html;
+use html::{Tag, tags};
+
+/// The most that a page and its scripts, styles and figures may weigh. The browser's test adds fonts.
+const MOST_BYTES: u64 = 1_500_000;
+
+/// What a failure says when this machine cannot make the site: without a network, Python or a target of the compiler.
+const NOT_HERE: [&str; 3] = ["the network or a package registry", "no Python 3.", "rustup target add"];
+
+/// A page of the site: its path within the site and its tags.
+struct Page {
+    path: String,
+    tags: Vec<Tag>,
+}
+
+/// The site, made once for all tests.
+struct Site {
+    folder: PathBuf,
+    pages: Vec<Page>,
+    said: String,
+}
+
+/// Makes the site, or says why not.
+fn site() -> Option<&'static Site> {
+    static SITE: OnceLock<Option<Site>> = OnceLock::new();
+    let made = || {
+        let project = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let output = Command::new(env!("CARGO_BIN_EXE_em-routing"))
+            .arg("book")
+            .current_dir(project)
+            .output()
+            .expect("the program can be started");
+        let said = [output.stdout, output.stderr].map(|text| String::from_utf8_lossy(&text).into_owned());
+        if !output.status.success() {
+            assert!(NOT_HERE.iter().any(|words| said[1].contains(words)), "{}\n{}", said[0], said[1]);
+            println!("skipped: the tests of the book's site need what `book` does: {}", said[1].trim());
+            return None;
+        }
+        let folder = project.join("target").join("site");
+        let mut paths = Vec::new();
+        html_files(&folder, &mut paths);
+        let page = |path: PathBuf| {
+            let text = fs::read_to_string(&path).expect("a readable page");
+            Page { path: within(&folder, &path), tags: tags(&text) }
+        };
+        let pages = paths.into_iter().map(page).collect();
+        Some(Site { folder, pages, said: said.concat() })
+    };
+    SITE.get_or_init(made).as_ref()
+}
+
+/// Lists the pages, without those of rustdoc.
+fn html_files(folder: &Path, paths: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(folder).expect("a readable folder") {
+        let path = entry.expect("a readable entry").path();
+        let name = path.file_name().unwrap_or_default();
+        if path.is_dir() && name != "_static" && name != "api" {
+            html_files(&path, paths);
+        } else if path.extension().is_some_and(|extension| extension == "html") {
+            paths.push(path);
+        }
+    }
+}
+
+fn within(folder: &Path, path: &Path) -> String {
+    path.strip_prefix(folder).expect("a path within the folder").to_string_lossy().replace('\\', "/")
+}
+
+/// Whether a link leads out of the site, or is none.
+fn is_foreign(link: &str) -> bool {
+    link.contains(':') && !link.starts_with(['.', '/', '#'])
+}
+
+/// Resolves a link of a page to a path within the site and an anchor. A link out of the site's folder has no path.
+fn resolve(page: &str, link: &str) -> Option<(String, String)> {
+    let (path, anchor) = link.split_once('#').unwrap_or((link, ""));
+    let path = path.split('?').next().unwrap_or_default();
+    if path.is_empty() {
+        return Some((page.to_owned(), anchor.to_owned()));
+    }
+    let folder = Path::new(page).parent()?;
+    let mut parts: Vec<String> = Vec::new();
+    for part in folder.join(path).components() {
+        match part {
+            Component::Normal(part) => parts.push(part.to_string_lossy().into_owned()),
+            Component::ParentDir => drop(parts.pop()?),
+            Component::CurDir => (),
+            _ => return None,
+        }
+    }
+    Some((parts.join("/"), anchor.to_owned()))
+}
+
+/// What a tag loads when the page opens.
+fn loaded(tag: &Tag) -> Option<&str> {
+    match tag.name.as_str() {
+        "link" => {
+            let kind = tag.get("rel")?;
+            ["stylesheet", "icon", "preload", "modulepreload"].contains(&kind).then(|| tag.get("href"))?
+        }
+        "script" | "img" | "source" | "iframe" | "video" | "audio" | "embed" => tag.get("src"),
+        "image" | "use" => tag.get("href"),
+        "object" => tag.get("data"),
+        _ => None,
+    }
+}
+
+#[test]
+fn the_site_has_its_pages_and_sphinx_has_no_warning() {
+    let Some(site) = site() else { return };
+    assert!(!site.said.contains("WARNING") && !site.said.contains("ERROR"), "{}", site.said);
+    let project = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut wanted: BTreeSet<String> =
+        ["index.html", "search.html", "README.html", "CHANGELOG.html", "notebooks/solutions/index.html"]
+            .map(str::to_owned)
+            .into();
+    let folders =
+        ["notebooks", "notebooks/appendix", "notebooks/solutions", "docs"].map(|folder| (folder, folder));
+    for (from, to) in folders.into_iter().chain([("book/figures", "figures")]) {
+        for entry in fs::read_dir(project.join(from)).into_iter().flatten() {
+            let name = entry.expect("a readable entry").file_name().to_string_lossy().into_owned();
+            if let Some(stem) = name.strip_suffix(".ipynb").or(name.strip_suffix(".md")) {
+                wanted.insert(format!("{to}/{stem}.html"));
+            }
+        }
+    }
+    assert!(wanted.len() > 25, "{wanted:?}");
+    wanted.insert("api/em_routing/index.html".to_owned());
+    let missing: Vec<&String> = wanted.iter().filter(|path| !site.folder.join(path).is_file()).collect();
+    assert!(missing.is_empty(), "no page {missing:?}");
+}
+
+#[test]
+fn every_link_and_anchor_within_the_site_resolves() {
+    let Some(site) = site() else { return };
+    let anchors: BTreeMap<&str, BTreeSet<&str>> = site
+        .pages
+        .iter()
+        .map(|page| (page.path.as_str(), page.tags.iter().filter_map(|tag| tag.get("id")).collect()))
+        .collect();
+    let (mut faults, mut links) = (Vec::new(), 0);
+    for page in &site.pages {
+        for tag in &page.tags {
+            let named = [tag.get("href"), tag.get("src"), tag.get("action")];
+            for link in named.into_iter().flatten().filter(|link| !is_foreign(link) && *link != "#") {
+                links += 1;
+                let fine = resolve(&page.path, link).is_some_and(|(path, anchor)| {
+                    let known = anchors.get(path.as_str());
+                    site.folder.join(&path).is_file()
+                        && (anchor.is_empty() || known.is_none_or(|ids| ids.contains(anchor.as_str())))
+                });
+                if !fine {
+                    faults.push(format!("{}: {link}", page.path));
+                }
+            }
+        }
+    }
+    assert!(links > 1000, "only {links} links");
+    assert!(faults.is_empty(), "{} of {links} links lead nowhere:\n{}", faults.len(), faults.join("\n"));
+}
+
+#[test]
+fn no_page_and_no_style_loads_from_another_host() {
+    let Some(site) = site() else { return };
+    let foreign = |link: &str| link.starts_with("//") || (is_foreign(link) && !link.starts_with("data:"));
+    let mut faults: Vec<String> = Vec::new();
+    for page in &site.pages {
+        let links = page.tags.iter().filter_map(loaded).filter(|link| foreign(link));
+        faults.extend(links.map(|link| format!("{}: {link}", page.path)));
+        for tag in page.tags.iter().filter(|tag| tag.name == "link" && tag.get("rel") == Some("stylesheet")) {
+            let Some((path, _)) = resolve(&page.path, tag.get("href").unwrap_or_default()) else { continue };
+            let style = fs::read_to_string(site.folder.join(&path)).expect("a style sheet");
+            let named = style.split("url(").skip(1).chain(style.split("@import").skip(1));
+            let named = named.map(|after| after.trim_start().trim_start_matches(['"', '\'']));
+            faults.extend(
+                named
+                    .filter(|url| url.starts_with("http") || url.starts_with("//"))
+                    .map(|url| format!("{path}: {}", url.chars().take(80).collect::<String>())),
+            );
+        }
+    }
+    assert!(faults.is_empty(), "{}", faults.join("\n"));
+}
+
+#[test]
+fn each_chapter_is_light_enough() {
+    let Some(site) = site() else { return };
+    let size = |path: &str| fs::metadata(site.folder.join(path)).map_or(0, |file| file.len());
+    let chapters: Vec<&Page> =
+        site.pages.iter().filter(|page| page.path.starts_with("notebooks/0")).collect();
+    assert_eq!(chapters.len(), 9);
+    for page in chapters {
+        let files: BTreeSet<String> = page
+            .tags
+            .iter()
+            .filter_map(loaded)
+            .filter_map(|link| resolve(&page.path, link))
+            .map(|(path, _)| path)
+            .collect();
+        assert!(files.len() > 8, "{} loads only {files:?}", page.path);
+        let bytes = size(&page.path) + files.iter().map(|path| size(path)).sum::<u64>();
+        assert!(bytes <= MOST_BYTES, "{} and what it loads: {bytes} bytes", page.path);
+    }
+}
+
+#[test]
+fn each_page_has_a_title_a_language_and_one_heading_of_the_first_level() {
+    let Some(site) = site() else { return };
+    for page in &site.pages {
+        let count = |name: &str| page.tags.iter().filter(|tag| tag.name == name).count();
+        let language = page.tags.iter().find(|tag| tag.name == "html").and_then(|tag| tag.get("lang"));
+        assert_eq!(language, Some("en"), "{}", page.path);
+        // figures drawn in a page have titles, too
+        assert!(count("title") >= 1, "{} has no title", page.path);
+        assert_eq!(count("h1"), 1, "{}", page.path);
+        let images = page.tags.iter().filter(|tag| tag.name == "img");
+        let silent: Vec<_> = images.filter(|tag| tag.get("alt").is_none_or(str::is_empty)).collect();
+        assert!(silent.is_empty(), "{}: {} images without words", page.path, silent.len());
+    }
+}
+
+/// Makes the Python environment of the browser's test, without what its packages ask for beyond the listed ones.
+fn browser_environment() -> Result<PathBuf, String> {
+    let requirements = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/browser/requirements.txt");
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("browser");
+    let python = folder.join("bin").join("python");
+    let run = |program: &Path, arguments: &[&str]| {
+        let output = Command::new(program).args(arguments).output().map_err(|error| error.to_string())?;
+        let words = String::from_utf8_lossy(&output.stderr).into_owned();
+        if output.status.success() { Ok(()) } else { Err(words) }
+    };
+    if !python.is_file() {
+        run(Path::new("python3"), &["-m", "venv", &folder.to_string_lossy()])?;
+    }
+    let pip = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps", "-r"];
+    run(&python, &[&pip[..], &[&requirements.to_string_lossy()]].concat())?;
+    Ok(python)
+}
+
+/// Whether a program is on the PATH.
+fn has(program: &str) -> bool {
+    std::env::var_os("PATH")
+        .is_some_and(|path| std::env::split_paths(&path).any(|folder| folder.join(program).is_file()))
+}
+
+#[test]
+fn every_page_works_in_a_browser() {
+    let needed = std::env::var_os("EM_ROUTING_NEED_BROWSER").is_some_and(|value| value == "1");
+    let left_out = |missing: &str| {
+        assert!(!needed, "the tests in a browser need {missing}");
+        println!("skipped: the tests in a browser need {missing}");
+    };
+    if !["chromium", "chromium-browser", "google-chrome"].into_iter().any(has) || !has("chromedriver") {
+        return left_out("chromium and chromedriver (Debian, Ubuntu: apt install chromium chromium-driver)");
+    }
+    let Some(site) = site() else { return left_out("the site") };
+    let python = match browser_environment() {
+        Ok(python) => python,
+        Err(words) => return left_out(&format!("a Python environment: {}", words.trim())),
+    };
+    let output = Command::new(python)
+        .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/browser/browser.py"))
+        .arg(&site.folder)
+        .output()
+        .expect("Python can be started");
+    let words = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{words}");
+    print!("{words}");
+}
