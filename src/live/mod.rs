@@ -9,9 +9,12 @@
 mod bound;
 mod form;
 mod known_coins;
+mod routing;
 mod scene;
 mod settings;
 mod surface;
+mod viewpoint;
+mod wholes;
 
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -24,7 +27,7 @@ use crate::draw::{Palette, Point};
 use crate::error::{Error, Result};
 
 /// All live figures, in the order of the chapters.
-pub const ALL: [&Live; 3] = [&known_coins::LIVE, &bound::LIVE, &surface::LIVE];
+pub const ALL: [&Live; 5] = [&known_coins::LIVE, &bound::LIVE, &surface::LIVE, &viewpoint::LIVE, &routing::LIVE];
 
 /// A live figure.
 pub struct Live {
