@@ -8,6 +8,7 @@
 
 mod bound;
 mod form;
+mod gradient;
 mod known_coins;
 mod routing;
 mod scene;
@@ -27,7 +28,8 @@ use crate::draw::{Palette, Point};
 use crate::error::{Error, Result};
 
 /// All live figures, in the order of the chapters.
-pub const ALL: [&Live; 5] = [&known_coins::LIVE, &bound::LIVE, &surface::LIVE, &viewpoint::LIVE, &routing::LIVE];
+pub const ALL: [&Live; 6] =
+    [&known_coins::LIVE, &bound::LIVE, &surface::LIVE, &viewpoint::LIVE, &routing::LIVE, &gradient::LIVE];
 
 /// A live figure.
 pub struct Live {

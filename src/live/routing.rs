@@ -31,8 +31,8 @@ const CHOICES: [(&str, &str); 5] =
     [("1", RUNGS[0]), ("2", RUNGS[1]), ("3", RUNGS[2]), ("4", RUNGS[3]), ("final", RUNGS[4])];
 
 const SCHEDULES: [(&str, &str); 3] = [
-    ("saturating", "paper: limit · (1 − 0.95^(t+1))"),
-    ("linear", "blog: from 1 to 3"),
+    ("saturating", "paper: rising to the limit"),
+    ("linear", "blog: rising from 1 to 3"),
     ("constant", "constant"),
 ];
 
@@ -42,7 +42,7 @@ const MOST: f64 = 10.0;
 fn controls() -> Vec<Control> {
     let mut controls = vec![
         Control::new("rung", "rung of the ladder", Kind::Choice(&CHOICES), "final"),
-        Control::range("iterations", "iterations", (1.0, MOST), 1.0, 3.0),
+        Control::range("iterations", "iterations", (1.0, MOST), 1.0, 6.0),
         Control::new("schedule", "schedule of λ", Kind::Choice(&SCHEDULES), "saturating"),
         Control::range("lambda", "λ: limit or constant", (0.0, 5.0), 0.01, 1.0),
         Control::range("beta_v", "β_v, price of a unit of mass", (-2.0, 2.0), 0.05, 0.0),
@@ -115,13 +115,13 @@ impl Routed {
 }
 
 /// The left end of the table, the tops of its rows of children and of parents, and the height of a row, in pixels.
-const TABLE: (f64, f64, f64, f64) = (502.0, 40.0, 270.0, 25.0);
+const TABLE: (f64, f64, f64, f64) = (502.0, 42.0, 274.0, 25.0);
 
 /// The axes of the bars of the children's activations.
 const BARS: Frame = Frame {
     left: TABLE.0 + 22.0,
     top: TABLE.1,
-    width: 66.0,
+    width: 58.0,
     height: TABLE.3 * CHILDREN as f64,
     x: (0.0, 1.0),
     y: (0.0, CHILDREN as f64),
@@ -147,7 +147,7 @@ fn draw_table(chart: &mut Chart, routed: &Routed) {
     chart.write((column(1), 18.0), Side::Middle, ink.bold(), "R_{ij}");
     for j in 0..PARENTS {
         let ink = Ink::new(component(j)).plain().bold();
-        chart.write((column(j), top - 4.0), Side::Middle, ink, letter(j));
+        chart.write((column(j), top - 5.0), Side::Middle, ink, letter(j));
         chart.write((column(j), below - 13.0), Side::Middle, ink, letter(j));
     }
     for (i, &a) in routed.children.iter().enumerate() {
@@ -157,7 +157,7 @@ fn draw_table(chart: &mut Chart, routed: &Routed) {
             let ends = [BARS.left, BARS.left + BARS.width * share].map(|x| chart.at_pixel(x, y));
             chart.line_anywhere(ends, Pen::new(tint, 8.0));
         }
-        chart.note((BARS.left + BARS.width + 8.0, y), ink, number(a, 2));
+        chart.note((BARS.left + BARS.width + 14.0, y), ink, number(a, 2));
         for j in 0..PARENTS {
             let share = routed.step.responsibilities[(i, j)];
             cell(chart, (j, y), share, number(share, 2));
@@ -183,14 +183,15 @@ fn draw(settings: &Settings) -> Result<Scene> {
     let LadderStep { responsibilities, parents, .. } = step;
     let iterations = settings.count("iterations");
     let list = |values: &Array1<f64>| {
-        let texts = values.iter().enumerate().map(|(j, &value)| format!("{} {}", letter(j), number(value, 2)));
+        let texts =
+            values.iter().enumerate().map(|(j, &value)| format!("{} {}", letter(j), number(value, 2)));
         texts.collect::<Vec<_>>().join(", ")
     };
     let sign = if step.costs.is_some() { "a" } else { "π" };
     let named = if step.costs.is_some() { "Activations" } else { "Mixing weights" };
+    let rung = CHOICES.iter().find(|choice| choice.0 == settings.text("rung")).map_or("", |choice| choice.1);
     let words = format!(
-        "Rung {}, iteration {iterations}. {named} of the parents: {}. Masses: {}.",
-        settings.text("rung"),
+        "Rung {rung}; iteration {iterations}. {named} of the parents: {}. Masses: {}.",
         list(&parents.weights),
         list(masses)
     );
@@ -209,10 +210,9 @@ fn draw(settings: &Settings) -> Result<Scene> {
         parents.weights.view(),
     )?;
     scene.draw(&mut panel, true);
-    for ((i, _), vote) in votes.rows().into_iter().enumerate().map(|(at, vote)| ((at / PARENTS, at), vote)) {
-        panel.text((vote[0], vote[1]), (8.0, -8.0), Side::Middle, Ink::new(INK).size(11.0), (i + 1).to_string());
-    }
-    let lambda = step.inverse_temperature.map_or(String::new(), |lambda| format!(", λ = {}", number(lambda, 3)));
+    wholes::draw_numbers(&mut panel, votes);
+    let lambda =
+        step.inverse_temperature.map_or(String::new(), |lambda| format!(", λ = {}", number(lambda, 3)));
     let heading = format!("iteration {iterations}{lambda}");
     panel.note((52.0, 18.0), Ink::new(INK).plain().bold().size(15.0), heading);
     let frame = panel.frame();
@@ -235,4 +235,103 @@ fn draw(settings: &Settings) -> Result<Scene> {
     numbers.extend(step.inverse_temperature.map(|lambda| Number::new("lambda", "λ", lambda, 4)));
     numbers.push(Number::new("log_likelihood", "log-likelihood (nats)", step.log_likelihood, 3));
     Ok(Scene { figure: chart.finish()?, handles, plane: None, numbers, words })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::routing::{RoutingInput, RoutingOptions};
+
+    fn settings(changes: &[(&str, &str)]) -> Settings {
+        let mut settings = Settings::start(&controls());
+        changes.iter().for_each(|&(name, value)| settings.set(name, value).unwrap());
+        settings
+    }
+
+    #[test]
+    fn the_final_rung_is_the_routing_of_the_library() {
+        for (schedule, inverse_temperature) in [
+            ("saturating", InverseTemperature::Saturating { limit: 0.7 }),
+            ("linear", InverseTemperature::Linear),
+            ("constant", InverseTemperature::Constant(0.7)),
+        ] {
+            let changes = [("schedule", schedule), ("lambda", "0.7"), ("beta_v", "0.4"), ("beta_a", "-0.5")];
+            let settings = settings(&changes);
+            let (votes, children) = wholes::input(&settings);
+            let input = RoutingInput::new(
+                votes.insert_axis(Along(0)),
+                children.insert_axis(Along(0)),
+                Array1::from_elem(PARENTS, 0.4 / 2.0), // once for each of the two elements
+                Array1::from_elem(PARENTS, -0.5),
+            );
+            let options = RoutingOptions {
+                iterations: 6,
+                inverse_temperature,
+                variance_floor: FLOOR,
+                ..RoutingOptions::paper()
+            };
+            let library = input.route(&options).unwrap();
+            let numbers = draw(&settings).unwrap().numbers;
+            let value = |name: &str| numbers.iter().find(|number| number.name == name).unwrap().value;
+            for (j, name) in ["a", "b", "c"].into_iter().enumerate() {
+                let of = |what: &str| value(&format!("{what}_{name}"));
+                assert!((of("weight") - library.activations()[(0, j)]).abs() <= 1e-9);
+                assert!((of("cost") - library.last().costs[(0, j)]).abs() <= 1e-9);
+                assert!((of("mass") - library.last().masses[(0, j)]).abs() <= 1e-9);
+            }
+            assert!((value("lambda") - library.last().inverse_temperature).abs() <= 1e-15);
+        }
+    }
+
+    #[test]
+    fn two_faint_children_switch_c_on_only_where_the_cost_forgets_the_mass() {
+        let c = |rung: &str, changes: &[(&str, &str)]| {
+            let changes: Vec<_> =
+                changes.iter().copied().chain([("rung", rung), ("iterations", "10")]).collect();
+            Routed::of(&settings(&changes)).unwrap().step.parents.weights[2]
+        };
+        assert!(c("2", &[]) > 0.8 && c("3", &[]) > 0.8);
+        assert!(c("4", &[]) < 0.6 && c("final", &[]) < 0.6);
+        let raised = "0,0.98;0,0.99;0,0.93;0,0.89;0,0.96;0,0.94;0,1;0,1";
+        assert!(c("final", &[("activations", raised)]) > 0.9, "children that are there switch C on");
+    }
+
+    #[test]
+    fn every_rung_draws_extreme_settings() {
+        let together = vec!["1,1"; CHILDREN * PARENTS].join(";");
+        let nobody = vec!["0,0"; CHILDREN].join(";");
+        for (rung, _) in CHOICES {
+            for (schedule, _) in SCHEDULES {
+                for lambda in ["0", "5"] {
+                    for beta in ["-2", "2"] {
+                        let changes = [
+                            ("rung", rung),
+                            ("schedule", schedule),
+                            ("lambda", lambda),
+                            ("beta_v", beta),
+                            ("iterations", "10"),
+                            ("votes", &together),
+                            ("activations", &nobody),
+                        ];
+                        for changes in [&changes[..5], &changes[..6], &changes] {
+                            let scene = draw(&settings(changes)).unwrap();
+                            assert!(scene.numbers.iter().all(|number| number.value.is_finite()));
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn other_votes_are_drawn_at_each_press() {
+        let mut settings = settings(&[]);
+        let mut seen = vec![wholes::input(&settings).0];
+        for _ in 0..3 {
+            settle(&mut settings, &Event::Press { name: "redraw".to_owned() }).unwrap();
+            let votes = wholes::input(&settings).0;
+            assert!(!seen.contains(&votes));
+            seen.push(votes);
+        }
+    }
 }

@@ -196,7 +196,7 @@ fn picture(view: &View, (face, size): (Pose, f64), spread: (f64, f64)) -> Result
                 let at = seen((face, size), place);
                 panel.dot(at, 6.0, INK);
                 panel.dot(at, 3.0, CARD);
-                panel.text(at, (0.0, -17.0), Side::Middle, Ink::new(INK), name);
+                panel.text(at, (0.0, -23.0), Side::Middle, Ink::new(INK), name);
             }
         }
         panel.note((left, 18.0), Ink::new(INK).plain().bold().size(15.0), heading);
@@ -209,14 +209,18 @@ fn picture(view: &View, (face, size): (Pose, f64), spread: (f64, f64)) -> Result
 }
 
 fn handles(view: &View, face: (Pose, f64), frame: Frame) -> Vec<Handle> {
-    let handle = |name: &str, label: String, at| Handle { name: name.to_owned(), label, at, frame, radius: 13.0 };
+    let handle =
+        |name: &str, label: String, at| Handle { name: name.to_owned(), label, at, frame, radius: 13.0 };
     let mut handles = vec![
         handle("move", "the whole face: move".to_owned(), seen(face, MOVER)),
         handle("turn", "the whole face: turn and scale".to_owned(), seen(face, TURNER)),
     ];
-    handles.extend(PARTS.into_iter().enumerate().map(|(i, part)| {
-        handle(part, format!("{part} alone"), (view.poses[(i, 0)], view.poses[(i, 1)]))
-    }));
+    handles.extend(
+        PARTS
+            .into_iter()
+            .enumerate()
+            .map(|(i, part)| handle(part, format!("{part} alone"), (view.poses[(i, 0)], view.poses[(i, 1)]))),
+    );
     handles
 }
 
@@ -270,7 +274,9 @@ mod tests {
             let (settings, view) = view(&[("angle", angle), ("size", 1.3), ("x", -1.2), ("y", 0.7)]);
             let (pose, _) = face(&settings);
             for i in 0..4 {
-                assert!((view.vote(i).0 - pose[0]).abs() <= 1e-12 && (view.vote(i).1 - pose[1]).abs() <= 1e-12);
+                assert!(
+                    (view.vote(i).0 - pose[0]).abs() <= 1e-12 && (view.vote(i).1 - pose[1]).abs() <= 1e-12
+                );
             }
             assert!(spread(&view).0 <= 1e-12 && spread(&view).1 <= 1e-7);
             assert!((view.log_deviation - 0.01f64.ln()).abs() <= 1e-9, "only the error of 0.01 is left");

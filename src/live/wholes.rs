@@ -7,7 +7,7 @@ use super::form::{Control, Kind};
 use super::known_coins::unknown;
 use super::scene::Handle;
 use super::settings::Settings;
-use crate::draw::{Frame, Point, letter};
+use crate::draw::{Chart, Frame, INK, Ink, Point, Side, letter};
 use crate::error::Result;
 use crate::samples;
 
@@ -116,6 +116,14 @@ pub(super) fn drag(settings: &mut Settings, event: &Event) -> Result<()> {
 
 fn activation_name(i: usize) -> String {
     format!("activation-{}", i + 1)
+}
+
+/// Writes the number of its child beside each vote.
+pub(super) fn draw_numbers(panel: &mut Chart, votes: &Array3<f64>) {
+    for (at, vote) in votes.rows().into_iter().enumerate() {
+        let text = (at / PARENTS + 1).to_string();
+        panel.text((vote[0], vote[1]), (8.0, -8.0), Side::Middle, Ink::new(INK).size(11.0), text);
+    }
 }
 
 /// The handles of the votes, child by child.
