@@ -30,7 +30,7 @@ pub(super) const LIVE: Live = Live {
 const LOSSES: [(&str, &str); 3] = [
     ("a-on", "switch A on: L = −a(A)"),
     ("c-off", "switch C off: L = a(C)"),
-    ("mixed", "L = 0.3 μ(A, x₁) − 0.2 μ(B, x₂) − a(A) + a(C)"),
+    ("mixed", "L of all outputs (7.5)"),
 ];
 
 const NUMBERED: [(&str, &str); CHILDREN] =

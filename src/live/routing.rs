@@ -190,8 +190,12 @@ fn draw(settings: &Settings) -> Result<Scene> {
     let sign = if step.costs.is_some() { "a" } else { "π" };
     let named = if step.costs.is_some() { "Activations" } else { "Mixing weights" };
     let rung = CHOICES.iter().find(|choice| choice.0 == settings.text("rung")).map_or("", |choice| choice.1);
+    let unweighted = match settings.text("rung") {
+        "1" | "2" => " On this rung every child counts 1.",
+        _ => "",
+    };
     let words = format!(
-        "Rung {rung}; iteration {iterations}. {named} of the parents: {}. Masses: {}.",
+        "Rung {rung}; iteration {iterations}. {named} of the parents: {}. Masses: {}.{unweighted}",
         list(&parents.weights),
         list(masses)
     );
@@ -298,8 +302,8 @@ mod tests {
 
     #[test]
     fn every_rung_draws_extreme_settings() {
-        let together = vec!["1,1"; CHILDREN * PARENTS].join(";");
-        let nobody = vec!["0,0"; CHILDREN].join(";");
+        let together = ["1,1"; CHILDREN * PARENTS].join(";");
+        let nobody = ["0,0"; CHILDREN].join(";");
         for (rung, _) in CHOICES {
             for (schedule, _) in SCHEDULES {
                 for lambda in ["0", "5"] {
