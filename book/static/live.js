@@ -169,6 +169,7 @@ class Live {
     this.overlay.setAttribute("viewBox", `0 0 ${width} ${height}`);
     this.plane = plane;
     this.overlay.classList.toggle("live-plane", Boolean(plane));
+    this.overlay.classList.toggle("live-many", handles.length > 12);
     const known = new Map([...this.overlay.children].map((circle) => [circle.dataset.drag, circle]));
     handles.forEach((handle, index) => {
       let circle = known.get(handle.name);

@@ -27,13 +27,13 @@ pub const HAND_TITLE: &str = "Votes of four parts of a face and two hands";
 pub type Pose = [f64; 3];
 
 /// The parts of the face.
-const PARTS: [&str; 4] = ["left eye", "right eye", "nose", "mouth"];
+pub(crate) const PARTS: [&str; 4] = ["left eye", "right eye", "nose", "mouth"];
 
 /// The poses of the parts in the face's own frame, whose origin is the nose.
-const FACE: [Pose; 4] = [[-1.0, 1.0, 0.1], [1.0, 1.0, -0.1], [0.0, 0.0, 0.0], [0.0, -1.2, 0.0]];
+pub(crate) const FACE: [Pose; 4] = [[-1.0, 1.0, 0.1], [1.0, 1.0, -0.1], [0.0, 0.0, 0.0], [0.0, -1.2, 0.0]];
 
 /// The grey of the drawn face under the arrows.
-const PENCIL: Tint = Tint::new([196, 192, 180], [86, 86, 83]);
+pub(crate) const PENCIL: Tint = Tint::new([196, 192, 180], [86, 86, 83]);
 
 /// The parts of a face as seen in one view, for [`viewpoint`].
 #[derive(Debug, Clone, Copy)]
@@ -79,7 +79,7 @@ pub fn viewpoint(views: &[View]) -> Result<Figure> {
         checks::finite("the pose of the face", view.face.into_iter().flatten())?;
         all.extend(checks::points(view.poses));
         all.extend(checks::points(&face_votes(view.poses)));
-        all.extend(drawing(view).into_iter().flatten());
+        all.extend(drawing(view.poses, view.face, 1.0).into_iter().flatten());
     }
     let x = padded(all.iter().map(|point| point.0), 0.05);
     let y = padded(all.iter().map(|point| point.1), 0.08);
@@ -101,14 +101,14 @@ pub fn viewpoint(views: &[View]) -> Result<Figure> {
             let x = if row == 0 { x.bare() } else { x };
             let y = if column == 0 { y } else { y.bare() };
             let mut panel = chart.panel(corner, grid.panel, x, y);
-            for stroke in drawing(view) {
+            for stroke in drawing(view.poses, view.face, 1.0) {
                 panel.line(stroke, Pen::new(PENCIL, 2.0).faded(if row == 0 { 1.0 } else { 0.7 }));
             }
             if row == 0 {
-                draw_poses(&mut panel, view);
+                draw_poses(&mut panel, view.poses);
                 panel.heading(view.title, "poses of the parts");
             } else {
-                draw_votes(&mut panel, view, &votes);
+                draw_votes(&mut panel, view.poses, &votes, view.face);
                 panel.heading("", &format!("spread of the votes: {apart}, {turned}°"));
             }
             chart.add(panel);
@@ -218,24 +218,24 @@ pub fn vote_panels(
 }
 
 /// Draws each part's pose as a pair of arrows.
-fn draw_poses(panel: &mut Chart, view: &View) {
+pub(crate) fn draw_poses(panel: &mut Chart, poses: &Array2<f64>) {
     for i in 0..PARTS.len() {
-        let [x, y, _] = pose(view.poses, i);
-        frame(panel, pose(view.poses, i), 30.0, Pen::new(component(i), 2.6));
+        let [x, y, _] = pose(poses, i);
+        frame(panel, pose(poses, i), 30.0, Pen::new(component(i), 2.6));
         panel.disc((x, y), 4.4, component(i));
         panel.dot((x, y), 2.0, CARD);
     }
 }
 
 /// Draws the face's pose and each part's vote, joined to the part by a dotted line.
-fn draw_votes(panel: &mut Chart, view: &View, votes: &Array2<f64>) {
+pub(crate) fn draw_votes(panel: &mut Chart, poses: &Array2<f64>, votes: &Array2<f64>, face: Option<Pose>) {
     for i in 0..PARTS.len() {
-        let ([x, y, _], [to_x, to_y, _]) = (pose(view.poses, i), pose(votes, i));
+        let ([x, y, _], [to_x, to_y, _]) = (pose(poses, i), pose(votes, i));
         panel.line([(x, y), (to_x, to_y)], Pen::new(component(i), 1.4).dashed(2.0, 4.0));
         panel.dot((x, y), 4.4, component(i));
         panel.dot((x, y), 2.0, CARD);
     }
-    if let Some(face) = view.face {
+    if let Some(face) = face {
         frame(panel, face, 78.0, Pen::new(INK, 1.6));
     }
     for i in 0..PARTS.len() {
@@ -249,22 +249,22 @@ fn frame(panel: &mut Chart, [x, y, angle]: Pose, length: f64, pen: Pen) {
     panel.arrow((x, y), angle, length, pen);
 }
 
-/// Returns the strokes of the parts as seen, and the face's outline if there is a face.
-fn drawing(view: &View) -> Vec<Vec<Point>> {
+/// Returns the strokes of the parts as seen, and the face's outline if there is a face; `size` is 1 for a face as in [`FACE`].
+pub(crate) fn drawing(poses: &Array2<f64>, face: Option<Pose>, size: f64) -> Vec<Vec<Point>> {
     let arc = |home: Pose, centre: Point, radii: Point, from: f64, to: f64| -> Vec<Point> {
         let at = |i: i32| (from + (to - from) * f64::from(i) / 40.0).to_radians();
-        let own = |angle: f64| [centre.0 + radii.0 * angle.cos(), centre.1 + radii.1 * angle.sin(), 0.0];
-        let seen = |i: i32| composed(home, own(at(i)));
+        let own = |angle: f64| [centre.0 + radii.0 * angle.cos(), centre.1 + radii.1 * angle.sin()];
+        let seen = |i: i32| composed(home, [size * own(at(i))[0], size * own(at(i))[1], 0.0]);
         (0..=40).map(seen).map(|[x, y, _]| (x, y)).collect()
     };
-    let part = |i: usize| pose(view.poses, i);
+    let part = |i: usize| pose(poses, i);
     let mut strokes = vec![
         arc(part(0), (0.0, 0.0), (0.42, 0.21), 0.0, 360.0),
         arc(part(1), (0.0, 0.0), (0.42, 0.21), 0.0, 360.0),
         arc(part(2), (0.0, 0.15), (0.27, 0.34), -150.0, -30.0),
         arc(part(3), (0.0, 0.42), (0.72, 0.5), -155.0, -25.0),
     ];
-    strokes.extend(view.face.map(|face| arc(face, (0.0, -0.05), (1.8, 2.15), 0.0, 360.0)));
+    strokes.extend(face.map(|face| arc(face, (0.0, -0.05), (1.8, 2.15), 0.0, 360.0)));
     strokes
 }
 
@@ -292,19 +292,20 @@ fn pose(poses: &Array2<f64>, i: usize) -> Pose {
 }
 
 /// Composes two poses: the pose `inner`, given in the frame of `outer`.
-fn composed([x, y, angle]: Pose, inner: Pose) -> Pose {
+pub(crate) fn composed([x, y, angle]: Pose, inner: Pose) -> Pose {
     let (sine, cosine) = angle.sin_cos();
     [x + cosine * inner[0] - sine * inner[1], y + sine * inner[0] + cosine * inner[1], angle + inner[2]]
 }
 
-fn inverse([x, y, angle]: Pose) -> Pose {
+/// Inverts a pose: the pose of the outer frame, given in the frame of this pose.
+pub(crate) fn inverse([x, y, angle]: Pose) -> Pose {
     let (sine, cosine) = angle.sin_cos();
     [-cosine * x - sine * y, sine * x - cosine * y, -angle]
 }
 
 /// Returns the spread of poses: the root mean square of the distances from the mean position, and that of the
 /// deviations from the mean angle.
-fn dispersion(poses: &Array2<f64>) -> (f64, f64) {
+pub(crate) fn dispersion(poses: &Array2<f64>) -> (f64, f64) {
     let mean = |values: &dyn Fn(Pose) -> f64| {
         (0..poses.nrows()).map(|i| values(pose(poses, i))).sum::<f64>() / poses.nrows() as f64
     };

@@ -350,7 +350,7 @@ pub fn two_wholes_temperatures(wholes: &Wholes) -> Result<(Vec<f64>, Array2<f64>
 }
 
 /// One iteration of a routing at one position, in the plane.
-pub(super) struct Scene<'a> {
+pub(crate) struct Scene<'a> {
     /// The votes (children x parents x 2).
     votes: ArrayView3<'a, f64>,
     children: ArrayView1<'a, f64>,
@@ -365,7 +365,7 @@ pub(super) struct Scene<'a> {
 impl<'a> Scene<'a> {
     /// Creates a scene, or returns an error if the votes are not in the plane, shapes do not match or a number is not
     /// finite.
-    fn new(
+    pub fn new(
         votes: ArrayView3<'a, f64>,
         children: ArrayView1<'a, f64>,
         shares: ArrayView2<'a, f64>,

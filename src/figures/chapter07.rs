@@ -125,10 +125,10 @@ pub fn vote_gradients(
     let mut arrows = Vec::new();
     for (_, gradient) in gradients {
         checks::shape("a gradient", input.votes.shape(), gradient.shape())?;
-        arrows.push(steepest(gradient, position, &votes)?);
+        arrows.push(steepest(gradient, position)?);
     }
     let longest = extent(arrows.iter().map(|(_, arrows)| arrows[0].length)).1;
-    let pixels = |length: f64| LONGEST * (length / longest).sqrt();
+    let pixels = |length: f64| arrow_pixels(length, longest);
     let (x, y) = ranges(&votes);
     let across = if gradients.len() == 3 { 256.0 } else { 396.0 };
     let panel = equal_units(x, y, (across, 400.0));
@@ -140,13 +140,8 @@ pub fn vote_gradients(
         let x = Axis::new("x_1", x.0, x.1).most(7);
         let y = Axis::new("x_2", y.0, y.1).most(7);
         let mut axes = chart.panel(grid.corner(column), panel, x, if column == 0 { y } else { y.bare() });
-        // Below the votes, so that a short arrow hides none.
-        for arrow in arrows.iter().take(MOST_ARROWS / gradients.len()) {
-            if pixels(arrow.length) >= 4.0 {
-                let pen = Pen::new(component(arrow.vote % parents), 1.6);
-                axes.arrow(votes[arrow.vote], arrow.angle, pixels(arrow.length), pen);
-            }
-        }
+        let most = (MOST_ARROWS / gradients.len()).min(arrows.len());
+        draw_arrows(&mut axes, &arrows[..most], (&votes, parents), &pixels); // below the votes, so that a short one hides none
         scene.draw(&mut axes, false);
         let size = number(*size, 4);
         axes.heading(title, &format!("size of the gradient {size}"));
@@ -167,25 +162,49 @@ pub fn vote_gradients(
 }
 
 /// The arrow of one vote.
-struct Arrow {
+pub(crate) struct Arrow {
     /// The index of the vote among all votes, ordered by child.
     vote: usize,
     angle: f64,
-    length: f64,
+    /// The norm of the vote's gradient.
+    pub length: f64,
+}
+
+/// The length in pixels of the arrow for a gradient of norm `length`, if the largest norm is `longest`.
+pub(crate) fn arrow_pixels(length: f64, longest: f64) -> f64 {
+    LONGEST * (length / longest).sqrt()
+}
+
+/// Draws arrows that are at least 4 pixels long from the votes, in the colours of their parents.
+pub(crate) fn draw_arrows(
+    axes: &mut Chart,
+    arrows: &[Arrow],
+    (votes, parents): (&[Point], usize),
+    pixels: &dyn Fn(f64) -> f64,
+) {
+    for arrow in arrows.iter().filter(|arrow| pixels(arrow.length) >= 4.0) {
+        let pen = Pen::new(component(arrow.vote % parents), 1.6);
+        axes.arrow(votes[arrow.vote], arrow.angle, pixels(arrow.length), pen);
+    }
 }
 
 /// Returns the norm of the gradient at one position and the arrows of its votes, longest first. Arrows point against
 /// the gradient.
-fn steepest(gradient: &Array4<f64>, position: usize, votes: &[Point]) -> Result<(f64, Vec<Arrow>)> {
+pub(crate) fn arrows(gradient: &Array4<f64>, position: usize) -> (f64, Vec<Arrow>) {
     let here = gradient.index_axis(Along(0), position);
-    let parents = here.dim().1;
+    let (children, parents, _) = here.dim();
     let arrow = |vote: usize| {
         let [across, up] = [0, 1].map(|h| -here[(vote / parents, vote % parents, h)]);
         Arrow { vote, angle: up.atan2(across), length: across.hypot(up) }
     };
-    let mut arrows: Vec<Arrow> = (0..votes.len()).map(arrow).collect();
+    let mut arrows: Vec<Arrow> = (0..children * parents).map(arrow).collect();
     arrows.sort_by(|a, b| b.length.total_cmp(&a.length));
-    let size = here.iter().map(|value| value * value).sum::<f64>().sqrt();
+    (here.iter().map(|value| value * value).sum::<f64>().sqrt(), arrows)
+}
+
+/// Returns the [`arrows`] of a gradient that must be finite and not all 0.
+fn steepest(gradient: &Array4<f64>, position: usize) -> Result<(f64, Vec<Arrow>)> {
+    let (size, arrows) = arrows(gradient, position);
     if !(arrows[0].length > 0.0 && size.is_finite()) {
         let (name, expected) = ("the size of a gradient", "positive and finite");
         return Err(Error::Setting { name, expected, value: size });

@@ -8,13 +8,17 @@
 
 mod bound;
 mod form;
+mod gradient;
 mod kmeans;
 mod known_coins;
 mod mixture;
 mod plane;
+mod routing;
 mod scene;
 mod settings;
 mod surface;
+mod viewpoint;
+mod wholes;
 
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -27,7 +31,16 @@ use crate::draw::{Palette, Point};
 use crate::error::{Error, Result};
 
 /// All live figures, in the order of the chapters.
-pub const ALL: [&Live; 5] = [&known_coins::LIVE, &bound::LIVE, &surface::LIVE, &kmeans::LIVE, &mixture::LIVE];
+pub const ALL: [&Live; 8] = [
+    &known_coins::LIVE,
+    &bound::LIVE,
+    &surface::LIVE,
+    &kmeans::LIVE,
+    &mixture::LIVE,
+    &viewpoint::LIVE,
+    &routing::LIVE,
+    &gradient::LIVE,
+];
 
 /// A live figure.
 pub struct Live {
