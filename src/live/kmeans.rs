@@ -291,7 +291,7 @@ fn draw_points(chart: &mut Chart, state: &State) {
     {
         chart.area(cell, component(k).mixed(CARD, 0.85), 1.0);
     }
-    let ((x, y), moved) = (plane::RANGES, state.labels.len() % 2 == 0);
+    let ((x, y), moved) = (plane::RANGES, state.labels.len().is_multiple_of(2));
     let pen = border_pen().faded(if moved { 0.35 } else { 1.0 });
     borders(assigned, x, y).into_iter().for_each(|ends| chart.line(ends, pen));
     for k in 0..assigned.nrows() {
