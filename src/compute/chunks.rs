@@ -1,20 +1,10 @@
 //! Parallel work on chunks of data. Sums are equal to the last bit for any number of threads.
 
-use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Mutex, MutexGuard};
 
-use rayon_core::{ThreadPool, ThreadPoolBuilder};
-
+use super::threads::{join, with_pool};
 use crate::error::{Error, Result};
-
-/// Returns the number of threads for the option `threads`, where 0 means one per core.
-fn thread_count(threads: usize) -> usize {
-    match threads {
-        0 => std::thread::available_parallelism().map_or(1, usize::from),
-        _ => threads,
-    }
-}
 
 /// Runs `work` for each chunk on up to `threads` threads (0: one per core) and merges the results by a binary tree over the
 /// chunks' numbers:
@@ -73,53 +63,6 @@ pub(crate) fn in_pool<R: Send>(threads: usize, job: impl FnOnce() -> R + Send) -
     with_pool(threads, |_| job())
 }
 
-/// Runs `job` on this many threads (0: one per core).
-///
-/// Inside `job`, every parallel computation of this crate, such as [`Gmm::predict`](crate::gmm::Gmm::predict), uses these
-/// threads instead of all cores; so does a fit whose option `threads` is 0. Results do not depend on the number of threads.
-/// Calling from a thread of your own rayon pool has the same effect: the work stays in that pool.
-///
-/// ```
-/// use em_routing::prelude::*;
-/// let data = array![[0.0, 0.0], [0.0, 1.0], [9.0, 9.0], [9.0, 8.0]];
-/// let model = KMeans { centroids: array![[0.0, 0.0], [9.0, 9.0]] };
-/// let labels = on_threads(1, || model.predict(&data))?;
-/// assert_eq!(labels, model.predict(&data)?);
-/// # Ok::<(), em_routing::error::Error>(())
-/// ```
-pub fn on_threads<R: Send>(threads: usize, job: impl FnOnce() -> R + Send) -> R {
-    match pool(thread_count(threads)) {
-        Some(pool) => pool.install(job),
-        None => job(),
-    }
-}
-
-/// Calls `job` on a pool of this many threads (0: one per core) and passes whether `job` may work in parallel. Inside a
-/// pool (of [`on_threads`] or the caller) the work stays in that pool, whose threads would idle otherwise.
-fn with_pool<R: Send>(threads: usize, job: impl FnOnce(bool) -> R + Send) -> R {
-    if threads != 1 && rayon_core::current_thread_index().is_some() {
-        return job(true);
-    }
-    let threads = thread_count(threads);
-    match (threads > 1).then(|| pool(threads)).flatten() {
-        Some(pool) => pool.install(|| job(true)),
-        None => job(false),
-    }
-}
-
-/// Returns the pool of this many threads, created at its first use. Returns None if the system cannot start threads, as
-/// in a web page.
-fn pool(threads: usize) -> Option<Arc<ThreadPool>> {
-    static POOLS: Mutex<BTreeMap<usize, Arc<ThreadPool>>> = Mutex::new(BTreeMap::new());
-    let mut pools = lock(&POOLS);
-    if let Some(pool) = pools.get(&threads) {
-        return Some(pool.clone());
-    }
-    let pool = Arc::new(ThreadPoolBuilder::new().num_threads(threads).build().ok()?);
-    pools.insert(threads, pool.clone());
-    Some(pool)
-}
-
 /// The data shared by all nodes of the tree.
 struct Tree<'a, T, State, Work, Merge> {
     state: &'a State,
@@ -160,7 +103,7 @@ impl<T: Send, State: Fn() -> T + Sync, Work: Sync, Merge: Sync> Tree<'_, T, Stat
         let middle = chunks.len().next_power_of_two() / 2;
         let (left, right) = chunks.split_at_mut(middle);
         let (left, right) = if parallel {
-            rayon_core::join(|| self.sum(left, first, true), || self.sum(right, first + middle, true))
+            join(|| self.sum(left, first, true), || self.sum(right, first + middle, true))
         } else {
             (self.sum(left, first, false), self.sum(right, first + middle, false))
         };
@@ -171,13 +114,14 @@ impl<T: Send, State: Fn() -> T + Sync, Work: Sync, Merge: Sync> Tree<'_, T, Stat
 }
 
 /// Locks a mutex even if it is poisoned. The panic reaches the caller, and interrupted results are discarded.
-fn lock<T>(of: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(super) fn lock<T>(of: &Mutex<T>) -> MutexGuard<'_, T> {
     of.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::compute::on_threads;
 
     /// Draws the tree over this many chunks with brackets.
     fn brackets(chunks: usize, threads: usize) -> String {

@@ -2,6 +2,8 @@
 
 mod chunks;
 pub(crate) mod simd;
+#[cfg_attr(target_family = "wasm", path = "one_thread.rs")]
+mod threads;
 
-pub use chunks::on_threads;
 pub(crate) use chunks::{for_each_chunk, in_pool, sum_chunks};
+pub use threads::on_threads;

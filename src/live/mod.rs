@@ -59,8 +59,7 @@ pub struct Live {
 }
 
 /// What the reader did to a figure, besides changing a control's value.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
-#[serde(tag = "kind", rename_all = "lowercase")]
+#[derive(Debug, Clone, PartialEq)]
 pub enum Event {
     /// A button was pressed.
     Press {
@@ -92,9 +91,38 @@ struct Request {
     figure: String,
     #[serde(default)]
     settings: std::collections::BTreeMap<String, String>,
-    event: Option<Event>,
+    event: Option<Happening>,
     #[serde(default)]
     dark: bool,
+}
+
+/// An [`Event`] as the script writes it: `kind` is `press`, `drag`, `remove` or `place`.
+#[derive(Debug, Deserialize)]
+struct Happening {
+    kind: String,
+    #[serde(default)]
+    name: String,
+    #[serde(default)]
+    handle: String,
+    #[serde(default)]
+    at: Point,
+}
+
+impl Happening {
+    fn event(self) -> Result<Event> {
+        let Happening { kind, name, handle, at } = self;
+        match kind.as_str() {
+            "press" => Ok(Event::Press { name }),
+            "drag" => Ok(Event::Drag { handle, at }),
+            "remove" => Ok(Event::Remove { handle }),
+            "place" => Ok(Event::Place { at }),
+            _ => Err(Error::UnknownName {
+                what: "event",
+                found: kind,
+                known: ["press", "drag", "remove", "place"].map(str::to_owned).to_vec(),
+            }),
+        }
+    }
 }
 
 /// Finds a live figure by its name.
@@ -144,8 +172,8 @@ fn answered(request: &str) -> Result<Value> {
         .map_err(|error| Error::Drawing { figure: "live".to_owned(), source: error.into() })?;
     let live = find(&request.figure)?;
     let mut settings = Settings::new(&(live.controls)(), &request.settings)?;
-    if let Some(event) = &request.event {
-        (live.settle)(&mut settings, event)?;
+    if let Some(event) = request.event {
+        (live.settle)(&mut settings, &event.event()?)?;
     }
     let palette = if request.dark { Palette::Dark } else { Palette::Light };
     Ok((live.draw)(&settings)?.answer(&settings, palette))
