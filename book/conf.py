@@ -29,6 +29,7 @@ html_js_files = [("katex/katex.min.js", {"defer": "defer"}), ("book.js", {"defer
 html_sidebars = {"**": ["navbar-logo.html", "search-button-field.html", "sbt-sidebar-nav.html", "reference-link.html"]}
 html_theme_options = {
     "article_header_end": "article-header-buttons.html",
+    "footer_content_items": [],
     "home_page_in_toc": True,
     "launch_buttons": {},
     "search_bar_text": "Search the book",

@@ -12,7 +12,8 @@ async function load() {
   const response = await fetch(url);
   if (!response.ok) throw new Error(`${url.pathname}: status ${response.status}`);
   let memory;
-  // What the standard library of the target wasm32-wasip1 asks for: no environment, messages to the console, no exit.
+  // What the standard library of the target wasm32-wasip1 asks for: no environment, messages to the console, no exit, random bytes,
+  // and no other thread to yield to.
   const view = () => new DataView(memory.buffer);
   const wasi_snapshot_preview1 = {
     environ_get: () => 0,
@@ -32,6 +33,11 @@ async function load() {
       view().setUint32(written, length, true);
       return 0;
     },
+    random_get(start, size) {
+      crypto.getRandomValues(new Uint8Array(memory.buffer, start, size));
+      return 0;
+    },
+    sched_yield: () => 0,
     proc_exit(code) {
       throw new Error(`the module ended with code ${code}`);
     },

@@ -3,7 +3,9 @@
 use ndarray::{Array1, Array2, ArrayView1, Axis as NdAxis, array, s};
 
 pub use super::clusters::{Clustering, Objective, PictureRow, clusterings, objective_trace, pictures};
-use super::clusters::{Course, Optimum, Rectangle, border_pen, borders, curves_over_counts, optima};
+use super::clusters::{
+    Course, Optimum, Rectangle, border_pen, borders, curves_over_counts, inertia_of, optima,
+};
 use super::{Entry, checks};
 use crate::draw::{
     Axis, CARD, Chart, FRAME, Figure, GREY, Grid, INK, Ink, Label, Mark, Pen, Point, Side, Tint, animate,
@@ -289,8 +291,7 @@ pub fn kmeans_animation(data: &Array2<f64>, fit: &Fit<KMeans>) -> Result<Figure>
             };
             let labels = models[t].predict(data)?;
             let now = t + usize::from(moved);
-            let apart = |(i, x): (usize, f64)| (x - models[now].centroids[(labels[i / 2], i % 2)]).powi(2);
-            let inertia = format!("inertia {}", number(data.iter().copied().enumerate().map(apart).sum(), 1));
+            let inertia = format!("inertia {}", number(inertia_of(data, &labels, &models[now].centroids), 1));
             let mut chart = course.chart(name, index, component, (title, what, inertia.clone()));
             let pen = border_pen().faded(if moved { 0.35 } else { 1.0 });
             let borders = borders(&models[t].centroids, course.x, course.y);

@@ -174,10 +174,6 @@ fn components_in_words(mixture: &Gmm) -> String {
 pub fn mixture_animation(data: &Array2<f64>, fit: &Fit<Gmm>) -> Result<Figure> {
     let course = Course::new(data, fit, |model| &model.means, |model| looks(model, data))?;
     let name = ("mixture-animation", "EM at work on a mixture of Gaussians");
-    let tint = |look: usize| {
-        let unsure = (SHADES - 1 - look % SHADES) as f64 / (SHADES - 1) as f64;
-        component(look / SHADES).mixed(CARD, 0.5 * unsure)
-    };
     let what = "colour: component; fainter: less sure; number: weight; ring: start";
     let mut frames = Vec::new();
     for (index, &t) in course.shown.iter().enumerate() {
@@ -188,7 +184,7 @@ pub fn mixture_animation(data: &Array2<f64>, fit: &Fit<Gmm>) -> Result<Figure> {
             _ => format!("after {t} iterations"),
         };
         let reached = format!("log-likelihood {} nats", number(fit.objectives[t], 2));
-        let mut chart = course.chart(name, index, tint, (iteration, what, reached.clone()));
+        let mut chart = course.chart(name, index, look_tint, (iteration, what, reached.clone()));
         course.draw_paths(&mut chart, t, component);
         draw_components(&mut chart, model, course.x)?;
         let alt = format!(
@@ -204,8 +200,14 @@ pub fn mixture_animation(data: &Array2<f64>, fit: &Fit<Gmm>) -> Result<Figure> {
 /// The number of shades of a component's colour; the largest responsibility selects one.
 const SHADES: usize = 4;
 
+/// The colour of a [look](looks).
+pub(crate) fn look_tint(look: usize) -> Tint {
+    let unsure = (SHADES - 1 - look % SHADES) as f64 / (SHADES - 1) as f64;
+    component(look / SHADES).mixed(CARD, 0.5 * unsure)
+}
+
 /// For each sample: the component with the largest responsibility times [`SHADES`], plus the shade.
-fn looks(model: &Gmm, data: &Array2<f64>) -> Result<Vec<usize>> {
+pub(crate) fn looks(model: &Gmm, data: &Array2<f64>) -> Result<Vec<usize>> {
     let look = |row: ndarray::ArrayView1<f64>| {
         let best = (0..row.len()).fold(0, |best, k| if row[k] > row[best] { k } else { best });
         best * SHADES + [0.65, 0.85, 0.97].iter().filter(|&&least| row[best] >= least).count()

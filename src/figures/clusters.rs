@@ -18,7 +18,7 @@ use crate::kmeans::KMeans;
 pub(super) type Rectangle = ((f64, f64), (f64, f64));
 
 /// The styles of the ellipses of one and two standard deviations.
-pub(super) fn ellipse_pens(tint: Tint) -> [Pen; 2] {
+pub(crate) fn ellipse_pens(tint: Tint) -> [Pen; 2] {
     [Pen::new(tint, 2.2), Pen::new(tint, 1.5).dashed(6.0, 4.0)]
 }
 
@@ -29,17 +29,17 @@ const SIGMAS: [Pen; 2] = [
 ];
 
 /// The style of a border between clusters.
-pub(super) fn border_pen() -> Pen {
+pub(crate) fn border_pen() -> Pen {
     Pen::new(INK, 1.2).dashed(5.0, 4.0)
 }
 
 /// The axes of a plane of samples.
-pub(super) fn axes(x: (f64, f64), y: (f64, f64)) -> [Axis; 2] {
+pub(crate) fn axes(x: (f64, f64), y: (f64, f64)) -> [Axis; 2] {
     [Axis::new("x_1", x.0, x.1), Axis::new("x_2", y.0, y.1)]
 }
 
 /// The borders between the Voronoi cells of the centroids in a rectangle, each as its two end points.
-pub(super) fn borders(centroids: &Array2<f64>, x: (f64, f64), y: (f64, f64)) -> Vec<[Point; 2]> {
+pub(crate) fn borders(centroids: &Array2<f64>, x: (f64, f64), y: (f64, f64)) -> Vec<[Point; 2]> {
     let places = checks::points(centroids);
     let border = |(i, j): (usize, usize)| {
         let ((ax, ay), (bx, by)) = (places[i], places[j]);
@@ -64,6 +64,12 @@ pub(super) fn borders(centroids: &Array2<f64>, x: (f64, f64), y: (f64, f64)) -> 
     };
     let pairs = (0..places.len()).flat_map(|i| (i + 1..places.len()).map(move |j| (i, j)));
     pairs.filter_map(border).collect()
+}
+
+/// The inertia of samples in the plane with these labels.
+pub(crate) fn inertia_of(data: &Array2<f64>, labels: &Array1<usize>, centroids: &Array2<f64>) -> f64 {
+    let apart = |(i, x): (usize, f64)| (x - centroids[(labels[i / 2], i % 2)]).powi(2);
+    data.iter().copied().enumerate().map(apart).sum()
 }
 
 /// The closed ellipse at a number of standard deviations around a component's mean.
@@ -91,7 +97,7 @@ pub(super) fn ellipse(model: &Gmm, k: usize, deviations: f64) -> Result<Vec<Poin
 
 /// Draws each component's ellipses of one and two standard deviations; with more than twelve components only the inner
 /// ones.
-pub(super) fn draw_ellipses(chart: &mut Chart, model: &Gmm, pens: impl Fn(usize) -> [Pen; 2]) -> Result<()> {
+pub(crate) fn draw_ellipses(chart: &mut Chart, model: &Gmm, pens: impl Fn(usize) -> [Pen; 2]) -> Result<()> {
     let components = model.weights.len();
     for k in 0..components {
         let pens = pens(k).into_iter().zip([1.0, 2.0]);

@@ -17,7 +17,7 @@ pub mod chapter07;
 pub mod chapter08;
 pub mod chapter09;
 mod checks;
-mod clusters;
+pub(crate) mod clusters;
 mod coins;
 mod curves;
 mod network;

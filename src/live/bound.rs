@@ -15,7 +15,7 @@ use crate::error::Result;
 pub(super) const LIVE: Live = Live {
     name: "bound",
     title: "The log-likelihood and its lower bound",
-    hint: "Drag the blue point to another start θ<sub>A</sub>, then press “E-step” and “M-step” in turns. An E-step lifts the \
+    hint: "Drag the blue point to another start θ<sub>A</sub>, then press “Next step” again and again: E-steps and M-steps take turns. An E-step lifts the \
            bound until it touches the log-likelihood (the divergence becomes 0); an M-step moves θ<sub>A</sub> to the top of \
            the bound. Can any step lower the log-likelihood?",
     controls,
@@ -34,7 +34,7 @@ fn controls() -> Vec<Control> {
         Control::range("theta_a", "start of θ_A", (0.01, 0.99), 0.01, 0.3),
         Control::range("theta_b", "θ_B, kept", (0.01, 0.99), 0.01, 0.52),
         Control::range("steps", "steps made", (0.0, 60.0), 1.0, 0.0),
-        Control::press("step", "E-step"),
+        Control::press("step", "Next step"),
         Control::press("end", "Run to the end"),
     ];
     let labels =

@@ -8,7 +8,10 @@
 
 mod bound;
 mod form;
+mod kmeans;
 mod known_coins;
+mod mixture;
+mod plane;
 mod scene;
 mod settings;
 mod surface;
@@ -24,7 +27,7 @@ use crate::draw::{Palette, Point};
 use crate::error::{Error, Result};
 
 /// All live figures, in the order of the chapters.
-pub const ALL: [&Live; 3] = [&known_coins::LIVE, &bound::LIVE, &surface::LIVE];
+pub const ALL: [&Live; 5] = [&known_coins::LIVE, &bound::LIVE, &surface::LIVE, &kmeans::LIVE, &mixture::LIVE];
 
 /// A live figure.
 pub struct Live {

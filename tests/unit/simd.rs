@@ -246,14 +246,14 @@ fn ulps_f32(found: f32, expected: f64) -> f64 {
 fn exp_in_f32_is_within_two_units_in_the_last_place() {
     for instructions in InstructionSet::all() {
         for start in 0..25_000 {
-            let x = Lane(std::array::from_fn(|i| -87.0 + (start * WIDTH + i) as f32 * 0.000_437));
+            let x = Lane(std::array::from_fn(|i| -60.0 + (start * WIDTH + i) as f32 * 0.000_37));
             let [values, ..] = lanes(instructions, &x, &ZERO, Functions);
             for (value, x) in values.map(f32::from_bits).into_iter().zip(x.0) {
                 let error = ulps_f32(value, f64::from(x).exp());
                 assert!(error <= 2.0, "{instructions}: exp({x}) = {value}: {error} units");
             }
         }
-        let x = [f32::NEG_INFINITY, -88.0, f32::NAN, 0.0, -0.0, -1e30, 1.0, -1e-30];
+        let x = [f32::NEG_INFINITY, -60.1, f32::NAN, 0.0, -0.0, -1e30, 1.0, -1e-30];
         let x = Lane(std::array::from_fn(|i| x[i % 8]));
         let [values, ..] = lanes(instructions, &x, &ZERO, Functions);
         for values in values.map(f32::from_bits).as_chunks::<8>().0 {

@@ -51,7 +51,10 @@ pub(crate) fn exp_f64<S: Simd>(simd: S, x: f64) -> f64 {
     if x >= SMALLEST { sum * exponent } else { 0.0 }
 }
 
-/// Returns e^x for x <= 88; 0 for x < -87; NaN for NaN. The error is within 2 units in the last place.
+/// Returns e^x for x <= 88; 0 for x < -60; NaN for NaN. The error is within 2 units in the last place.
+///
+/// Results below e^-60, about 1e-26, are 0, because their products would become subnormal numbers, with which processors compute up to
+/// 30 times slower.
 ///
 /// ```text
 /// e^x = 2^n e^r,    n = round(x / ln 2),    r = x - n ln 2
@@ -60,7 +63,7 @@ pub(crate) fn exp_f64<S: Simd>(simd: S, x: f64) -> f64 {
 pub(crate) fn exp<S: Simd>(simd: S, x: S::F32) -> S::F32 {
     /// Adding this constant rounds a number to an integer, which is then in the low bits.
     const ROUNDER: f32 = 12582912.0; // 1.5 * 2^23
-    let smallest = simd.splat_f32(-87.0);
+    let smallest = simd.splat_f32(-60.0);
     let clamped = smallest.larger(x);
     let rounded = clamped.multiply_add(simd.splat_f32(std::f32::consts::LOG2_E), simd.splat_f32(ROUNDER));
     let power = rounded - simd.splat_f32(ROUNDER);
@@ -106,11 +109,11 @@ pub(crate) fn ln<S: Simd>(simd: S, x: S::F32) -> S::F32 {
     simd.splat_f32(-1.0).if_less(x, value, x)
 }
 
-/// Returns 1 / (1 + e^-x).
+/// Returns 1 / (1 + e^-x), at least e^-60.
 #[inline(always)]
 pub(crate) fn sigmoid<S: Simd>(simd: S, x: S::F32) -> S::F32 {
     let one = simd.splat_f32(1.0);
-    one / (one + exp(simd, simd.splat_f32(88.0).smaller(simd.splat_f32(0.0) - x)))
+    one / (one + exp(simd, simd.splat_f32(60.0).smaller(simd.splat_f32(0.0) - x)))
 }
 
 /// Clamps x to [-limit, limit]. NaN stays NaN.
