@@ -14,9 +14,9 @@ const TARGET: &str = "wasm32-wasip1";
 /// Number of crates in the build, for the length of the progress bar only.
 const CRATES: usize = 75;
 
-/// Returns the HTML of a live figure, as it stands before its script runs.
-pub fn figure(name: &str) -> Outcome<String> {
-    Ok(em_routing::live::html(name)?)
+/// Returns the HTML of a live figure, as it stands before its script runs. An error names the page that asks for it.
+pub fn figure(name: &str, page: &str) -> Outcome<String> {
+    em_routing::live::html(name).map_err(|error| Failure::new(format!("{page}: {error}")))
 }
 
 /// The names of the live figures' pages in the site, without their suffix.

@@ -116,7 +116,7 @@ impl Source<'_> {
                 continue;
             }
             lines.push(match mark {
-                Some(name) => format!("```{{raw}} html\n{}\n```", live::figure(name.trim())?),
+                Some(name) => format!("```{{raw}} html\n{}\n```", live::figure(name.trim(), from)?),
                 None => {
                     let line = self.links(line, from, to, "](", ')');
                     self.links(&line, from, to, "src=\"", '"')
