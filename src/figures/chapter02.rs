@@ -39,6 +39,9 @@ pub const FIGURES: &[Entry] = &[
 /// The heat map's colours reach this many nats below the maximum.
 const DEPTH: f64 = 32.0;
 
+/// The title of [`surface`].
+const SURFACE: &str = "Hidden labels: the log-likelihood of two coins and EM's path";
+
 /// Ends of EM paths within this distance in theta count as the same.
 const SAME_END: f64 = 0.02;
 
@@ -191,39 +194,38 @@ fn climbed(mut at: Point, height: impl Fn(Point) -> f64) -> Point {
 pub fn surface(experiments: &Experiments, fits: &[&Fit<Coins>]) -> Result<Figure> {
     at_most("the number of fits", fits.len(), 100, "at most 100")?;
     let weights = fits.first().map_or(vec![0.5; 2], |fit| fit.model().weights.clone());
-    paths_on(&field(&Groups::new(experiments)?, &weights)?, fits)
+    let field = field(&Groups::new(experiments)?, &weights)?;
+    let highest = fits.iter().map(|fit| fit.objective()).fold(field.highest, f64::max);
+    paths_on(ground("surface", SURFACE, &field, highest)?, fits)
 }
 
-/// Draws [`surface`] for the blog post's experiments and equal mixing weights. Keeps the log-likelihoods, because a live figure
-/// draws them again at each move of the hand.
+/// Draws [`surface`] for the blog post's experiments and equal mixing weights. Keeps what lies under the path, because a live
+/// figure draws it again at each move of the hand.
 ///
 /// # Errors
 ///
 /// Returns the errors of [`surface`].
 #[cfg(feature = "live")]
 pub(crate) fn blog_surface(fit: &Fit<Coins>) -> Result<Figure> {
-    static FIELD: std::sync::OnceLock<Field> = std::sync::OnceLock::new();
-    match FIELD.get() {
-        Some(field) => paths_on(field, &[fit]),
-        None => {
-            let field = field(&Groups::new(&Experiments::blog_hidden())?, &[0.5; 2])?;
-            paths_on(FIELD.get_or_init(|| field), &[fit])
-        }
+    static GROUND: std::sync::OnceLock<Chart> = std::sync::OnceLock::new();
+    if let Some(ground) = GROUND.get() {
+        return paths_on(ground.clone(), &[fit]);
     }
+    let field = field(&Groups::new(&Experiments::blog_hidden())?, &[0.5; 2])?;
+    let ground = ground("surface", SURFACE, &field, field.highest)?;
+    paths_on(GROUND.get_or_init(|| ground).clone(), &[fit])
 }
 
-/// Draws [`surface`] over log-likelihoods that are already computed.
-fn paths_on(field: &Field, fits: &[&Fit<Coins>]) -> Result<Figure> {
+/// Draws the paths of fits on the heat map.
+fn paths_on(ground: Chart, fits: &[&Fit<Coins>]) -> Result<Figure> {
     let paths = fits.iter().map(|fit| path(fit, |coins| &coins.thetas)).collect::<Result<Vec<_>>>()?;
-    let highest = fits.iter().map(|fit| fit.objective()).fold(field.highest, f64::max);
     let steps = |places: &Vec<Point>| {
         let last = places.len() - 1;
         format!(" A path of {last} steps from {} to {}.", pair(places[0]), pair(places[last]))
     };
     let alt = paths.iter().map(steps).collect::<String>();
     let alt = format!("Colours and contour lines on both sides of a dashed diagonal.{alt}");
-    let title = "Hidden labels: the log-likelihood of two coins and EM's path";
-    let mut chart = ground("surface", title, field, highest)?.alt(alt);
+    let mut chart = ground.alt(alt);
     for ((places, fit), &tint) in paths.iter().zip(fits).zip(PATHS.iter().cycle()) {
         chart.haloed(places, Pen::new(tint, 2.2));
         places.iter().step_by(stride(places.len(), 1000)).for_each(|&place| chart.dot(place, 3.2, tint));
