@@ -4,11 +4,12 @@
 const HERE = new URL(".", import.meta.url);
 const SVG = "http://www.w3.org/2000/svg";
 
-/** The module's functions, loaded once for all figures of the page. */
+/** The functions of the module of this page's figures, loaded once. */
 let loading;
 
-async function load() {
-  const url = new URL("live.wasm", HERE);
+/** Loads a WebAssembly module of book/live/ and returns its functions. */
+export async function load(name) {
+  const url = new URL(name, HERE);
   const response = await fetch(url);
   if (!response.ok) throw new Error(`${url.pathname}: status ${response.status}`);
   let memory;
@@ -50,7 +51,7 @@ async function load() {
 }
 
 /** Asks the library; returns its answer. */
-function ask(library, request) {
+export function ask(library, request) {
   const bytes = new TextEncoder().encode(JSON.stringify(request));
   const start = library.allocate(bytes.length);
   new Uint8Array(library.memory.buffer, start, bytes.length).set(bytes);
@@ -79,7 +80,7 @@ class Live {
   async wake() {
     this.figure.dataset.state = "loading";
     try {
-      this.library = await (loading ??= load());
+      this.library = await (loading ??= load("live.wasm"));
       this.overlay = document.createElementNS(SVG, "svg");
       this.overlay.classList.add("live-handles");
       this.picture.append(this.overlay);
@@ -332,12 +333,19 @@ function unitsOf([x, y], [left, top, width, height, x0, x1, y0, y1]) {
   return [x0 + ((x - left) / width) * (x1 - x0), y1 - ((y - top) / height) * (y1 - y0)];
 }
 
+/** Wakes a figure, by this script or by one of its own. */
+async function wake(figure) {
+  const { script } = figure.dataset;
+  if (!script) return new Live(figure).wake();
+  (await import(new URL(script, HERE))).wake(figure);
+}
+
 const near = new IntersectionObserver(
   (entries) => {
     for (const { isIntersecting, target } of entries) {
       if (!isIntersecting) continue;
       near.unobserve(target);
-      new Live(target).wake();
+      wake(target);
     }
   },
   { rootMargin: "200px" },

@@ -1,7 +1,17 @@
-//! The live figures in the browser: `em_routing::live` behind three functions for the book's script, without a generator of
-//! bindings. Texts pass through the module's memory as UTF-8.
+//! The live figures in the browser, behind a few functions for the book's scripts, without a generator of bindings. Texts pass
+//! through the module's memory as UTF-8.
+//!
+//! With the feature `figures` the module answers for `em_routing::live`, with the feature `network` for the figures of the network.
 
 use std::alloc::{Layout, alloc, dealloc};
+
+#[cfg(feature = "network")]
+mod network;
+
+#[cfg(feature = "figures")]
+use em_routing::live::answer as answered;
+#[cfg(feature = "network")]
+use network::answer as answered;
 
 /// The layout of a text of `length` bytes; `None` if there is no such memory.
 fn layout(length: usize) -> Option<Layout> {
@@ -37,7 +47,7 @@ pub unsafe extern "C" fn release(text: *mut u8, length: usize) {
 pub unsafe extern "C" fn answer(request: *const u8, length: usize) -> u64 {
     // SAFETY: as the caller vouches
     let request = unsafe { std::slice::from_raw_parts(request, length) };
-    let answer = em_routing::live::answer(&String::from_utf8_lossy(request));
+    let answer = answered(&String::from_utf8_lossy(request));
     let (text, length) = (allocate(answer.len()), answer.len());
     if text.is_null() {
         return 0;
@@ -45,4 +55,18 @@ pub unsafe extern "C" fn answer(request: *const u8, length: usize) -> u64 {
     // SAFETY: `text` has room for the answer, and new memory does not overlap it
     unsafe { std::ptr::copy_nonoverlapping(answer.as_ptr(), text, length) };
     (text as u64) << 32 | length as u64
+}
+
+/// Gives the module a file, such as weights or images, under a name that its figures know.
+///
+/// # Safety
+///
+/// `name` and `file` must point to as many bytes as their lengths say.
+#[cfg(feature = "network")]
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn give(name: *const u8, name_length: usize, file: *const u8, length: usize) {
+    // SAFETY: as the caller vouches
+    let (name, file) =
+        unsafe { (std::slice::from_raw_parts(name, name_length), std::slice::from_raw_parts(file, length)) };
+    network::give(&String::from_utf8_lossy(name), file);
 }

@@ -67,14 +67,16 @@ fn make(places: &Places, target: &Path, site: &Path) -> Outcome<(usize, u64)> {
     }
     let staged = target.join("site-source");
     let pages = source::stage(places, &staged)?;
-    let module = live::compile(places, &board)?;
+    let modules = live::compile(places, &board)?;
     let documented = document(places, &board)?;
     let new = target.join("site.part");
     if new.exists() {
         fs::remove_dir_all(&new).at(&new)?; // from an interrupted run
     }
     sphinx(places, &environment, &staged, &new, &board)?;
-    fs::copy(&module, new.join("_static").join("live.wasm")).at(&module)?;
+    for (module, name) in &modules {
+        fs::copy(module, new.join("_static").join(name)).at(module)?;
+    }
     let mut bytes = 0;
     for (from, to) in [(staged.join(source::FILES), source::FILES), (documented, "api")] {
         copy_folder(&from, &new.join(to))?;

@@ -1,0 +1,34 @@
+//! The figures of the network: `digit` (draw a digit and see it routed) and `train` (train a network in the page).
+//!
+//! They keep state, unlike those of `em_routing::live`: files that the script gave, networks, a training.
+
+mod digit;
+mod train;
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+
+thread_local! {
+    static FILES: RefCell<BTreeMap<String, Vec<u8>>> = const { RefCell::new(BTreeMap::new()) };
+}
+
+/// The answer of a figure, or what is wrong in a sentence.
+type Outcome<T> = Result<T, String>;
+
+/// Keeps a file under its name.
+pub fn give(name: &str, file: &[u8]) {
+    FILES.with_borrow_mut(|files| files.insert(name.to_owned(), file.to_vec()));
+}
+
+/// Answers a request, from JSON to JSON: `figure` names the figure, and the figure says what else it reads.
+pub fn answer(request: &str) -> String {
+    let request: Value = serde_json::from_str(request).unwrap_or_default();
+    let answer = match request["figure"].as_str() {
+        Some("digit") => digit::answer(&request),
+        Some("train") => train::answer(&request),
+        _ => Err("the request names no figure of this module: digit or train".to_owned()),
+    };
+    answer.unwrap_or_else(|error| json!({ "error": error })).to_string()
+}
