@@ -9,6 +9,7 @@ use std::sync::OnceLock;
 #[path = "support/html.rs"]
 mod html;
 use html::{Tag, tags};
+use serde_json::{Value, json};
 
 /// The most that a page and its scripts, styles and figures may weigh. The browser's test adds fonts.
 const MOST_BYTES: u64 = 1_500_000;
@@ -274,5 +275,32 @@ fn every_page_works_in_a_browser() {
         .expect("Python can be started");
     let words = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{words}");
-    print!("{words}");
+    let shown: Vec<&str> = words.lines().filter_map(|line| line.strip_prefix("shown ")).collect();
+    let mut compared = BTreeSet::new();
+    for text in shown {
+        let shown: Value = serde_json::from_str(text).expect("the script writes JSON");
+        if let Some(name) = em_routing::live::names().find(|name| shown["figure"] == *name) {
+            equal_the_librarys(&shown);
+            compared.insert(name);
+        }
+    }
+    assert_eq!(compared, em_routing::live::names().collect(), "live figures whose numbers were compared");
+}
+
+/// Asserts that the numbers that a figure shows in the browser are those of the library here, for the same settings.
+fn equal_the_librarys(shown: &Value) {
+    let request = json!({ "figure": shown["figure"], "settings": shown["settings"] });
+    let answer: Value = serde_json::from_str(&em_routing::live::answer(&request.to_string())).expect("JSON");
+    let numbers = answer["numbers"].as_array().unwrap_or_else(|| panic!("{request}: {answer}"));
+    assert_eq!(Some(numbers.len()), shown["numbers"].as_object().map(serde_json::Map::len), "{shown}");
+    for number in numbers {
+        let name = number["name"].as_str().expect("a number has a name");
+        match (number["value"].as_f64(), shown["numbers"][name].as_f64()) {
+            (Some(here), Some(there)) => {
+                let error = (here - there).abs() / here.abs().max(1.0);
+                assert!(error <= 1e-9, "{request}: {name} is {here} here and {there} in the browser");
+            }
+            (here, there) => assert_eq!(here, there, "{request}: {name}"),
+        }
+    }
 }

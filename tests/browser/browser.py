@@ -3,7 +3,8 @@
     python browser.py SITE
 
 On each page: no error in the console, no request to another host, every equation rendered, no serious finding of axe, nothing
-wider than a telephone, a weight within the limit. Each live figure gets ready and answers to each of its controls.
+wider than a telephone, a weight within the limit. Each live figure gets ready and answers to each of its controls. A line "shown" has
+the settings and numbers of each at its end, for who calls to check.
 """
 import functools
 import http.server
@@ -24,6 +25,7 @@ from selenium.webdriver.common.keys import Keys
 
 READY_SECONDS = 5.0  # from coming into view, with everything that a figure loads
 ANSWER_SECONDS = 1.5  # from a change to the new picture
+ADDRESS_SECONDS = 0.5  # until the settings are in the address
 MOST_BYTES = 1_500_000  # of a page with everything that it loads, but for the library of its live figures
 NARROW = 360
 FLAGS = (
@@ -44,7 +46,7 @@ return [...entries("navigation"), ...entries("resource")]
   .filter(entry => !entry.name.includes(".wasm")).reduce((sum, entry) => sum + entry.encodedBodySize, 0);"""
 CHANGE = """const [figure, control] = arguments;
 window.drawn = 0;
-if (!figure.watched) { figure.watched = true; figure.addEventListener("drawn", () => window.drawn++); }
+if (!figure.watched) { figure.watched = true; figure.addEventListener("drawn", event => { window.drawn++; figure.numbers = event.detail; }); }
 const fire = name => control.dispatchEvent(new Event(name, {bubbles: true}));
 if (control.tagName === "BUTTON") control.click();
 else {
@@ -53,6 +55,10 @@ else {
   else if (+control.value + (+control.step || 1) <= +control.max) control.stepUp(); else control.stepDown();
   fire("input"); fire("change");
 }"""
+# The settings that differ from the start, from the address, and the numbers of the last picture.
+SHOWN = """const figure = arguments[0], name = figure.dataset.live;
+const own = [...new URLSearchParams(location.search)].filter(([key]) => key.startsWith(`${name}.`));
+return {figure: name, settings: Object.fromEntries(own.map(([key, value]) => [key.slice(name.length + 1), value])), numbers: figure.numbers};"""
 PICTURE = """return [...arguments[0].querySelectorAll("svg, img, canvas")]
   .map(element => element.tagName === "CANVAS" ? element.toDataURL() : element.outerHTML).join();"""
 
@@ -135,6 +141,8 @@ def live(driver, figure):
             driver.switch_to.active_element.send_keys(key)
         if not wait(ANSWER_SECONDS, drawn):
             yield f"{name}: the point {handle} does not move by arrow keys"
+    time.sleep(ADDRESS_SECONDS)
+    print("shown", json.dumps(driver.execute_script(SHOWN, figure)), flush=True)
 
 
 def page(driver, base, path, axe):
