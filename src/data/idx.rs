@@ -10,7 +10,7 @@
 mod stream;
 
 use std::fmt::Formatter;
-use std::io::{BufReader, Error as IoError, ErrorKind, Read};
+use std::io::{BufRead, BufReader, Error as IoError, ErrorKind, Read};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
@@ -225,9 +225,23 @@ impl Images {
     ///
     /// Returns an error with the path if a file cannot be read or has the wrong contents ([`Fault`]).
     pub fn read(images: &Path, labels: &Path, form: impl Into<Form>) -> Result<Images> {
+        let open = |path| Ok((path, BufReader::new(plain::open(path)?)));
+        Images::from_streams(open(images)?, open(labels)?, form)
+    }
+
+    /// Reads images and labels as [`Images::read`] does, from streams. Each comes with the path that errors name it by.
+    ///
+    /// # Errors
+    ///
+    /// Returns the errors of [`Images::read`].
+    pub fn from_streams(
+        (images, pixels): (&Path, impl BufRead),
+        (labels, numbers): (&Path, impl BufRead),
+        form: impl Into<Form>,
+    ) -> Result<Images> {
         let form = form.into();
-        let (sizes, pixels) = read(images, 3, &[Number::U8])?;
-        let labels_of = read_labels(labels, form)?;
+        let (sizes, pixels) = read(images, pixels, 3, &[Number::U8])?;
+        let labels_of = read_labels(labels, numbers, form)?;
         if labels_of.len() != sizes[0] {
             let other = images.to_path_buf();
             return Err(error(labels, Fault::Count { labels: labels_of.len(), images: sizes[0], other }));
@@ -454,10 +468,10 @@ fn prefix(folder: &Path) -> Result<Option<String>> {
 }
 
 /// Reads the labels of a file, counted from 0.
-fn read_labels(path: &Path, form: Form) -> Result<Vec<u8>> {
+fn read_labels(path: &Path, stream: impl BufRead, form: Form) -> Result<Vec<u8>> {
     const ALL: [Number; 6] = [Number::U8, Number::I8, Number::I16, Number::I32, Number::F32, Number::F64];
     let fault = |fault| Err(error(path, fault));
-    let (_, Numbers { number, bytes }) = read(path, 1, &ALL)?;
+    let (_, Numbers { number, bytes }) = read(path, stream, 1, &ALL)?;
     let mut labels = bytes;
     if number != Number::U8 {
         let values = number.decode(&labels);
@@ -490,9 +504,14 @@ struct Numbers {
 
 /// Returns the sizes of a file's dimensions and its numbers. Memory is allocated only as bytes arrive, never for a size that
 /// the file merely claims.
-fn read(path: &Path, dimensions: usize, kinds: &[Number]) -> Result<(Vec<usize>, Numbers)> {
+fn read(
+    path: &Path,
+    stream: impl BufRead,
+    dimensions: usize,
+    kinds: &[Number],
+) -> Result<(Vec<usize>, Numbers)> {
     let fault = |fault| error(path, fault);
-    let mut stream = Unpacked::new(BufReader::new(plain::open(path)?)).map_err(Error::io(path))?;
+    let mut stream = Unpacked::new(stream).map_err(Error::io(path))?;
     let packed = stream.is_packed();
     let mut take = |count: u64| {
         let mut bytes = Vec::new();

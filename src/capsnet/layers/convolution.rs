@@ -1,8 +1,8 @@
 //! A convolution, forward and backward, as matrix products.
 
-use ndarray::{ArrayView2, ArrayViewMut2, linalg::general_mat_mul};
+use ndarray::{ArrayView2, ArrayViewMut2};
 
-use crate::compute::{for_each_chunk, sum_chunks};
+use crate::compute::{for_each_chunk, multiply, sum_chunks};
 
 /// A convolution with a bias.
 ///
@@ -59,7 +59,7 @@ impl Convolution {
             self.gather(x, image, patches);
             let patches = ArrayView2::from_shape((positions, window), patches).expect("as made");
             let mut y = ArrayViewMut2::from_shape((positions, self.features), y).expect("as made");
-            general_mat_mul(1.0, &patches, &w, 1.0, &mut y);
+            multiply(&patches, &w, true, &mut y);
             Ok(())
         };
         let images = y.chunks_exact_mut(positions * self.features).enumerate();
@@ -93,9 +93,9 @@ impl Convolution {
                 let mut d_w =
                     ArrayViewMut2::from_shape((window, self.features), &mut d_weights).expect("as made");
                 let mut p = ArrayViewMut2::from_shape((positions, window), patches).expect("as made");
-                general_mat_mul(1.0, &p.t(), &d_y, 0.0, &mut d_w);
+                multiply(&p.t(), &d_y, false, &mut d_w);
                 if with_d_x {
-                    general_mat_mul(1.0, &d_y, &w.t(), 0.0, &mut p);
+                    multiply(&d_y, &w.t(), false, &mut p);
                     self.scatter(patches, d_x);
                 }
                 Ok((d_weights, d_bias))

@@ -241,6 +241,19 @@ impl InstructionSet {
         }
     }
 
+    /// Whether a multiply-add is one instruction, which rounds once.
+    pub(crate) fn is_fused(self) -> bool {
+        match self.0 {
+            Token::Plain(_) => Plain::FUSED,
+            #[cfg(target_arch = "x86_64")]
+            Token::Avx2(_) => x86::Avx2::FUSED,
+            #[cfg(target_arch = "x86_64")]
+            Token::Avx512(_) => x86::Avx512::FUSED,
+            #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+            Token::Simd128(_) => wasm::Simd128::FUSED,
+        }
+    }
+
     /// Returns all instruction sets of this processor, the best last.
     pub fn all() -> Vec<InstructionSet> {
         #[allow(unused_mut, reason = "on some targets there is no other")]

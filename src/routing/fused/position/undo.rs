@@ -131,7 +131,8 @@ fn weights_of_group<S: Simd>(
 }
 
 /// Computes the gradient of the previous iteration's parents through the E-step, from the sums of d_x.
-#[inline(always)]
+#[cfg_attr(target_family = "wasm", inline(never))]
+#[cfg_attr(not(target_family = "wasm"), inline(always))]
 fn slopes_before<S: Simd>(
     simd: S,
     plan: &Plan,
@@ -160,7 +161,8 @@ fn slopes_before<S: Simd>(
 }
 
 /// Computes the gradient of each weight q_ij = R_ij a_i of a group through masses, means and variances: the quadratic of [`Slopes`].
-#[inline(always)]
+#[cfg_attr(target_family = "wasm", inline(never))]
+#[cfg_attr(not(target_family = "wasm"), inline(always))]
 fn weight_slopes<S: Simd>(
     simd: S,
     votes: &Votes,
@@ -185,7 +187,8 @@ fn weight_slopes<S: Simd>(
 
 /// Backpropagates through [`finish`](super::finish): computes the [`Slopes`] of one iteration. Afterwards, `d_means` holds the
 /// gradient of the previous means through the damping.
-#[inline(always)]
+#[cfg_attr(target_family = "wasm", inline(never))]
+#[cfg_attr(not(target_family = "wasm"), inline(always))]
 fn slopes<S: Simd>(
     simd: S,
     plan: &Plan,
@@ -252,7 +255,8 @@ fn slopes<S: Simd>(
 
 /// Backpropagates through a_j = sigmoid(lambda (beta_a + gain_j)). Afterwards, the constants of the [`Slopes`] hold the gradient of
 /// the gains.
-#[inline(always)]
+#[cfg_attr(target_family = "wasm", inline(never))]
+#[cfg_attr(not(target_family = "wasm"), inline(always))]
 fn gain_slopes<S: Simd>(
     simd: S,
     plan: &Plan,
@@ -392,7 +396,8 @@ fn votes_of_group<S: Simd>(
 /// Adds the gradient of a group's votes in one iteration: q (2 half (V - mu) + slope) - d_x (V - mu) / sigma^2. The first iteration
 /// overwrites.
 #[allow(clippy::too_many_arguments)]
-#[inline(always)]
+#[cfg_attr(target_family = "wasm", inline(never))]
+#[cfg_attr(not(target_family = "wasm"), inline(always))]
 fn d_votes_of_step<S: Simd>(
     simd: S,
     votes: &Votes,
@@ -433,7 +438,8 @@ fn d_votes_of_step<S: Simd>(
 }
 
 /// Adds P^T dV to dW for a block of parents.
-#[inline(always)]
+#[cfg_attr(target_family = "wasm", inline(never))]
+#[cfg_attr(not(target_family = "wasm"), inline(always))]
 fn vote_to_transform<S: Simd>(
     simd: S,
     pose: &[f32; ELEMENTS],
@@ -462,7 +468,8 @@ fn vote_to_transform<S: Simd>(
 }
 
 /// Adds dV W^T to dP, lane by lane. The sum over the lanes follows at the end.
-#[inline(always)]
+#[cfg_attr(target_family = "wasm", inline(never))]
+#[cfg_attr(not(target_family = "wasm"), inline(always))]
 fn vote_to_pose<S: Simd>(simd: S, d_vote: &Tile, transform: &Tile, d_pose: &mut Tile, part: usize) {
     for rows in [0, 2] {
         let mut sums = [simd.splat_f32(0.0); 2 * SIDE];
