@@ -2,7 +2,8 @@
 //!
 //! Each parameter array is a tensor under its own name (`first.transforms`). A training has up to three more tensors for each
 //! array: Adam's moments as `first_moment.first.transforms` and `second_moment.…`, and the running average as `average.…` if the
-//! recipe averages. All numbers are little-endian f32. The metadata has one key, `em-routing`, whose text has one `name = value`
+//! recipe averages. All numbers are little-endian f32; a network may
+//! have 16-bit floats instead. The metadata has one key, `em-routing`, whose text has one `name = value`
 //! per line:
 //!
 //! ```text
@@ -31,6 +32,7 @@ use safetensors::{SafeTensorError, SafeTensors};
 
 use super::adam::Adam;
 use super::architecture::MOST_PARAMETERS;
+use super::half::{half, whole};
 use super::network::CapsNet;
 use super::parameters::{ParameterSpec, Parameters};
 use super::recipe::Recipe;
@@ -94,8 +96,8 @@ pub enum Fault {
     /// A tensor that does not have the shape that the settings ask for.
     #[error("{tensor} has the shape {found:?}, but its settings ask for {expected:?}")]
     Shape { tensor: String, expected: Vec<usize>, found: Vec<usize> },
-    /// A tensor whose numbers are not f32; `found` is the format's name for their type.
-    #[error("{tensor} holds {found}, but F32 is needed")]
+    /// A tensor whose numbers are neither f32 nor 16-bit floats; `found` is the format's name for their type.
+    #[error("{tensor} holds {found}, but F32 or F16 is needed")]
     Kind { tensor: String, found: String },
     /// A number that is NaN or infinite. The index counts in the flat tensor.
     #[error("{tensor}[{index}] is {value}, but should be a finite number")]
@@ -154,8 +156,28 @@ impl CapsNet {
     ///
     /// Returns an error with the path if a number is not finite or if the file cannot be written.
     pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
+        let path = path.as_ref();
+        files::write(path, &self.bytes(path)?)
+    }
+
+    /// Returns the file that [`CapsNet::save`] writes. Errors name it by this path.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if a number is not finite.
+    pub fn bytes(&self, path: &Path) -> Result<Vec<u8>> {
         let (lines, parameters) = (lines(self.architecture().settings()), self.parameters());
-        write(path.as_ref(), &lines, &[("", parameters, parameters.numbers())])
+        packed(path, &lines, &[("", parameters, parameters.numbers())], Dtype::F32)
+    }
+
+    /// Returns the file of [`CapsNet::bytes`] with numbers rounded to 16 bits: half as many bytes, for a web page.
+    ///
+    /// # Errors
+    ///
+    /// Returns the errors of [`CapsNet::bytes`]. A number above 65504 in size is an error of [`CapsNet::load`].
+    pub fn half_bytes(&self, path: &Path) -> Result<Vec<u8>> {
+        let (lines, parameters) = (lines(self.architecture().settings()), self.parameters());
+        packed(path, &lines, &[("", parameters, parameters.numbers())], Dtype::F16)
     }
 
     /// Reads a network from a file of [`CapsNet::save`]. From a file of [`Training::save`], reads the network of
@@ -176,7 +198,17 @@ impl CapsNet {
     ///
     /// Returns an error with the path if the file cannot be read or does not hold a network ([`Fault`]).
     pub fn load(path: impl AsRef<Path>) -> Result<CapsNet> {
-        let Stored { mut net, training } = read(path.as_ref())?;
+        let path = path.as_ref();
+        CapsNet::from_bytes(path, &read_bytes(path)?)
+    }
+
+    /// Reads a network as [`CapsNet::load`] does, from the bytes of its file. Errors name it by this path.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the bytes do not hold a network ([`Fault`]).
+    pub fn from_bytes(path: &Path, bytes: &[u8]) -> Result<CapsNet> {
+        let Stored { mut net, training } = parsed(path, bytes)?;
         if let Some(StoredTraining { average: Some(average), .. }) = training {
             net.parameters_mut().numbers_mut().copy_from_slice(average.numbers());
         }
@@ -206,7 +238,8 @@ impl Training {
         let state = format!(
             "step = {step}\nupdates = {updates}\nseed = {seed}\nimages = {count}\n{IMAGES_CHECKSUM} = {checksum}\n"
         );
-        write(path.as_ref(), &(state + &self.settings().lines()), &vectors)
+        let path = path.as_ref();
+        files::write(path, &packed(path, &(state + &self.settings().lines()), &vectors, Dtype::F32)?)
     }
 
     /// Writes the network of [`Training::result`] as [`CapsNet::save`] does, together with the recipe.
@@ -215,9 +248,19 @@ impl Training {
     ///
     /// Returns the errors of [`CapsNet::save`].
     pub fn save_result(&self, path: impl AsRef<Path>) -> Result<()> {
+        let path = path.as_ref();
+        files::write(path, &self.result_bytes(path)?)
+    }
+
+    /// Returns the file that [`Training::save_result`] writes. Errors name it by this path.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if a number is not finite.
+    pub fn result_bytes(&self, path: &Path) -> Result<Vec<u8>> {
         let layout = self.net.parameters();
         let numbers = self.average.as_ref().unwrap_or(layout).numbers();
-        write(path.as_ref(), &self.settings().lines(), &[("", layout, numbers)])
+        packed(path, &self.settings().lines(), &[("", layout, numbers)], Dtype::F32)
     }
 
     /// Reads a training written by [`Training::save`], and its number of images. With the same images, the next steps are bit for bit
@@ -266,7 +309,7 @@ impl Training {
 }
 
 fn read_training(path: &Path, threads: usize) -> Result<(Training, State)> {
-    let Stored { net, training } = read(path)?;
+    let Stored { net, training } = parsed(path, &read_bytes(path)?)?;
     let StoredTraining { recipe, adam, average, state } =
         training.ok_or_else(|| Error::file(path, Fault::NoTraining))?;
     let training = Training::resumed(net, recipe, adam, average, state.step as usize, state.seed, threads);
@@ -280,8 +323,8 @@ fn checksum_of(images: &Images) -> String {
     format!("{:08x}", contents.into_iter().fold(0, crc32c_append))
 }
 
-/// Writes vectors that are laid out like the parameters. The names of a vector's tensors begin with its prefix.
-fn write(path: &Path, lines: &str, vectors: &[(&str, &Parameters, &[f32])]) -> Result<()> {
+/// Returns a file of vectors that are laid out like the parameters. The names of a vector's tensors begin with its prefix.
+fn packed(path: &Path, lines: &str, vectors: &[(&str, &Parameters, &[f32])], kind: Dtype) -> Result<Vec<u8>> {
     let mut bytes = Vec::new();
     let mut places = Vec::new();
     for (prefix, layout, numbers) in vectors {
@@ -289,8 +332,12 @@ fn write(path: &Path, lines: &str, vectors: &[(&str, &Parameters, &[f32])]) -> R
             let numbers = &numbers[part.range.clone()];
             let tensor = format!("{prefix}{}", part.name);
             all_finite(path, &tensor, numbers)?;
-            places.push((tensor, &part.shape, bytes.len()..bytes.len() + 4 * numbers.len()));
-            bytes.extend(numbers.iter().flat_map(|number| number.to_le_bytes()));
+            let start = bytes.len();
+            match kind {
+                Dtype::F16 => bytes.extend(numbers.iter().flat_map(|&number| half(number).to_le_bytes())),
+                _ => bytes.extend(numbers.iter().flat_map(|number| number.to_le_bytes())),
+            }
+            places.push((tensor, &part.shape, start..bytes.len()));
         }
     }
     let lines = format!("format = {FORMAT}\n{lines}");
@@ -300,19 +347,19 @@ fn write(path: &Path, lines: &str, vectors: &[(&str, &Parameters, &[f32])]) -> R
     let in_words = |error: SafeTensorError| Error::file(path, Fault::Damaged { source: error.into() });
     let tensors: Vec<(String, TensorView)> = places
         .into_iter()
-        .map(|(name, shape, range)| Ok((name, TensorView::new(Dtype::F32, shape.clone(), &bytes[range])?)))
+        .map(|(name, shape, range)| Ok((name, TensorView::new(kind, shape.clone(), &bytes[range])?)))
         .collect::<std::result::Result<_, _>>()
         .map_err(in_words)?;
     let metadata = [(KEY.to_owned(), text)].into_iter().collect();
-    files::write(path, &safetensors::serialize(tensors, Some(metadata)).map_err(in_words)?)
+    safetensors::serialize(tensors, Some(metadata)).map_err(in_words)
 }
 
-/// Reads a checkpoint. A size that the file merely claims causes no allocation.
-fn read(path: &Path) -> Result<Stored> {
-    let bytes = read_bytes(path)?;
+/// Parses a checkpoint. A size that the file merely claims causes no allocation.
+fn parsed(path: &Path, bytes: &[u8]) -> Result<Stored> {
     let damaged = |error: SafeTensorError| Error::file(path, Fault::Damaged { source: error.into() });
-    let tensors = SafeTensors::deserialize(&bytes).map_err(damaged)?;
-    let (_, metadata) = SafeTensors::read_metadata(&bytes).map_err(damaged)?;
+    check_header(path, bytes)?;
+    let tensors = SafeTensors::deserialize(bytes).map_err(damaged)?;
+    let (_, metadata) = SafeTensors::read_metadata(bytes).map_err(damaged)?;
     let text = metadata.metadata().as_ref().and_then(|texts| texts.get(KEY));
     let text = text.ok_or_else(|| Error::file(path, Fault::Foreign))?;
     let (lines, checksum) = split_checksum(text);
@@ -334,7 +381,12 @@ fn read(path: &Path) -> Result<Stored> {
             let mut vector = Vec::with_capacity(net.parameters().len());
             for (tensor, view) in views {
                 let start = vector.len();
-                vector.extend(view.data().as_chunks().0.iter().map(|&bytes| f32::from_le_bytes(bytes)));
+                let data = view.data();
+                match view.dtype() {
+                    Dtype::F16 => vector
+                        .extend(data.as_chunks().0.iter().map(|&bytes| whole(u16::from_le_bytes(bytes)))),
+                    _ => vector.extend(data.as_chunks().0.iter().map(|&bytes| f32::from_le_bytes(bytes))),
+                }
                 all_finite(path, tensor, &vector[start..])?;
             }
             Ok(vector)
@@ -377,12 +429,19 @@ fn read_bytes(path: &Path) -> Result<Vec<u8>> {
     if length.max(bytes.len() as u64) > MOST_BYTES {
         return Err(Error::file(path, Fault::Large { most: MOST_BYTES }));
     }
-    let header = bytes.first_chunk().map(|&length| u64::from_le_bytes(length));
-    if let Some(header) = header.filter(|&header| header > MOST_HEADER) {
-        let source = format!("its header claims to have {header} bytes").into();
-        return Err(Error::file(path, Fault::Damaged { source }));
-    }
     Ok(bytes)
+}
+
+/// Checks that the header does not claim to be too large.
+fn check_header(path: &Path, bytes: &[u8]) -> Result<()> {
+    let header = bytes.first_chunk().map(|&length| u64::from_le_bytes(length));
+    match header.filter(|&header| header > MOST_HEADER) {
+        None => Ok(()),
+        Some(header) => {
+            let source = format!("its header claims to have {header} bytes").into();
+            Err(Error::file(path, Fault::Damaged { source }))
+        }
+    }
 }
 
 /// Parses the metadata lines: the settings, and the state of the training if the file holds one.
@@ -433,7 +492,7 @@ fn find_tensors<'a>(
             let Ok(view) = tensors.tensor(&tensor) else {
                 return Err(Error::file(path, Fault::Missing { tensor }));
             };
-            if view.dtype() != Dtype::F32 {
+            if ![Dtype::F32, Dtype::F16].contains(&view.dtype()) {
                 return Err(Error::file(path, Fault::Kind { tensor, found: format!("{:?}", view.dtype()) }));
             }
             if view.shape() != shape {

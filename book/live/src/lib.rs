@@ -70,3 +70,17 @@ pub unsafe extern "C" fn give(name: *const u8, name_length: usize, file: *const 
         unsafe { (std::slice::from_raw_parts(name, name_length), std::slice::from_raw_parts(file, length)) };
     network::give(&String::from_utf8_lossy(name), file);
 }
+
+/// Returns the address of a file of the module in the upper 32 bits and its length in the lower ones; 0 if there is none. It stays
+/// where it is until the module is called again.
+///
+/// # Safety
+///
+/// `name` must point to `length` bytes that were written.
+#[cfg(feature = "network")]
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn file(name: *const u8, length: usize) -> u64 {
+    // SAFETY: as the caller vouches
+    let name = unsafe { std::slice::from_raw_parts(name, length) };
+    network::file(&String::from_utf8_lossy(name))
+}

@@ -22,6 +22,11 @@ pub fn give(name: &str, file: &[u8]) {
     FILES.with_borrow_mut(|files| files.insert(name.to_owned(), file.to_vec()));
 }
 
+/// Returns where a file is: its address and its length, or 0 if there is none of this name.
+pub fn file(name: &str) -> u64 {
+    FILES.with_borrow(|files| files.get(name).map_or(0, |file| (file.as_ptr() as u64) << 32 | file.len() as u64))
+}
+
 /// Answers a request, from JSON to JSON: `figure` names the figure, and the figure says what else it reads.
 pub fn answer(request: &str) -> String {
     let request: Value = serde_json::from_str(request).unwrap_or_default();
