@@ -6,6 +6,10 @@ use std::path::{Component, Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 
+use em_routing::capsnet::CapsNet;
+use em_routing::data::idx::Images;
+use serde_json::Value;
+
 #[path = "support/html.rs"]
 mod html;
 use html::{Tag, tags};
@@ -13,6 +17,9 @@ use serde_json::{Value, json};
 
 /// The most that a page and its scripts, styles and figures may weigh. The browser's test adds fonts.
 const MOST_BYTES: u64 = 1_500_000;
+
+/// How many of the 30 drawings the network reads as they are meant.
+const RIGHT: usize = 30;
 
 /// What a failure says when this machine cannot make the site: without a network, Python or a target of the compiler.
 const NOT_HERE: [&str; 3] = ["the network or a package registry", "no Python 3.", "rustup target add"];
@@ -303,4 +310,43 @@ fn equal_the_librarys(shown: &Value) {
             (here, there) => assert_eq!(here, there, "{request}: {name}"),
         }
     }
+}
+
+/// The figure `digit` in Node: its numbers are those of the library, and it reads the drawings.
+#[test]
+fn the_page_computes_the_librarys_activations() {
+    if !has("node") {
+        return println!("skipped: the test of the page's activations needs Node");
+    }
+    let Some(site) = site() else { return };
+    let folder = site.folder.join("_static");
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/browser/digit.mjs");
+    let output = Command::new("node").arg(script).arg(&folder).output().expect("Node can be started");
+    let words = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{words}");
+    let found: Value = serde_json::from_slice(&output.stdout).expect("the script prints JSON");
+    let text = fs::read_to_string(folder.join("digit-images.json")).expect("the digits of the page");
+    let digits: Vec<Value> = serde_json::from_str(&text).expect("digits as JSON");
+    let numbers = |value: &Value| -> Vec<f64> {
+        value.as_array().expect("a list").iter().map(|number| number.as_f64().expect("a number")).collect()
+    };
+    let net = CapsNet::load(folder.join("digit-network.safetensors")).expect("the network of the page");
+    let pixels = digits.iter().flat_map(|digit| numbers(&digit["pixels"])).map(|level| level as u8).collect();
+    let images = Images { pixels, labels: vec![0; digits.len()], height: 28, width: 28, classes: 10 };
+    let own = net.evaluate(&images, 0, |_| {}).expect("activations").activations;
+    let theirs: Vec<f64> = found["images"].as_array().expect("a list").iter().flat_map(numbers).collect();
+    assert_eq!(own.len(), theirs.len());
+    for (at, (own, theirs)) in own.iter().zip(&theirs).enumerate() {
+        let difference = (f64::from(*own) - theirs).abs();
+        assert!(difference <= 2e-4, "digit {}, class {}: {own} and {theirs}", at / 10, at % 10);
+    }
+    let drawings: Vec<Value> =
+        serde_json::from_str(include_str!("browser/drawings.json")).expect("drawings as JSON");
+    let meant: Vec<f64> =
+        drawings.iter().map(|drawing| numbers(&serde_json::json!([drawing["digit"]]))[0]).collect();
+    let classes = numbers(&found["classes"]);
+    assert_eq!(meant.len(), 30);
+    let right = meant.iter().zip(&classes).filter(|(meant, found)| meant == found).count();
+    assert!(right >= RIGHT, "{right} of 30 drawings are read as they are meant: {classes:?}");
+    println!("an answer of the figure digit: {}, its layers: {}", found["answer"], found["layers"]);
 }

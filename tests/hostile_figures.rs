@@ -119,27 +119,9 @@ const DRAWN: &[(&str, Draw)] = &[
         let curves = h.curves();
         chapter07::difference_errors(&borrowed(&curves))
     }),
+    ("class_masses", |h| figures::chapter08::class_masses(&class_run(h))),
     ("digit_routing", |h| {
-        let (input, routing) = h.routing();
-        let (_, children, parents) =
-            routing.trace.first().map_or((0, 0, 0), |step| step.responsibilities.dim());
-        let below = match h.index() {
-            0 => [1, 1, 1, children],
-            1 => [1, children, 1, 1],
-            _ => [h.index(), h.index(), h.size(), usize::MAX],
-        };
-        let patches = Patches {
-            poses: Array3::zeros((1, children, 16)),
-            activations: Array2::zeros((1, children)),
-            capsules: Array2::zeros((1, children)),
-            grid: (1, 1),
-            below,
-        };
-        let capsules = Capsules {
-            poses: Array5::zeros((1, 1, 1, parents, 16)),
-            activations: Array4::zeros((1, 1, 1, parents)),
-        };
-        let run = CapsuleLayerRun { patches, input, routing, capsules };
+        let run = class_run(h);
         let (width, rows) = (h.size(), h.size());
         let label = h.odds(2).then(|| h.index());
         figures::chapter08::digit_routing(&vec![7; width * rows + h.index() % 2], width, label, &run)
@@ -363,6 +345,29 @@ const DRAWN: &[(&str, Draw)] = &[
         chapter05::vote_panels(&title, &votes, &Array1::from(h.numbers(children)), &wholes, &names)
     }),
 ];
+
+/// A class layer's routing whose shapes may not fit.
+fn class_run(h: &mut Hostile) -> CapsuleLayerRun {
+    let (input, routing) = h.routing();
+    let (_, children, parents) = routing.trace.first().map_or((0, 0, 0), |step| step.responsibilities.dim());
+    let below = match h.index() {
+        0 => [1, 1, 1, children],
+        1 => [1, children, 1, 1],
+        _ => [h.index(), h.index(), h.size(), usize::MAX],
+    };
+    let patches = Patches {
+        poses: Array3::zeros((1, children, 16)),
+        activations: Array2::zeros((1, children)),
+        capsules: Array2::zeros((1, children)),
+        grid: (1, 1),
+        below,
+    };
+    let capsules = Capsules {
+        poses: Array5::zeros((1, 1, 1, parents, 16)),
+        activations: Array4::zeros((1, 1, 1, parents)),
+    };
+    CapsuleLayerRun { patches, input, routing, capsules }
+}
 
 /// A pair plot with names for 200 clusters, none of them rimmed.
 fn pairs(data: &Array2<f64>, names: &[&str], labels: &Array1<usize>) -> Drawn {

@@ -2,7 +2,8 @@
 //!
 //! Each parameter array is a tensor under its own name (`first.transforms`). A training has up to three more tensors for each
 //! array: Adam's moments as `first_moment.first.transforms` and `second_moment.…`, and the running average as `average.…` if the
-//! recipe averages. All numbers are little-endian f32. The metadata has one key, `em-routing`, whose text has one `name = value`
+//! recipe averages. All numbers are little-endian f32; a network may
+//! have 16-bit floats instead. The metadata has one key, `em-routing`, whose text has one `name = value`
 //! per line:
 //!
 //! ```text
@@ -31,6 +32,7 @@ use safetensors::{SafeTensorError, SafeTensors};
 
 use super::adam::Adam;
 use super::architecture::MOST_PARAMETERS;
+use super::half::{half, whole};
 use super::network::CapsNet;
 use super::parameters::{ParameterSpec, Parameters};
 use super::recipe::Recipe;
@@ -94,8 +96,8 @@ pub enum Fault {
     /// A tensor that does not have the shape that the settings ask for.
     #[error("{tensor} has the shape {found:?}, but its settings ask for {expected:?}")]
     Shape { tensor: String, expected: Vec<usize>, found: Vec<usize> },
-    /// A tensor whose numbers are not f32; `found` is the format's name for their type.
-    #[error("{tensor} holds {found}, but F32 is needed")]
+    /// A tensor whose numbers are neither f32 nor 16-bit floats; `found` is the format's name for their type.
+    #[error("{tensor} holds {found}, but F32 or F16 is needed")]
     Kind { tensor: String, found: String },
     /// A number that is NaN or infinite. The index counts in the flat tensor.
     #[error("{tensor}[{index}] is {value}, but should be a finite number")]
@@ -165,7 +167,17 @@ impl CapsNet {
     /// Returns an error if a number is not finite.
     pub fn bytes(&self, path: &Path) -> Result<Vec<u8>> {
         let (lines, parameters) = (lines(self.architecture().settings()), self.parameters());
-        packed(path, &lines, &[("", parameters, parameters.numbers())])
+        packed(path, &lines, &[("", parameters, parameters.numbers())], Dtype::F32)
+    }
+
+    /// Returns the file of [`CapsNet::bytes`] with numbers rounded to 16 bits: half as many bytes, for a web page.
+    ///
+    /// # Errors
+    ///
+    /// Returns the errors of [`CapsNet::bytes`]. A number above 65504 in size is an error of [`CapsNet::load`].
+    pub fn half_bytes(&self, path: &Path) -> Result<Vec<u8>> {
+        let (lines, parameters) = (lines(self.architecture().settings()), self.parameters());
+        packed(path, &lines, &[("", parameters, parameters.numbers())], Dtype::F16)
     }
 
     /// Reads a network from a file of [`CapsNet::save`]. From a file of [`Training::save`], reads the network of
@@ -227,7 +239,7 @@ impl Training {
             "step = {step}\nupdates = {updates}\nseed = {seed}\nimages = {count}\n{IMAGES_CHECKSUM} = {checksum}\n"
         );
         let path = path.as_ref();
-        files::write(path, &packed(path, &(state + &self.settings().lines()), &vectors)?)
+        files::write(path, &packed(path, &(state + &self.settings().lines()), &vectors, Dtype::F32)?)
     }
 
     /// Writes the network of [`Training::result`] as [`CapsNet::save`] does, together with the recipe.
@@ -248,7 +260,7 @@ impl Training {
     pub fn result_bytes(&self, path: &Path) -> Result<Vec<u8>> {
         let layout = self.net.parameters();
         let numbers = self.average.as_ref().unwrap_or(layout).numbers();
-        packed(path, &self.settings().lines(), &[("", layout, numbers)])
+        packed(path, &self.settings().lines(), &[("", layout, numbers)], Dtype::F32)
     }
 
     /// Reads a training written by [`Training::save`], and its number of images. With the same images, the next steps are bit for bit
@@ -312,7 +324,7 @@ fn checksum_of(images: &Images) -> String {
 }
 
 /// Returns a file of vectors that are laid out like the parameters. The names of a vector's tensors begin with its prefix.
-fn packed(path: &Path, lines: &str, vectors: &[(&str, &Parameters, &[f32])]) -> Result<Vec<u8>> {
+fn packed(path: &Path, lines: &str, vectors: &[(&str, &Parameters, &[f32])], kind: Dtype) -> Result<Vec<u8>> {
     let mut bytes = Vec::new();
     let mut places = Vec::new();
     for (prefix, layout, numbers) in vectors {
@@ -320,8 +332,12 @@ fn packed(path: &Path, lines: &str, vectors: &[(&str, &Parameters, &[f32])]) -> 
             let numbers = &numbers[part.range.clone()];
             let tensor = format!("{prefix}{}", part.name);
             all_finite(path, &tensor, numbers)?;
-            places.push((tensor, &part.shape, bytes.len()..bytes.len() + 4 * numbers.len()));
-            bytes.extend(numbers.iter().flat_map(|number| number.to_le_bytes()));
+            let start = bytes.len();
+            match kind {
+                Dtype::F16 => bytes.extend(numbers.iter().flat_map(|&number| half(number).to_le_bytes())),
+                _ => bytes.extend(numbers.iter().flat_map(|number| number.to_le_bytes())),
+            }
+            places.push((tensor, &part.shape, start..bytes.len()));
         }
     }
     let lines = format!("format = {FORMAT}\n{lines}");
@@ -331,7 +347,7 @@ fn packed(path: &Path, lines: &str, vectors: &[(&str, &Parameters, &[f32])]) -> 
     let in_words = |error: SafeTensorError| Error::file(path, Fault::Damaged { source: error.into() });
     let tensors: Vec<(String, TensorView)> = places
         .into_iter()
-        .map(|(name, shape, range)| Ok((name, TensorView::new(Dtype::F32, shape.clone(), &bytes[range])?)))
+        .map(|(name, shape, range)| Ok((name, TensorView::new(kind, shape.clone(), &bytes[range])?)))
         .collect::<std::result::Result<_, _>>()
         .map_err(in_words)?;
     let metadata = [(KEY.to_owned(), text)].into_iter().collect();
@@ -365,7 +381,12 @@ fn parsed(path: &Path, bytes: &[u8]) -> Result<Stored> {
             let mut vector = Vec::with_capacity(net.parameters().len());
             for (tensor, view) in views {
                 let start = vector.len();
-                vector.extend(view.data().as_chunks().0.iter().map(|&bytes| f32::from_le_bytes(bytes)));
+                let data = view.data();
+                match view.dtype() {
+                    Dtype::F16 => vector
+                        .extend(data.as_chunks().0.iter().map(|&bytes| whole(u16::from_le_bytes(bytes)))),
+                    _ => vector.extend(data.as_chunks().0.iter().map(|&bytes| f32::from_le_bytes(bytes))),
+                }
                 all_finite(path, tensor, &vector[start..])?;
             }
             Ok(vector)
@@ -471,7 +492,7 @@ fn find_tensors<'a>(
             let Ok(view) = tensors.tensor(&tensor) else {
                 return Err(Error::file(path, Fault::Missing { tensor }));
             };
-            if view.dtype() != Dtype::F32 {
+            if ![Dtype::F32, Dtype::F16].contains(&view.dtype()) {
                 return Err(Error::file(path, Fault::Kind { tensor, found: format!("{:?}", view.dtype()) }));
             }
             if view.shape() != shape {

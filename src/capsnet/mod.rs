@@ -23,6 +23,7 @@ mod adam;
 mod architecture;
 pub mod checkpoint;
 mod evaluation;
+mod half;
 mod layers;
 pub mod loss;
 mod network;

@@ -77,8 +77,13 @@ mod tests {
     #[test]
     fn in_blocks_matches_the_formula_for_all_sizes_and_layouts() {
         let noise = |i: usize, j: usize| ((i * 31 + j * 17) * 2_654_435_761 % 1009) as f32 / 500.0 - 1.0;
-        for (m, inner, n) in [(1, 1, 1), (4, 3, 8), (5, 7, 9), (9, 16, 17), (3, 25, 32), (13, 2, 7), (2, 0, 3)] {
-            let (a, b) = (Array2::from_shape_fn((m, inner), |(i, k)| noise(i, k)), Array2::from_shape_fn((inner, n), |(k, j)| noise(j, k + 5)));
+        for (m, inner, n) in
+            [(1, 1, 1), (4, 3, 8), (5, 7, 9), (9, 16, 17), (3, 25, 32), (13, 2, 7), (2, 0, 3)]
+        {
+            let (a, b) = (
+                Array2::from_shape_fn((m, inner), |(i, k)| noise(i, k)),
+                Array2::from_shape_fn((inner, n), |(k, j)| noise(j, k + 5)),
+            );
             let turned = (a.t().as_standard_layout().to_owned(), b.t().as_standard_layout().to_owned());
             for add in [false, true] {
                 let before = if add { 0.5 } else { f32::NAN };

@@ -174,14 +174,19 @@ pub(super) fn images(images: &Images) -> Result<()> {
 
 /// Checks the arguments of [`digit_routing`](super::chapter08::digit_routing).
 pub(super) fn digit_run(pixels: &[u8], width: usize, run: &CapsuleLayerRun) -> Result<()> {
-    let (children, classes) = routing(&run.routing, 0)?;
-    length("the positions of the classes", 1, run.routing.last().activations.nrows())?;
-    at_most("the number of classes", classes, 16, "at most 16 in this figure")?;
     not_empty("pixels", pixels)?;
     if width == 0 || !pixels.len().is_multiple_of(width) {
         let expected = pixels.len().div_ceil(width.max(1)).saturating_mul(width.max(1));
         return Err(Error::Length { name: "the pixels", expected, found: pixels.len() });
     }
+    class_run(run)
+}
+
+/// Checks the class layer's routing: one position of at most 16 classes, which sees all positions below, and finite numbers.
+pub(super) fn class_run(run: &CapsuleLayerRun) -> Result<()> {
+    let (children, classes) = routing(&run.routing, 0)?;
+    length("the positions of the classes", 1, run.routing.last().activations.nrows())?;
+    at_most("the number of classes", classes, 16, "at most 16 in this figure")?;
     let [_, rows, columns, kinds] = run.patches.below;
     let expected = rows.saturating_mul(columns).saturating_mul(kinds);
     length("the children of the classes", expected, children)?;

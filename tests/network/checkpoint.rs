@@ -98,6 +98,29 @@ fn saving_twice_gives_the_same_bytes_and_the_averaged_network() {
     assert!(matches!(fault(Training::load(&other, 1), &other), Fault::NoTraining));
 }
 
+#[test]
+fn a_network_of_16_bits_has_half_the_bytes_and_nearly_the_same_numbers() {
+    let folder = Folder::new("half");
+    let file = folder.0.join("half");
+    let net = trained(4, 1).result();
+    let [bytes, whole] = [net.half_bytes(&file).unwrap(), net.bytes(&file).unwrap()];
+    let numbers = net.parameters().len();
+    // but for the header, where offsets have fewer digits
+    assert!((whole.len() - bytes.len()).abs_diff(2 * numbers) < 200, "{} and {}", whole.len(), bytes.len());
+    std::fs::write(&file, &bytes).unwrap();
+    let read = CapsNet::load(&file).unwrap();
+    assert_eq!(read.architecture(), net.architecture());
+    for (half, whole) in read.parameters().numbers().iter().zip(net.parameters().numbers()) {
+        assert!((half - whole).abs() <= whole.abs() / 2048.0 + 3e-8, "{half} and {whole}");
+    }
+    // what was rounded once stays as it is
+    assert_eq!(read.half_bytes(&file).unwrap(), bytes);
+    let mut large = net.clone();
+    large.parameters_mut().numbers_mut()[3] = 1e5;
+    let bytes = large.half_bytes(&file).unwrap();
+    assert!(matches!(fault(CapsNet::from_bytes(&file, &bytes), &file), Fault::NonFinite { index: 3, .. }));
+}
+
 /// The file holds settings as text, from which every bit of an f64 must be restored.
 #[test]
 fn settings_are_restored_bit_for_bit() {

@@ -3,6 +3,7 @@
 //! [`source`] stages the pages, Sphinx turns them into HTML (book/conf.py), `cargo doc` adds the library's reference, and
 //! [`live`] the library as WebAssembly. Neither Jupyter's kernel nor Node is needed.
 
+mod digit;
 mod digits;
 mod live;
 mod server;
@@ -79,6 +80,7 @@ fn make(places: &Places, target: &Path, site: &Path) -> Outcome<(usize, u64)> {
         fs::copy(module, new.join("_static").join(name)).at(module)?;
     }
     digits::write(&new.join("_static"))?;
+    digit::write(&new.join("_static"))?;
     let mut bytes = 0;
     for (from, to) in [(staged.join(source::FILES), source::FILES), (documented, "api")] {
         copy_folder(&from, &new.join(to))?;

@@ -32,6 +32,9 @@ const INSTEAD: [(&str, &str); 3] = [
 /// The line of the table of contents that stands for the pages of the live figures, in the order of the figures.
 const LIVE_PAGES: &str = "figures/*";
 
+/// From where the HTML of a live figure names its files, whatever page holds the figure.
+const LIVE_HTML: &str = "book/figures/digit.html";
+
 /// The pages that are staged, and the files that they link to.
 struct Source<'a> {
     project: &'a Path,
@@ -116,7 +119,11 @@ impl Source<'_> {
                 continue;
             }
             lines.push(match mark {
-                Some(name) => format!("```{{raw}} html\n{}\n```", live::figure(name.trim(), from)?),
+                Some(name) => {
+                    let figure = live::figure(name.trim(), from)?;
+                    let figure = self.links(&figure, LIVE_HTML, to, "src=\"", '"');
+                    format!("```{{raw}} html\n{figure}\n```")
+                }
                 None => {
                     let line = self.links(line, from, to, "](", ')');
                     self.links(&line, from, to, "src=\"", '"')

@@ -1,0 +1,200 @@
+//! The figure `digit`: a drawing, or a digit of MNIST, on its way through the shipped network.
+
+mod drawing;
+mod pictures;
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use em_routing::capsnet::{CapsNet, Pass};
+use em_routing::data::idx::Images;
+use em_routing::draw::{Figure, Palette, number};
+use em_routing::error::{Error, Result};
+use em_routing::figures::chapter08;
+use serde_json::{Value, json};
+
+use super::{FILES, Outcome};
+use drawing::{Drawing, SIDE, moved};
+
+/// The name of the network's file, which the script gives.
+const WEIGHTS: &str = "digit-network.safetensors";
+/// The most routing iterations.
+const MOST_ITERATIONS: usize = 3;
+
+/// What the figure keeps between two requests.
+#[derive(Default)]
+struct State {
+    /// The network with each number of iterations that was asked for, and, under 0, as it was trained.
+    nets: BTreeMap<usize, CapsNet>,
+    /// The number of iterations and the pass of the last image.
+    last: Option<(usize, Pass)>,
+}
+
+thread_local! {
+    static STATE: RefCell<State> = RefCell::default();
+}
+
+/// Answers a request of the script. Its `do` says what:
+///
+/// - `classify`: runs the network on `pixels` (784 grey levels) or on `strokes` (lists of x, y, x, y, …, the canvas has a side of 1)
+///   of a `pen`, after it was turned by `turn` degrees and moved by `right` and `down` pixels, with `iterations` of routing. Returns
+///   the image, the activations, numbers, words and a picture.
+/// - `layers`: the pictures of the layers for the same image.
+pub fn answer(request: &Value) -> Outcome<Value> {
+    let palette = if request["dark"] == true { Palette::Dark } else { Palette::Light };
+    STATE.with_borrow_mut(|state| match request["do"].as_str() {
+        Some("classify") => state.classify(request, palette),
+        Some("layers") => state.layers(palette),
+        _ => Err("the request does not say what to do: classify or layers".to_owned()),
+    })
+}
+
+fn words_of(error: Error) -> String {
+    error.to_string()
+}
+
+/// Reads a number of the request, within a range.
+fn setting(request: &Value, name: &str, most: f64) -> Outcome<f64> {
+    let value = request[name].as_f64().unwrap_or(f64::NAN);
+    if value.abs() <= most { Ok(value) } else { Err(format!("{name} is not a number within {most} of 0")) }
+}
+
+/// Returns the image of the request before it is turned and moved.
+fn image(request: &Value) -> Outcome<Vec<u8>> {
+    if let Some(pixels) = request["pixels"].as_array() {
+        let level = |value: &Value| value.as_u64().and_then(|level| u8::try_from(level).ok());
+        let levels: Option<Vec<u8>> = pixels.iter().map(level).collect();
+        return levels
+            .filter(|levels| levels.len() == SIDE * SIDE)
+            .ok_or_else(|| format!("pixels are not {} whole numbers from 0 to 255", SIDE * SIDE));
+    }
+    let stroke = |stroke: &Value| -> Option<Vec<[f64; 2]>> {
+        let numbers: Option<Vec<f64>> = stroke.as_array()?.iter().map(Value::as_f64).collect();
+        Some(numbers?.as_chunks().0.to_vec())
+    };
+    let strokes: Option<Vec<_>> = request["strokes"].as_array().into_iter().flatten().map(stroke).collect();
+    let strokes = strokes.ok_or("a stroke is not a list of numbers")?;
+    let drawing = Drawing { strokes, pen: request["pen"].as_f64().unwrap_or(f64::NAN) };
+    drawing.check()?;
+    Ok(drawing.image())
+}
+
+impl State {
+    /// Returns the network with this number of iterations; 0 for the number with which it was trained.
+    fn net(&mut self, iterations: usize) -> Outcome<&CapsNet> {
+        if !self.nets.contains_key(&iterations) {
+            let net = if iterations == 0 {
+                FILES.with_borrow(|files| {
+                    let file = files.get(WEIGHTS).ok_or_else(|| format!("the file {WEIGHTS} is missing"))?;
+                    let net = CapsNet::from_bytes(Path::new(WEIGHTS), file).map_err(words_of)?;
+                    // the pictures rely on this
+                    let form = net.architecture();
+                    let fits = [form.height, form.width, form.channels] == [SIDE, SIDE, 1] && form.deep_features > 0;
+                    fits.then_some(net).ok_or_else(|| format!("{WEIGHTS} is not the shipped network"))
+                })?
+            } else {
+                let trained = self.net(0)?;
+                with_iterations(trained, iterations).map_err(words_of)?
+            };
+            self.nets.insert(iterations, net);
+        }
+        Ok(&self.nets[&iterations])
+    }
+
+    fn classify(&mut self, request: &Value, palette: Palette) -> Outcome<Value> {
+        let iterations = setting(request, "iterations", MOST_ITERATIONS as f64)? as usize;
+        if iterations == 0 {
+            return Err("the number of iterations is not at least 1".to_owned());
+        }
+        let turn = setting(request, "turn", 360.0)?;
+        let by = [setting(request, "right", SIDE as f64)?, setting(request, "down", SIDE as f64)?];
+        let pixels = moved(&image(request)?, turn, by);
+        let trained = self.net(0)?.architecture().routing.iterations;
+        let net = self.net(iterations)?;
+        let images = Images { pixels, labels: vec![0], height: SIDE, width: SIDE, classes: 10 };
+        let input = net.pixels(&images, &[0]).map_err(words_of)?;
+        let pass = net.forward(&input, 1).map_err(words_of)?;
+        let activations = pass.classes().activations.clone();
+        let picture = pictures::seen(&images.pixels, &activations).map_err(words_of)?;
+        self.last = Some((iterations, pass));
+        let empty = images.pixels.iter().all(|&level| level == 0);
+        Ok(json!({
+            "pixels": images.pixels,
+            "activations": activations,
+            "numbers": numbers(&activations),
+            "words": words(&activations, empty, (iterations, trained)),
+            "svg": picture.svg(palette),
+        }))
+    }
+
+    fn layers(&mut self, palette: Palette) -> Outcome<Value> {
+        let (iterations, pass) = self.last.take().ok_or("no image was classified")?;
+        let drawn = self.net(iterations).and_then(|net| drawn(net, &pass).map_err(words_of));
+        self.last = Some((iterations, pass));
+        Ok(drawn?.iter().map(|figure| figure.svg(palette)).collect())
+    }
+}
+
+/// Returns the same network with another number of routing iterations.
+fn with_iterations(net: &CapsNet, iterations: usize) -> Result<CapsNet> {
+    let mut architecture = net.architecture().clone();
+    architecture.routing.iterations = iterations;
+    let mut other = CapsNet::zeros(architecture)?;
+    other.parameters_mut().numbers_mut().copy_from_slice(net.parameters().numbers());
+    Ok(other)
+}
+
+/// Draws the layers of a pass: features, primary capsules, responsibilities, and what the classes receive.
+fn drawn(net: &CapsNet, pass: &Pass) -> Result<[Figure; 4]> {
+    let (position, run) = pictures::position_run(net, pass)?;
+    let activations = |layer: &str| pass.layer(layer).map(|output| &output.activations);
+    Ok([
+        pictures::tiles("features", net.layer("features")?, activations("features")?)?,
+        pictures::tiles("primary capsules' activations", net.layer("primary")?, activations("primary")?)?,
+        pictures::responsibilities(position, &run)?,
+        chapter08::class_masses(&net.layer_routing(pass, "class", 0)?)?,
+    ])
+}
+
+/// Returns the classes in the order of their activations, the most active first.
+fn ranking(activations: &[f32]) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..activations.len()).collect();
+    order.sort_by(|&one, &other| activations[other].total_cmp(&activations[one]));
+    order
+}
+
+fn numbers(activations: &[f32]) -> Value {
+    let order = ranking(activations);
+    let activation = |class: usize| f64::from(activations[class]);
+    let [most, next] = [order[0], order[1]];
+    json!([
+        { "name": "class", "label": "read as", "value": most, "text": most.to_string() },
+        { "name": "activation", "label": "its activation", "value": activation(most), "text": number(activation(most), 3) },
+        { "name": "next", "label": "next class", "value": next, "text": next.to_string() },
+        { "name": "next_activation", "label": "its activation", "value": activation(next), "text": number(activation(next), 3) },
+    ])
+}
+
+fn words(activations: &[f32], empty: bool, (iterations, trained): (usize, usize)) -> String {
+    let order = ranking(activations);
+    let activation = |place: usize| number(f64::from(activations[order[place]]), 3);
+    let mut words = match empty {
+        true => format!("The image is empty. Its most active class is {} with {}.", order[0], activation(0)),
+        false => format!(
+            "Read as {} with activation {}; next is {} with {}.",
+            order[0],
+            activation(0),
+            order[1],
+            activation(1)
+        ),
+    };
+    if iterations != trained {
+        let made = if iterations == 1 { "is 1".to_owned() } else { format!("are {iterations}") };
+        words += &format!(" The network was trained with {trained} iterations; here there {made}.");
+    }
+    words
+}
+
+#[cfg(test)]
+mod tests;

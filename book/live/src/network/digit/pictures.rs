@@ -1,0 +1,141 @@
+//! The pictures of a digit in the network that no chapter has.
+
+use em_routing::capsnet::{CapsNet, LayerSummary, Pass};
+use em_routing::draw::{
+    Chart, FRAME, Figure, GREY, INK, Image, Ink, PALE, Pen, Side, VERMILION, component, extent, number,
+};
+use em_routing::error::Result;
+use em_routing::ndarray::{Array, Axis};
+use em_routing::routing::{CapsuleLayer, CapsuleLayerRun, Capsules, ELEMENTS, Reach};
+
+use super::drawing::SIDE;
+
+/// Positions along each side of a neighbourhood of the layer `first`.
+const NEAR: usize = 3;
+
+/// Draws the image that the network gets, and the activation of each class as a bar.
+pub fn seen(pixels: &[u8], activations: &[f32]) -> Result<Figure> {
+    const TOP: f64 = 42.0;
+    let most = most_active(activations);
+    let mut chart = Chart::canvas("digit-seen", "The image and the activations of the classes", (344.0, 216.0));
+    let (bold, grey) = (Ink::new(INK).plain().bold(), Ink::new(GREY).plain().size(12.5));
+    chart.note((16.0, 22.0), bold, "28 × 28 pixels");
+    let levels: Vec<f64> = pixels.iter().map(|&level| f64::from(level) / 255.0).collect();
+    chart.picture((16.0, TOP), 152.0, SIDE, &levels);
+    chart.note((192.0, 22.0), bold, "activation of each class");
+    let mut words = Vec::new();
+    for (class, &activation) in activations.iter().enumerate() {
+        let (middle, activation) = (TOP + 16.4 * (class as f64 + 0.5), f64::from(activation));
+        let right = 210.0 + 78.0 * activation.clamp(0.0, 1.0);
+        let corners = [(210.0, middle - 6.0), (right, middle + 6.0)].map(|(x, y)| chart.at_pixel(x, y));
+        chart.block(corners[0], corners[1], if class == most { component(0) } else { FRAME });
+        let ink = if class == most { bold.size(12.5) } else { grey };
+        let text = number(activation, 3);
+        words.push(format!("{class} {text}"));
+        chart.write((202.0, middle), Side::Left, ink, class.to_string());
+        chart.note((right + 6.0, middle), ink, text);
+    }
+    let words = words.join(", ");
+    chart.alt(format!("The image that the network gets, and a bar for each class's activation: {words}.")).finish()
+}
+
+/// Returns the index of the largest number.
+pub fn most_active(activations: &[f32]) -> usize {
+    (0..activations.len()).fold(0, |most, j| if activations[j] > activations[most] { j } else { most })
+}
+
+/// Draws each kind of feature or capsule of a layer as a map of its positions, `what` in words. All maps share one scale.
+pub fn tiles(what: &str, layer: LayerSummary, numbers: &[f32]) -> Result<Figure> {
+    const ACROSS: usize = 8;
+    const PITCH: f64 = 40.0;
+    let LayerSummary { name, rows, columns, kinds, .. } = layer;
+    let (low, high) = extent(numbers.iter().map(|&value| f64::from(value)));
+    let range = if low < high { high - low } else { 1.0 };
+    let size = (344.0, 40.0 + PITCH * kinds.div_ceil(ACROSS) as f64 + 6.0);
+    let text = format!("{kinds} {what}, {} to {}", number(low, 2), number(high, 2));
+    let mut chart = Chart::canvas(&format!("digit-{name}"), &text, size);
+    chart.note((16.0, 22.0), Ink::new(INK).plain().bold(), &text);
+    for kind in 0..kinds {
+        let corner = (14.0 + PITCH * (kind % ACROSS) as f64, 40.0 + PITCH * (kind / ACROSS) as f64);
+        let shares: Vec<f64> =
+            numbers.iter().skip(kind).step_by(kinds).map(|&value| (f64::from(value) - low) / range).collect();
+        chart.picture(corner, PITCH - 5.0, columns, &shares);
+    }
+    chart.alt(format!("{text}: {kinds} maps with {rows} x {columns} cells each.")).finish()
+}
+
+/// Routes the votes for the position of the most active capsule in the layer `first` again, in f64. Returns the position and the
+/// routing.
+pub fn position_run(net: &CapsNet, pass: &Pass) -> Result<((usize, usize), CapsuleLayerRun)> {
+    let (first, primary) = (net.layer("first")?, net.layer("primary")?);
+    let position = most_active(&pass.layer("first")?.activations) / first.kinds;
+    // the stride is 1, as in every network with deep features
+    let (row, column) = (position / first.columns, position % first.columns);
+    let below = pass.layer("primary")?;
+    let (mut poses, mut activations) = (Vec::new(), Vec::new());
+    for near in 0..NEAR {
+        let start = ((row + near) * primary.columns + column) * primary.kinds;
+        let range = start..start + NEAR * primary.kinds;
+        activations.extend(below.activations[range.clone()].iter().map(|&a| f64::from(a)));
+        let range = range.start * ELEMENTS..range.end * ELEMENTS;
+        poses.extend(below.poses[range].iter().map(|&element| f64::from(element)));
+    }
+    let fits = "nine positions of the grid";
+    let near = Capsules {
+        poses: Array::from_shape_vec((1, NEAR, NEAR, primary.kinds, ELEMENTS), poses).expect(fits),
+        activations: Array::from_shape_vec((1, NEAR, NEAR, primary.kinds), activations).expect(fits),
+    };
+    let part = |letter: &str| -> Result<Vec<f64>> {
+        let numbers = net.parameters().part(&format!("first.{letter}"))?;
+        Ok(numbers.iter().map(|&value| f64::from(value)).collect())
+    };
+    let shape = (NEAR * NEAR * primary.kinds, first.kinds, 4, 4);
+    let layer = CapsuleLayer {
+        reach: Reach::Neighbourhood { size: NEAR, stride: 1 },
+        transforms: Array::from_shape_vec(shape, part("transforms")?).expect("the transforms of the layer"),
+        beta_v: part("beta_v")?.into(),
+        beta_a: part("beta_a")?.into(),
+    };
+    Ok(((row, column), layer.forward(&near, &net.architecture().routing)?))
+}
+
+/// Draws the responsibilities at a position, a table of children and parents for each iteration, and marks the most active parent.
+pub fn responsibilities((row, column): (usize, usize), run: &CapsuleLayerRun) -> Result<Figure> {
+    const TOP: f64 = 66.0;
+    const LEFT: f64 = 34.0;
+    const WIDE: f64 = 296.0;
+    const TALL: f64 = 96.0;
+    let trace = &run.routing.trace;
+    let (_, children, parents) = run.routing.last().responsibilities.dim();
+    let activations: Vec<f32> = run.routing.activations().row(0).iter().map(|&a| a as f32).collect();
+    let most = most_active(&activations);
+    let largest = |t: usize| trace[t].responsibilities.iter().fold(1e-300, |most: f64, &r| most.max(r));
+    let scale = (0..trace.len()).fold(1e-300, |most: f64, t| most.max(largest(t)));
+    let size = (344.0, TOP + (TALL + 24.0) * trace.len() as f64);
+    let mut chart = Chart::canvas("digit-responsibilities", "Responsibilities, iteration by iteration", size);
+    let (bold, grey) = (Ink::new(INK).plain().bold(), Ink::new(GREY).plain().size(12.0));
+    let place = format!("layer first, row {}, column {}: R_{{ij}}", row + 1, column + 1);
+    chart.note((16.0, 22.0), bold, place);
+    chart.note((16.0, 40.0), grey, format!("{children} children across, {parents} parents down"));
+    let mut words = Vec::new();
+    for (t, step) in trace.iter().enumerate() {
+        let top = TOP + (TALL + 24.0) * t as f64;
+        let table = step.responsibilities.index_axis(Axis(0), 0);
+        let shares: Vec<f64> = table.t().iter().map(|share| share / scale).collect();
+        let (strongest, own) = (number(largest(t), 3), number(step.activations[(0, most)], 3));
+        let text = format!("iteration {}: largest R {strongest}, a of parent {} {own}", t + 1, most + 1);
+        chart.note((16.0, top - 9.0), grey, &text);
+        words.push(text);
+        let [from, to] = [chart.at_pixel(LEFT, top + TALL), chart.at_pixel(LEFT + WIDE, top)];
+        chart.image(from, to, Image::new(children, &shares, 128, true));
+        for near in 0..=NEAR * NEAR {
+            let x = LEFT + WIDE * near as f64 / (NEAR * NEAR) as f64;
+            let line = [(x, top), (x, top + TALL)].map(|(x, y)| chart.at_pixel(x, y));
+            chart.line_anywhere(line, Pen::new(PALE, 1.0));
+        }
+        let middle = top + TALL * (most as f64 + 0.5) / parents as f64;
+        chart.write((LEFT - 5.0, middle), Side::Left, Ink::new(VERMILION).plain().bold().size(12.0), (most + 1).to_string());
+    }
+    let words = words.join("; ");
+    chart.alt(format!("Tables of responsibilities with {children} columns and {parents} rows. {words}.")).finish()
+}
