@@ -23,6 +23,7 @@ class Live {
     this.settings = {};
     this.events = [];
     this.dragged = null;
+    this.idle = [];
   }
 
   async wake() {
@@ -56,17 +57,20 @@ class Live {
 
   /** Asks for the picture after what has happened, and shows it. Returns false if the answer is an error, which is shown. */
   draw() {
-    const events = this.events.splice(0);
+    const [events, before] = [this.events.splice(0), this.shown];
     let answer;
     do {
       const request = { figure: this.name, settings: this.settings, event: events.shift(), dark: isDark() };
       answer = ask(this.library, request);
       if (answer.error) {
+        clearTimeout(this.saying);
         this.words.textContent = `${answer.error}.`;
+        this.settings = before ?? {}; // those of the picture, which stays
         return false;
       }
       this.settings = answer.settings;
     } while (events.length);
+    this.shown = this.settings;
     this.show(answer);
     return true;
   }
@@ -78,6 +82,8 @@ class Live {
     old.replaceWith(template.content.firstElementChild);
     this.showHandles(answer);
     for (const [name, value] of Object.entries(answer.settings)) this.showSetting(name, value);
+    this.idle = answer.idle;
+    this.showIdle();
     const numbers = this.figure.querySelector(".live-numbers");
     numbers.replaceChildren(
       ...answer.numbers.map(({ name, label, text }) => {
@@ -103,6 +109,17 @@ class Live {
     else if (control.type === "range") control.value = value;
     const output = control.parentElement.querySelector("output");
     if (output) output.textContent = value;
+  }
+
+  /** Disables the controls that have no effect now. The one with the focus keeps it: it is only marked until the focus leaves it. */
+  showIdle() {
+    for (const control of this.form.elements) {
+      if (!control.name) continue;
+      const [idle, focused] = [this.idle.includes(control.name), control === document.activeElement];
+      control.disabled = idle && !focused;
+      if (idle && focused) control.setAttribute("aria-disabled", "true");
+      else control.removeAttribute("aria-disabled");
+    }
   }
 
   /** Announces the words when the hand rests, so that a screen reader does not read every position of a drag. */
@@ -143,7 +160,11 @@ class Live {
         circle.setAttribute(attribute, value);
       }
     });
-    for (const circle of known.values()) circle.remove();
+    for (const circle of known.values()) {
+      const next = circle.previousElementSibling ?? circle.nextElementSibling;
+      if (circle === document.activeElement && next) focusOn(next, circle);
+      circle.remove();
+    }
     if (!this.overlay.querySelector('[tabindex="0"]')) this.overlay.firstElementChild?.setAttribute("tabindex", 0);
   }
 
@@ -182,17 +203,20 @@ class Live {
   }
 
   listen() {
-    const changed = ({ target }) => {
-      if (!target.name || target.type === "button") return;
-      this.settings = { ...this.settings, [target.name]: valueOf(target) };
-      this.soon();
+    const changed = ({ target, type }) => {
+      const [name, value] = [target.name, valueOf(target)];
+      if (!name || target.type === "button") return;
+      if (type === "change" && this.settings[name] === value) return; // its "input" came before
+      this.settings = { ...this.settings, [name]: value };
+      this.soon({ kind: "change", name });
     };
     this.form.addEventListener("input", changed);
     this.form.addEventListener("change", changed);
     this.form.addEventListener("submit", (event) => event.preventDefault());
     this.form.addEventListener("click", ({ target }) => {
-      if (target.type === "button") this.soon({ kind: "press", name: target.name });
+      if (target.type === "button" && !target.ariaDisabled) this.soon({ kind: "press", name: target.name });
     });
+    this.form.addEventListener("focusout", () => this.showIdle());
     this.form.addEventListener("reset", (event) => {
       event.preventDefault();
       this.settings = {};
@@ -248,14 +272,17 @@ class Live {
       this.soon({ kind: "remove", handle });
     } else if (event.key === "PageDown" || event.key === "PageUp") {
       const next = event.key === "PageDown" ? circle.nextElementSibling : circle.previousElementSibling;
-      if (next) {
-        circle.setAttribute("tabindex", -1);
-        next.setAttribute("tabindex", 0);
-        next.focus();
-      }
+      if (next) focusOn(next, circle);
     } else return;
     event.preventDefault();
   }
+}
+
+/** Moves the focus from one point to another, and with it the place in the order of Tab. */
+function focusOn(next, circle) {
+  circle.setAttribute("tabindex", -1);
+  next.setAttribute("tabindex", 0);
+  next.focus();
 }
 
 function valueOf(control) {

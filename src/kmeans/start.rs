@@ -59,8 +59,10 @@ pub(super) fn plus_plus(samples: &Weighted, clusters: usize, rng: &mut impl Rng)
         after
     };
     let trials = 2 + (clusters as f64).ln() as usize;
+    // As u64, so that a seed gives the same sample where usize has 32 bits.
+    let any = |rng: &mut _| Rng::gen_range(rng, 0..considered as u64) as usize;
     let first = match samples.weights() {
-        None => rng.gen_range(0..considered),
+        None => any(rng),
         Some(_) => draw(&cumulative((0..considered).map(weight)), rng).unwrap_or(0),
     };
     let mut centroids = row(first).to_vec();
@@ -71,7 +73,7 @@ pub(super) fn plus_plus(samples: &Weighted, clusters: usize, rng: &mut impl Rng)
         let mut best: Option<(f64, usize, Vec<f64>)> = None;
         for _ in 0..trials {
             // If all distances are 0, any sample will do.
-            let index = draw(&shares, rng).unwrap_or_else(|| rng.gen_range(0..considered));
+            let index = draw(&shares, rng).unwrap_or_else(|| any(rng));
             let after = nearer_of(&distances, row(index));
             let sum: f64 = after.iter().enumerate().map(|(index, distance)| weight(index) * distance).sum();
             if best.as_ref().is_none_or(|(best, ..)| sum < *best) {

@@ -6,7 +6,7 @@ use super::Event;
 use super::Live;
 use super::form::{Control, Kind};
 use super::known_coins::unknown;
-use super::scene::{Handle, Number, Scene};
+use super::scene::{Handle, Number, Scene, idle};
 use super::settings::Settings;
 use crate::coin::{Coins, Experiments, Mixing};
 use crate::draw::{Axis, BLUE, Chart, GREY, INK, Ink, Pen, VERMILION, number};
@@ -15,16 +15,19 @@ use crate::error::Result;
 pub(super) const LIVE: Live = Live {
     name: "bound",
     title: "The log-likelihood and its lower bound",
-    hint: "Drag the blue point to another start θ<sub>A</sub>, then press “Next step” again and again: E-steps and M-steps take turns. An E-step lifts the \
-           bound until it touches the log-likelihood (the divergence becomes 0); an M-step moves θ<sub>A</sub> to the top of \
-           the bound. Can any step lower the log-likelihood?",
+    hint: "Drag the blue point to another start θ<sub>A</sub>, then press “Next step” again and again: E-steps and M-steps take \
+           turns. Which step moves which curve? Can any step lower the log-likelihood?",
     controls,
     settle,
     draw,
+    restart: &["theta_a", "theta_b", "heads1", "heads2", "heads3", "heads4", "heads5"],
 };
 
 /// The number of tosses of each experiment.
 const TOSSES: u64 = 10;
+
+/// The most steps, of which each iteration has two.
+const MOST_STEPS: usize = 60;
 
 /// The names of the counts of heads.
 const HEADS: [&str; 5] = ["heads1", "heads2", "heads3", "heads4", "heads5"];
@@ -33,12 +36,17 @@ fn controls() -> Vec<Control> {
     let mut controls = vec![
         Control::range("theta_a", "start of θ_A", (0.01, 0.99), 0.01, 0.3),
         Control::range("theta_b", "θ_B, kept", (0.01, 0.99), 0.01, 0.52),
-        Control::range("steps", "steps made", (0.0, 60.0), 1.0, 0.0),
+        Control::range("steps", "steps made", (0.0, MOST_STEPS as f64), 1.0, 0.0),
         Control::press("step", "Next step"),
         Control::press("end", "Run to the end"),
     ];
-    let labels =
-        ["heads of 10, experiment 1", "experiment 2", "experiment 3", "experiment 4", "experiment 5"];
+    let labels = [
+        "heads in experiment 1, of 10 tosses",
+        "heads in experiment 2",
+        "heads in experiment 3",
+        "heads in experiment 4",
+        "heads in experiment 5",
+    ];
     for ((name, label), heads) in HEADS.into_iter().zip(labels).zip([5, 9, 8, 4, 7]) {
         controls.push(Control::new(name, label, Kind::Number { low: 0.0, high: TOSSES as f64 }, heads));
     }
@@ -52,7 +60,7 @@ fn settle(settings: &mut Settings, event: &Event) -> Result<()> {
             settings.put("steps", 0.0, 0)
         }
         Event::Press { name } if name == "step" => settings.put("steps", settings.number("steps") + 1.0, 0),
-        Event::Press { name } if name == "end" => settings.put("steps", 60.0, 0),
+        Event::Press { name } if name == "end" => settings.put("steps", MOST_STEPS as f64, 0),
         other => Err(unknown(other)),
     }
 }
@@ -118,7 +126,8 @@ fn draw(settings: &Settings) -> Result<Scene> {
     chart.disc((now, below), 4.5, VERMILION);
     chart.disc((now, level), 7.0, BLUE);
     if level - below > 0.05 * (top - low) {
-        chart.label((now, (level + below) / 2.0), (10.0, 0.0), Ink::new(INK).bold(), "divergence");
+        let offset = if now > 0.8 { -10.0 } else { 10.0 };
+        chart.label((now, (level + below) / 2.0), (offset, 0.0), Ink::new(INK).bold(), "divergence");
     }
     let ink = |tint| Ink::new(tint).plain().size(14.0);
     chart.note((72.0, 22.0), ink(INK).bold(), said);
@@ -133,7 +142,11 @@ fn draw(settings: &Settings) -> Result<Scene> {
         frame,
         radius: 16.0,
     };
-    let next = if steps.is_multiple_of(2) { "an E-step" } else { "an M-step" };
+    let next = match steps {
+        MOST_STEPS => "the figure makes no more",
+        _ if steps.is_multiple_of(2) => "the next is an E-step",
+        _ => "the next is an M-step",
+    };
     Ok(Scene {
         handles: frame.map(handle).into_iter().collect(),
         plane: frame,
@@ -144,11 +157,12 @@ fn draw(settings: &Settings) -> Result<Scene> {
             Number::new("divergence", "divergence KL = LL − bound (nats)", level - below, 4),
         ],
         words: format!(
-            "{steps} steps; the next is {next}. Log-likelihood {}, bound {}, divergence {} nats.",
+            "{steps} steps; {next}. Log-likelihood {}, bound {}, divergence {} nats.",
             number(level, 3),
             number(below, 3),
             number(level - below, 3)
         ),
+        idle: idle(["step", "end"].map(|name| (name, steps == MOST_STEPS))),
         figure,
     })
 }

@@ -142,16 +142,16 @@ pub(super) fn html(live: &Live, controls: &[Control], scene: &Scene) -> String {
     let _ = writeln!(html, "<form class=\"live-form\" aria-label=\"Settings: {title}\"><fieldset disabled>");
     let (buttons, fields): (Vec<&Control>, Vec<&Control>) =
         controls.iter().partition(|control| control.kind == Kind::Press);
-    for control in fields {
-        html.push_str(&control.html(&format!("live-{name}-{}", control.name)));
-    }
+    // The buttons come first, so that a small screen shows them together with the picture.
     html.push_str("<div class=\"live-buttons\">");
     for control in buttons {
         html.push_str(&control.html(""));
     }
-    html.push_str(
-        "<button type=\"reset\">Reset</button></div>\n</fieldset></form>\n<dl class=\"live-numbers\">",
-    );
+    html.push_str("<button type=\"reset\">Reset</button></div>\n");
+    for control in fields {
+        html.push_str(&control.html(&format!("live-{name}-{}", control.name)));
+    }
+    html.push_str("</fieldset></form>\n<dl class=\"live-numbers\">");
     for number in &scene.numbers {
         let _ = write!(
             html,

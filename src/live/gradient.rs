@@ -3,7 +3,7 @@
 use ndarray::{Array2, Array3, Axis as Along};
 
 use super::form::{Control, Kind};
-use super::scene::{Handle, Number, Scene};
+use super::scene::{Handle, Number, Scene, idle};
 use super::settings::Settings;
 use super::wholes::{self, CHILDREN, PARENTS, X, Y};
 use super::{Event, Live};
@@ -25,6 +25,7 @@ pub(super) const LIVE: Live = Live {
     controls,
     settle,
     draw,
+    restart: &[],
 };
 
 const LOSSES: [(&str, &str); 3] = [
@@ -358,6 +359,12 @@ fn draw(settings: &Settings) -> Result<Scene> {
             number(derivative, 5),
             number(quotient, 5)
         ),
+        // The first M-step takes even responsibilities, which depend on nothing.
+        idle: idle([
+            ("parent", matches!(slice.along, Input::Activation { .. })),
+            ("stop", settings.count("iterations") == 1),
+            ("descend", arrows[0].length == 0.0),
+        ]),
         figure,
     })
 }

@@ -22,12 +22,14 @@ pub(super) const LIVE: Live = Live {
     controls,
     settle,
     draw,
+    restart: &["data", "samples", "seed", "k", "start", "start_seed"],
 };
 
 const NAMES: Names = Names {
     count: "number of clusters K",
     click: &[("point", "a point"), ("centre", "a centroid")],
     random: &["random", "plus"],
+    seeded: &["random", "plus"],
 };
 
 /// The crowded start of chapter 3, and a sixth centroid.
@@ -88,8 +90,11 @@ struct State {
 impl State {
     /// Replays the steps: odd ones are E-steps, even ones M-steps.
     fn new(settings: &Settings) -> Result<State> {
-        let (data, steps) = (plane::data(settings), settings.count("steps"));
+        let (data, mut steps) = (plane::data(settings), settings.count("steps"));
         let fit = course(&data, settings, steps / 2)?;
+        if fit.converged {
+            steps = steps.min(2 * fit.iterations());
+        }
         let (models, last) = (fit.kept_models()?, fit.iterations());
         let mut labels: Vec<Array1<usize>> = Vec::new();
         let mut empty = Vec::new();
@@ -137,6 +142,7 @@ impl State {
             _ if self.is_converged() => {
                 format!("after {} iterations: no centroid moves any more", self.updates())
             }
+            MOST_STEPS => format!("not converged after {} iterations", self.updates()),
             0 => "start: no point has a cluster yet".to_owned(),
             steps if steps % 2 == 1 => format!("step {steps}, an E-step: each point to its nearest centroid"),
             steps => format!("step {steps}, an M-step: each centroid to the mean of its points"),
@@ -221,7 +227,7 @@ fn clipped(polygon: &[Point], excess: impl Fn(Point) -> f64) -> Vec<Point> {
 fn draw(settings: &Settings) -> Result<Scene> {
     let state = match State::new(settings) {
         Ok(state) => state,
-        Err(error) => return plane::points_alone(LIVE.name, LIVE.title, settings, &error),
+        Err(error) => return plane::points_alone((LIVE.name, LIVE.title, &NAMES), settings, &error),
     };
     let (centroids, inertias) = (plane::points_of(state.centroids()), state.inertias());
     let sizes = sizes(&state, centroids.len());
@@ -268,6 +274,7 @@ fn draw(settings: &Settings) -> Result<Scene> {
         plane: figure.frame(0),
         numbers,
         words,
+        idle: plane::idle_controls(settings, &NAMES, state.is_converged() || state.steps == MOST_STEPS),
         figure,
     })
 }
@@ -384,7 +391,7 @@ mod tests {
     #[test]
     fn points_and_centroids_are_added_dragged_and_removed() {
         let mut settings = with(&[("data", "none")]);
-        assert!(draw(&settings).unwrap().words.contains("sample"));
+        assert!(draw(&settings).unwrap().words.contains("Click to add points"));
         for at in [(0.0, 0.0), (1.0, 1.0), (1e9, -1e9)] {
             settle(&mut settings, &Event::Place { at }).unwrap();
         }

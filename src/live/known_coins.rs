@@ -1,7 +1,7 @@
 //! Chapter 1: the likelihood of a coin with known label, dragged along theta.
 
 use super::form::{Control, Kind};
-use super::scene::{Handle, Number, Scene};
+use super::scene::{Handle, Number, Scene, idle};
 use super::settings::Settings;
 use super::{Event, Live};
 use crate::coin::Experiments;
@@ -16,6 +16,7 @@ pub(super) const LIVE: Live = Live {
     controls,
     settle,
     draw,
+    restart: &[],
 };
 
 fn controls() -> Vec<Control> {
@@ -101,6 +102,7 @@ fn draw(settings: &Settings) -> Result<Scene> {
             number(now, 3),
             number(slope, 2)
         ),
+        idle: idle([("maximum", (theta - best.clamp(0.01, 0.99)).abs() < 5e-4)]),
         figure,
     })
 }

@@ -26,19 +26,21 @@ pub(super) const LIVE: Live = Live {
     controls,
     settle,
     draw,
+    restart: &["data", "samples", "seed", "k", "start", "start_seed", "covariance"],
 };
 
 const NAMES: Names = Names {
     count: "number of components K",
     click: &[("point", "a point"), ("centre", "a mean")],
     random: &["random", "kmeans"],
+    seeded: &["random", "kmeans", "point"],
 };
 
 /// The means of a start by hand: the poor start of chapter 4, and four more.
 const BY_HAND: &str = "0.3,0.7;0.9,0.2;-3,3;3,-3;3,3;-3,-3";
 
 /// The most steps: an E-step and an M-step in each iteration.
-const MOST_STEPS: usize = 120;
+const MOST_STEPS: usize = 600;
 
 fn controls() -> Vec<Control> {
     const STARTS: &[(&str, &str)] = &[
@@ -82,11 +84,13 @@ fn settle(settings: &mut Settings, event: &Event) -> Result<()> {
             end,
         );
     }
+    if settings.text("start") != "point" {
+        settings.put("k", settings.number("k") + 1.0, 0)?;
+    }
     settings.set("start", "point")?;
     settings.set("floor", "0")?;
     settings.put("steps", 0.0, 0)?;
-    // A shared covariance cannot collapse, and neither can a single component.
-    settings.put("k", settings.number("k").max(2.0), 0)?;
+    // A shared covariance cannot collapse.
     if settings.text("covariance") == "tied" { settings.set("covariance", "full") } else { Ok(()) }
 }
 
@@ -102,7 +106,9 @@ fn options(settings: &Settings, data: &Array2<f64>, max_iterations: usize) -> Re
     let start = match settings.text("start") {
         "kmeans" => GmmStart::KMeans,
         "random" => GmmStart::RandomResponsibilities,
-        "point" => GmmStart::Given(on_a_point(data, components, covariance, seed)?),
+        "point" => {
+            GmmStart::Given(on_a_point(data, components, covariance, (seed, settings.number("floor")))?)
+        }
         _ => GmmStart::Given(Gmm::standard(plane::placed(settings, BY_HAND), covariance)),
     };
     let stop = Stop { max_iterations, ..Default::default() };
@@ -120,36 +126,48 @@ fn options(settings: &Settings, data: &Array2<f64>, max_iterations: usize) -> Re
     })
 }
 
-/// A start whose first component lies on the most isolated point, with the weight of a single point and narrower than the distance to
-/// the next one; the others are those of a start from K-means.
+/// A start whose last component lies on the most isolated point, with the weight of a single point and narrower than the distance to
+/// the next one; the others are where EM from K-means has converged without it, so that hardly anything else moves.
 ///
 /// # Errors
 ///
 /// Returns an error if there are fewer points than components.
-fn on_a_point(data: &Array2<f64>, components: usize, kind: CovarianceKind, seed: u64) -> Result<Gmm> {
+fn on_a_point(
+    data: &Array2<f64>,
+    components: usize,
+    covariance: CovarianceKind,
+    (seed, floor): (u64, f64),
+) -> Result<Gmm> {
     let points = plane::points_of(data);
     let Some((at, distance)) = isolated(&points) else { return Err(Error::Empty { what: "points" }) };
-    let single = Gmm::standard(plane::table(&[points[at]]), kind);
-    let stop = Stop { max_iterations: 0, ..Default::default() };
-    let others = match components {
-        1 => single,
-        _ => Gmm::fit(
-            data,
-            &GmmOptions { components: components - 1, seed, stop, threads: 1, ..Default::default() },
-        )?
-        .into_model(),
-    };
-    let share = if components == 1 { 1.0 } else { 1.0 / points.len() as f64 };
+    let last = components - 1;
+    let share = if last == 0 { 1.0 } else { 1.0 / points.len() as f64 };
     let mut weights = Array1::from_elem(components, share);
     let mut means = plane::table(&vec![points[at]; components]);
     let mut matrices = Array3::zeros((components, 2, 2));
-    matrices.index_axis_mut(Axis(0), 0).assign(&(Array2::eye(2) * (0.3 * distance).powi(2)));
-    for k in 1..components {
-        weights[k] = (1.0 - share) * others.weights[k - 1];
-        means.row_mut(k).assign(&others.means.row(k - 1));
-        matrices.index_axis_mut(Axis(0), k).assign(&others.covariance(k - 1));
+    matrices.index_axis_mut(Axis(0), last).assign(&(Array2::eye(2) * (0.3 * distance).powi(2)));
+    if last > 0 {
+        let stop = Stop { max_iterations: MOST_STEPS / 2, ..Default::default() };
+        let regularisation = floor.max(1e-6);
+        let others = Gmm::fit(
+            data,
+            &GmmOptions {
+                components: last,
+                covariance,
+                seed,
+                regularisation,
+                stop,
+                threads: 1,
+                ..Default::default()
+            },
+        )?;
+        for k in 0..last {
+            weights[k] = (1.0 - share) * others.model().weights[k];
+            means.row_mut(k).assign(&others.model().means.row(k));
+            matrices.index_axis_mut(Axis(0), k).assign(&others.model().covariance(k));
+        }
     }
-    let covariances = Covariances::from_matrices(kind, &weights, matrices)?;
+    let covariances = Covariances::from_matrices(covariance, &weights, matrices)?;
     Gmm::new(weights, means, covariances)
 }
 
@@ -234,6 +252,11 @@ impl Course {
         self.models.len() - 1
     }
 
+    /// Whether no iteration can follow.
+    fn is_over(&self) -> bool {
+        self.converged || self.fault.is_some()
+    }
+
     /// The steps up to the end: with a fault, up to the one that fails.
     fn steps(&self) -> usize {
         2 * self.last() + if self.fault.is_some() { 2 } else { 0 }
@@ -249,7 +272,9 @@ struct State {
 impl State {
     fn new(settings: &Settings) -> Result<State> {
         let steps = settings.count("steps");
-        Ok(State { course: Course::kept(settings, steps / 2)?, steps })
+        let course = Course::kept(settings, steps / 2)?;
+        let steps = if course.is_over() { steps.min(course.steps()) } else { steps };
+        Ok(State { course, steps })
     }
 
     /// The iterations that were made.
@@ -287,6 +312,11 @@ impl State {
         Ok(Some(log_likelihood - q.iter().zip(&now).map(term).sum::<f64>()))
     }
 
+    /// Whether no step can follow.
+    fn is_over(&self) -> bool {
+        self.steps == MOST_STEPS || self.course.is_over() && self.steps == self.course.steps()
+    }
+
     /// What the last step did.
     fn said(&self) -> String {
         match (self.fault(), self.steps) {
@@ -297,6 +327,7 @@ impl State {
             _ if self.course.converged && self.steps >= self.course.steps() => {
                 format!("after {}: the log-likelihood no longer changes", iterations(self.made()))
             }
+            (_, MOST_STEPS) => format!("not converged after {}", iterations(self.made())),
             (_, 0) => "start: no responsibilities yet".to_owned(),
             (_, steps) if steps % 2 == 1 => format!("step {steps}, an E-step: the responsibilities"),
             (_, steps) => format!("step {steps}, an M-step: weights, means and covariances"),
@@ -325,7 +356,7 @@ fn iterations(count: usize) -> String {
 fn draw(settings: &Settings) -> Result<Scene> {
     let state = match State::new(settings) {
         Ok(state) => state,
-        Err(error) => return plane::points_alone(LIVE.name, LIVE.title, settings, &error),
+        Err(error) => return plane::points_alone((LIVE.name, LIVE.title, &NAMES), settings, &error),
     };
     let model = state.model();
     let criteria = model.criteria(state.data())?;
@@ -379,6 +410,7 @@ fn draw(settings: &Settings) -> Result<Scene> {
         plane: figure.frame(0),
         numbers,
         words,
+        idle: plane::idle_controls(settings, &NAMES, state.is_over()),
         figure,
     })
 }
@@ -458,7 +490,7 @@ mod tests {
             levels.push(value(&draw(&settings).unwrap(), "log_likelihood"));
         }
         let scene = draw(&settings).unwrap();
-        assert!(scene.words.contains("component A has collapsed"), "{}", scene.words);
+        assert!(scene.words.contains("component D has collapsed"), "{}", scene.words);
         assert_eq!(levels.pop(), levels.last().copied(), "the last step could not be made");
         assert!(levels.len() >= 2 && levels.windows(2).all(|pair| pair[1] > pair[0] + 1.0), "{levels:?}");
         for floor in ["0.000001", "0.001"] {
@@ -480,6 +512,6 @@ mod tests {
                 assert!(scene.words.len() > 20 && scene.plane.is_some(), "{}", scene.words);
             }
         }
-        assert!(draw(&with(&[("data", "none")])).unwrap().words.contains("samples"));
+        assert!(draw(&with(&[("data", "none")])).unwrap().words.contains("Click to add points"));
     }
 }

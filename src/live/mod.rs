@@ -56,6 +56,8 @@ pub struct Live {
     pub settle: fn(&mut Settings, &Event) -> Result<()>,
     /// Draws the picture for the settings.
     pub draw: fn(&Settings) -> Result<Scene>,
+    /// The controls whose change sets the setting `steps` to 0.
+    pub restart: &'static [&'static str],
 }
 
 /// What the reader did to a figure, besides changing a control's value.
@@ -96,7 +98,8 @@ struct Request {
     dark: bool,
 }
 
-/// An [`Event`] as the script writes it: `kind` is `press`, `drag`, `remove` or `place`.
+/// An [`Event`] as the script writes it: `kind` is `press`, `drag`, `remove` or `place`; or `change`, with the name of the control whose
+/// value the reader has changed.
 #[derive(Debug, Deserialize)]
 struct Happening {
     kind: String,
@@ -119,7 +122,7 @@ impl Happening {
             _ => Err(Error::UnknownName {
                 what: "event",
                 found: kind,
-                known: ["press", "drag", "remove", "place"].map(str::to_owned).to_vec(),
+                known: ["change", "press", "drag", "remove", "place"].map(str::to_owned).to_vec(),
             }),
         }
     }
@@ -163,8 +166,30 @@ pub fn html(name: &str) -> Result<String> {
 pub fn answer(request: &str) -> String {
     match answered(request) {
         Ok(answer) => answer.to_string(),
-        Err(error) => json!({ "error": error.to_string() }).to_string(),
+        Err(error) => json!({ "error": sentence(&error) }).to_string(),
     }
+}
+
+/// An error in the words of a figure's reader, without its full stop.
+fn sentence(error: &Error) -> String {
+    let plural = |count: usize| if count == 1 { "1 point".to_owned() } else { format!("{count} points") };
+    let text = match error {
+        Error::UnreadableSetting { name, expected, found } if found.is_empty() => {
+            format!("{name} is empty, but should be {expected}")
+        }
+        Error::UnreadableSetting { name, expected, found } => {
+            format!("{name} is {found}, but should be {expected}")
+        }
+        Error::Empty { what: "samples" } => "there are no points".to_owned(),
+        Error::TooFew { what, wanted, samples } => {
+            format!(
+                "K is {wanted}, but for {} there are at most {samples} {what}; choose a lower K",
+                plural(*samples)
+            )
+        }
+        other => other.to_string(),
+    };
+    text.chars().take(1).flat_map(char::to_uppercase).chain(text.chars().skip(1)).collect()
 }
 
 fn answered(request: &str) -> Result<Value> {
@@ -172,8 +197,14 @@ fn answered(request: &str) -> Result<Value> {
         .map_err(|error| Error::Drawing { figure: "live".to_owned(), source: error.into() })?;
     let live = find(&request.figure)?;
     let mut settings = Settings::new(&(live.controls)(), &request.settings)?;
-    if let Some(event) = request.event {
-        (live.settle)(&mut settings, &event.event()?)?;
+    match request.event {
+        Some(happening) if happening.kind == "change" => {
+            if live.restart.contains(&happening.name.as_str()) {
+                settings.put("steps", 0.0, 0)?;
+            }
+        }
+        Some(happening) => (live.settle)(&mut settings, &happening.event()?)?,
+        None => {}
     }
     let palette = if request.dark { Palette::Dark } else { Palette::Light };
     Ok((live.draw)(&settings)?.answer(&settings, palette))

@@ -5,11 +5,11 @@ use ndarray::{Array2, Axis as NdAxis, concatenate};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-use super::Event;
 use super::form::{Control, Kind};
 use super::known_coins::unknown;
-use super::scene::{Handle, Number, Scene};
+use super::scene::{Handle, Number, Scene, idle};
 use super::settings::Settings;
+use super::{Event, sentence};
 use crate::draw::{Axis, Chart, Figure, GREY, INK, Ink, Pen, Point, Side, component, letter, number, padded};
 use crate::error::{Error, Result};
 use crate::figures::clusters::axes;
@@ -31,6 +31,9 @@ const MARGINS: [u32; 4] = [56, 224, 36, 46];
 /// The left end of what stands beside the plane, and its width.
 const BESIDE: (f64, f64) = (560.0, 146.0);
 
+/// The most values of a course that get a mark each.
+const MOST_MARKS: usize = 60;
+
 /// How a figure calls its centres.
 #[derive(Clone, Copy)]
 pub(super) struct Names {
@@ -38,8 +41,10 @@ pub(super) struct Names {
     pub count: &'static str,
     /// What a click can add.
     pub click: &'static [(&'static str, &'static str)],
-    /// The starts that depend on the seed of the start.
+    /// The random starts, of which a button chooses the first.
     pub random: &'static [&'static str],
+    /// The starts that depend on the seed of the start.
+    pub seeded: &'static [&'static str],
 }
 
 /// The controls of the points.
@@ -140,7 +145,8 @@ pub(super) fn settle(
             if !names.random.contains(&settings.text("start")) {
                 settings.set("start", names.random[0])?;
             }
-            settings.put("start_seed", settings.number("start_seed") + 1.0, 0)
+            settings.put("start_seed", settings.number("start_seed") + 1.0, 0)?;
+            settings.put("steps", 0.0, 0)
         }
         Event::Place { at } if settings.text("click") == "point" => {
             let mut points = added(settings);
@@ -226,7 +232,10 @@ pub(super) fn draw_course(chart: &mut Chart, title: &str, unit: &str, values: &[
     let (low, high) = padded(values.iter().map(|value| value.1), 0.12);
     let x = Axis::new(unit, 0.0, last.0.max(4.0)).most(4);
     let mut panel = chart.panel((BESIDE.0, 44.0), (BESIDE.1, 150.0), x, Axis::new("", low, high).most(5));
-    panel.marked(values, INK, 1.8, 2.5);
+    match values.len() {
+        ..=MOST_MARKS => panel.marked(values, INK, 1.8, 2.5),
+        _ => panel.line(values.iter().copied(), Pen::new(INK, 1.8)),
+    }
     panel.disc(last, 4.5, INK);
     chart.note((BESIDE.0, 26.0), Ink::new(INK).plain().size(12.5), title);
     chart.add(panel);
@@ -257,17 +266,38 @@ pub(super) fn handles(figure: &Figure, settings: &Settings, name: &str, centres:
     centres.iter().enumerate().map(centre).chain(points).collect()
 }
 
+/// The controls without an effect for the present settings. `over`: no step can follow.
+pub(super) fn idle_controls(settings: &Settings, names: &Names, over: bool) -> Vec<&'static str> {
+    let empty = settings.text("data") == "none";
+    idle([
+        ("step", over),
+        ("end", over),
+        ("samples", empty),
+        ("seed", empty),
+        ("start_seed", !names.seeded.contains(&settings.text("start"))),
+    ])
+}
+
 /// The scene when there is no model to draw, such as with fewer points than centres: the points alone, and the reason in words.
-pub(super) fn points_alone(name: &str, title: &str, settings: &Settings, why: &Error) -> Result<Scene> {
+pub(super) fn points_alone(
+    (name, title, names): (&str, &str, &Names),
+    settings: &Settings,
+    why: &Error,
+) -> Result<Scene> {
     let points = points_of(&data(settings));
-    let mut chart = plane(name, title, "no start to draw: the text below says why");
+    let (said, words) = match points.is_empty() {
+        true => ("no points yet", "Click to add points.".to_owned()),
+        false => ("no start to draw: the text below says why", format!("{}.", sentence(why))),
+    };
+    let mut chart = plane(name, title, said);
     chart.scatter(points.iter().copied(), 2.7, GREY, 1.0);
-    let figure = chart.alt(format!("{} grey points and no centres: {why}.", points.len())).finish()?;
+    let figure = chart.alt(format!("{} grey points and no centres. {words}", points.len())).finish()?;
     Ok(Scene {
         handles: handles(&figure, settings, "", &[]),
         plane: figure.frame(0),
         numbers: vec![Number::new("samples", "points n", points.len() as f64, 0)],
-        words: format!("{why}."),
+        words,
+        idle: idle_controls(settings, names, true),
         figure,
     })
 }

@@ -3,7 +3,7 @@
 use ndarray::{Array1, Array2, Array3, Axis as Along};
 
 use super::form::{Control, Kind};
-use super::scene::{Number, Scene};
+use super::scene::{Number, Scene, idle};
 use super::settings::Settings;
 use super::wholes::{self, CHILDREN, PARENTS, X, Y};
 use super::{Event, Live};
@@ -21,6 +21,7 @@ pub(super) const LIVE: Live = Live {
     controls,
     settle,
     draw,
+    restart: &[],
 };
 
 /// A floor on the variances as in the chapter.
@@ -45,7 +46,7 @@ fn controls() -> Vec<Control> {
         Control::range("iterations", "iterations", (1.0, MOST), 1.0, 6.0),
         Control::new("schedule", "schedule of λ", Kind::Choice(&SCHEDULES), "saturating"),
         Control::range("lambda", "λ: limit or constant", (0.0, 5.0), 0.01, 1.0),
-        Control::range("beta_v", "β_v, price of a unit of mass", (-2.0, 2.0), 0.05, 0.0),
+        Control::range("beta_v", "β_v, added to the cost of a unit of mass", (-2.0, 2.0), 0.05, 0.0),
         Control::range("beta_a", "β_a, threshold on the cost", (-5.0, 5.0), 0.1, 0.0),
         Control::press("step", "Next iteration"),
         Control::press("first", "Back to the first"),
@@ -237,8 +238,21 @@ fn draw(settings: &Settings) -> Result<Scene> {
         numbers.push(Number::new(name, format!("S_{}", letter(j)), masses[j], 2));
     }
     numbers.extend(step.inverse_temperature.map(|lambda| Number::new("lambda", "λ", lambda, 4)));
-    numbers.push(Number::new("log_likelihood", "log-likelihood (nats)", step.log_likelihood, 3));
-    Ok(Scene { figure: chart.finish()?, handles, plane: None, numbers, words })
+    let of = match settings.text("rung") {
+        "1" | "2" => "log-likelihood ℓ: every child counts 1 (nats)",
+        _ => "log-likelihood ℓ_a: child i counts a_i (nats)",
+    };
+    numbers.push(Number::new("log_likelihood", of, step.log_likelihood, 3));
+    let (mixture, blog) = (settings.text("rung") == "1", settings.text("schedule") == "linear");
+    let idle = idle([
+        ("step", iterations == MOST as usize),
+        ("first", iterations == 1),
+        ("schedule", mixture),
+        ("lambda", mixture || blog),
+        ("beta_v", mixture),
+        ("beta_a", mixture),
+    ]);
+    Ok(Scene { figure: chart.finish()?, handles, plane: None, numbers, words, idle })
 }
 
 #[cfg(test)]

@@ -17,6 +17,8 @@ pub struct Scene {
     pub numbers: Vec<Number>,
     /// What the picture shows, in a sentence with its numbers. A screen reader says it after each change.
     pub words: String,
+    /// The names of the controls that have no effect for the present settings.
+    pub idle: Vec<&'static str>,
 }
 
 /// A point of a picture that can be dragged.
@@ -72,8 +74,14 @@ impl Scene {
             "plane": self.plane.as_ref().map(numbers_of),
             "numbers": self.numbers.iter().map(number).collect::<Vec<_>>(),
             "words": self.words,
+            "idle": self.idle,
         })
     }
+}
+
+/// The names of those controls that are idle.
+pub(super) fn idle<const N: usize>(controls: [(&'static str, bool); N]) -> Vec<&'static str> {
+    controls.into_iter().filter(|control| control.1).map(|control| control.0).collect()
 }
 
 fn numbers_of(frame: &Frame) -> [f64; 8] {

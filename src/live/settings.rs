@@ -61,13 +61,23 @@ impl Settings {
     /// Returns an error if there is no control of this name, or if it does not allow the value.
     pub fn set(&mut self, name: &str, value: impl Into<String>) -> Result<()> {
         let (control, value) = (self.control(name)?, value.into());
-        let (name, fault) =
-            (control.name, |value: f64, expected| Error::Setting { name: control.name, expected, value });
+        let name = control.name;
+        let fault = |expected: String| Error::UnreadableSetting {
+            name: control.label.replace('_', ""),
+            expected,
+            found: value.clone(),
+        };
         match &control.kind {
             Kind::Range { low, high, .. } | Kind::Number { low, high } => {
                 let number = value.parse().unwrap_or(f64::NAN);
-                if !(*low..=*high).contains(&number) {
-                    return Err(fault(number, "a number in the range of its control"));
+                let whole = matches!(control.kind, Kind::Number { .. });
+                if number > *high {
+                    return Err(fault(format!("at most {high}")));
+                } else if number < *low {
+                    return Err(fault(format!("at least {low}")));
+                } else if number.is_nan() || (whole && number.fract() != 0.0) {
+                    let kind = if whole { "whole number" } else { "number" };
+                    return Err(fault(format!("a {kind} from {low} to {high}")));
                 }
             }
             Kind::Choice(choices) => {
@@ -78,12 +88,12 @@ impl Settings {
             }
             Kind::Switch => {
                 if value != "on" && value != "off" {
-                    return Err(fault(f64::NAN, "on or off"));
+                    return Err(fault("on or off".to_owned()));
                 }
             }
             Kind::Points => {
                 if read_points(&value).is_none() {
-                    return Err(fault(f64::NAN, "points like 0.1,0.2;0.3,0.4, at most 2000"));
+                    return Err(fault("points like 0.1,0.2;0.3,0.4, at most 2000".to_owned()));
                 }
             }
             Kind::Press => {}

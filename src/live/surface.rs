@@ -2,7 +2,7 @@
 
 use super::form::Control;
 use super::known_coins::unknown;
-use super::scene::{Handle, Number, Scene};
+use super::scene::{Handle, Number, Scene, idle};
 use super::settings::Settings;
 use super::{Event, Live};
 use crate::coin::{CoinOptions, Coins, Experiments};
@@ -18,6 +18,7 @@ pub(super) const LIVE: Live = Live {
     controls,
     settle,
     draw,
+    restart: &[],
 };
 
 fn controls() -> Vec<Control> {
@@ -71,13 +72,14 @@ fn draw(settings: &Settings) -> Result<Scene> {
         ],
         words: format!(
             "From ({}, {}) EM ends at {kind}, ({}, {}), {} nats, after {} iterations.",
-            number(start.0, 2),
-            number(start.1, 2),
+            number(start.0, 3),
+            number(start.1, 3),
             number(end[0], 3),
             number(end[1], 3),
             number(fit.objective(), 3),
             fit.iterations()
         ),
+        idle: idle(["swap", "diagonal"].map(|name| (name, start.0 == start.1))),
         figure,
     })
 }

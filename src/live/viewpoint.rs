@@ -25,6 +25,7 @@ pub(super) const LIVE: Live = Live {
     controls,
     settle,
     draw,
+    restart: &[],
 };
 
 /// Half the side of the plane that is shown.
@@ -249,6 +250,7 @@ fn draw(settings: &Settings) -> Result<Scene> {
             number(turned.to_degrees(), 0),
             number(face.0[2].to_degrees(), 0)
         ),
+        idle: Vec::new(),
         figure,
     })
 }
