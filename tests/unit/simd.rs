@@ -86,23 +86,6 @@ fn lane(seed: usize) -> Lane {
 
 const ODD: [f32; 8] = [0.0, -0.0, f32::INFINITY, f32::NEG_INFINITY, f32::NAN, f32::MAX, 1e-40, -1.0];
 
-impl InstructionSet {
-    /// Returns whether a multiply-add rounds once.
-    pub(crate) fn is_fused(self) -> bool {
-        struct Fused;
-
-        impl WithSimd for Fused {
-            type Output = bool;
-
-            #[inline(always)]
-            fn with<S: Simd>(self, _: S) -> bool {
-                S::FUSED
-            }
-        }
-        self.run(Fused)
-    }
-}
-
 /// Returns whether two numbers have the same bits or are both NaN.
 fn same(found: f32, expected: f32) -> bool {
     found.to_bits() == expected.to_bits() || found.is_nan() && expected.is_nan()
