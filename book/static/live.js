@@ -50,8 +50,10 @@ class Live {
   }
 
   fail(error) {
+    clearTimeout(this.saying);
     this.figure.dataset.state = "failed";
-    this.words.textContent = `This figure stands still: ${error.message}. Reload the page to try again.`;
+    this.overlay?.remove();
+    this.words.textContent = "The program of this figure could not be loaded, or has failed. Reload the page to try again.";
     console.warn(error);
   }
 
@@ -105,10 +107,10 @@ class Live {
     const control = this.form.elements[name];
     if (!control) return;
     if (control.type === "checkbox") control.checked = value === "on";
-    else if (control.value !== value && control !== document.activeElement) control.value = value;
-    else if (control.type === "range") control.value = value;
+    // a number that is being typed stays as it is
+    else if (control.type !== "number" || control !== document.activeElement) control.value = value;
     const output = control.parentElement.querySelector("output");
-    if (output) output.textContent = value;
+    if (output && output.textContent !== value) output.textContent = value;
   }
 
   /** Disables the controls that have no effect now. The one with the focus keeps it: it is only marked until the focus leaves it. */
@@ -154,8 +156,10 @@ class Live {
         cy: handle.pixel[1].toFixed(1),
         r: handle.radius,
         "aria-label": handle.label,
+        "aria-valuemin": handle.frame[4],
+        "aria-valuemax": handle.frame[5],
         "aria-valuenow": x,
-        "aria-valuetext": `${x}, ${y}`,
+        "aria-valuetext": `x ${x}, y ${y}`,
       })) {
         circle.setAttribute(attribute, value);
       }
@@ -183,6 +187,7 @@ class Live {
 
   /** Draws at once, but at most once a frame: what happens until the next one is drawn together. */
   soon(event) {
+    if (this.figure.dataset.state === "failed") return;
     if (event) {
       const last = this.events.at(-1);
       const same = last?.kind === "drag" && event.kind === "drag" && last.handle === event.handle;
@@ -225,7 +230,13 @@ class Live {
     });
     this.overlay.addEventListener("pointerdown", (event) => this.grab(event));
     this.overlay.addEventListener("pointermove", (event) => this.move(event));
-    for (const end of ["pointerup", "pointercancel"]) this.overlay.addEventListener(end, () => (this.dragged = null));
+    for (const end of ["pointerup", "pointercancel", "lostpointercapture"]) {
+      this.overlay.addEventListener(end, (event) => this.release(event));
+    }
+    // Browsers ignore `touch-action` within an SVG: without this, a finger on a point would scroll the page.
+    const onPoint = (event) => event.target.closest("[data-drag]") && event.preventDefault();
+    this.overlay.addEventListener("touchstart", onPoint, { passive: false });
+    this.overlay.addEventListener("click", (event) => this.place(event));
     this.overlay.addEventListener("keydown", (event) => this.key(event));
     new MutationObserver(() => this.soon()).observe(document.documentElement, { attributeFilter: ["data-theme"] });
   }
@@ -237,30 +248,42 @@ class Live {
     return [((event.clientX - box.left) / box.width) * width, ((event.clientY - box.top) / box.height) * height];
   }
 
+  /** Takes a point by the first finger or the main button. */
   grab(event) {
+    this.held = Boolean(event.target.closest("[data-drag]"));
+    if (!this.held || event.button !== 0 || this.dragged) return;
+    event.preventDefault();
     const circle = event.target.closest("[data-drag]");
+    circle.focus({ preventScroll: true });
     const pixel = this.pixel(event);
-    if (circle) {
-      event.preventDefault();
-      circle.focus({ preventScroll: true });
-      const centre = ["cx", "cy"].map((side) => Number(circle.getAttribute(side)));
-      this.dragged = { circle, offset: centre.map((value, side) => value - pixel[side]) };
-      this.overlay.setPointerCapture(event.pointerId);
-    } else if (this.plane && inside(pixel, this.plane)) {
-      this.soon({ kind: "place", at: unitsOf(pixel, this.plane) });
-    }
+    const centre = ["cx", "cy"].map((side) => Number(circle.getAttribute(side)));
+    this.dragged = { circle, pointer: event.pointerId, offset: centre.map((value, side) => value - pixel[side]) };
+    this.overlay.setPointerCapture(event.pointerId);
   }
 
   move(event) {
-    if (!this.dragged) return;
+    if (event.pointerId !== this.dragged?.pointer) return;
+    if (event.buttons === 0) return this.release(event);
     const { circle, offset } = this.dragged;
     const pixel = this.pixel(event).map((value, side) => value + offset[side]);
     this.soon({ kind: "drag", handle: circle.dataset.drag, at: unitsOf(pixel, circle.frame) });
   }
 
+  release(event) {
+    if (event.pointerId === this.dragged?.pointer) this.dragged = null;
+  }
+
+  /** Places something where the plane is clicked. A swipe over the picture is no click, and neither is the end of a drag. */
+  place(event) {
+    const pixel = this.pixel(event);
+    if (!this.held && this.plane && inside(pixel, this.plane)) {
+      this.soon({ kind: "place", at: unitsOf(pixel, this.plane) });
+    }
+  }
+
   key(event) {
     const circle = event.target.closest("[data-drag]");
-    if (!circle) return;
+    if (!circle || event.altKey || event.ctrlKey || event.metaKey) return;
     const step = event.shiftKey ? 20 : 4;
     const ways = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
     const handle = circle.dataset.drag;

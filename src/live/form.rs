@@ -95,7 +95,7 @@ impl Control {
         match &self.kind {
             Kind::Range { low, high, step } => labelled(format!(
                 "<input type=\"range\" id=\"{id}\" name=\"{name}\" min=\"{low}\" max=\"{high}\" step=\"{step}\" value=\"{start}\">\
-                 <output for=\"{id}\">{start}</output>"
+                 <output for=\"{id}\" aria-live=\"off\">{start}</output>"
             )),
             Kind::Number { low, high } => labelled(format!(
                 "<input type=\"number\" id=\"{id}\" name=\"{name}\" min=\"{low}\" max=\"{high}\" step=\"1\" value=\"{start}\">"
