@@ -276,6 +276,7 @@ class Live {
       this.soon();
     });
     this.overlay.addEventListener("pointerdown", (event) => this.grab(event));
+    this.overlay.addEventListener("click", (event) => this.place(event));
     this.overlay.addEventListener("pointermove", (event) => this.move(event));
     for (const end of ["pointerup", "pointercancel"]) this.overlay.addEventListener(end, () => (this.dragged = null));
     this.overlay.addEventListener("keydown", (event) => this.key(event));
@@ -291,14 +292,20 @@ class Live {
 
   grab(event) {
     const circle = event.target.closest("[data-drag]");
+    this.onPlane = !circle;
+    if (!circle) return;
+    event.preventDefault();
+    circle.focus({ preventScroll: true });
     const pixel = this.pixel(event);
-    if (circle) {
-      event.preventDefault();
-      circle.focus({ preventScroll: true });
-      const centre = ["cx", "cy"].map((side) => Number(circle.getAttribute(side)));
-      this.dragged = { circle, offset: centre.map((value, side) => value - pixel[side]) };
-      this.overlay.setPointerCapture(event.pointerId);
-    } else if (this.plane && inside(pixel, this.plane)) {
+    const centre = ["cx", "cy"].map((side) => Number(circle.getAttribute(side)));
+    this.dragged = { circle, offset: centre.map((value, side) => value - pixel[side]) };
+    this.overlay.setPointerCapture(event.pointerId);
+  }
+
+  /** A click that neither ends a drag nor scrolls. */
+  place(event) {
+    const pixel = this.pixel(event);
+    if (this.onPlane && this.plane && inside(pixel, this.plane)) {
       this.soon({ kind: "place", at: unitsOf(pixel, this.plane) });
     }
   }
