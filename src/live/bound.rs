@@ -41,7 +41,7 @@ fn controls() -> Vec<Control> {
         Control::press("end", "Run to the end"),
     ];
     let labels = [
-        "heads in experiment 1, of 10 tosses",
+        "heads in experiment 1",
         "heads in experiment 2",
         "heads in experiment 3",
         "heads in experiment 4",

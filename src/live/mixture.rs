@@ -21,8 +21,8 @@ pub(super) const LIVE: Live = Live {
     name: "mixture",
     title: "A mixture of Gaussians, step by step",
     hint: "K-means has cut across the stripes. Press “Next step” or “Run to the end”: does EM find them from there? Drag a mean to \
-           start EM by hand. Then press “Let one collapse”, run to the end, and choose covariance floors from 1 down to 0: how does \
-           the log-likelihood grow?",
+           start EM by hand. Then press “Let one collapse”: one more component starts on a single point. Run to the end with the \
+           covariance floors 0.01, 0.001 and 0.000001: by how much does the log-likelihood grow, and what does the floor 0 do?",
     controls,
     settle,
     draw,

@@ -161,8 +161,8 @@ pub fn html(name: &str) -> Result<String> {
 /// Answers a request of the book's script, from JSON to JSON.
 ///
 /// The request has the figure's name, the settings that differ from the start, perhaps an event, and whether the page is dark.
-/// The answer has all settings, the SVG, the handles, the plane that can be clicked, the numbers and the words; or `error`, with what
-/// is wrong in a sentence.
+/// The answer has all settings, the SVG, the handles, the plane that can be clicked, the numbers, the words, and the names of the
+/// controls that are idle; or `error`, with what is wrong in a sentence.
 pub fn answer(request: &str) -> String {
     match answered(request) {
         Ok(answer) => answer.to_string(),
@@ -172,7 +172,6 @@ pub fn answer(request: &str) -> String {
 
 /// An error in the words of a figure's reader, without its full stop.
 fn sentence(error: &Error) -> String {
-    let plural = |count: usize| if count == 1 { "1 point".to_owned() } else { format!("{count} points") };
     let text = match error {
         Error::UnreadableSetting { name, expected, found } if found.is_empty() => {
             format!("{name} is empty, but should be {expected}")
@@ -181,11 +180,11 @@ fn sentence(error: &Error) -> String {
             format!("{name} is {found}, but should be {expected}")
         }
         Error::Empty { what: "samples" } => "there are no points".to_owned(),
-        Error::TooFew { what, wanted, samples } => {
-            format!(
-                "K is {wanted}, but for {} there are at most {samples} {what}; choose a lower K",
-                plural(*samples)
-            )
+        Error::TooFew { wanted, samples: 1, .. } => {
+            format!("K is {wanted}, but there is only 1 point; choose a lower K or add points")
+        }
+        Error::TooFew { wanted, samples, .. } => {
+            format!("K is {wanted}, but there are only {samples} points; choose a lower K or add points")
         }
         other => other.to_string(),
     };
@@ -252,6 +251,50 @@ mod tests {
     }
 
     #[test]
+    fn an_idle_control_changes_neither_the_picture_nor_the_numbers() {
+        let mut tried = 0;
+        for live in ALL {
+            let controls = (live.controls)();
+            for choice in &controls {
+                let Kind::Choice(values) = choice.kind else { continue };
+                for (value, _) in values {
+                    let mut settings = json!({ (choice.name): value });
+                    let before = ask(json!({ "figure": live.name, "settings": settings }));
+                    for idle in before["idle"].as_array().unwrap() {
+                        let control = controls.iter().find(|control| idle == control.name).unwrap();
+                        let Some(other) = control.other_value() else { continue };
+                        settings[control.name] = json!(other);
+                        let after = ask(json!({ "figure": live.name, "settings": settings }));
+                        assert_eq!(after["svg"], before["svg"], "{settings}");
+                        assert_eq!(after["numbers"], before["numbers"], "{settings}");
+                        tried += 1;
+                    }
+                }
+            }
+        }
+        assert!(tried >= 10, "{tried}");
+    }
+
+    #[test]
+    fn another_start_sets_the_steps_to_0_and_a_button_at_the_end_is_idle() {
+        let changed = |figure, name: &str, value: &str| {
+            let event = json!({ "kind": "change", "name": name });
+            let settings = json!({ "steps": "40", name: value });
+            ask(json!({ "figure": figure, "settings": settings, "event": event }))["settings"]["steps"]
+                .clone()
+        };
+        assert_eq!(changed("bound", "theta_a", "0.7"), "0");
+        assert_eq!(changed("bound", "steps", "41"), "41");
+        assert_eq!(changed("mixture", "k", "5"), "0");
+        assert_eq!(changed("mixture", "floor", "1"), "40");
+        let end = |figure| json!({ "figure": figure, "event": { "kind": "press", "name": "end" } });
+        for figure in ["bound", "kmeans", "mixture"] {
+            let idle = ask(end(figure))["idle"].as_array().unwrap().clone();
+            assert!(idle.contains(&json!("step")) && idle.contains(&json!("end")), "{figure}");
+        }
+    }
+
+    #[test]
     fn handles_can_be_dragged_to_every_corner_of_their_axes() {
         for live in ALL {
             let start = ask(json!({ "figure": live.name }));
@@ -273,6 +316,9 @@ mod tests {
         assert!(error(json!({ "figure": "bound", "settings": { "steps": "many" } })).contains("steps"));
         assert!(error(json!({ "figure": "bound", "settings": { "steps": "1e9" } })).contains("steps"));
         assert!(error(json!({ "figure": "bound", "settings": { "nothing": "1" } })).contains("nothing"));
+        let heads = |value: &str| error(json!({ "figure": "bound", "settings": { "heads2": value } }));
+        assert_eq!(heads("15"), "Heads in experiment 2 is 15, but should be at most 10");
+        assert_eq!(heads("1.5"), "Heads in experiment 2 is 1.5, but should be a whole number from 0 to 10");
         assert!(error(json!(3)).contains("figure"));
         let event = json!({ "kind": "press", "name": "nothing" });
         assert!(error(json!({ "figure": "bound", "event": event })).contains("nothing"));

@@ -17,7 +17,7 @@ pub(super) const LIVE: Live = Live {
     title: "EM routing of eight children to three parents",
     hint: "Each child, a number, votes once for each parent. Drag votes together: when does a parent become active? Children 7 \
            and 8 agree on C but are hardly there: raise their activations (the bars) and watch C. Then go back through the \
-           rungs: on which of them do two faint children suffice?",
+           rungs with ten iterations: on which of them do two faint children lift C above 0.8?",
     controls,
     settle,
     draw,

@@ -118,11 +118,26 @@ fn activation_name(i: usize) -> String {
     format!("activation-{}", i + 1)
 }
 
-/// Writes the number of its child beside each vote.
+/// Writes the number of its child beside each vote, on the first side where it covers no vote and no other number. Where there is no
+/// such side the number is left out: votes are that close together.
 pub(super) fn draw_numbers(panel: &mut Chart, votes: &Array3<f64>) {
+    const SIDES: [Point; 6] = [(8.0, -8.0), (-8.0, -8.0), (-8.0, 8.0), (8.0, 8.0), (0.0, -12.0), (0.0, 12.0)];
+    let frame = panel.frame();
+    let far = |(x, y): Point, (u, v): Point, apart: f64| (x - u).hypot(y - v) >= apart;
+    let places: Vec<Point> = votes.rows().into_iter().map(|vote| frame.pixel((vote[0], vote[1]))).collect();
+    let mut written: Vec<Point> = Vec::new();
     for (at, vote) in votes.rows().into_iter().enumerate() {
-        let text = (at / PARENTS + 1).to_string();
-        panel.text((vote[0], vote[1]), (8.0, -8.0), Side::Middle, Ink::new(INK).size(11.0), text);
+        let (x, y) = places[at];
+        let is_free = |&(right, down): &Point| {
+            let to = (x + right, y + down);
+            places.iter().all(|&place| far(to, place, 8.0))
+                && written.iter().all(|&other| far(to, other, 10.0))
+        };
+        if let Some(side) = SIDES.into_iter().find(is_free) {
+            written.push((x + side.0, y + side.1));
+            let text = (at / PARENTS + 1).to_string();
+            panel.text((vote[0], vote[1]), side, Side::Middle, Ink::new(INK).size(11.0), text);
+        }
     }
 }
 
