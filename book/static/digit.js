@@ -176,7 +176,7 @@ class Digit {
 
   show(answer, image, time) {
     this.seen.innerHTML = answer.svg;
-    const spent = { name: "time", label: "time", value: time, text: `${time.toFixed(0)} ms` };
+    const spent = { name: "time", label: "computed in", value: time, text: `${time.toFixed(0)} ms` };
     const numbers = [...answer.numbers, spent];
     this.numbers.replaceChildren(
       ...numbers.map(({ name, label, text }) => {

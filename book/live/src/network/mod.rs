@@ -24,7 +24,9 @@ pub fn give(name: &str, file: &[u8]) {
 
 /// Returns where a file is: its address and its length, or 0 if there is none of this name.
 pub fn file(name: &str) -> u64 {
-    FILES.with_borrow(|files| files.get(name).map_or(0, |file| (file.as_ptr() as u64) << 32 | file.len() as u64))
+    FILES.with_borrow(|files| {
+        files.get(name).map_or(0, |file| (file.as_ptr() as u64) << 32 | file.len() as u64)
+    })
 }
 
 /// Answers a request, from JSON to JSON: `figure` names the figure, and the figure says what else it reads.

@@ -90,7 +90,8 @@ impl State {
                     let net = CapsNet::from_bytes(Path::new(WEIGHTS), file).map_err(words_of)?;
                     // the pictures rely on this
                     let form = net.architecture();
-                    let fits = [form.height, form.width, form.channels] == [SIDE, SIDE, 1] && form.deep_features > 0;
+                    let fits =
+                        [form.height, form.width, form.channels] == [SIDE, SIDE, 1] && form.deep_features > 0;
                     fits.then_some(net).ok_or_else(|| format!("{WEIGHTS} is not the shipped network"))
                 })?
             } else {
