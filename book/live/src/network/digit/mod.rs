@@ -191,8 +191,9 @@ fn words(activations: &[f32], empty: bool, (iterations, trained): (usize, usize)
         ),
     };
     if iterations != trained {
-        let made = if iterations == 1 { "is 1".to_owned() } else { format!("are {iterations}") };
-        words += &format!(" The network was trained with {trained} iterations; here there {made}.");
+        words += &format!(
+            " The network was trained with {trained} iterations of routing; with {iterations} it misreads most digits."
+        );
     }
     words
 }
