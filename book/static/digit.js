@@ -10,7 +10,7 @@ const IMAGES = "digit-images.json";
 const PEN = 0.075;
 /** The least distance between two points of a line. */
 const CLOSE = 0.006;
-/** How long the pen must rest before the layers are drawn, in milliseconds. */
+/** How long the pen or a slider must rest before the layers are drawn, in milliseconds. */
 const REST = 120;
 
 const isDark = () => document.documentElement.dataset.theme === "dark";
@@ -79,8 +79,13 @@ class Digit {
   }
 
   listen() {
-    // an `input` is followed by a `change` with the same value, which is answered too: every event fires `drawn`
-    for (const name of ["input", "change"]) this.form.addEventListener(name, () => this.soon());
+    // a slider sends `input` while it is moved, and `change` at the end
+    for (const name of ["input", "change"]) {
+      this.form.addEventListener(name, () => {
+        this.moving = name === "input";
+        this.soon();
+      });
+    }
     this.form.addEventListener("submit", (event) => event.preventDefault());
     this.form.addEventListener("reset", (event) => {
       event.preventDefault();
@@ -150,7 +155,7 @@ class Digit {
     return answer;
   }
 
-  /** Shows the digit and what the network makes of it, and the layers when the pen rests. */
+  /** Shows the digit and what the network makes of it, and the layers when the hand rests. */
   draw() {
     const { elements } = this.form;
     for (const control of elements) {
@@ -166,7 +171,7 @@ class Digit {
       const answer = this.ask({ do: "classify", iterations, turn, right, down, ...digit });
       this.show(answer, image, performance.now() - start);
       clearTimeout(this.resting);
-      if (this.pen === null) this.showLayers();
+      if (this.pen === null && !this.moving) this.showLayers();
       else this.resting = setTimeout(() => this.showLayers(), REST);
     } catch (error) {
       this.words.textContent = `${error.message}.`;
@@ -176,7 +181,7 @@ class Digit {
 
   show(answer, image, time) {
     this.seen.innerHTML = answer.svg;
-    const spent = { name: "time", label: "time", value: time, text: `${time.toFixed(0)} ms` };
+    const spent = { name: "time", label: "computed in", value: time, text: `${time.toFixed(0)} ms` };
     const numbers = [...answer.numbers, spent];
     this.numbers.replaceChildren(
       ...numbers.map(({ name, label, text }) => {

@@ -196,12 +196,12 @@ pub fn digit_routing(
 ///
 /// Returns the errors of [`digit_routing`], but for those of the pixels.
 pub fn class_masses(run: &CapsuleLayerRun) -> Result<Figure> {
-    const PITCH: f64 = 42.0;
+    const PITCH: f64 = 36.0;
     checks::class_run(run)?;
     let (count, classes) = (run.routing.trace.len(), run.routing.last().activations.ncols());
     let size = (96.0 + PITCH * classes as f64, 70.0 + count.min(6) as f64 * (PITCH + 14.0));
     let title = "What each class receives, iteration by iteration";
-    let mut chart = Chart::canvas("class-masses", title, (size.0.max(420.0), size.1));
+    let mut chart = Chart::canvas("class-masses", title, (size.0.max(440.0), size.1));
     let most = number(draw_masses_by_place(&mut chart, run, (96.0, 64.0), PITCH), 2);
     let text = format!("votes from each position: sum of a_i R_{{ij}} (strongest: {most})");
     chart.note((24.0, 24.0), Ink::new(INK).plain().bold(), text);

@@ -34,7 +34,10 @@ impl Drawing {
             return Err("a point of the drawing is not on the canvas".to_owned());
         }
         if !(0.005..=0.5).contains(&self.pen) {
-            return Err(format!("the pen is {} wide, but should be from 0.005 to 0.5 of the canvas", self.pen));
+            return Err(format!(
+                "the pen is {} wide, but should be from 0.005 to 0.5 of the canvas",
+                self.pen
+            ));
         }
         Ok(())
     }
@@ -121,7 +124,11 @@ pub fn moved(image: &[u8], degrees: f64, [right, down]: [f64; 2]) -> Vec<u8> {
     let middle = (SIDE as f64 - 1.0) / 2.0;
     let level = |row: f64, column: f64| {
         let inside = |at: f64| (0.0..SIDE as f64).contains(&at);
-        if inside(row) && inside(column) { f64::from(image[row as usize * SIDE + column as usize]) } else { 0.0 }
+        if inside(row) && inside(column) {
+            f64::from(image[row as usize * SIDE + column as usize])
+        } else {
+            0.0
+        }
     };
     let pixel = |at: usize| {
         let (x, y) = ((at % SIDE) as f64 - middle - right, (at / SIDE) as f64 - middle - down);
@@ -179,7 +186,8 @@ mod tests {
     #[test]
     fn the_centre_of_mass_is_where_it_is_in_mnist() {
         // a heavy head on a thin leg
-        let image = drawing(&[&[[0.3, 0.1], [0.7, 0.1], [0.7, 0.2], [0.3, 0.2]], &[[0.5, 0.2], [0.5, 0.9]]], 0.08);
+        let image =
+            drawing(&[&[[0.3, 0.1], [0.7, 0.1], [0.7, 0.2], [0.3, 0.2]], &[[0.5, 0.2], [0.5, 0.9]]], 0.08);
         let image = image.image();
         let mass: f64 = image.iter().map(|&level| f64::from(level)).sum();
         let mean = |coordinate: fn(usize) -> usize| {
@@ -216,7 +224,9 @@ mod tests {
 
     #[test]
     fn bad_drawings_are_errors() {
-        for (strokes, pen) in [(vec![vec![[0.5, 1.2]]], 0.1), (vec![vec![[f64::NAN, 0.0]]], 0.1), (vec![], 0.0)] {
+        for (strokes, pen) in
+            [(vec![vec![[0.5, 1.2]]], 0.1), (vec![vec![[f64::NAN, 0.0]]], 0.1), (vec![], 0.0)]
+        {
             assert!(Drawing { strokes, pen }.check().is_err());
         }
         assert!(Drawing { strokes: vec![vec![[0.5, 0.5]; MOST_POINTS + 1]], pen: 0.1 }.check().is_err());

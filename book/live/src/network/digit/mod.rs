@@ -90,7 +90,8 @@ impl State {
                     let net = CapsNet::from_bytes(Path::new(WEIGHTS), file).map_err(words_of)?;
                     // the pictures rely on this
                     let form = net.architecture();
-                    let fits = [form.height, form.width, form.channels] == [SIDE, SIDE, 1] && form.deep_features > 0;
+                    let fits =
+                        [form.height, form.width, form.channels] == [SIDE, SIDE, 1] && form.deep_features > 0;
                     fits.then_some(net).ok_or_else(|| format!("{WEIGHTS} is not the shipped network"))
                 })?
             } else {
@@ -190,8 +191,9 @@ fn words(activations: &[f32], empty: bool, (iterations, trained): (usize, usize)
         ),
     };
     if iterations != trained {
-        let made = if iterations == 1 { "is 1".to_owned() } else { format!("are {iterations}") };
-        words += &format!(" The network was trained with {trained} iterations; here there {made}.");
+        words += &format!(
+            " The network was trained with {trained} iterations of routing; with {iterations} it misreads most digits."
+        );
     }
     words
 }

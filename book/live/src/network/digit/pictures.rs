@@ -17,12 +17,13 @@ const NEAR: usize = 3;
 pub fn seen(pixels: &[u8], activations: &[f32]) -> Result<Figure> {
     const TOP: f64 = 42.0;
     let most = most_active(activations);
-    let mut chart = Chart::canvas("digit-seen", "The image and the activations of the classes", (344.0, 216.0));
+    let mut chart =
+        Chart::canvas("digit-seen", "The image and the activations of the classes", (344.0, 216.0));
     let (bold, grey) = (Ink::new(INK).plain().bold(), Ink::new(GREY).plain().size(12.5));
-    chart.note((16.0, 22.0), bold, "28 × 28 pixels");
+    chart.note((16.0, 22.0), bold, "what the network gets");
     let levels: Vec<f64> = pixels.iter().map(|&level| f64::from(level) / 255.0).collect();
     chart.picture((16.0, TOP), 152.0, SIDE, &levels);
-    chart.note((192.0, 22.0), bold, "activation of each class");
+    chart.note((192.0, 22.0), bold, "activation of classes");
     let mut words = Vec::new();
     for (class, &activation) in activations.iter().enumerate() {
         let (middle, activation) = (TOP + 16.4 * (class as f64 + 0.5), f64::from(activation));
@@ -36,7 +37,9 @@ pub fn seen(pixels: &[u8], activations: &[f32]) -> Result<Figure> {
         chart.note((right + 6.0, middle), ink, text);
     }
     let words = words.join(", ");
-    chart.alt(format!("The image that the network gets, and a bar for each class's activation: {words}.")).finish()
+    chart
+        .alt(format!("The image that the network gets, and a bar for each class's activation: {words}."))
+        .finish()
 }
 
 /// Returns the index of the largest number.
@@ -44,22 +47,37 @@ pub fn most_active(activations: &[f32]) -> usize {
     (0..activations.len()).fold(0, |most, j| if activations[j] > activations[most] { j } else { most })
 }
 
-/// Draws each kind of feature or capsule of a layer as a map of its positions, `what` in words. All maps share one scale.
+/// Draws each kind of feature or capsule of a layer as a map of its positions, `what` in words. All maps share one scale. They are
+/// one image, an empty row or column apart, because each image costs time.
 pub fn tiles(what: &str, layer: LayerSummary, numbers: &[f32]) -> Result<Figure> {
     const ACROSS: usize = 8;
-    const PITCH: f64 = 40.0;
+    const WIDE: f64 = 312.0;
     let LayerSummary { name, rows, columns, kinds, .. } = layer;
     let (low, high) = extent(numbers.iter().map(|&value| f64::from(value)));
     let range = if low < high { high - low } else { 1.0 };
-    let size = (344.0, 40.0 + PITCH * kinds.div_ceil(ACROSS) as f64 + 6.0);
+    let lines = kinds.div_ceil(ACROSS);
+    let (wide, tall) = (ACROSS * (columns + 1) - 1, lines * (rows + 1) - 1);
+    let mut shares = vec![0.0; wide * tall];
+    for (at, &value) in numbers.iter().enumerate() {
+        let (place, kind) = (at / kinds, at % kinds);
+        let row = kind / ACROSS * (rows + 1) + place / columns;
+        let column = kind % ACROSS * (columns + 1) + place % columns;
+        shares[row * wide + column] = (f64::from(value) - low) / range;
+    }
+    let unit = WIDE / wide as f64;
     let text = format!("{kinds} {what}, {} to {}", number(low, 2), number(high, 2));
+    let size = (344.0, 56.0 + unit * tall as f64);
     let mut chart = Chart::canvas(&format!("digit-{name}"), &text, size);
     chart.note((16.0, 22.0), Ink::new(INK).plain().bold(), &text);
+    let place = |row: f64, column: f64| (16.0 + unit * column, 40.0 + unit * row);
+    let [from, to] = [place(tall as f64, 0.0), place(0.0, wide as f64)].map(|(x, y)| chart.at_pixel(x, y));
+    chart.image(from, to, Image::new(wide, &shares, 256, true));
     for kind in 0..kinds {
-        let corner = (14.0 + PITCH * (kind % ACROSS) as f64, 40.0 + PITCH * (kind / ACROSS) as f64);
-        let shares: Vec<f64> =
-            numbers.iter().skip(kind).step_by(kinds).map(|&value| (f64::from(value) - low) / range).collect();
-        chart.picture(corner, PITCH - 5.0, columns, &shares);
+        let (top, left) = ((kind / ACROSS * (rows + 1)) as f64, (kind % ACROSS * (columns + 1)) as f64);
+        let (bottom, right) = (top + rows as f64, left + columns as f64);
+        let corners = [(top, left), (top, right), (bottom, right), (bottom, left), (top, left)];
+        let frame = corners.map(|(row, column)| place(row, column)).map(|(x, y)| chart.at_pixel(x, y));
+        chart.line_anywhere(frame, Pen::new(PALE, 1.0));
     }
     chart.alt(format!("{text}: {kinds} maps with {rows} x {columns} cells each.")).finish()
 }
@@ -99,7 +117,8 @@ pub fn position_run(net: &CapsNet, pass: &Pass) -> Result<((usize, usize), Capsu
     Ok(((row, column), layer.forward(&near, &net.architecture().routing)?))
 }
 
-/// Draws the responsibilities at a position, a table of children and parents for each iteration, and marks the most active parent.
+/// Draws the responsibilities at a position, a table of children and parents for each iteration. Marks the parent with the most mass
+/// in the end and, in another colour, the most active one.
 pub fn responsibilities((row, column): (usize, usize), run: &CapsuleLayerRun) -> Result<Figure> {
     const TOP: f64 = 66.0;
     const LEFT: f64 = 34.0;
@@ -109,6 +128,8 @@ pub fn responsibilities((row, column): (usize, usize), run: &CapsuleLayerRun) ->
     let (_, children, parents) = run.routing.last().responsibilities.dim();
     let activations: Vec<f32> = run.routing.activations().row(0).iter().map(|&a| a as f32).collect();
     let most = most_active(&activations);
+    let masses: Vec<f32> = run.routing.last().masses.row(0).iter().map(|&mass| mass as f32).collect();
+    let heaviest = most_active(&masses);
     let largest = |t: usize| trace[t].responsibilities.iter().fold(1e-300, |most: f64, &r| most.max(r));
     let scale = (0..trace.len()).fold(1e-300, |most: f64, t| most.max(largest(t)));
     let size = (344.0, TOP + (TALL + 24.0) * trace.len() as f64);
@@ -133,9 +154,14 @@ pub fn responsibilities((row, column): (usize, usize), run: &CapsuleLayerRun) ->
             let line = [(x, top), (x, top + TALL)].map(|(x, y)| chart.at_pixel(x, y));
             chart.line_anywhere(line, Pen::new(PALE, 1.0));
         }
-        let middle = top + TALL * (most as f64 + 0.5) / parents as f64;
-        chart.write((LEFT - 5.0, middle), Side::Left, Ink::new(VERMILION).plain().bold().size(12.0), (most + 1).to_string());
+        for (parent, tint) in [(heaviest, component(0)), (most, VERMILION)] {
+            let middle = top + TALL * (parent as f64 + 0.5) / parents as f64;
+            let ink = Ink::new(tint).plain().bold().size(12.0);
+            chart.write((LEFT - 5.0, middle), Side::Left, ink, (parent + 1).to_string());
+        }
     }
     let words = words.join("; ");
-    chart.alt(format!("Tables of responsibilities with {children} columns and {parents} rows. {words}.")).finish()
+    chart
+        .alt(format!("Tables of responsibilities with {children} columns and {parents} rows. {words}."))
+        .finish()
 }

@@ -46,6 +46,16 @@ fn digits_of_mnist_get_the_librarys_activations_with_every_number_of_iterations(
     }
 }
 
+#[test]
+fn with_other_numbers_of_iterations_most_digits_are_misread() {
+    let net = give();
+    let images = ImageSet::load_test(mnist_folder(), 10).unwrap().slice(0..100);
+    let errors = |iterations| {
+        with_iterations(&net, iterations).unwrap().evaluate(&images, 1, |_| {}).unwrap().errors()
+    };
+    assert!(errors(1) > 50 && errors(2) == 0 && errors(3) > 50, "{:?}", [1, 2, 3].map(errors));
+}
+
 /// The routing of one position is that of the whole layer.
 #[test]
 fn responsibilities_are_those_of_the_layers_routing() {
