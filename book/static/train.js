@@ -38,9 +38,11 @@ class Train {
       this.worker = new Worker(new URL("train-worker.js", HERE), { type: "module" });
       this.worker.onmessage = ({ data }) => this.heard(data);
       this.worker.onerror = (event) => this.fail(new Error(event.message || "its worker cannot be loaded"));
+      const dark = isDark();
       await this.plan();
       this.listen();
       this.enable();
+      if (isDark() !== dark) await this.plan();
       this.figure.dataset.state = "ready";
     } catch (error) {
       this.fail(error);
@@ -102,13 +104,16 @@ class Train {
       return seconds;
     };
     numbers();
-    const { rate } = await this.ask("trial", { settings: plan.settings });
-    if (turn !== this.turn || this.state !== "still" || !rate) return;
-    const seconds = numbers(rate);
-    this.say(
-      `A network of ${grouped(plan.parameters)} parameters. On this computer, the training will take about ${inWords(seconds)}, ` +
-        `as measured by a few steps just now.`,
-    );
+    const measured = async () => {
+      const { rate } = await this.ask("trial", { settings: plan.settings });
+      if (turn !== this.turn || this.state !== "still" || !rate) return;
+      const seconds = numbers(rate);
+      this.say(
+        `A network of ${grouped(plan.parameters)} parameters. On this computer, the training will take about ` +
+          `${inWords(seconds)}, as measured by a few steps just now.`,
+      );
+    };
+    measured().catch((error) => this.trouble(error));
   }
 
   show(place, picture) {

@@ -18,7 +18,7 @@ const COLUMNS: usize = 8;
 ///
 /// # Panics
 ///
-/// Panics if the shapes do not fit.
+/// Panics if the shapes do not fit, or if a has no columns.
 pub(crate) fn multiply(a: &ArrayView2<f32>, b: &ArrayView2<f32>, add: bool, c: &mut ArrayViewMut2<f32>) {
     if InstructionSet::detect().is_fused() {
         general_mat_mul(1.0, a, b, if add { 1.0 } else { 0.0 }, c);
@@ -31,7 +31,7 @@ pub(crate) fn multiply(a: &ArrayView2<f32>, b: &ArrayView2<f32>, add: bool, c: &
 /// needs them. Each number of the product is a sum in the order of b's rows.
 fn in_blocks(a: &ArrayView2<f32>, b: &ArrayView2<f32>, add: bool, c: &mut ArrayViewMut2<f32>) {
     let ((m, inner), n) = (a.dim(), b.ncols());
-    assert!(b.nrows() == inner && c.dim() == (m, n), "the shapes of a product");
+    assert!(inner > 0 && b.nrows() == inner && c.dim() == (m, n), "the shapes of a product");
     let mut rows = vec![[0.0; ROWS]; m.div_ceil(ROWS) * inner];
     for (i, row) in a.outer_iter().enumerate() {
         let block = &mut rows[i / ROWS * inner..][..inner];
@@ -44,7 +44,7 @@ fn in_blocks(a: &ArrayView2<f32>, b: &ArrayView2<f32>, add: bool, c: &mut ArrayV
             let row = b.row(k);
             (0..width).for_each(|j| to[j] = row[first + j]);
         }
-        for (block, rows) in rows.chunks_exact(inner.max(1)).enumerate() {
+        for (block, rows) in rows.chunks_exact(inner).enumerate() {
             let sums = block_of(rows, &columns);
             for (i, sums) in (block * ROWS..m).zip(&sums) {
                 for (j, &sum) in sums[..width].iter().enumerate() {
@@ -77,9 +77,7 @@ mod tests {
     #[test]
     fn in_blocks_matches_the_formula_for_all_sizes_and_layouts() {
         let noise = |i: usize, j: usize| ((i * 31 + j * 17) * 2_654_435_761 % 1009) as f32 / 500.0 - 1.0;
-        for (m, inner, n) in
-            [(1, 1, 1), (4, 3, 8), (5, 7, 9), (9, 16, 17), (3, 25, 32), (13, 2, 7), (2, 0, 3)]
-        {
+        for (m, inner, n) in [(1, 1, 1), (4, 3, 8), (5, 7, 9), (9, 16, 17), (3, 25, 32), (13, 2, 7)] {
             let (a, b) = (
                 Array2::from_shape_fn((m, inner), |(i, k)| noise(i, k)),
                 Array2::from_shape_fn((inner, n), |(k, j)| noise(j, k + 5)),

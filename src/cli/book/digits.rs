@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::path::Path;
 
-use em_routing::data::idx::{ImageSet, Images};
+use em_routing::data::idx::ImageSet;
 use em_routing::shipped;
 use flate2::{Compression, write::GzEncoder};
 
@@ -22,7 +22,7 @@ pub fn write(folder: &Path) -> Outcome<()> {
     let parts = [train.slice(0..TRAINING), validation.slice(0..HELD_OUT)];
     let count = (TRAINING + HELD_OUT) as u32;
     let sizes = [count, train.height as u32, train.width as u32];
-    pack(folder, "digits-images.gz", &sizes, parts.each_ref().map(|part: &Images| &part.pixels[..]))?;
+    pack(folder, "digits-images.gz", &sizes, parts.each_ref().map(|part| &part.pixels[..]))?;
     pack(folder, "digits-labels.gz", &sizes[..1], parts.each_ref().map(|part| &part.labels[..]))
 }
 

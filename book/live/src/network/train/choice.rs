@@ -55,7 +55,7 @@ impl Choice {
             costs: text("costs", costs),
             lambda: text("lambda", lambda),
             start: text("start", start),
-            digits: number("digits", "11000", 60_000)?,
+            digits: number("digits", "5000", 60_000)?,
             epochs: number("epochs", "1", 100)?,
             network,
         })
