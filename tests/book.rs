@@ -8,12 +8,11 @@ use std::sync::OnceLock;
 
 use em_routing::capsnet::CapsNet;
 use em_routing::data::idx::Images;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 #[path = "support/html.rs"]
 mod html;
 use html::{Tag, tags};
-use serde_json::{Value, json};
 
 /// The most that a page and its scripts, styles and figures may weigh. The browser's test adds fonts.
 const MOST_BYTES: u64 = 1_500_000;

@@ -60,6 +60,13 @@ pub struct Live {
     pub restart: &'static [&'static str],
 }
 
+impl Live {
+    /// Answers to a control that has a new value: some start the steps anew.
+    fn changed(&self, settings: &mut Settings, name: &str) -> Result<()> {
+        if self.restart.contains(&name) { settings.put("steps", 0.0, 0) } else { Ok(()) }
+    }
+}
+
 /// What the reader did to a figure, besides changing a control's value.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Event {
@@ -197,11 +204,7 @@ fn answered(request: &str) -> Result<Value> {
     let live = find(&request.figure)?;
     let mut settings = Settings::new(&(live.controls)(), &request.settings)?;
     match request.event {
-        Some(happening) if happening.kind == "change" => {
-            if live.restart.contains(&happening.name.as_str()) {
-                settings.put("steps", 0.0, 0)?;
-            }
-        }
+        Some(Happening { kind, name, .. }) if kind == "change" => live.changed(&mut settings, &name)?,
         Some(happening) => (live.settle)(&mut settings, &happening.event()?)?,
         None => {}
     }
