@@ -197,11 +197,10 @@ fn answered(request: &str) -> Result<Value> {
     let live = find(&request.figure)?;
     let mut settings = Settings::new(&(live.controls)(), &request.settings)?;
     match request.event {
-        Some(happening) if happening.kind == "change" => {
-            if live.restart.contains(&happening.name.as_str()) {
-                settings.put("steps", 0.0, 0)?;
-            }
+        Some(Happening { kind, name, .. }) if kind == "change" && live.restart.contains(&name.as_str()) => {
+            settings.put("steps", 0.0, 0)?;
         }
+        Some(Happening { kind, .. }) if kind == "change" => {}
         Some(happening) => (live.settle)(&mut settings, &happening.event()?)?,
         None => {}
     }
@@ -319,7 +318,7 @@ mod tests {
         let heads = |value: &str| error(json!({ "figure": "bound", "settings": { "heads2": value } }));
         assert_eq!(heads("15"), "Heads in experiment 2 is 15, but should be at most 10");
         assert_eq!(heads("1.5"), "Heads in experiment 2 is 1.5, but should be a whole number from 0 to 10");
-        assert!(error(json!(3)).contains("figure"));
+        assert!(error(json!(3)).contains("Figure live"));
         let event = json!({ "kind": "press", "name": "nothing" });
         assert!(error(json!({ "figure": "bound", "event": event })).contains("nothing"));
     }
