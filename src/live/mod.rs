@@ -316,13 +316,13 @@ mod tests {
     fn wrong_requests_are_errors_that_name_the_fault() {
         let error = |request: Value| ask(request)["error"].as_str().unwrap().to_owned();
         assert!(error(json!({ "figure": "nothing" })).contains("bound"));
-        assert!(error(json!({ "figure": "bound", "settings": { "steps": "many" } })).contains("steps"));
-        assert!(error(json!({ "figure": "bound", "settings": { "steps": "1e9" } })).contains("steps"));
+        assert!(error(json!({ "figure": "bound", "settings": { "steps": "many" } })).contains("Steps made"));
+        assert!(error(json!({ "figure": "bound", "settings": { "steps": "1e9" } })).contains("Steps made"));
         assert!(error(json!({ "figure": "bound", "settings": { "nothing": "1" } })).contains("nothing"));
         let heads = |value: &str| error(json!({ "figure": "bound", "settings": { "heads2": value } }));
         assert_eq!(heads("15"), "Heads in experiment 2 is 15, but should be at most 10");
         assert_eq!(heads("1.5"), "Heads in experiment 2 is 1.5, but should be a whole number from 0 to 10");
-        assert!(error(json!(3)).contains("figure"));
+        assert!(error(json!(3)).contains("Figure live"));
         let event = json!({ "kind": "press", "name": "nothing" });
         assert!(error(json!({ "figure": "bound", "event": event })).contains("nothing"));
     }
