@@ -225,7 +225,7 @@ impl Images {
     ///
     /// Returns an error with the path if a file cannot be read or has the wrong contents ([`Fault`]).
     pub fn read(images: &Path, labels: &Path, form: impl Into<Form>) -> Result<Images> {
-        let open = |path| Ok((path, BufReader::new(plain::open(path)?)));
+        let open = |path| -> Result<_> { Ok((path, BufReader::new(plain::open(path)?))) };
         Images::from_streams(open(images)?, open(labels)?, form)
     }
 

@@ -193,6 +193,7 @@ fn climbed(mut at: Point, height: impl Fn(Point) -> f64) -> Point {
 /// objective is not finite, or for more than 100 fits or 2000 distinct counts of heads.
 pub fn surface(experiments: &Experiments, fits: &[&Fit<Coins>]) -> Result<Figure> {
     at_most("the number of fits", fits.len(), 100, "at most 100")?;
+    fits.iter().try_for_each(|fit| steps(fit))?;
     let weights = fits.first().map_or(vec![0.5; 2], |fit| fit.model().weights.clone());
     let field = field(&Groups::new(experiments)?, &weights)?;
     let highest = fits.iter().map(|fit| fit.objective()).fold(field.highest, f64::max);
