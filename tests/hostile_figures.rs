@@ -97,6 +97,7 @@ const DRAWN: &[(&str, Draw)] = &[
         let fit = h.fit(Hostile::coins);
         chapter02::bound_animation(&h.experiments(), &fit, h.index(), h.size())
     }),
+    ("class_masses", |h| figures::chapter08::class_masses(&class_run(h))),
     ("clusterings", |h| {
         let data = h.plane();
         let labels = Array1::from(h.labels(data.nrows()));
@@ -119,7 +120,6 @@ const DRAWN: &[(&str, Draw)] = &[
         let curves = h.curves();
         chapter07::difference_errors(&borrowed(&curves))
     }),
-    ("class_masses", |h| figures::chapter08::class_masses(&class_run(h))),
     ("digit_routing", |h| {
         let run = class_run(h);
         let (width, rows) = (h.size(), h.size());
