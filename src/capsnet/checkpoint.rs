@@ -2,9 +2,8 @@
 //!
 //! Each parameter array is a tensor under its own name (`first.transforms`). A training has up to three more tensors for each
 //! array: Adam's moments as `first_moment.first.transforms` and `second_moment.…`, and the running average as `average.…` if the
-//! recipe averages. All numbers are little-endian f32; a network may
-//! have 16-bit floats instead. The metadata has one key, `em-routing`, whose text has one `name = value`
-//! per line:
+//! recipe averages. All numbers are little-endian f32; those of a network may be 16-bit floats instead. The metadata has one key,
+//! `em-routing`, whose text has one `name = value` per line:
 //!
 //! ```text
 //! format = 1              the version of the format

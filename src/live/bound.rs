@@ -135,13 +135,7 @@ fn draw(settings: &Settings) -> Result<Scene> {
     chart.note((590.0, 22.0), ink(VERMILION), "lower bound");
     let figure = chart.finish()?;
     let frame = figure.frame(0);
-    let handle = |frame| Handle {
-        name: "start".to_owned(),
-        label: "start of θ_A".to_owned(),
-        at: (now, level),
-        frame,
-        radius: 16.0,
-    };
+    let handle = |frame| Handle::only("start", "start of θ_A", (now, level), frame);
     let next = match steps {
         MOST_STEPS => "the figure makes no more",
         _ if steps.is_multiple_of(2) => "the next is an E-step",

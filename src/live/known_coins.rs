@@ -80,13 +80,7 @@ fn draw(settings: &Settings) -> Result<Scene> {
     chart.label((theta, now), (12.0, 18.0), Ink::new(INK).bold(), format!("θ = {}", number(theta, 3)));
     let figure = chart.finish()?;
     let frame = figure.frame(0);
-    let handle = |frame| Handle {
-        name: "theta".to_owned(),
-        label: "θ, probability of heads".to_owned(),
-        at: (theta, now),
-        frame,
-        radius: 16.0,
-    };
+    let handle = |frame| Handle::only("theta", "θ, probability of heads", (theta, now), frame);
     Ok(Scene {
         handles: frame.map(handle).into_iter().collect(),
         plane: frame,

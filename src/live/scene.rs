@@ -36,6 +36,13 @@ pub struct Handle {
     pub radius: f64,
 }
 
+impl Handle {
+    /// Creates a handle for the only point of a picture that can be dragged.
+    pub fn only(name: &str, label: &str, at: Point, frame: Frame) -> Handle {
+        Handle { name: name.to_owned(), label: label.to_owned(), at, frame, radius: 16.0 }
+    }
+}
+
 /// A number beside a picture.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Number {

@@ -54,13 +54,7 @@ fn draw(settings: &Settings) -> Result<Scene> {
     let frame = figure.frame(0);
     let end = &fit.model().thetas;
     let kind = if (end[0] - end[1]).abs() < 1e-6 { "the saddle point" } else { "a maximum" };
-    let handle = |frame| Handle {
-        name: "start".to_owned(),
-        label: "start of EM, θ_A and θ_B".to_owned(),
-        at: start,
-        frame,
-        radius: 16.0,
-    };
+    let handle = |frame| Handle::only("start", "start of EM, θ_A and θ_B", start, frame);
     Ok(Scene {
         handles: frame.map(handle).into_iter().collect(),
         plane: frame,

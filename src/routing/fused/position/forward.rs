@@ -68,8 +68,7 @@ fn forward<S: Simd>(simd: S, plan: &Plan, parameters: &Parameters, space: &mut S
 
 /// Computes masses, means and variances (without their floor) from the sums. Returns whether a mean is too far from the origin
 /// ([`MOVED`]).
-#[cfg_attr(target_family = "wasm", inline(never))]
-#[cfg_attr(not(target_family = "wasm"), inline(always))]
+#[inline(always)]
 fn moments<S: Simd>(
     simd: S,
     plan: &Plan,
@@ -157,8 +156,7 @@ fn finish<S: Simd>(
 }
 
 /// Computes deviations, precisions and costs, and the mean and deviation of the costs if they are normalised.
-#[cfg_attr(target_family = "wasm", inline(never))]
-#[cfg_attr(not(target_family = "wasm"), inline(always))]
+#[inline(always)]
 fn costs<S: Simd>(simd: S, plan: &Plan, parameters: &Parameters, found: &mut Found) {
     let (blocks, zero) = (plan.blocks, simd.splat_f32(0.0));
     let mut cost_sums = ZERO;
@@ -198,8 +196,7 @@ fn costs<S: Simd>(simd: S, plan: &Plan, parameters: &Parameters, found: &mut Fou
 }
 
 /// Computes the activations from the costs, and the log scales for the next E-step.
-#[cfg_attr(target_family = "wasm", inline(never))]
-#[cfg_attr(not(target_family = "wasm"), inline(always))]
+#[inline(always)]
 fn activate<S: Simd>(simd: S, plan: &Plan, parameters: &Parameters, iteration: usize, found: &mut Found) {
     let (zero, one) = (simd.splat_f32(0.0), simd.splat_f32(1.0));
     for (block, part) in places::<S>(plan.blocks) {

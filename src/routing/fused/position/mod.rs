@@ -300,8 +300,7 @@ impl Space {
 }
 
 /// Computes the votes V = P W of a child for a block of parents.
-#[cfg_attr(target_family = "wasm", inline(never))]
-#[cfg_attr(not(target_family = "wasm"), inline(always))]
+#[inline(always)]
 fn vote<S: Simd>(simd: S, pose: &[f32; ELEMENTS], transform: &Tile, vote: &mut Tile, part: usize) {
     // two rows at a time, so that each loaded W is used twice
     for rows in [0, 2] {
@@ -372,8 +371,7 @@ fn transforms_of<'a>(plan: &Plan, transforms: &'a [Tile], child: usize) -> &'a [
 }
 
 /// Computes sum_h (V_h - mean_h)^2 precision_h for a group and a block.
-#[cfg_attr(target_family = "wasm", inline(never))]
-#[cfg_attr(not(target_family = "wasm"), inline(always))]
+#[inline(always)]
 fn distances<S: Simd>(simd: S, votes: &Votes, parents: &Parents, part: usize) -> [S::F32; GROUP] {
     let mut sums = [simd.splat_f32(0.0); GROUP];
     for h in 0..ELEMENTS {
@@ -388,8 +386,7 @@ fn distances<S: Simd>(simd: S, votes: &Votes, parents: &Parents, part: usize) ->
 }
 
 /// The E-step of a group: computes R from the parents of the previous iteration.
-#[cfg_attr(target_family = "wasm", inline(never))]
-#[cfg_attr(not(target_family = "wasm"), inline(always))]
+#[inline(always)]
 fn expectation<S: Simd>(simd: S, votes: &[Votes], before: &[Parents], responsibilities: &mut [Weights]) {
     let mut largest = [simd.splat_f32(f32::NEG_INFINITY); GROUP];
     for ((votes, before), joint) in votes.iter().zip(before).zip(responsibilities.iter_mut()) {
@@ -439,8 +436,7 @@ fn fetch_next(votes: &[Votes], at: usize, blocks: usize, block: usize) {
 }
 
 /// Adds a group's weighted votes to the sums of a block.
-#[cfg_attr(target_family = "wasm", inline(never))]
-#[cfg_attr(not(target_family = "wasm"), inline(always))]
+#[inline(always)]
 fn accumulate<S: Simd>(
     simd: S,
     votes: &Votes,
@@ -483,8 +479,7 @@ fn accumulate<S: Simd>(
 }
 
 /// Computes the weights q = R a for a group and a block. A weight below [`SMALLEST_WEIGHT`] is 0.
-#[cfg_attr(target_family = "wasm", inline(never))]
-#[cfg_attr(not(target_family = "wasm"), inline(always))]
+#[inline(always)]
 fn weigh<S: Simd>(simd: S, responsibilities: &Weights, activations: &[f32], weights: &mut Weights) {
     let (smallest, zero) = (simd.splat_f32(SMALLEST_WEIGHT), simd.splat_f32(0.0));
     for g in 0..GROUP {

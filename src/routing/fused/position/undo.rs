@@ -131,8 +131,7 @@ fn weights_of_group<S: Simd>(
 }
 
 /// Computes the gradient of the previous iteration's parents through the E-step, from the sums of d_x.
-#[cfg_attr(target_family = "wasm", inline(never))]
-#[cfg_attr(not(target_family = "wasm"), inline(always))]
+#[inline(always)]
 fn slopes_before<S: Simd>(
     simd: S,
     plan: &Plan,
@@ -161,8 +160,7 @@ fn slopes_before<S: Simd>(
 }
 
 /// Computes the gradient of each weight q_ij = R_ij a_i of a group through masses, means and variances: the quadratic of [`Slopes`].
-#[cfg_attr(target_family = "wasm", inline(never))]
-#[cfg_attr(not(target_family = "wasm"), inline(always))]
+#[inline(always)]
 fn weight_slopes<S: Simd>(
     simd: S,
     votes: &Votes,
@@ -187,8 +185,7 @@ fn weight_slopes<S: Simd>(
 
 /// Backpropagates through [`finish`](super::finish): computes the [`Slopes`] of one iteration. Afterwards, `d_means` holds the
 /// gradient of the previous means through the damping.
-#[cfg_attr(target_family = "wasm", inline(never))]
-#[cfg_attr(not(target_family = "wasm"), inline(always))]
+#[inline(always)]
 fn slopes<S: Simd>(
     simd: S,
     plan: &Plan,
@@ -255,8 +252,7 @@ fn slopes<S: Simd>(
 
 /// Backpropagates through a_j = sigmoid(lambda (beta_a + gain_j)). Afterwards, the constants of the [`Slopes`] hold the gradient of
 /// the gains.
-#[cfg_attr(target_family = "wasm", inline(never))]
-#[cfg_attr(not(target_family = "wasm"), inline(always))]
+#[inline(always)]
 fn gain_slopes<S: Simd>(
     simd: S,
     plan: &Plan,
@@ -396,8 +392,7 @@ fn votes_of_group<S: Simd>(
 /// Adds the gradient of a group's votes in one iteration: q (2 half (V - mu) + slope) - d_x (V - mu) / sigma^2. The first iteration
 /// overwrites.
 #[allow(clippy::too_many_arguments)]
-#[cfg_attr(target_family = "wasm", inline(never))]
-#[cfg_attr(not(target_family = "wasm"), inline(always))]
+#[inline(always)]
 fn d_votes_of_step<S: Simd>(
     simd: S,
     votes: &Votes,
@@ -438,8 +433,7 @@ fn d_votes_of_step<S: Simd>(
 }
 
 /// Adds P^T dV to dW for a block of parents.
-#[cfg_attr(target_family = "wasm", inline(never))]
-#[cfg_attr(not(target_family = "wasm"), inline(always))]
+#[inline(always)]
 fn vote_to_transform<S: Simd>(
     simd: S,
     pose: &[f32; ELEMENTS],
@@ -468,8 +462,7 @@ fn vote_to_transform<S: Simd>(
 }
 
 /// Adds dV W^T to dP, lane by lane. The sum over the lanes follows at the end.
-#[cfg_attr(target_family = "wasm", inline(never))]
-#[cfg_attr(not(target_family = "wasm"), inline(always))]
+#[inline(always)]
 fn vote_to_pose<S: Simd>(simd: S, d_vote: &Tile, transform: &Tile, d_pose: &mut Tile, part: usize) {
     for rows in [0, 2] {
         let mut sums = [simd.splat_f32(0.0); 2 * SIDE];
