@@ -374,13 +374,7 @@ mod tests {
     use super::*;
 
     fn settings(changes: &[(&str, &str)]) -> Settings {
-        let mut settings = Settings::start(&controls());
-        changes.iter().for_each(|&(name, value)| settings.set(name, value).unwrap());
-        settings
-    }
-
-    fn value(scene: &Scene, name: &str) -> f64 {
-        scene.numbers.iter().find(|number| number.name == name).unwrap().value
+        Settings::with(&controls(), changes)
     }
 
     #[test]
@@ -400,24 +394,24 @@ mod tests {
                         "a" => gradient.d_activations[(0, i)],
                         _ => gradient.d_votes[(0, i, j, usize::from(along == "x2"))],
                     };
-                    assert!((value(&scene, "derivative") - expected).abs() <= 1e-15);
-                    assert!(value(&scene, "difference").abs() <= 1e-8, "{loss} {child} {along} {parent}");
+                    assert!((scene.value("derivative") - expected).abs() <= 1e-15);
+                    assert!(scene.value("difference").abs() <= 1e-8, "{loss} {child} {along} {parent}");
                 }
             }
         }
         let library = settings(&[]);
         let problem = Problem::of(&library);
         let a = problem.input.route(&two_wholes_options(3)).unwrap().activations()[(0, 0)];
-        assert!((value(&draw(&library).unwrap(), "loss") + a).abs() <= 1e-15, "L = -a_A");
+        assert!((draw(&library).unwrap().value("loss") + a).abs() <= 1e-15, "L = -a_A");
     }
 
     #[test]
     fn a_step_against_the_gradient_lowers_the_loss() {
         for loss in ["a-on", "c-off", "mixed"] {
             let mut settings = settings(&[("loss", loss)]);
-            let before = value(&draw(&settings).unwrap(), "loss");
+            let before = draw(&settings).unwrap().value("loss");
             settle(&mut settings, &Event::Press { name: "descend".to_owned() }).unwrap();
-            assert!(value(&draw(&settings).unwrap(), "loss") < before, "{loss}");
+            assert!(draw(&settings).unwrap().value("loss") < before, "{loss}");
         }
     }
 
@@ -426,13 +420,13 @@ mod tests {
         let nobody = "1,0;2,0;3,0;4,0;5,0;6,0;7,0;8,0";
         let mut nothing =
             settings(&[("activations", nobody), ("loss", "c-off"), ("along", "a"), ("epsilon", "0")]);
-        assert_eq!(value(&draw(&nothing).unwrap(), "size"), 0.0);
+        assert_eq!(draw(&nothing).unwrap().value("size"), 0.0);
         let before = nothing.clone();
         settle(&mut nothing, &Event::Press { name: "descend".to_owned() }).unwrap();
         assert_eq!(nothing, before, "there is no direction");
         let stopped = [("stop", "on"), ("loss", "c-off"), ("parent", "A")];
         let scene = draw(&settings(&stopped)).unwrap();
-        assert_eq!(value(&scene, "derivative"), 0.0, "with R held fixed, votes for A do not enter a_C");
-        assert!(value(&scene, "quotient").abs() > 1e-4);
+        assert_eq!(scene.value("derivative"), 0.0, "with R held fixed, votes for A do not enter a_C");
+        assert!(scene.value("quotient").abs() > 1e-4);
     }
 }

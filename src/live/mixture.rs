@@ -440,10 +440,6 @@ mod tests {
         settings
     }
 
-    fn value(scene: &Scene, name: &str) -> f64 {
-        scene.numbers.iter().find(|number| number.name == name).unwrap().value
-    }
-
     #[test]
     fn steps_are_the_librarys_and_the_bound_touches_after_each_e_step() {
         for changes in [
@@ -466,10 +462,10 @@ mod tests {
                 let fit = Gmm::fit(&data, &options(&settings, &data, step as usize / 2).unwrap()).unwrap();
                 let expected = fit.model().criteria(&data).unwrap();
                 assert!(
-                    (value(&scene, "log_likelihood") - fit.objective()).abs() <= 1e-9 * fit.objective().abs()
+                    (scene.value("log_likelihood") - fit.objective()).abs() <= 1e-9 * fit.objective().abs()
                 );
-                assert_eq!(value(&scene, "bic"), expected.bic);
-                let (level, bound) = (value(&scene, "log_likelihood"), value(&scene, "bound"));
+                assert_eq!(scene.value("bic"), expected.bic);
+                let (level, bound) = (scene.value("log_likelihood"), scene.value("bound"));
                 assert!(bound <= level + 1e-9);
                 assert!(step % 2 == 0 || (level - bound).abs() <= 1e-9, "{changes:?}: step {step}");
                 assert!(bound >= last - 1e-9 || settings.number("floor") > 0.0, "no step lowers the bound");
@@ -482,12 +478,12 @@ mod tests {
     fn a_component_on_a_point_collapses_and_a_floor_mends_it() {
         let mut settings = Settings::start(&controls());
         settle(&mut settings, &Event::Press { name: "collapse".to_owned() }).unwrap();
-        let mut levels = vec![value(&draw(&settings).unwrap(), "log_likelihood")];
+        let mut levels = vec![draw(&settings).unwrap().value("log_likelihood")];
         settle(&mut settings, &Event::Press { name: "end".to_owned() }).unwrap();
         let end = settings.count("steps");
         for step in (2..=end).step_by(2) {
             settings.put("steps", step as f64, 0).unwrap();
-            levels.push(value(&draw(&settings).unwrap(), "log_likelihood"));
+            levels.push(draw(&settings).unwrap().value("log_likelihood"));
         }
         let scene = draw(&settings).unwrap();
         assert!(scene.words.contains("component D has collapsed"), "{}", scene.words);

@@ -261,9 +261,7 @@ mod tests {
     use crate::routing::{RoutingInput, RoutingOptions};
 
     fn settings(changes: &[(&str, &str)]) -> Settings {
-        let mut settings = Settings::start(&controls());
-        changes.iter().for_each(|&(name, value)| settings.set(name, value).unwrap());
-        settings
+        Settings::with(&controls(), changes)
     }
 
     #[test]

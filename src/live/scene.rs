@@ -64,6 +64,12 @@ impl Number {
 }
 
 impl Scene {
+    /// The number of this name, for tests.
+    #[cfg(test)]
+    pub(super) fn value(&self, name: &str) -> f64 {
+        self.numbers.iter().find(|number| number.name == name).unwrap().value
+    }
+
     /// Returns the scene as JSON for the book's script.
     pub(super) fn answer(&self, settings: &Settings, palette: Palette) -> Value {
         let handle = |handle: &Handle| {

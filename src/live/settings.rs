@@ -38,6 +38,14 @@ impl Settings {
         Ok(settings)
     }
 
+    /// Returns the settings at the start with these changed, for tests.
+    #[cfg(test)]
+    pub(super) fn with(controls: &[Control], changes: &[(&str, &str)]) -> Settings {
+        let mut settings = Settings::start(controls);
+        changes.iter().for_each(|&(name, value)| settings.set(name, value).unwrap());
+        settings
+    }
+
     /// All values, by name.
     pub fn values(&self) -> &BTreeMap<&'static str, String> {
         &self.values
