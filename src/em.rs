@@ -15,6 +15,8 @@
 //! The E-step sets `q = p(z | x; theta)`, which makes the divergence 0: the bound touches the log-likelihood. The M-step
 //! maximises the bound in `theta`. So the objective never falls (Dempster, Laird and Rubin 1977).
 
+use std::ops::ControlFlow;
+
 use crate::error::{Error, Result};
 
 /// The result of a fit: the last model, and the objective of each iteration.
@@ -114,23 +116,95 @@ pub fn maximise<M: Clone>(
     start: M,
     stop: Stop,
     keep_models: bool,
-    mut step: impl FnMut(&M) -> Result<(f64, M)>,
+    step: impl FnMut(&M) -> Result<(f64, M)>,
 ) -> Result<Fit<M>> {
-    if stop.tolerance.is_nan() {
-        return Err(Error::Setting { name: "tolerance", expected: "a number", value: stop.tolerance });
+    let mut course = Course { run: Some(Run { model: start, objectives: Vec::new() }), ..Course::default() };
+    course.finish_run(stop, keep_models, step, &mut |_| ControlFlow::Continue(()))?;
+    Ok(course.best.expect("nothing stops this run before its end"))
+}
+
+/// A run between two iterations. The rest of the run depends on nothing else.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Run<M> {
+    /// The model of the next iteration.
+    pub model: M,
+    /// The objectives of the models before it.
+    pub objectives: Vec<f64>,
+}
+
+/// A fit between two iterations: save it, and the fit can go on from there to the same bits.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Course<M> {
+    /// The number of runs that have ended.
+    pub ended: usize,
+    /// The best of the runs that have ended.
+    pub best: Option<Fit<M>>,
+    /// The current run; None before its start is known.
+    pub run: Option<Run<M>>,
+}
+
+impl<M> Default for Course<M> {
+    fn default() -> Course<M> {
+        Course { ended: 0, best: None, run: None }
     }
-    let (mut objectives, mut models): (Vec<f64>, Vec<M>) = (Vec::new(), Vec::new());
-    let mut model = start;
-    loop {
-        let (objective, next) = step(&model)?;
-        let converged = objectives.last().is_some_and(|before| (objective - before).abs() <= stop.tolerance);
-        objectives.push(objective);
-        if keep_models {
-            models.push(model.clone());
+}
+
+impl<M> Course<M> {
+    /// Returns the model of the best run so far, including the current one. None before the first iteration.
+    #[must_use]
+    pub fn best_model(&self) -> Option<&M> {
+        let now = self.run.as_ref().filter(|run| !run.objectives.is_empty());
+        let best = self.best.as_ref();
+        match (best, now) {
+            (Some(best), Some(now)) if now.objectives.last() > best.objectives.last() => Some(&now.model),
+            (best, now) => best.map(Fit::model).or(now.map(|now| &now.model)),
         }
-        if converged || objectives.len() > stop.max_iterations {
-            return Ok(Fit { model, objectives, models, converged });
+    }
+
+    /// Drops the current run, such as one whose component has collapsed.
+    pub(crate) fn drop_run(&mut self) {
+        self.run = None;
+        self.ended += 1;
+    }
+}
+
+impl<M: Clone> Course<M> {
+    /// Makes the iterations of the current run, and keeps the run if it is the best one. Returns false if `watch`, which is
+    /// called before each iteration, has stopped it.
+    pub(crate) fn finish_run(
+        &mut self,
+        stop: Stop,
+        keep_models: bool,
+        mut step: impl FnMut(&M) -> Result<(f64, M)>,
+        watch: &mut dyn FnMut(&Course<M>) -> ControlFlow<()>,
+    ) -> Result<bool> {
+        if stop.tolerance.is_nan() {
+            return Err(Error::Setting { name: "tolerance", expected: "a number", value: stop.tolerance });
         }
-        model = next;
+        let mut models = Vec::new();
+        loop {
+            if watch(self).is_break() {
+                return Ok(false);
+            }
+            let Some(run) = &mut self.run else { return Ok(true) };
+            let (objective, next) = step(&run.model)?;
+            let before = run.objectives.last();
+            let converged = before.is_some_and(|before| (objective - before).abs() <= stop.tolerance);
+            run.objectives.push(objective);
+            if keep_models {
+                models.push(run.model.clone());
+            }
+            if !(converged || run.objectives.len() > stop.max_iterations) {
+                run.model = next;
+                continue;
+            }
+            self.ended += 1;
+            if let Some(Run { model, objectives }) = self.run.take()
+                && self.best.as_ref().is_none_or(|best| objective > best.objective())
+            {
+                self.best = Some(Fit { model, objectives, models, converged });
+            }
+            return Ok(true);
+        }
     }
 }

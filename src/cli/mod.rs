@@ -10,14 +10,19 @@ mod command;
 mod eval;
 mod failure;
 mod figures;
+mod fit;
 mod images;
 mod jupyter;
 mod lock;
+mod model;
+mod predict;
 mod progress;
 mod python;
 mod shell;
 mod show;
+mod stop;
 mod subject;
+mod table;
 mod train;
 
 use std::io::Write as _;
@@ -106,6 +111,27 @@ enum Command {
         #[arg(long)]
         dark: bool,
     },
+    /// Fits K-means or a Gaussian mixture to your own table; can be stopped and resumed
+    #[command(after_help = "Examples:\n  \
+        em-routing fit mixture iris.csv --components 3         fit 3 Gaussians to all columns, write model.json\n  \
+        em-routing fit mixture iris.csv --components 2..10     choose the number of components by BIC\n  \
+        em-routing fit kmeans a.npy b.npy --components 16      two files as one table, larger than memory if need be\n  \
+        em-routing fit mixture iris.csv --components 3 --columns 1,2 --covariance tied --restarts 5 --out tied.json")]
+    Fit(fit::Arguments),
+    /// Labels the rows of a table by a fitted model: the component and its responsibilities, or the cluster and the distance
+    #[command(after_help = "Examples:\n  \
+        em-routing predict model.json iris.csv --out labels.csv\n  \
+        em-routing predict model.json new.npy --out labels.npy")]
+    Predict(predict::Arguments),
+    /// Prints the mean log-density of the rows of a table (K-means: the mean squared distance), and writes that of each row
+    #[command(after_help = "Examples:\n  \
+        em-routing score model.json iris.csv\n  \
+        em-routing score model.json iris.csv --out scores.csv")]
+    Score(predict::ScoreArguments),
+    /// Draws new rows from a fitted mixture
+    #[command(after_help = "Examples:\n  \
+        em-routing sample model.json --rows 1000 --seed 1 --out drawn.csv")]
+    Sample(predict::SampleArguments),
     /// Trains the capsule network on MNIST or a similar image set; can be stopped and resumed
     #[command(after_help = "Examples:\n  \
         em-routing train                                       train the default recipe into target/train/default-seed1\n  \
@@ -177,6 +203,10 @@ pub fn main() -> ExitCode {
         }
         Command::Book { open, port } => Places::find().and_then(|places| book::command(&places, open, port)),
         Command::Figures { out, dark } => draw(&out, if dark { Palette::Dark } else { Palette::Light }),
+        Command::Fit(arguments) => fit::fit(&arguments).map(|ended| code = ended),
+        Command::Predict(arguments) => predict::predict(&arguments),
+        Command::Score(arguments) => predict::score(&arguments),
+        Command::Sample(arguments) => predict::sample(&arguments),
         Command::Train(arguments) => train::train(&arguments).map(|ended| code = ended),
         Command::Eval(arguments) => eval::eval(&arguments),
         Command::Show(arguments) => show::show(&arguments),

@@ -22,15 +22,13 @@ use super::command;
 use super::failure::{AtPath, Failure, Outcome};
 use super::images::{Source, fitting_settings, set};
 use super::progress::{Board, seconds};
+use super::stop;
 
 /// Default size of the validation set.
 pub const VALIDATION: usize = 5_000;
 
 /// Steps between two points of TensorBoard's curves.
 const LOG_STEPS: usize = 10;
-
-/// Exit code after Ctrl-C, as shells report it.
-const INTERRUPTED: u8 = 130;
 
 #[derive(clap::Args)]
 pub struct Arguments {
@@ -114,7 +112,7 @@ pub fn train(arguments: &Arguments) -> Outcome<ExitCode> {
     let kept = validation.len();
     let way_on = way_on(arguments, &folder, kept);
     let to_eval = to_eval(arguments, &folder, &training, kept);
-    let stop = stop_on_signals(&board);
+    let stop = stop::on_signals(&board, "this step will be finished and saved");
     let run = Run { training, images, validation, folder, events, board, interval, stop, way_on, to_eval };
     let ended = run.train();
     drop(lock);
@@ -324,18 +322,6 @@ fn explain_config(arguments: &Arguments, config: &Settings, error: Error) -> Fai
     }
 }
 
-/// Counts signals to stop. The first lets the current step finish; the second ends the program at once.
-fn stop_on_signals(board: &Board) -> Arc<AtomicUsize> {
-    let count = Arc::new(AtomicUsize::new(0));
-    let (counted, board) = (count.clone(), board.clone());
-    // If the handler cannot be set, a signal ends the program at once; saved checkpoints stay valid.
-    drop(ctrlc::set_handler(move || match counted.fetch_add(1, Ordering::Relaxed) {
-        0 => board.say("stopping: this step will be finished and saved; a second Ctrl-C stops at once"),
-        _ => std::process::exit(INTERRUPTED.into()),
-    }));
-    count
-}
-
 struct Run {
     training: Training,
     images: Images,
@@ -377,7 +363,7 @@ impl Run {
                 drop(task);
                 say!("\nstopped after {step} of {steps} steps; saved in {}.", file.display());
                 say!("To resume:\nNext: {}", self.way_on);
-                return Ok(ExitCode::from(INTERRUPTED));
+                return Ok(ExitCode::from(stop::INTERRUPTED));
             }
             let report = self.training.step(&self.images)?;
             meter.add(&report);

@@ -3,12 +3,16 @@
 //! K-means and mixtures read their data through the trait [`Rows`]: pass an `ndarray` array, or an
 //! [`NpyFile`](npy::NpyFile) for tables larger than memory. [`idx`] reads MNIST and similar image sets.
 
+#[cfg(feature = "csv")]
+pub mod csv;
 pub mod idx;
 pub mod npy;
 mod plain;
 mod rows;
+#[cfg(feature = "csv")]
+pub mod tables;
 
-#[cfg(feature = "serde")]
+#[cfg(any(feature = "serde", feature = "csv"))]
 pub(crate) use plain::{looks_like, open};
 pub(crate) use rows::{Checked, ColumnScan, Weighted, chunk_ranges, chunks_with_output, fits};
 pub use rows::{RowBuffer, Rows};

@@ -486,7 +486,7 @@ impl Rows for NpyFile {
 }
 
 /// Fills `bytes` from this offset on, without a cursor, so that threads can share the file.
-fn read_exact_at(file: &File, bytes: &mut [u8], offset: u64) -> std::io::Result<()> {
+pub(super) fn read_exact_at(file: &File, bytes: &mut [u8], offset: u64) -> std::io::Result<()> {
     #[cfg(unix)]
     return std::os::unix::fs::FileExt::read_exact_at(file, bytes, offset);
     #[cfg(windows)]

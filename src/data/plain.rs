@@ -45,7 +45,7 @@ fn is_pipe(_: FileType) -> bool {
 }
 
 /// Quotes a path for a POSIX shell if necessary.
-fn in_shell(path: &Path) -> String {
+pub(crate) fn in_shell(path: &Path) -> String {
     let text = path.to_string_lossy();
     let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+,:@%".contains(c);
     match text.chars().all(plain) && !text.starts_with('-') {

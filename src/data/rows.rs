@@ -62,7 +62,7 @@ impl<S: Data<Elem = f64> + Sync> Rows for ArrayBase<S, Ix2> {
 
 /// Returns the number of samples per chunk. It depends only on d, so the bits of a sum over chunks do not depend on the
 /// threads.
-fn chunk_samples(dimensions: usize) -> usize {
+pub(super) fn chunk_samples(dimensions: usize) -> usize {
     const NUMBERS: usize = 1 << 15; // 256 KiB: half of a core's second-level cache
     const MULTIPLE: usize = 64;
     (NUMBERS / dimensions.max(1) / MULTIPLE * MULTIPLE).clamp(MULTIPLE, 2048)

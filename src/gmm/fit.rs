@@ -5,14 +5,20 @@ use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use super::statistics::{GivenResponsibilities, Pass, Responsibilities};
-use super::{Gmm, GmmOptions, GmmStart};
+use super::{Gmm, GmmCourse, GmmOptions, GmmStart, Watch};
 use crate::compute::in_pool;
 use crate::data::{ColumnScan, RowBuffer, Weighted, chunk_ranges};
-use crate::em::{self, Fit};
+use crate::em::{Course, Fit, Run};
 use crate::error::{Error, Result};
 use crate::kmeans::{KMeans, KMeansOptions};
 
-pub(super) fn fit(samples: &Weighted, options: &GmmOptions) -> Result<Fit<Gmm>> {
+/// Fits the samples from `course` on. Returns None if `watch` has stopped the fit.
+pub(super) fn fit(
+    samples: &Weighted,
+    options: &GmmOptions,
+    course: &mut GmmCourse,
+    watch: &mut Watch,
+) -> Result<Option<Fit<Gmm>>> {
     if options.components == 0 {
         return Err(Error::Empty { what: "components" });
     }
@@ -29,18 +35,15 @@ pub(super) fn fit(samples: &Weighted, options: &GmmOptions) -> Result<Fit<Gmm>> 
     let (covariance, threads) = (options.covariance, options.threads);
     let pass = Pass { samples, covariance, regularisation, threads };
     let problem = Problem { samples, options, scan, pass };
-    match &options.start {
+    let restarts = match &options.start {
         GmmStart::Given(start) => {
             start.check_start(options, samples.data())?;
-            problem.run(start.normalised()?).map_err(|error| problem.explain(error))
+            1
         }
-        GmmStart::Labels(labels) => {
-            let start = problem.start_from_labels(&labels.to_vec());
-            start.and_then(|start| problem.run(start)).map_err(|error| problem.explain(error))
-        }
-        GmmStart::KMeans => problem.best_of(|seed| problem.start_from_kmeans(seed)),
-        GmmStart::RandomResponsibilities => problem.best_of(|seed| problem.start_from_responsibilities(seed)),
-    }
+        GmmStart::Labels(_) => 1,
+        GmmStart::KMeans | GmmStart::RandomResponsibilities => options.restarts,
+    };
+    problem.best_of(restarts, course, watch)
 }
 
 /// The samples and options of a fit. The samples have been scanned and are at least as many as the components.
@@ -52,7 +55,8 @@ struct Problem<'a> {
 }
 
 impl Problem<'_> {
-    fn run(&self, start: Gmm) -> Result<Fit<Gmm>> {
+    /// Makes the iterations of the current run. Returns false if `watch` has stopped it.
+    fn run(&self, course: &mut Course<Gmm>, watch: &mut Watch) -> Result<bool> {
         let options = self.options;
         let step = |model: &Gmm| {
             let statistics = {
@@ -61,27 +65,56 @@ impl Problem<'_> {
             };
             Ok((statistics.log_likelihood, statistics.maximisation(model, options.regularisation)))
         };
-        in_pool(options.threads, || em::maximise(start, options.stop, options.keep_models, step))
+        let watch = &mut |course: &Course<Gmm>| watch(course, None);
+        in_pool(options.threads, || course.finish_run(options.stop, options.keep_models, step, watch))
     }
 
-    /// Returns the best run from random starts. A run in which a component collapses is dropped.
-    fn best_of(&self, start: impl Fn(u64) -> Result<Gmm>) -> Result<Fit<Gmm>> {
+    /// Returns the best run, or None if `watch` has stopped the fit. Of several runs, those in which a component collapses
+    /// are dropped.
+    fn best_of(
+        &self,
+        restarts: usize,
+        course: &mut GmmCourse,
+        watch: &mut Watch,
+    ) -> Result<Option<Fit<Gmm>>> {
         let mut seeds = ChaCha8Rng::seed_from_u64(self.options.seed);
-        let mut best: Option<Fit<Gmm>> = None;
         let mut collapse = None;
-        for _ in 0..self.options.restarts {
-            match self.run(start(seeds.r#gen())?) {
-                Ok(fit) if best.as_ref().is_none_or(|best| fit.objective() > best.objective()) => {
-                    best = Some(fit)
-                }
-                Ok(_) => {}
+        for number in 0..restarts {
+            let seed = seeds.r#gen();
+            if number < course.fit.ended {
+                continue;
+            }
+            if course.fit.run.is_none() {
+                let Some(model) = self.start(seed, course, watch)? else { return Ok(None) };
+                course.fit.run = Some(Run { model, objectives: Vec::new() });
+            }
+            match self.run(&mut course.fit, watch) {
+                Ok(true) => {}
+                Ok(false) => return Ok(None),
                 Err(error @ (Error::NotPositiveDefinite { .. } | Error::Impossible { .. })) => {
                     collapse.get_or_insert(error);
+                    course.fit.drop_run();
                 }
                 Err(error) => return Err(error),
             }
         }
-        best.ok_or_else(|| self.explain(collapse.expect("a run either ends or collapses")))
+        match (course.fit.best.take(), collapse) {
+            (None, Some(collapse)) => Err(self.explain(collapse)),
+            (best, _) => Ok(best),
+        }
+    }
+
+    /// Returns the model that a run starts from, or None if `watch` has stopped the K-means that finds it.
+    fn start(&self, seed: u64, course: &mut GmmCourse, watch: &mut Watch) -> Result<Option<Gmm>> {
+        match &self.options.start {
+            GmmStart::Given(start) => start.normalised().map(Some),
+            GmmStart::Labels(labels) => {
+                let start = self.start_from_labels(&labels.to_vec());
+                start.map(Some).map_err(|error| self.explain(error))
+            }
+            GmmStart::KMeans => self.start_from_kmeans(seed, course, watch),
+            GmmStart::RandomResponsibilities => self.start_from_responsibilities(seed).map(Some),
+        }
     }
 
     /// Translates an error of a run: a covariance that is not positive definite means that the component has collapsed.
@@ -161,16 +194,23 @@ impl Problem<'_> {
         })
     }
 
-    fn start_from_kmeans(&self, seed: u64) -> Result<Gmm> {
+    fn start_from_kmeans(&self, seed: u64, course: &mut GmmCourse, watch: &mut Watch) -> Result<Option<Gmm>> {
         let clusters = self.options.components;
         let options = KMeansOptions { clusters, seed, threads: self.options.threads, ..Default::default() };
-        let model = KMeans::fit_scanned(self.samples, &self.scan, &options)?.into_model();
+        let GmmCourse { start, fit } = course;
+        let watch = &mut |start: &Course<KMeans>| watch(fit, Some(start));
+        let Some(clustering) = KMeans::fit_scanned(self.samples, &self.scan, &options, start, watch)? else {
+            return Ok(None);
+        };
+        *start = Course::default();
+        let model = clustering.into_model();
         self.maximisation(model.centroids.clone(), &|_, rows| {
             let dimensions = model.centroids.ncols();
             let shape = (rows.len() / dimensions, dimensions);
             let rows = ArrayView2::from_shape(shape, rows).expect("rows of d numbers");
             Ok(one_hot(&model.predict(&rows)?.to_vec(), clusters))
         })
+        .map(Some)
     }
 
     fn start_from_responsibilities(&self, seed: u64) -> Result<Gmm> {

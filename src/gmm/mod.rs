@@ -57,11 +57,14 @@ mod model;
 pub mod plain;
 mod statistics;
 
+use std::ops::ControlFlow;
+
 use ndarray::{Array1, Array2};
 
 use crate::data::{Rows, Weighted};
-use crate::em::{Fit, Stop};
+use crate::em::{Course, Fit, Stop};
 use crate::error::Result;
+use crate::kmeans::KMeans;
 pub use covariance::{CovarianceKind, Covariances};
 pub use model::Criteria;
 pub use statistics::GmmStatistics;
@@ -93,6 +96,24 @@ pub enum GmmStart {
     KMeans,
     /// The result of the M-step for random responsibilities.
     RandomResponsibilities,
+}
+
+/// A fit of a mixture between two iterations.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct GmmCourse {
+    /// The K-means that finds the start of the current run, until it has ended.
+    pub start: Course<KMeans>,
+    /// The runs of the mixture.
+    pub fit: Course<Gmm>,
+}
+
+/// What [`Gmm::fit_course`] calls before each iteration: with the runs of the mixture, and with the K-means of the current
+/// run's start while that goes on.
+pub type Watch<'a> = dyn FnMut(&Course<Gmm>, Option<&Course<KMeans>>) -> ControlFlow<()> + Send + 'a;
+
+/// Lets a fit run to its end.
+fn unwatched(_: &Course<Gmm>, _: Option<&Course<KMeans>>) -> ControlFlow<()> {
+    ControlFlow::Continue(())
 }
 
 /// Options of [`Gmm::fit`].
@@ -158,7 +179,8 @@ impl Gmm {
     /// ([`Error::Collapsed`](crate::error::Error::Collapsed)), if a sample is impossible under all components, or if the
     /// data cannot be read.
     pub fn fit(data: &dyn Rows, options: &GmmOptions) -> Result<Fit<Gmm>> {
-        fit::fit(&Weighted::new(data, None)?, options)
+        let fit = Gmm::fit_course(data, None, options, &mut GmmCourse::default(), &mut unwatched);
+        fit.map(|fit| fit.expect("nothing stops this fit before its end"))
     }
 
     /// Fits a mixture to weighted samples: weight 2 counts a sample twice, weight 0 ignores it.
@@ -170,7 +192,28 @@ impl Gmm {
     /// Returns an error in the cases of [`Gmm::fit`], counting only samples with a weight above 0. Also if a weight is
     /// negative or beyond 1e30, if there is not exactly one weight per sample, or if the weights add up to less than 1e-100.
     pub fn fit_weighted(data: &dyn Rows, sample_weights: &[f64], options: &GmmOptions) -> Result<Fit<Gmm>> {
-        fit::fit(&Weighted::new(data, Some(sample_weights))?, options)
+        let course = &mut GmmCourse::default();
+        let fit = Gmm::fit_course(data, Some(sample_weights), options, course, &mut unwatched);
+        fit.map(|fit| fit.expect("nothing stops this fit before its end"))
+    }
+
+    /// Fits as [`Gmm::fit`] and [`Gmm::fit_weighted`] do, but can be stopped and continued.
+    ///
+    /// `watch` sees the fit before each iteration and may stop it; then the result is None. The fit goes on from `course`: an
+    /// empty one (`GmmCourse::default()`), or one that `watch` has seen with the same data and options. It ends with the
+    /// same bits in either case, except that `keep_models` keeps no models of iterations before `course`.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error in the cases of [`Gmm::fit_weighted`].
+    pub fn fit_course(
+        data: &dyn Rows,
+        sample_weights: Option<&[f64]>,
+        options: &GmmOptions,
+        course: &mut GmmCourse,
+        watch: &mut Watch,
+    ) -> Result<Option<Fit<Gmm>>> {
+        fit::fit(&Weighted::new(data, sample_weights)?, options, course, watch)
     }
 
     /// Runs the E-step on all samples and returns the sums for the M-step. Does not check the data for NaN and infinity.

@@ -48,7 +48,7 @@ mod relocation;
 mod start;
 mod statistics;
 
-use std::ops::Range;
+use std::ops::{ControlFlow, Range};
 
 use ndarray::{Array1, Array2};
 use rand::{Rng, SeedableRng};
@@ -57,7 +57,7 @@ use rand_chacha::ChaCha8Rng;
 use crate::compute::simd::{BLOCK, InstructionSet};
 use crate::compute::{for_each_chunk, in_pool, sum_chunks};
 use crate::data::{Checked, ColumnScan, RowBuffer, Rows, Weighted, chunk_ranges, chunks_with_output, fits};
-use crate::em::{self, Fit, Stop};
+use crate::em::{Course, Fit, Run, Stop};
 use crate::error::{Error, Result};
 use nearest::{Workspace, nearest};
 pub use statistics::KMeansStatistics;
@@ -68,6 +68,14 @@ use statistics::sum_of_four;
 pub struct KMeans {
     /// c_j, k x d.
     pub centroids: Array2<f64>,
+}
+
+/// What [`KMeans::fit_course`] calls before each iteration.
+pub type Watch<'a> = dyn FnMut(&Course<KMeans>) -> ControlFlow<()> + Send + 'a;
+
+/// Lets a fit run to its end.
+fn unwatched(_: &Course<KMeans>) -> ControlFlow<()> {
+    ControlFlow::Continue(())
 }
 
 /// The initial centroids.
@@ -143,7 +151,8 @@ impl KMeans {
     /// Returns an error if there are no clusters, no restarts or fewer samples than clusters, if the start has the wrong
     /// shape, if a number is not finite or beyond 1e130, or if the data cannot be read.
     pub fn fit(data: &dyn Rows, options: &KMeansOptions) -> Result<Fit<KMeans>> {
-        KMeans::fit_samples(&Weighted::new(data, None)?, options)
+        let fit = KMeans::fit_course(data, None, options, &mut Course::default(), &mut unwatched);
+        fit.map(|fit| fit.expect("nothing stops this fit before its end"))
     }
 
     /// Fits the centroids to weighted samples: weight 2 counts a sample twice, weight 0 ignores it.
@@ -159,10 +168,36 @@ impl KMeans {
         sample_weights: &[f64],
         options: &KMeansOptions,
     ) -> Result<Fit<KMeans>> {
-        KMeans::fit_samples(&Weighted::new(data, Some(sample_weights))?, options)
+        let fit =
+            KMeans::fit_course(data, Some(sample_weights), options, &mut Course::default(), &mut unwatched);
+        fit.map(|fit| fit.expect("nothing stops this fit before its end"))
     }
 
-    fn fit_samples(samples: &Weighted, options: &KMeansOptions) -> Result<Fit<KMeans>> {
+    /// Fits as [`KMeans::fit`] and [`KMeans::fit_weighted`] do, but can be stopped and continued.
+    ///
+    /// `watch` sees the fit before each iteration and may stop it; then the result is None. The fit goes on from `course`: an
+    /// empty one ([`Course::default`]), or one that `watch` has seen with the same data and options. It ends with the same
+    /// bits in either case, except that `keep_models` keeps no models of iterations before `course`.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error in the cases of [`KMeans::fit_weighted`].
+    pub fn fit_course(
+        data: &dyn Rows,
+        sample_weights: Option<&[f64]>,
+        options: &KMeansOptions,
+        course: &mut Course<KMeans>,
+        watch: &mut Watch,
+    ) -> Result<Option<Fit<KMeans>>> {
+        KMeans::fit_samples(&Weighted::new(data, sample_weights)?, options, course, watch)
+    }
+
+    fn fit_samples(
+        samples: &Weighted,
+        options: &KMeansOptions,
+        course: &mut Course<KMeans>,
+        watch: &mut Watch,
+    ) -> Result<Option<Fit<KMeans>>> {
         if options.clusters == 0 {
             return Err(Error::Empty { what: "clusters" });
         }
@@ -171,15 +206,18 @@ impl KMeans {
         }
         let scan = samples.scan(options.threads)?;
         samples.check_enough("clusters", options.clusters)?;
-        KMeans::fit_scanned(samples, &scan, options)
+        KMeans::fit_scanned(samples, &scan, options, course, watch)
     }
 
-    /// Fits samples that have been scanned and are at least as many as the clusters.
+    /// Fits samples that have been scanned and are at least as many as the clusters. Returns None if `watch` has stopped the
+    /// fit.
     pub(crate) fn fit_scanned(
         samples: &Weighted,
         scan: &ColumnScan,
         options: &KMeansOptions,
-    ) -> Result<Fit<KMeans>> {
+        course: &mut Course<KMeans>,
+        watch: &mut Watch,
+    ) -> Result<Option<Fit<KMeans>>> {
         let step = |model: &KMeans| {
             let mut statistics = model.accumulate_statistics(samples, &scan.mean, options.threads)?;
             if statistics.counts.iter().any(|&count| count == 0) {
@@ -187,28 +225,30 @@ impl KMeans {
             }
             Ok((-statistics.inertia, statistics.maximisation(model)))
         };
-        let run = |start: Array2<f64>| {
-            let start = KMeans { centroids: start };
-            in_pool(options.threads, || em::maximise(start, options.stop, options.keep_models, step))
-        };
-        if let KMeansStart::Given(centroids) = &options.start {
-            check_start(centroids, options.clusters, samples.data())?;
-            return run(centroids.clone());
-        }
+        let given = matches!(options.start, KMeansStart::Given(_));
         let mut seeds = ChaCha8Rng::seed_from_u64(options.seed);
-        let mut best: Option<Fit<KMeans>> = None;
-        for _ in 0..options.restarts {
+        for number in 0..if given { 1 } else { options.restarts } {
             let mut rng = ChaCha8Rng::seed_from_u64(seeds.r#gen());
-            let start = match options.start {
-                KMeansStart::RandomPoints => start::random_points(samples, options.clusters, &mut rng)?,
-                _ => start::plus_plus(samples, options.clusters, &mut rng)?,
-            };
-            let fit = run(start)?;
-            if best.as_ref().is_none_or(|best| fit.objective() > best.objective()) {
-                best = Some(fit);
+            if number < course.ended {
+                continue;
+            }
+            if course.run.is_none() {
+                let centroids = match &options.start {
+                    KMeansStart::Given(centroids) => {
+                        check_start(centroids, options.clusters, samples.data())?;
+                        centroids.clone()
+                    }
+                    KMeansStart::RandomPoints => start::random_points(samples, options.clusters, &mut rng)?,
+                    KMeansStart::PlusPlus => start::plus_plus(samples, options.clusters, &mut rng)?,
+                };
+                course.run = Some(Run { model: KMeans { centroids }, objectives: Vec::new() });
+            }
+            let run = || course.finish_run(options.stop, options.keep_models, step, watch);
+            if !in_pool(options.threads, run)? {
+                return Ok(None);
             }
         }
-        Ok(best.expect("there is at least one run"))
+        Ok(course.best.take())
     }
 
     /// Runs the E-step on all samples and returns the sums for the M-step. `sample_weights` are as for

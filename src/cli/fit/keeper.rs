@@ -1,0 +1,94 @@
+//! Watches a fit: shows its progress, saves checkpoints, and stops it on a signal.
+
+use std::ops::ControlFlow;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use em_routing::draw::number;
+use em_routing::em::{Course, Run};
+use em_routing::kmeans::KMeans;
+
+use super::super::failure::{Failure, Outcome};
+use super::super::model::{Model, Rated};
+use super::super::progress::Task;
+use super::Job;
+use super::checkpoint::{Checkpoint, Stored};
+
+/// A checkpoint is written when this many times the duration of the last writing have passed: it costs at most 5 % of the
+/// time.
+const PAUSE: u32 = 20;
+
+/// Watches the fit with one number of components.
+pub struct Keeper<'a> {
+    job: &'a Job<'a>,
+    done: &'a [usize],
+    criteria: &'a [Rated],
+    chosen: Option<&'a Model>,
+    task: Task,
+    saved: Instant,
+    cost: Duration,
+    failure: Option<Failure>,
+}
+
+impl<'a> Keeper<'a> {
+    pub fn new(
+        job: &'a Job<'a>,
+        name: &str,
+        done: &'a [usize],
+        criteria: &'a [Rated],
+        chosen: Option<&'a Model>,
+    ) -> Keeper<'a> {
+        let (task, saved) = (job.board.task(name), Instant::now());
+        Keeper { job, done, criteria, chosen, task, saved, cost: Duration::from_millis(2), failure: None }
+    }
+
+    /// Is called before each iteration.
+    pub fn watch<M: Stored>(&mut self, fit: &Course<M>, start: Option<&Course<KMeans>>) -> ControlFlow<()> {
+        self.show(fit, start);
+        let stopped = self.job.stop.load(Ordering::Relaxed) > 0;
+        if !stopped && self.saved.elapsed() < PAUSE * self.cost {
+            return ControlFlow::Continue(());
+        }
+        let begun = Instant::now();
+        let (settings, chosen) = (self.job.settings.clone(), self.chosen);
+        let checkpoint =
+            Checkpoint::new(settings, self.done.to_vec(), self.criteria.to_vec(), chosen, fit, start);
+        let saved = checkpoint.save(&self.job.places.checkpoint);
+        self.saved = Instant::now();
+        self.cost = self.saved - begun;
+        match saved {
+            Ok(()) if !stopped => ControlFlow::Continue(()),
+            Ok(()) => ControlFlow::Break(()),
+            Err(failure) => {
+                self.failure = Some(failure);
+                ControlFlow::Break(())
+            }
+        }
+    }
+
+    fn show<M: Stored>(&mut self, fit: &Course<M>, start: Option<&Course<KMeans>>) {
+        let most = self.job.arguments.stop().max_iterations;
+        let run = match self.job.arguments.restarts {
+            1 => String::new(),
+            restarts => format!("run {} of {restarts}, ", fit.ended + 1),
+        };
+        match start.and_then(|start| start.run.as_ref()) {
+            Some(start) => {
+                self.task.message(&format!("{run}start by K-means, iteration {}", start.objectives.len()))
+            }
+            None => {
+                let objectives = fit.run.as_ref().map_or(&[][..], |run: &Run<M>| &run.objectives);
+                let value = objectives.last().map_or(String::new(), |&value| match M::HAS_LIKELIHOOD {
+                    true => format!("log-likelihood {}", number(value, 4)),
+                    false => format!("inertia {}", number(-value, 4)),
+                });
+                self.task.at(objectives.len(), most, &format!("{run}{value}"));
+            }
+        }
+    }
+
+    /// Returns the error of a checkpoint that could not be written.
+    pub fn end(self) -> Outcome<()> {
+        self.failure.map_or(Ok(()), Err)
+    }
+}

@@ -1,0 +1,96 @@
+//! The numbers of a fit: read from the files, or kept in binary form if the files are text.
+
+use std::ops::Range;
+use std::path::PathBuf;
+use std::sync::Mutex;
+
+use em_routing::data::npy::{self, NpyFile, Precision};
+use em_routing::data::tables::Tables;
+use em_routing::data::{RowBuffer, Rows};
+use em_routing::error::{Error, Result};
+use em_routing::ndarray::Array2;
+
+use super::super::progress::{Board, Task};
+use super::places::Places;
+
+/// Tables of text up to this many bytes of numbers are held in memory, larger ones in a file.
+const MEMORY: usize = 1 << 26;
+
+/// The numbers that each iteration reads.
+pub enum Numbers<'a> {
+    /// Binary files.
+    Files(&'a Tables),
+    /// A small table of text.
+    Memory(Array2<f64>),
+    /// A large table of text, as a file that is removed at the end.
+    Copy(NpyFile, PathBuf),
+}
+
+impl Numbers<'_> {
+    /// Parsing text in each iteration would take most of the time of a fit, so it is parsed once.
+    pub fn new<'a>(table: &'a Tables, places: &Places, board: &Board) -> Result<Numbers<'a>> {
+        if !table.has_text() {
+            return Ok(Numbers::Files(table));
+        }
+        let (samples, dimensions) = (table.samples(), table.dimensions());
+        let bytes = 8 * samples * dimensions;
+        if bytes <= MEMORY {
+            let mut buffer = RowBuffer::default();
+            table.read(0..samples, &mut buffer)?;
+            let numbers = Array2::from_shape_vec((samples, dimensions), buffer.values);
+            let shape = |_| Error::Length { name: "the table", expected: samples, found: 0 };
+            return numbers.map(Numbers::Memory).map_err(shape);
+        }
+        let megabytes = bytes.div_ceil(1_000_000);
+        board.say(&format!(
+            "  the text is parsed once: {} holds its numbers ({megabytes} MB) until the fit ends",
+            places.numbers.display()
+        ));
+        let task = Mutex::new(board.task("parsing the text"));
+        npy::write(&places.numbers, &Shown { table, task: &task }, Precision::F64)?;
+        let file = NpyFile::open(&places.numbers)?;
+        // On Unix the open file stays readable without a name, and the disk is free again even after a kill.
+        #[cfg(unix)]
+        let _ = std::fs::remove_file(&places.numbers);
+        Ok(Numbers::Copy(file, places.numbers.clone()))
+    }
+
+    pub fn rows(&self) -> &dyn Rows {
+        match self {
+            Numbers::Files(table) => *table,
+            Numbers::Memory(array) => array,
+            Numbers::Copy(file, _) => file,
+        }
+    }
+}
+
+impl Drop for Numbers<'_> {
+    fn drop(&mut self) {
+        if let Numbers::Copy(_, path) = self {
+            let _ = std::fs::remove_file(path);
+        }
+    }
+}
+
+/// A table that shows how much of it has been read.
+struct Shown<'a> {
+    table: &'a Tables,
+    task: &'a Mutex<Task>,
+}
+
+impl Rows for Shown<'_> {
+    fn samples(&self) -> usize {
+        self.table.samples()
+    }
+
+    fn dimensions(&self) -> usize {
+        self.table.dimensions()
+    }
+
+    fn read<'a>(&'a self, range: Range<usize>, buffer: &'a mut RowBuffer) -> Result<&'a [f64]> {
+        if let Ok(mut task) = self.task.lock() {
+            task.at(range.end, self.samples(), "rows");
+        }
+        self.table.read(range, buffer)
+    }
+}

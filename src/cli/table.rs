@@ -1,0 +1,170 @@
+//! Tables that commands read: their files, their columns, and remedies for their faults.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use em_routing::data::csv;
+use em_routing::data::npy;
+use em_routing::data::tables::Tables;
+use em_routing::data::{RowBuffer, Rows as _};
+use em_routing::error::Error;
+use serde::{Deserialize, Serialize};
+
+use super::command;
+use super::failure::{Failure, Outcome};
+
+/// The arguments that select a table.
+#[derive(clap::Args)]
+pub struct Source {
+    /// Files with the table, .npy, .npz or CSV (a header is found; separated by , ; or tab; empty, NA and NaN are missing);
+    /// several files follow each other as one table
+    #[arg(required = true, value_name = "DATA")]
+    pub data: Vec<PathBuf>,
+    /// Columns to use, by name or by number from 1 [default: all]
+    #[arg(long, value_name = "A,B,…", value_delimiter = ',')]
+    pub columns: Vec<String>,
+    /// Name of the array in .npz files that hold several
+    #[arg(long, value_name = "NAME")]
+    pub array: Option<String>,
+}
+
+/// A column of a table, as a model file names it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Column {
+    /// Its name in the header.
+    Name(String),
+    /// Its number, counted from 1, where there is no header.
+    Number(usize),
+}
+
+impl std::fmt::Display for Column {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Column::Name(name) => f.write_str(name),
+            Column::Number(number) => write!(f, "{number}"),
+        }
+    }
+}
+
+impl Source {
+    /// Opens the table with all columns.
+    pub fn open(&self) -> Outcome<Tables> {
+        Tables::open(&self.data, self.array.as_deref()).map_err(|error| match error.fault() {
+            Some(npy::Fault::Members { names, .. }) if !names.is_empty() => {
+                let (first, path) = (names[0].clone(), error.to_string());
+                Failure::new(path)
+                    .mend(format!("name one array with --array, for example --array {first}"))
+                    .next(command::again(&[], ["--array", &first]))
+            }
+            _ => error.into(),
+        })
+    }
+
+    /// Returns the indices of the columns named by `--columns`, or else of all columns except `without`.
+    pub fn columns(&self, table: &Tables, without: Option<usize>) -> Outcome<Vec<usize>> {
+        if self.columns.is_empty() {
+            return Ok((0..table.columns()).filter(|&column| Some(column) != without).collect());
+        }
+        self.columns.iter().map(|column| find(table, column.trim())).collect()
+    }
+
+    /// Returns the arguments that select the same files again.
+    pub fn again(&self) -> Vec<OsString> {
+        let mut words: Vec<OsString> = self.data.iter().map(|path| command::path(path)).collect();
+        if let Some(array) = &self.array {
+            words.extend(["--array".into(), array.into()]);
+        }
+        words
+    }
+}
+
+/// Finds a column by its name, or else by its number from 1.
+pub fn find(table: &Tables, column: &str) -> Outcome<usize> {
+    let names = table.names().unwrap_or_default();
+    if let Some(index) = names.iter().position(|name| name == column) {
+        return Ok(index);
+    }
+    match column.parse::<usize>() {
+        Ok(number) if (1..=table.columns()).contains(&number) => Ok(number - 1),
+        _ => {
+            let known = match names {
+                [] => format!("the table has columns 1 to {} without names", table.columns()),
+                names => format!("there are: {}", names.join(", ")),
+            };
+            Err(Failure::new(format!("there is no column {column:?}; {known}")))
+        }
+    }
+}
+
+/// Returns the names or numbers of these columns.
+pub fn names(table: &Tables, columns: &[usize]) -> Vec<Column> {
+    let name = |&column: &usize| match table.names() {
+        Some(names) if !names[column].is_empty() => Column::Name(names[column].clone()),
+        _ => Column::Number(column + 1),
+    };
+    columns.iter().map(name).collect()
+}
+
+/// Reads one column.
+pub fn read_column(table: &mut Tables, column: usize) -> Result<Vec<f64>, Error> {
+    const ROWS: usize = 1 << 14;
+    table.select(&[column]);
+    let mut values = Vec::with_capacity(table.samples());
+    let mut buffer = RowBuffer::default();
+    for first in (0..table.samples()).step_by(ROWS) {
+        values.extend(table.read(first..(first + ROWS).min(table.samples()), &mut buffer)?);
+    }
+    Ok(values)
+}
+
+/// Names the place of a fault in its file. If `may_choose`, proposes the columns without faults.
+pub fn explain(error: Error, table: &Tables, columns: &[usize], may_choose: bool) -> Failure {
+    let (message, missing) = match &error {
+        Error::NonFinite { row, column, value } => match table.place(*row, *column) {
+            Ok(place) if value.is_nan() => (format!("{place} is missing"), true),
+            Ok(place) => (format!("{place} is {value}, but should be a finite number"), false),
+            Err(error) => return error.into(),
+        },
+        Error::Magnitude { row, column, value } => match table.place(*row, *column) {
+            Ok(place) => (format!("{place} is {value:e}, but fits compute with numbers up to 1e130"), false),
+            Err(error) => return error.into(),
+        },
+        Error::SampleWeight { index, value } => match table.place(*index, 0) {
+            Ok(place) => {
+                let at = place.line.map_or(format!("row {}", place.row + 1), |line| format!("line {line}"));
+                let path = place.path.display();
+                return Failure::new(format!(
+                    "{path}: the weight of {at} is {value}, but should lie between 0 and 1e30"
+                ));
+            }
+            Err(error) => return error.into(),
+        },
+        error if matches!(error.fault(), Some(csv::Fault::Cell { .. })) => (error.to_string(), false),
+        _ => return error.into(),
+    };
+    let failure = Failure::new(message);
+    if may_choose && let Some(kept) = faultless(table, columns) {
+        let kept: Vec<String> = kept.iter().map(|&column| short_name(table, column)).collect();
+        let next = command::again(&[], ["--columns".to_owned(), kept.join(",")]);
+        return failure.mend("leave out the columns that are not complete numbers").next(next);
+    }
+    if missing { failure.mend("fill in the missing numbers, or remove their rows") } else { failure }
+}
+
+/// Returns those of these columns that hold only numbers, if they are some but not all.
+fn faultless(table: &Tables, columns: &[usize]) -> Option<Vec<usize>> {
+    let survey = table.survey().ok()?;
+    let is_whole = |&column: &usize| survey[column].missing == 0 && survey[column].words == 0;
+    let kept: Vec<usize> = columns.iter().copied().filter(is_whole).collect();
+    (!kept.is_empty() && kept.len() < columns.len()).then_some(kept)
+}
+
+/// Returns the column's name if `--columns` takes it, or else its number.
+fn short_name(table: &Tables, column: usize) -> String {
+    let name = table.names().map_or("", |names| &names[column]);
+    match find(table, name) {
+        Ok(found) if found == column && !name.contains(',') && name.trim() == name => name.to_owned(),
+        _ => (column + 1).to_string(),
+    }
+}
