@@ -75,6 +75,14 @@ impl Ink {
         Ink { tint: tint.for_text(), size: 13.0, bold: false, halo: true }
     }
 
+    /// Creates a text style for letters on the colour [`heat`](super::heat)`(t)`, without a halo: dark letters on light colours
+    /// and light letters on dark ones, with a contrast of about 4 or more.
+    pub fn on_heat(t: f64) -> Ink {
+        let light = if t < 0.88 { [34; 3] } else { [255; 3] };
+        let dark = if t < 0.68 { [240; 3] } else { [0; 3] };
+        Ink { tint: Tint::new(light, dark), size: 13.0, bold: false, halo: false }
+    }
+
     /// Makes the text bold.
     pub fn bold(self) -> Ink {
         Ink { bold: true, ..self }

@@ -6,8 +6,8 @@ use super::{Entry, checks};
 use crate::capsnet::Evaluation;
 use crate::data::idx::Images;
 use crate::draw::{
-    Axis, CARD, Chart, Figure, GREEN, GREY, Grid, INK, Ink, Label, Mark, PALE, Pen, Point, Side, Tint,
-    VERMILION, component, extent, heat, legend_row, number, trimmed,
+    Axis, CARD, Chart, Figure, GREEN, GREY, Grid, INK, Ink, Label, Mark, PALE, Pen, Point, Side, VERMILION,
+    component, extent, heat, legend_row, number, trimmed,
 };
 use crate::error::{Error, Result};
 use crate::shipped;
@@ -17,6 +17,7 @@ pub const FIGURES: &[Entry] = &[
     ("recipe-ablation", || {
         Ok(ablation(&by_setting(&read_trials(shipped::ablation_file())?))?.named("recipe-ablation"))
     }),
+    ("recipe-grid", || Ok(grid(&read_trials(shipped::grid_file())?)?.named("recipe-grid"))),
     ("epoch-errors", || {
         let epochs = mnist_trainings(&read_epochs(shipped::runs_file())?);
         Ok(epoch_panels(&validation_curves(&epochs))?.named("epoch-errors"))
@@ -286,6 +287,119 @@ pub fn ablation<N: AsRef<str>, R: AsRef<[Option<f64>]>>(rows: &[(N, R)]) -> Resu
     chart.alt(format!("Rows of dots on a logarithmic axis of errors: {}.", words.join("; "))).finish()
 }
 
+/// The rows of the [`grid`]: values of the setting `inverse-temperature`, and their names.
+const LAMBDAS: [(&str, &str); 4] = [
+    ("linear", "the blog's, 1 to 3"),
+    ("constant:1", "1"),
+    ("constant:0.5", "0.5"),
+    ("saturating:0.01", "the paper's"),
+];
+
+/// Returns the error of each run with these four choices. A run that diverged has an error of 1.
+pub fn grid_errors(
+    trials: &[Trial],
+    standardized: bool,
+    blogs_start: bool,
+    lambda: &str,
+    iterations: usize,
+) -> Vec<f64> {
+    let start = if blogs_start { "blog-start " } else { "" };
+    let name =
+        format!("normalise-costs={standardized} inverse-temperature={lambda} {start}iterations={iterations}");
+    trials.iter().filter(|trial| trial.setting == name).map(|trial| trial.error.unwrap_or(1.0)).collect()
+}
+
+/// Draws the errors of the grid of `cargo bench --bench ablation -- --grid`: a block for each kind of costs and start, in it a
+/// row for each lambda and a column for each number of iterations. A cell has the mean error of its runs and, if there are
+/// several, the lowest and the highest. Colours are logarithmic in the error, from 2 to 90 %. A run that diverged counts as an
+/// error of 1; a combination without runs stays empty.
+///
+/// # Errors
+///
+/// Returns an error if there are no trials of the grid.
+pub fn grid(trials: &[Trial]) -> Result<Figure> {
+    const CELL: (f64, f64) = (72.0, 44.0);
+    let blocks =
+        [(true, true), (true, false), (false, true), (false, false)].map(|(standardized, blogs_start)| {
+            let costs = if standardized { "standardized costs" } else { "costs as they are" };
+            let name = format!("{costs}, {} start", if blogs_start { "the blog's" } else { "our" });
+            let cells = LAMBDAS.map(|(lambda, _)| {
+                [1, 2, 3].map(|count| grid_errors(trials, standardized, blogs_start, lambda, count))
+            });
+            (name, cells)
+        });
+    let runs = blocks.iter().flat_map(|block| block.1.iter().flatten().flatten());
+    checks::not_empty("trials of the grid", &runs.collect::<Vec<_>>())?;
+
+    let grid =
+        Grid { columns: 2, panel: (3.0 * CELL.0, 4.0 * CELL.1), gap: (40.0, 60.0), origin: (146.0, 72.0) };
+    let size = (142.0 + 6.0 * CELL.0 + 40.0 + 20.0, 44.0 + 8.0 * CELL.1 + 60.0 + 60.0);
+    let mut figure = Chart::canvas("grid", "Costs, start, lambda and iterations together", size);
+    let mut words = Vec::new();
+    for (index, (name, cells)) in blocks.iter().enumerate() {
+        let (left, top) = grid.corner(index);
+        let x = Axis::new(if index < 2 { "" } else { "iterations of routing" }, 0.0, 3.0).no_grid();
+        let x = x.ticks([1, 2, 3].map(|count| (f64::from(count) - 0.5, count.to_string())).to_vec());
+        let y = Axis::new("", 0.0, 4.0).no_grid();
+        let rows = LAMBDAS.iter().enumerate().map(|(row, (_, name))| (3.5 - row as f64, (*name).to_owned()));
+        let y = y.ticks(if index % 2 == 0 { rows.collect() } else { Vec::new() });
+        let mut panel = figure.panel((left, top), grid.panel, x, y);
+        figure.note((left, top - 14.0), Ink::new(INK).plain().bold().size(13.5), name);
+        if index % 2 == 0 {
+            let ink = Ink::new(GREY).plain().size(13.0);
+            figure.note((left - 124.0, top - 14.0), ink, "lambda");
+        }
+        for (row, cells) in cells.iter().enumerate() {
+            for (column, errors) in cells.iter().enumerate() {
+                let corner = (column as f64, 3.0 - row as f64);
+                draw_cell(&mut panel, corner, errors);
+                if let Some(average) = (!errors.is_empty()).then(|| mean(errors.iter().copied())) {
+                    let lambda = LAMBDAS[row].1;
+                    let iterations = column + 1;
+                    words.push((average, format!("{name}, lambda {lambda}, iterations {iterations}")));
+                }
+            }
+        }
+        figure.add(panel);
+    }
+    words.sort_by(|a, b| a.0.total_cmp(&b.0));
+    let near_chance = words.iter().filter(|word| word.0 > 0.5).count();
+    let [best, worst] = [&words[0], &words[words.len() - 1]];
+    figure
+        .alt(format!(
+            "Four blocks of cells coloured by their error, {} cells with runs: {near_chance} misclassify more than half. Lowest: \
+             {} of {}. Highest: {} of {}.",
+            words.len(),
+            percent(best.0),
+            best.1,
+            percent(worst.0),
+            worst.1
+        ))
+        .finish()
+}
+
+/// Draws a cell of the [`grid`]: the mean of these errors and their range.
+fn draw_cell(panel: &mut Chart, (left, bottom): (f64, f64), errors: &[f64]) {
+    let at = |x: f64, y: f64| (left + x, bottom + y);
+    let short = |error: f64| number(100.0 * error, usize::from(error < 0.0995));
+    if errors.is_empty() {
+        return panel.block(at(0.02, 0.03), at(0.98, 0.97), PALE);
+    }
+    let average = mean(errors.iter().copied());
+    let shade = ((average / 0.02).ln() / (0.9f64 / 0.02).ln()).clamp(0.0, 1.0);
+    let shade = 0.1 + 0.9 * shade;
+    panel.block(at(0.02, 0.03), at(0.98, 0.97), heat(shade));
+    let ink = Ink::on_heat(shade);
+    let (low, high) = extent(errors.iter().copied());
+    let up = if errors.len() > 1 { 0.63 } else { 0.5 };
+    let words = format!("{} %", short(average));
+    panel.text(at(0.5, up), (0.0, 0.0), Side::Middle, ink.bold().size(13.5), words);
+    if errors.len() > 1 {
+        let words = format!("{} to {}", short(low), short(high));
+        panel.text(at(0.5, 0.27), (0.0, 0.0), Side::Middle, ink.size(11.0), words);
+    }
+}
+
 /// The position of an error on an [`error_axis`] with this range; 0, which has no logarithm, is at the lower end.
 fn on_error_axis(error: f64, (low, high): (f64, f64)) -> f64 {
     error.max(1e-300).log10().clamp(low, high)
@@ -413,15 +527,13 @@ pub fn confusion(evaluation: &Evaluation) -> Result<Figure> {
         // the faintest colour means no mistake, so even one is visible
         let shade = if count == 0 { 0.0 } else { 0.12 + 0.88 * count as f64 / most as f64 };
         let (tint, ink) = match shade {
-            _ if row == column => (PALE, Ink::new(INK).size(12.5)),
-            ..0.68 => (heat(shade), Ink::new(INK).bold()),
-            // dark letters on the dark card's brightest colours, light letters on the light card's darkest
-            _ => (heat(shade), Ink::new(Tint::new([if shade < 0.8 { 34 } else { 255 }; 3], [0; 3])).bold()),
+            _ if row == column => (PALE, Ink::new(INK).plain().size(12.5)),
+            _ => (heat(shade), Ink::on_heat(shade).bold()),
         };
         chart.block((left, bottom), (left + 1.0, bottom + 1.0), tint);
         if count > 0 {
             let middle = (left + 0.5, bottom + 0.5);
-            chart.text(middle, (0.0, 0.0), Side::Middle, ink.plain(), count.to_string());
+            chart.text(middle, (0.0, 0.0), Side::Middle, ink, count.to_string());
         }
     }
     for line in (0..=classes).map(|line| line as f64) {
