@@ -76,11 +76,27 @@ pub fn numbers<A: AsRef<[f64]>>(answer: Option<A>, expected: &[f64], tolerance: 
 
 /// Checks a word, such as the letter of a choice. Upper and lower case, and spaces around the word, make no difference.
 pub fn choice(answer: Option<&str>, expected: &str) -> Verdict {
-    let plain = |word: &str| word.trim().to_lowercase();
-    check(answer, |answer| match plain(answer) == plain(expected) {
+    choice_by_hash(answer, hash(expected))
+}
+
+/// Checks a word as [`choice`] does, by the [`hash`] of the expected word, so that the cell does not show the answer.
+///
+/// ```
+/// use em_routing::exercise;
+/// assert_eq!(exercise::hash("pose"), 0x78e7_df84); // once, for the author of the exercise
+/// assert!(exercise::choice_by_hash(Some("Pose"), 0x78e7_df84).is_right());
+/// ```
+pub fn choice_by_hash(answer: Option<&str>, expected: u32) -> Verdict {
+    check(answer, |&answer| match hash(answer) == expected {
         true => Ok(()),
         false => Err(format!("{answer:?} is not the answer")),
     })
+}
+
+/// The FNV-1a hash of a word in lower case, without spaces around it.
+pub fn hash(word: &str) -> u32 {
+    let word = word.trim().to_lowercase();
+    word.bytes().fold(0x811c_9dc5, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193))
 }
 
 /// Checks any answer by a test, whose error is the reason for `not yet`. The answer can be a function, given as a pointer
@@ -165,5 +181,7 @@ mod tests {
     fn a_choice_ignores_case_and_spaces() {
         assert!(choice(Some(" E-Step "), "e-step").is_right());
         assert_eq!(choice(Some("b"), "a").to_string(), "not yet: \"b\" is not the answer");
+        assert_eq!(choice_by_hash(Some("b"), hash("a")), choice(Some("b"), "a"));
+        assert_eq!((hash(""), hash(" A")), (0x811c_9dc5, 0xe40c_292c)); // published values of FNV-1a
     }
 }
