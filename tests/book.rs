@@ -2,12 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::io::Read as _;
 use std::path::{Component, Path, PathBuf};
 use std::process::Command;
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock};
 
 use em_routing::capsnet::CapsNet;
-use em_routing::data::idx::Images;
+use em_routing::data::idx::{ImageSet, Images};
 use serde_json::{Value, json};
 
 #[path = "support/html.rs"]
@@ -259,28 +260,40 @@ fn has(program: &str) -> bool {
         .is_some_and(|path| std::env::split_paths(&path).any(|folder| folder.join(program).is_file()))
 }
 
-#[test]
-fn every_page_works_in_a_browser() {
+/// Runs a script of tests/browser/ on the site, one at a time, since each measures how fast pages answer. Returns what it prints, or
+/// nothing where this machine cannot run it.
+fn in_browser(script: &str, arguments: &[&Path]) -> Option<String> {
+    static ONE: Mutex<()> = Mutex::new(());
     let needed = std::env::var_os("EM_ROUTING_NEED_BROWSER").is_some_and(|value| value == "1");
     let left_out = |missing: &str| {
         assert!(!needed, "the tests in a browser need {missing}");
         println!("skipped: the tests in a browser need {missing}");
+        None
     };
     if !["chromium", "chromium-browser", "google-chrome"].into_iter().any(has) || !has("chromedriver") {
         return left_out("chromium and chromedriver (Debian, Ubuntu: apt install chromium chromium-driver)");
     }
     let Some(site) = site() else { return left_out("the site") };
+    let _turn = ONE.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     let python = match browser_environment() {
         Ok(python) => python,
         Err(words) => return left_out(&format!("a Python environment: {}", words.trim())),
     };
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/browser").join(script);
     let output = Command::new(python)
-        .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/browser/browser.py"))
+        .arg(script)
         .arg(&site.folder)
+        .args(arguments)
         .output()
         .expect("Python can be started");
     let words = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{words}");
+    Some(words.into_owned())
+}
+
+#[test]
+fn every_page_works_in_a_browser() {
+    let Some(words) = in_browser("browser.py", &[]) else { return };
     let shown: Vec<&str> = words.lines().filter_map(|line| line.strip_prefix("shown ")).collect();
     let mut compared = BTreeSet::new();
     for text in shown {
@@ -348,4 +361,127 @@ fn the_page_computes_the_librarys_activations() {
     let right = meant.iter().zip(&classes).filter(|(meant, found)| meant == found).count();
     assert!(right >= RIGHT, "{right} of 30 drawings are read as they are meant: {classes:?}");
     println!("an answer of the figure digit: {}, its layers: {}", found["answer"], found["layers"]);
+}
+
+/// An empty folder for one test.
+fn empty_folder(name: &str) -> PathBuf {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+    if folder.exists() {
+        fs::remove_dir_all(&folder).expect("an old folder can be removed");
+    }
+    fs::create_dir_all(&folder).expect("a folder can be made");
+    folder
+}
+
+/// Writes an image set of the page's digits: the first `train` to train on, and the first `held_out` of those that are held out.
+fn write_digits(site: &Site, folder: &Path, train: usize, held_out: usize) {
+    const TRAINING: usize = 11_000;
+    let unpacked = |name: &str| {
+        let file = fs::File::open(site.folder.join("_static").join(name)).expect("the page's digits");
+        let mut bytes = Vec::new();
+        flate2::read::GzDecoder::new(file).read_to_end(&mut bytes).expect("a gzip file");
+        bytes
+    };
+    for (name, file, size) in
+        [("digits-images.gz", "images-idx3-ubyte", 784), ("digits-labels.gz", "labels-idx1-ubyte", 1)]
+    {
+        let bytes = unpacked(name);
+        let header = if size == 1 { 8 } else { 16 };
+        let mut part = bytes[..header].to_vec();
+        part[4..8].copy_from_slice(&((train + held_out) as u32).to_be_bytes());
+        for (first, count) in [(0, train), (TRAINING, held_out)] {
+            part.extend_from_slice(&bytes[header + first * size..][..count * size]);
+        }
+        fs::write(folder.join(format!("train-{file}")), part).expect("a file can be written");
+    }
+}
+
+/// Runs the program with the portable instructions, whose results have the bits of WebAssembly's. Returns what it says.
+fn portable(arguments: &[&str]) -> String {
+    let mut program = Command::new(env!("CARGO_BIN_EXE_em-routing"));
+    program.args(arguments).env("EM_ROUTING_INSTRUCTIONS", "portable");
+    let output = program.output().expect("the program can be started");
+    let words = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{words}");
+    words.into_owned()
+}
+
+/// After fifty steps, a network that was trained as WebAssembly has the bits of one that the program has trained.
+#[test]
+fn the_page_trains_the_programs_network() {
+    if !has("node") {
+        return println!("skipped: the test of the page's training needs Node");
+    }
+    let Some(site) = site() else { return };
+    let folder = empty_folder("trained");
+    write_digits(site, &folder, 400, 20);
+    let path = |name: &str| folder.join(name).to_string_lossy().into_owned();
+    let (data, out) = (path(""), path("out"));
+    let options = ["--validation", "20", "--epochs", "1", "--batch", "8", "--seed", "1", "--threads", "1"];
+    portable(&[&["train", "--data", &data, "--out", &out][..], &options].concat());
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/browser/train.mjs");
+    let mut node = Command::new("node");
+    node.arg(script).arg(site.folder.join("_static")).args(["400", "50", &path("page.safetensors")]);
+    let output = node.output().expect("Node can be started");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let load = |name: &str| CapsNet::load(folder.join(name)).expect("a network");
+    let (page, program) = (load("page.safetensors"), load("out/network.safetensors"));
+    assert_eq!(page.architecture(), program.architecture());
+    let bits = |net: &CapsNet| net.parameters().numbers().iter().map(|number| number.to_bits()).collect();
+    let (page, program): (Vec<u32>, Vec<u32>) = (bits(&page), bits(&program));
+    assert_eq!(page.len(), program.len());
+    let other = page.iter().zip(&program).filter(|(page, program)| page != program).count();
+    assert_eq!(other, 0, "of {} parameters have other bits", page.len());
+}
+
+/// A reader draws, trains, pauses, goes on, saves, and loads the saved network.
+#[test]
+fn a_reader_draws_and_trains_in_a_browser() {
+    let folder = empty_folder("drawn");
+    let Some(words) = in_browser("network.py", &[&folder]) else { return };
+    let site = site().expect("the script ran on it");
+    let found: Value = serde_json::from_str(words.lines().last().unwrap_or_default()).expect("JSON");
+    let numbers = |value: &Value| -> Vec<f64> {
+        value.as_array().expect("a list").iter().map(|number| number.as_f64().expect("a number")).collect()
+    };
+    let (digit, train) = (&found["digit"], &found["train"]);
+    let seven = numbers(&digit["seven"]);
+    assert!((0..10).all(|class| class == 7 || seven[class] < seven[7]), "a 7 was drawn: {seven:?}");
+
+    let statics = site.folder.join("_static");
+    let net = CapsNet::load(statics.join("digit-network.safetensors")).expect("the network of the page");
+    let test = ImageSet::load_test(em_routing::shipped::mnist_folder(), 10).expect("MNIST");
+    let images = digit["images"].as_object().expect("images");
+    assert!(images.len() == 3);
+    for (number, activations) in images {
+        let pixels = net.pixels(&test, &[number.parse().expect("a number")]).expect("pixels");
+        let own = net.forward(&pixels, 1).expect("a pass").classes().activations.clone();
+        for (own, theirs) in own.iter().zip(numbers(activations)) {
+            assert!((f64::from(*own) - theirs).abs() <= 2e-4, "image {number}: {own} and {theirs}");
+        }
+    }
+
+    let [losses, paused] = ["losses", "paused"].map(|name| numbers(&train[name]));
+    assert!(losses[1] < losses[0], "the loss went from {} to {}", losses[0], losses[1]);
+    assert!(paused[0] >= 500.0 && paused[0] == paused[1], "a paused training went on: {paused:?}");
+    let said = train["said"].as_str().unwrap_or_default();
+    assert!(said.contains("held-out digits are misclassified"), "{said}");
+    assert_eq!(numbers(&train["drawn"]).len(), 10);
+    assert_eq!(train["read"][0], train["read"][1], "the loaded network reads as the saved one");
+
+    write_digits(site, &folder, 10, 2_000);
+    let path = |name: &str| folder.join(name).to_string_lossy().into_owned();
+    let said = portable(
+        &[
+            &["eval", "--split", "validation", "--validation", "2000", "--data", &path("")][..],
+            &["--weights", &path("capsnet.safetensors"), "--out", &path("eval")],
+        ]
+        .concat(),
+    );
+    let errors = numbers(&train["errors"]);
+    assert_eq!(errors[0], errors[1], "the saved network makes other errors than the trained one");
+    assert!(
+        said.contains(&format!("{} of 2000", errors[0])),
+        "the page found {errors:?}, the program:\n{said}"
+    );
 }

@@ -2,11 +2,18 @@
 
 const HERE = new URL(".", import.meta.url);
 
+/** Loads a file that lies beside the scripts. The browser asks whether the one that it keeps is still the newest: the files of one
+ * making of the book belong together. */
+export async function file(name) {
+  const url = new URL(name, HERE);
+  const response = await fetch(url, { cache: "no-cache" });
+  if (!response.ok) throw new Error(`${url.pathname} cannot be loaded: status ${response.status}`);
+  return response;
+}
+
 /** Loads a WebAssembly module of book/live/ and returns its functions. */
 export async function load(name) {
-  const url = new URL(name, HERE);
-  const response = await fetch(url);
-  if (!response.ok) throw new Error(`${url.pathname}: status ${response.status}`);
+  const response = await file(name);
   let memory;
   // What the standard library of the target wasm32-wasip1 asks for: no environment, messages to the console, no exit, random bytes,
   // and no other thread to yield to.

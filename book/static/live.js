@@ -177,9 +177,11 @@ class Live {
     clearTimeout(this.keeping);
     this.keeping = setTimeout(() => {
       const url = new URL(location.href);
+      for (const key of [...url.searchParams.keys()]) {
+        if (key.startsWith(`${this.name}.`)) url.searchParams.delete(key); // also names that are no settings
+      }
       for (const [name, value] of Object.entries(this.settings)) {
-        if (value === this.start[name]) url.searchParams.delete(`${this.name}.${name}`);
-        else url.searchParams.set(`${this.name}.${name}`, value);
+        if (value !== this.start[name]) url.searchParams.set(`${this.name}.${name}`, value);
       }
       history.replaceState(history.state, "", url);
     }, 300);

@@ -1,11 +1,12 @@
 // Trains a network in a worker of its own, slice by slice, and answers the page between two slices. train.js has the other end.
 
-import { ask, give, load, take } from "./library.js";
+import { ask, file, give, load, take } from "./library.js";
 
-const HERE = new URL(".", import.meta.url);
 const DIGITS = ["digits-images.gz", "digits-labels.gz"];
 /** How long a slice takes, about, in milliseconds: so long a pause may have to wait. */
 const SLICE = 150;
+/** The number of digits that are classified in a slice. The numbers of held-out digits are multiples of it. */
+const COUNT = 10;
 /** How often the page hears of progress, in milliseconds. */
 const OFTEN = 500;
 
@@ -15,6 +16,7 @@ loading.catch(() => {}); // each request reports it
 /** The training that is under way: its plan, what has been measured, and what comes next. */
 let training;
 let running = false;
+let evaluating = false;
 let hasDigits = false;
 
 const request = async (what) => {
@@ -47,9 +49,7 @@ async function getDigits() {
   if (hasDigits) return;
   const library = await loading;
   for (const name of DIGITS) {
-    const response = await fetch(new URL(name, HERE));
-    if (!response.ok) throw new Error(`the digits cannot be loaded: ${name} has status ${response.status}`);
-    give(library, name, new Uint8Array(await response.arrayBuffer()));
+    give(library, name, new Uint8Array(await (await file(name)).arrayBuffer()));
   }
   hasDigits = true;
 }
@@ -72,13 +72,8 @@ async function check(all, report, goesOn) {
   for (;;) {
     if (!goesOn()) return undefined;
     const start = now();
-    const before = training?.checked ?? 0;
-    const answer = await request({ do: "check", count: 25, all });
-    if (training) {
-      training.checked = answer.done < answer.of ? answer.done : 0;
-      training.checking.add(answer.done - before, now() - start);
-    }
-    report(answer);
+    const answer = await request({ do: "check", count: COUNT, all });
+    report(answer, now() - start);
     if (answer.done === answer.of) return answer;
     await rest();
   }
@@ -100,7 +95,7 @@ function progress() {
     rate: rates.value,
     secondsLeft: rates.value && ((steps - step) * batch) / rates.value + left / checkRate,
     seconds: training.seconds + (now() - training.since) / 1000,
-    error: training.error,
+    check: training.check,
   };
 }
 
@@ -146,9 +141,13 @@ async function go() {
         await rest();
       }
       const isLast = of.checksDone === plan.checks - 1;
-      const found = await check(isLast, () => tellProgress(false), () => goesOn());
+      const report = (answer, time) => {
+        of.checking.add(COUNT, time);
+        tellProgress(false);
+      };
+      const found = await check(isLast, report, goesOn);
       if (!found) break;
-      of.error = { errors: found.errors, of: found.of };
+      of.check = { errors: found.errors, of: found.of };
       of.checksDone++;
       tellProgress(true);
       await pictures(of.dark);
@@ -171,22 +170,25 @@ const actions = {
     const plan = await request({ do: "plan", settings });
     const { steps } = await request({ do: "start", settings, seed });
     training = {
-      ...{ plan, steps, dark, step: 0, checksDone: 0, checked: 0, seconds: 0, turn: 0, drawn: now() },
+      ...{ plan, steps, dark, step: 0, checksDone: 0, seconds: 0, turn: 0, drawn: now() },
       ...{ rates: new Rate(), checking: new Rate() },
     };
     await pictures(dark);
     go().catch(failed);
     return {};
   },
-  pause: async () => ((running = false), {}),
+  pause: async () => ((running = evaluating = false), {}),
   async goOn() {
-    if (training && !running) go().catch(failed);
+    if (training && !running) {
+      await request({ do: "resume" });
+      go().catch(failed);
+    }
     return {};
   },
   async forget() {
     running = false;
     training = undefined;
-    return {};
+    return request({ do: "forget" });
   },
   async pictures({ dark }) {
     if (training) training.dark = dark;
@@ -197,18 +199,23 @@ const actions = {
     const { file } = await request({ do: "save" });
     return { bytes: take(await loading, file) };
   },
-  async load({ bytes, dark }) {
-    await getDigits();
-    give(await loading, "loaded.safetensors", bytes);
-    const { parameters } = await request({ do: "load" });
-    const [since, before] = [now(), training];
-    training = undefined;
-    const found = await check(true, (answer) => tell("checking", answer), () => true);
-    training = before;
-    if (before) before.checked = 0;
-    await pictures(dark);
-    return { parameters, ...found, seconds: (now() - since) / 1000 };
+  async load({ bytes, name }) {
+    give(await loading, "loaded.safetensors", bytes ?? new Uint8Array(await (await file(name)).arrayBuffer()));
+    return request({ do: "load" });
   },
+  async evaluate({ dark }) {
+    await getDigits();
+    await request({ do: "evaluate" });
+    const since = now();
+    let found;
+    const report = (answer) => tell("checking", (found = answer));
+    evaluating = true;
+    await check(true, report, () => evaluating);
+    evaluating = false;
+    await pictures(dark);
+    return { ...found, seconds: (now() - since) / 1000 };
+  },
+  read: (message) => request({ ...message, do: "read" }),
 };
 
 function failed(error) {

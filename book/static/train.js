@@ -1,4 +1,7 @@
-// The figure `train`: trains a network in a worker (train-worker.js). This script shows what the worker says.
+// The figure `train`: trains a network in a worker (train-worker.js). This script shows what the worker says, and gives it digits
+// that the reader draws.
+
+import { Pad, loadImages } from "./pad.js";
 
 const HERE = new URL(".", import.meta.url);
 
@@ -16,6 +19,9 @@ function inWords(seconds) {
 
 const percent = ({ errors, of }) => `${((100 * errors) / of).toFixed(1)} % (${errors} of ${grouped(of)})`;
 
+/** The book's own network, as the figure `digit` has it. */
+const BOOK = "digit-network.safetensors";
+
 export function wake(figure) {
   return new Train(figure).wake();
 }
@@ -29,7 +35,10 @@ class Train {
     this.bar = figure.querySelector("progress");
     this.answers = new Map();
     this.asked = 0;
-    this.state = "still"; // then "running", "paused", "done"
+    this.state = "still"; // then "running", "paused", "done"; with the network of a file "loaded"; "loading" and "evaluating" for a while
+    this.reader = new Reader(figure, (digit) => this.ask("read", digit));
+    this.evaluateButton = this.reader.form.elements.evaluate;
+    this.bookButton = figure.querySelector("[name=book]");
   }
 
   async wake() {
@@ -119,6 +128,7 @@ class Train {
   show(place, picture) {
     const box = this.figure.querySelector(`[data-place=${place}]`);
     box.hidden = !picture;
+    box.classList.toggle("live-dark", Boolean(picture?.dark)); // the worker cannot draw again before a print
     box.innerHTML = picture ? picture.svg : "";
   }
 
@@ -134,8 +144,12 @@ class Train {
         return row;
       }),
     );
-    const detail = Object.fromEntries(numbers.map(([name, , value]) => [name, value]));
-    this.figure.dispatchEvent(new CustomEvent("drawn", { bubbles: true, detail }));
+    this.numbers = Object.fromEntries(numbers.map(([name, , value]) => [name, value]));
+    this.drawn();
+  }
+
+  drawn() {
+    this.figure.dispatchEvent(new CustomEvent("drawn", { bubbles: true, detail: this.numbers }));
   }
 
   become(state) {
@@ -148,16 +162,20 @@ class Train {
     const { state, form } = this;
     form.querySelector("fieldset").disabled = false;
     for (const select of form.querySelectorAll("select")) select.disabled = state !== "still";
+    const isBusy = ["running", "loading", "evaluating"].includes(state);
     const enabled = {
       train: state === "still",
       pause: state === "running",
       goOn: state === "paused",
-      anew: state !== "still",
+      anew: !["still", "loading", "evaluating"].includes(state),
       save: state === "paused" || state === "done",
     };
     const focused = document.activeElement;
     for (const [name, isEnabled] of Object.entries(enabled)) form.elements[name].disabled = !isEnabled;
-    this.file.disabled = state === "running";
+    this.file.disabled = this.bookButton.disabled = isBusy;
+    this.evaluateButton.textContent = state === "evaluating" ? "Stop" : "Classify the held-out digits";
+    if (["still", "running", "loading"].includes(state)) this.reader.close();
+    else this.reader.open().catch((error) => this.trouble(error));
     // the keyboard's focus does not get lost with the button that was pressed
     if (focused?.form === form && focused.disabled) form.querySelector("button:enabled").focus();
   }
@@ -170,10 +188,14 @@ class Train {
     this.form.addEventListener("click", ({ target: { name, type } }) => {
       if (type === "button") this[`press${name[0].toUpperCase()}${name.slice(1)}`]().catch((error) => this.trouble(error));
     });
-    this.file.addEventListener("change", () => this.open().catch((error) => this.trouble(error)));
+    const guarded = (work) => () => work().catch((error) => this.trouble(error));
+    this.file.addEventListener("change", guarded(() => this.open()));
+    this.bookButton.addEventListener("click", guarded(() => this.load("the book's network", { name: BOOK })));
+    this.evaluateButton.addEventListener("click", guarded(() => this.evaluate()));
     new MutationObserver(() => {
       if (this.state === "still") this.plan();
       else this.ask("pictures");
+      this.reader.read();
     }).observe(document.documentElement, { attributeFilter: ["data-theme"] });
   }
 
@@ -182,6 +204,7 @@ class Train {
   }
 
   async pressTrain() {
+    this.loaded = this.spoken = undefined;
     this.become("running");
     this.bar.hidden = false;
     this.bar.removeAttribute("value");
@@ -203,6 +226,8 @@ class Train {
   }
 
   async pressGoOn() {
+    this.loaded = undefined;
+    this.bar.hidden = false;
     this.become("running");
     this.say("The training goes on.");
     await this.ask("goOn");
@@ -210,6 +235,7 @@ class Train {
 
   async pressAnew() {
     await this.ask("forget");
+    this.loaded = undefined;
     this.become("still");
     this.bar.hidden = true;
     await this.plan();
@@ -228,35 +254,62 @@ class Train {
     );
   }
 
-  /** Classifies the held-out digits with the network of a file. */
+  /** Loads the network of a file of the reader. */
   async open() {
     const [file] = this.file.files;
     if (!file) return;
+    const bytes = new Uint8Array(await file.arrayBuffer());
     this.file.value = "";
-    this.say("The network of the file classifies the held-out digits.");
+    await this.load(file.name, { bytes });
+  }
+
+  /** Loads a network, to draw for and to evaluate, from a file of the site or of the reader. */
+  async load(name, source) {
     const before = this.state;
-    this.become("running");
-    this.form.elements.pause.disabled = true;
-    this.form.elements.anew.disabled = true;
+    this.become("loading");
+    this.say(`${name} is being loaded.`);
     try {
-      const bytes = new Uint8Array(await file.arrayBuffer());
-      const found = await this.ask("load", { bytes });
+      const { parameters } = await this.ask("load", source);
+      this.loaded = { name, parameters };
+    } catch (error) {
+      this.become(before);
+      throw error;
+    }
+    this.count(this.loadedNumbers);
+    if (before === "still") this.show("picture"); // that of the settings
+    await this.evaluate(before === "still" ? "loaded" : before);
+  }
+
+  get loadedNumbers() {
+    const { parameters } = this.loaded ?? {};
+    return parameters ? [["parameters", "parameters", parameters, grouped(parameters)]] : [];
+  }
+
+  /** Classifies the held-out digits with the network at hand and returns to a state, or stops that. */
+  async evaluate(before = this.state) {
+    if (before === "evaluating") return this.ask("pause");
+    this.become("evaluating");
+    const name = this.loaded?.name ?? "the network trained here";
+    this.say(`The held-out digits are classified by ${name}. You can draw meanwhile.`);
+    try {
+      const found = await this.ask("evaluate");
       this.count([
-        ["parameters", "parameters", found.parameters, grouped(found.parameters)],
+        ...this.loadedNumbers,
         ["errors", "misclassified held-out digits", found.errors, percent(found)],
-        ["rate", "digits a second", found.of / found.seconds, (found.of / found.seconds).toFixed(0)],
+        ["rate", "digits a second", found.done / found.seconds, (found.done / found.seconds).toFixed(0)],
       ]);
-      this.say(`The network of ${file.name} misclassifies ${percent(found)} held-out digits.`);
-      this.bar.hidden = true;
+      const all = found.done < found.of ? "It was stopped: " : "";
+      this.say(`${all}${percent({ errors: found.errors, of: found.done })} held-out digits are misclassified by ${name}.`);
     } finally {
+      this.bar.hidden = true;
       this.become(before);
     }
   }
 
   pictures({ curves, confusion }) {
-    if (curves) this.show("picture", curves);
+    this.show("picture", curves);
     this.show("confusion", confusion);
-    this.figure.dispatchEvent(new CustomEvent("drawn", { bubbles: true, detail: this.numbers }));
+    this.drawn();
   }
 
   checking({ done, of }) {
@@ -264,7 +317,7 @@ class Train {
     [this.bar.max, this.bar.value] = [of, done];
   }
 
-  progress({ step, steps, seen, images, rate, loss, error, seconds, secondsLeft }) {
+  progress({ step, steps, seen, images, rate, loss, check, seconds, secondsLeft }) {
     [this.bar.max, this.bar.value] = [steps, step];
     const isDone = this.state === "done";
     const time = isDone ? seconds : secondsLeft;
@@ -272,30 +325,84 @@ class Train {
       ["seen", "digits seen", seen, `${grouped(seen)} of ${grouped(images)}`],
       ["rate", "digits a second", rate, rate ? rate.toFixed(0) : "–"],
       ["loss", "loss", loss, loss === undefined ? "–" : loss.toPrecision(3)],
-      ["errors", "misclassified held-out digits", error?.errors, error ? percent(error) : "–"],
+      ["errors", "misclassified held-out digits", check?.errors, check ? percent(check) : "–"],
       ["seconds", isDone ? "time taken" : "time left", time, isDone ? inWords(time) : `about ${inWords(time)}`],
     ];
-    this.numbers = Object.fromEntries(numbers.map(([name, , value]) => [name, value]));
     this.count(numbers);
     // spoken only when something is known that was not before
-    if (this.state === "running" && error && error !== this.spoken && error.errors !== this.spoken?.errors) {
-      this.spoken = error;
-      this.say(`After ${grouped(seen)} digits, ${percent(error)} held-out digits are misclassified. About ${inWords(secondsLeft)} left.`);
+    if (this.state === "running" && check && check.errors !== this.spoken) {
+      this.spoken = check.errors;
+      this.say(`After ${grouped(seen)} digits, ${percent(check)} held-out digits are misclassified. About ${inWords(secondsLeft)} left.`);
     }
   }
 
   paused(progress) {
     this.become("paused");
     this.progress(progress);
-    this.say(`Paused after ${grouped(progress.seen)} digits. The network can be saved now, or the training can go on.`);
+    this.say(`Paused after ${grouped(progress.seen)} digits. Draw for the network, save it, or go on.`);
   }
 
   done(progress) {
     this.become("done");
     this.progress(progress);
     this.say(
-      `Done: ${percent(progress.error)} held-out digits are misclassified, after ${grouped(progress.seen)} digits ` +
-        `in ${inWords(progress.seconds)}.`,
+      `Done: ${percent(progress.check)} held-out digits are misclassified, after ${grouped(progress.seen)} digits ` +
+        `in ${inWords(progress.seconds)}. Now draw for the network.`,
     );
+  }
+}
+
+/** Where the reader draws a digit for the network at hand. */
+class Reader {
+  /** `ask` resolves with what the network reads. */
+  constructor(figure, ask) {
+    Object.assign(this, { figure, ask });
+    this.section = figure.querySelector(".train-read");
+    this.form = this.section.querySelector("form");
+    this.form.addEventListener("submit", (event) => event.preventDefault());
+    this.form.elements.digit.addEventListener("change", () => this.read());
+    this.form.elements.clear.addEventListener("click", () => {
+      this.pad.choose("");
+      this.read();
+    });
+  }
+
+  async open() {
+    this.section.hidden = false;
+    this.images ??= await loadImages();
+    this.pad ??= new Pad(this.section.querySelector("canvas"), this.form.elements.digit, this.images, () => this.read());
+    this.form.querySelector("fieldset").disabled = this.section.hidden;
+    await this.read();
+  }
+
+  close() {
+    this.section.hidden = true;
+    this.form.querySelector("fieldset").disabled = true;
+  }
+
+  /** Reads the digit; while the network is busy with one, only the last of those that follow waits. */
+  async read() {
+    if (this.section.hidden || !this.pad) return;
+    this.pad.show();
+    if (this.isBusy) return (this.waits = true);
+    this.isBusy = true;
+    try {
+      do {
+        this.waits = false;
+        this.show(await this.ask(this.pad.digit));
+      } while (this.waits);
+    } finally {
+      this.isBusy = false;
+    }
+  }
+
+  show({ svg, words, numbers, activations }) {
+    this.section.querySelector(".digit-seen").innerHTML = svg;
+    clearTimeout(this.saying);
+    const whole = this.pad.label + words;
+    const status = this.section.querySelector("[role=status]");
+    this.saying = setTimeout(() => (status.textContent = whole), this.pad.isDrawing ? 400 : 60);
+    const detail = { ...Object.fromEntries(numbers.map(({ name, value }) => [name, value])), activations };
+    this.figure.dispatchEvent(new CustomEvent("drawn", { bubbles: true, detail }));
   }
 }

@@ -151,7 +151,8 @@ fn draw(settings: &Settings) -> Result<Scene> {
             Number::new("divergence", "divergence KL = LL − bound (nats)", level - below, 4),
         ],
         words: format!(
-            "{steps} steps; {next}. Log-likelihood {}, bound {}, divergence {} nats.",
+            "{steps} {}; {next}. Log-likelihood {}, bound {}, divergence {} nats.",
+            if steps == 1 { "step" } else { "steps" },
             number(level, 3),
             number(below, 3),
             number(level - below, 3)

@@ -41,7 +41,13 @@ fn settle(settings: &mut Settings, event: &Event) -> Result<()> {
 
 /// The error for an event that a figure does not know.
 pub(super) fn unknown(event: &Event) -> Error {
-    Error::UnknownName { what: "event", found: format!("{event:?}"), known: Vec::new() }
+    let kind = match event {
+        Event::Press { .. } => "press",
+        Event::Drag { .. } => "drag",
+        Event::Remove { .. } => "remove",
+        Event::Place { .. } => "place",
+    };
+    Error::UnknownName { what: "event", found: kind.to_owned(), known: Vec::new() }
 }
 
 fn draw(settings: &Settings) -> Result<Scene> {

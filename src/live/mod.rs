@@ -193,6 +193,9 @@ fn sentence(error: &Error) -> String {
         Error::TooFew { wanted, samples, .. } => {
             format!("K is {wanted}, but there are only {samples} points; choose a lower K or add points")
         }
+        Error::UnknownName { what: "event", found, .. } if found == "remove" => {
+            "a point of this figure cannot be removed".to_owned()
+        }
         other => other.to_string(),
     };
     text.chars().take(1).flat_map(char::to_uppercase).chain(text.chars().skip(1)).collect()
@@ -276,6 +279,17 @@ mod tests {
             }
         }
         assert!(tried >= 10, "{tried}");
+    }
+
+    #[test]
+    fn a_point_that_cannot_be_removed_is_said_to_stay() {
+        for (figure, handle) in
+            [("bound", "start"), ("routing", "0"), ("gradient", "0"), ("viewpoint", "eye")]
+        {
+            let event = json!({ "kind": "remove", "handle": handle });
+            let answer = ask(json!({ "figure": figure, "event": event }));
+            assert_eq!(answer["error"], "A point of this figure cannot be removed", "{figure}");
+        }
     }
 
     #[test]

@@ -4,14 +4,10 @@
 //     node digit.mjs SITE/_static
 
 import { readFile } from "node:fs/promises";
-import { pathToFileURL } from "node:url";
 
-const folder = pathToFileURL(`${process.argv[2]}/`);
-const read = (name) => readFile(new URL(name, folder));
-globalThis.fetch = async (url) => new Response(await readFile(url));
-// Node takes a .js file without a package for a CommonJS script
-const script = String(await read("library.js")).replace("import.meta.url", JSON.stringify(new URL("library.js", folder)));
-const { ask, give, load } = await import(`data:text/javascript,${encodeURIComponent(script)}`);
+import { libraryOf } from "./library.mjs";
+
+const { read, ask, give, load } = await libraryOf(process.argv[2]);
 
 const library = await load("network.wasm");
 give(library, "digit-network.safetensors", new Uint8Array(await read("digit-network.safetensors")));

@@ -3,6 +3,8 @@
 //! They keep state, unlike those of `em_routing::live`: files that the script gave, networks, a training.
 
 mod digit;
+mod drawing;
+mod reading;
 mod train;
 
 use std::cell::RefCell;

@@ -447,32 +447,34 @@ fn accumulate<S: Simd>(
 ) {
     let (masses, offsets, squares) =
         (&mut sums.weights[block], &mut sums.offsets[block], &mut sums.squares[block]);
+    // the elements whose sums stay in registers: without fused multiply-add, each product needs a register too
+    let tall = if S::FUSED { 4 } else { 2 };
     for part in 0..S::PARTS {
         let mut mass = simd.load_f32(masses, part);
         for weight in weights {
             mass = mass + simd.load_f32(weight, part);
         }
         mass.store(masses, part);
-        for four in (0..ELEMENTS).step_by(4) {
+        for at in (0..ELEMENTS).step_by(tall) {
             let mut from = [simd.splat_f32(0.0); 4];
             let (mut first, mut second) = (from, from);
-            for h in 0..4 {
-                from[h] = simd.load_f32(&origin[four + h], part);
-                first[h] = simd.load_f32(&offsets[four + h], part);
-                second[h] = simd.load_f32(&squares[four + h], part);
+            for h in 0..tall {
+                from[h] = simd.load_f32(&origin[at + h], part);
+                first[h] = simd.load_f32(&offsets[at + h], part);
+                second[h] = simd.load_f32(&squares[at + h], part);
             }
             for g in 0..GROUP {
                 let weight = simd.load_f32(&weights[g], part);
-                for h in 0..4 {
-                    let offset = simd.load_f32(&votes[g][four + h], part) - from[h];
+                for h in 0..tall {
+                    let offset = simd.load_f32(&votes[g][at + h], part) - from[h];
                     let weighted = weight * offset;
                     first[h] = first[h] + weighted;
                     second[h] = weighted.multiply_add(offset, second[h]);
                 }
             }
-            for h in 0..4 {
-                first[h].store(&mut offsets[four + h], part);
-                second[h].store(&mut squares[four + h], part);
+            for h in 0..tall {
+                first[h].store(&mut offsets[at + h], part);
+                second[h].store(&mut squares[at + h], part);
             }
         }
     }

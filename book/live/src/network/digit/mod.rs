@@ -1,6 +1,5 @@
 //! The figure `digit`: a drawing, or a digit of MNIST, on its way through the shipped network.
 
-mod drawing;
 mod pictures;
 
 use std::cell::RefCell;
@@ -8,14 +7,13 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use em_routing::capsnet::{CapsNet, Pass};
-use em_routing::data::idx::Images;
-use em_routing::draw::{Figure, Palette, number};
+use em_routing::draw::{Figure, Palette};
 use em_routing::error::{Error, Result};
 use em_routing::figures::chapter08;
-use serde_json::{Value, json};
+use serde_json::Value;
 
-use super::{FILES, Outcome};
-use drawing::{Drawing, SIDE, moved};
+use super::drawing::{SIDE, image, moved};
+use super::{FILES, Outcome, reading};
 
 /// The name of the network's file, which the script gives.
 const WEIGHTS: &str = "digit-network.safetensors";
@@ -60,26 +58,6 @@ fn setting(request: &Value, name: &str, most: f64) -> Outcome<f64> {
     if value.abs() <= most { Ok(value) } else { Err(format!("{name} is not a number within {most} of 0")) }
 }
 
-/// Returns the image of the request before it is turned and moved.
-fn image(request: &Value) -> Outcome<Vec<u8>> {
-    if let Some(pixels) = request["pixels"].as_array() {
-        let level = |value: &Value| value.as_u64().and_then(|level| u8::try_from(level).ok());
-        let levels: Option<Vec<u8>> = pixels.iter().map(level).collect();
-        return levels
-            .filter(|levels| levels.len() == SIDE * SIDE)
-            .ok_or_else(|| format!("pixels are not {} whole numbers from 0 to 255", SIDE * SIDE));
-    }
-    let stroke = |stroke: &Value| -> Option<Vec<[f64; 2]>> {
-        let numbers: Option<Vec<f64>> = stroke.as_array()?.iter().map(Value::as_f64).collect();
-        Some(numbers?.as_chunks().0.to_vec())
-    };
-    let strokes: Option<Vec<_>> = request["strokes"].as_array().into_iter().flatten().map(stroke).collect();
-    let strokes = strokes.ok_or("a stroke is not a list of numbers")?;
-    let drawing = Drawing { strokes, pen: request["pen"].as_f64().unwrap_or(f64::NAN) };
-    drawing.check()?;
-    Ok(drawing.image())
-}
-
 impl State {
     /// Returns the network with this number of iterations; 0 for the number with which it was trained.
     fn net(&mut self, iterations: usize) -> Outcome<&CapsNet> {
@@ -113,20 +91,16 @@ impl State {
         let pixels = moved(&image(request)?, turn, by);
         let trained = self.net(0)?.architecture().routing.iterations;
         let net = self.net(iterations)?;
-        let images = Images { pixels, labels: vec![0], height: SIDE, width: SIDE, classes: 10 };
-        let input = net.pixels(&images, &[0]).map_err(words_of)?;
-        let pass = net.forward(&input, 1).map_err(words_of)?;
-        let activations = pass.classes().activations.clone();
-        let picture = pictures::seen(&images.pixels, &activations).map_err(words_of)?;
+        let (pass, mut answer) = reading::read(net, pixels, palette)?;
         self.last = Some((iterations, pass));
-        let empty = images.pixels.iter().all(|&level| level == 0);
-        Ok(json!({
-            "pixels": images.pixels,
-            "activations": activations,
-            "numbers": numbers(&activations),
-            "words": words(&activations, empty, (iterations, trained)),
-            "svg": picture.svg(palette),
-        }))
+        if iterations != trained {
+            let words = answer["words"].as_str().unwrap_or_default();
+            answer["words"] = format!(
+                "{words} The network was trained with {trained} iterations of routing; with {iterations} it misreads most digits."
+            )
+            .into();
+        }
+        Ok(answer)
     }
 
     fn layers(&mut self, palette: Palette) -> Outcome<Value> {
@@ -156,46 +130,6 @@ fn drawn(net: &CapsNet, pass: &Pass) -> Result<[Figure; 4]> {
         pictures::responsibilities(position, &run)?,
         chapter08::class_masses(&net.layer_routing(pass, "class", 0)?)?,
     ])
-}
-
-/// Returns the classes in the order of their activations, the most active first.
-fn ranking(activations: &[f32]) -> Vec<usize> {
-    let mut order: Vec<usize> = (0..activations.len()).collect();
-    order.sort_by(|&one, &other| activations[other].total_cmp(&activations[one]));
-    order
-}
-
-fn numbers(activations: &[f32]) -> Value {
-    let order = ranking(activations);
-    let activation = |class: usize| f64::from(activations[class]);
-    let [most, next] = [order[0], order[1]];
-    json!([
-        { "name": "class", "label": "read as", "value": most, "text": most.to_string() },
-        { "name": "activation", "label": "its activation", "value": activation(most), "text": number(activation(most), 3) },
-        { "name": "next", "label": "next class", "value": next, "text": next.to_string() },
-        { "name": "next_activation", "label": "its activation", "value": activation(next), "text": number(activation(next), 3) },
-    ])
-}
-
-fn words(activations: &[f32], empty: bool, (iterations, trained): (usize, usize)) -> String {
-    let order = ranking(activations);
-    let activation = |place: usize| number(f64::from(activations[order[place]]), 3);
-    let mut words = match empty {
-        true => format!("The image is empty. Its most active class is {} with {}.", order[0], activation(0)),
-        false => format!(
-            "Read as {} with activation {}; next is {} with {}.",
-            order[0],
-            activation(0),
-            order[1],
-            activation(1)
-        ),
-    };
-    if iterations != trained {
-        words += &format!(
-            " The network was trained with {trained} iterations of routing; with {iterations} it misreads most digits."
-        );
-    }
-    words
 }
 
 #[cfg(test)]

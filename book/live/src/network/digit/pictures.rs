@@ -2,50 +2,16 @@
 
 use em_routing::capsnet::{CapsNet, LayerSummary, Pass};
 use em_routing::draw::{
-    Chart, FRAME, Figure, GREY, INK, Image, Ink, PALE, Pen, Side, VERMILION, component, extent, number,
+    Chart, Figure, GREY, INK, Image, Ink, PALE, Pen, Side, VERMILION, component, extent, number,
 };
 use em_routing::error::Result;
 use em_routing::ndarray::{Array, Axis};
 use em_routing::routing::{CapsuleLayer, CapsuleLayerRun, Capsules, ELEMENTS, Reach};
 
-use super::drawing::SIDE;
+use crate::network::reading::most_active;
 
 /// Positions along each side of a neighbourhood of the layer `first`.
 const NEAR: usize = 3;
-
-/// Draws the image that the network gets, and the activation of each class as a bar.
-pub fn seen(pixels: &[u8], activations: &[f32]) -> Result<Figure> {
-    const TOP: f64 = 42.0;
-    let most = most_active(activations);
-    let mut chart =
-        Chart::canvas("digit-seen", "The image and the activations of the classes", (344.0, 216.0));
-    let (bold, grey) = (Ink::new(INK).plain().bold(), Ink::new(GREY).plain().size(12.5));
-    chart.note((16.0, 22.0), bold, "what the network gets");
-    let levels: Vec<f64> = pixels.iter().map(|&level| f64::from(level) / 255.0).collect();
-    chart.picture((16.0, TOP), 152.0, SIDE, &levels);
-    chart.note((192.0, 22.0), bold, "activation of classes");
-    let mut words = Vec::new();
-    for (class, &activation) in activations.iter().enumerate() {
-        let (middle, activation) = (TOP + 16.4 * (class as f64 + 0.5), f64::from(activation));
-        let right = 210.0 + 78.0 * activation.clamp(0.0, 1.0);
-        let corners = [(210.0, middle - 6.0), (right, middle + 6.0)].map(|(x, y)| chart.at_pixel(x, y));
-        chart.block(corners[0], corners[1], if class == most { component(0) } else { FRAME });
-        let ink = if class == most { bold.size(12.5) } else { grey };
-        let text = number(activation, 3);
-        words.push(format!("{class} {text}"));
-        chart.write((202.0, middle), Side::Left, ink, class.to_string());
-        chart.note((right + 6.0, middle), ink, text);
-    }
-    let words = words.join(", ");
-    chart
-        .alt(format!("The image that the network gets, and a bar for each class's activation: {words}."))
-        .finish()
-}
-
-/// Returns the index of the largest number.
-pub fn most_active(activations: &[f32]) -> usize {
-    (0..activations.len()).fold(0, |most, j| if activations[j] > activations[most] { j } else { most })
-}
 
 /// Draws each kind of feature or capsule of a layer as a map of its positions, `what` in words. All maps share one scale. They are
 /// one image, an empty row or column apart, because each image costs time.

@@ -3,6 +3,8 @@
 use em_routing::data::idx::ImageSet;
 use em_routing::shipped::{mnist_folder, mnist_weights};
 
+use serde_json::json;
+
 use super::*;
 
 /// Drawings in different styles: the digit that is meant, the pen's diameter, and strokes.

@@ -1,7 +1,8 @@
 //! The figure `train`: trains a network slice by slice, so that the page's worker can answer between two slices.
 //!
 //! A request's `do` is one of `plan` (the network of the settings), `trial` (a step whose time is measured), `start`, `step`, `check`
-//! (classifies some more held-out digits), `picture`, `save` and `load`.
+//! (classifies some more held-out digits), `evaluate` (begins a classification of all of them), `picture`, `save`, `load`, `read` (classifies a
+//! drawing), `resume` (before the training goes on) and `forget` (drops the training and the file's network).
 
 mod choice;
 mod picture;
@@ -17,7 +18,8 @@ use em_routing::draw::{Figure, Palette};
 use em_routing::figures::chapter09;
 use serde_json::{Value, json};
 
-use super::{FILES, Outcome};
+use super::drawing::{SIDE, image};
+use super::{FILES, Outcome, reading};
 use choice::Choice;
 
 /// The names of the files that the script gives, and of the one that it takes.
@@ -36,6 +38,8 @@ const CURVE: usize = 500;
 struct State {
     digits: Option<Rc<Digits>>,
     run: Option<Run>,
+    /// The network of a file, which is evaluated and read with instead of the training's until the training goes on.
+    loaded: Option<CapsNet>,
     check: Option<Check>,
     /// The last finished classification of all held-out digits.
     last: Option<Evaluation>,
@@ -84,6 +88,10 @@ pub fn answer(request: &Value) -> Outcome<Value> {
         Some("picture") => state.picture(palette(request)),
         Some("save") => state.save(),
         Some("load") => state.load(),
+        Some("resume") => state.resume(),
+        Some("forget") => state.forget(),
+        Some("evaluate") => state.evaluate(),
+        Some("read") => state.read(request),
         _ => Err("the request does not say what to do".to_owned()),
     })
 }
@@ -102,7 +110,7 @@ fn palette(request: &Value) -> Palette {
 
 fn drawn(figure: em_routing::error::Result<Figure>, palette: Palette) -> Outcome<Value> {
     let figure = figure.map_err(words)?;
-    Ok(json!({ "svg": figure.svg(palette), "alt": figure.alt() }))
+    Ok(json!({ "svg": figure.svg(palette), "alt": figure.alt(), "dark": palette == Palette::Dark }))
 }
 
 /// The network and the length of the training that the settings ask for.
@@ -168,12 +176,37 @@ impl State {
         let digits = digits.train.slice(0..choice.digits);
         let steps = training.steps(digits.len());
         self.run = Some(Run { training, digits, losses: Vec::new(), recent: Vec::new(), errors: Vec::new() });
-        (self.check, self.last, self.trial) = (None, None, None);
+        (self.loaded, self.check, self.last, self.trial) = (None, None, None, None);
         Ok(json!({ "steps": steps }))
     }
 
     fn run(&mut self) -> Outcome<&mut Run> {
         self.run.as_mut().ok_or_else(|| "no training has been started".to_owned())
+    }
+
+    /// Goes back from a file's network to the training's, and drops a classification that was stopped.
+    fn resume(&mut self) -> Outcome<Value> {
+        if self.loaded.take().is_some() {
+            self.last = None; // it was the file's
+        }
+        self.check = None;
+        Ok(json!({}))
+    }
+
+    fn forget(&mut self) -> Outcome<Value> {
+        *self = State { digits: self.digits.take(), trial: self.trial.take(), ..State::default() };
+        Ok(json!({}))
+    }
+
+    /// The network that is evaluated and read with: that of the file that was loaded last, or that of the training.
+    fn net(&self) -> Outcome<CapsNet> {
+        let trained = self.run.as_ref().map(|run| run.training.result());
+        self.loaded.clone().or(trained).ok_or_else(|| "there is no network yet".to_owned())
+    }
+
+    /// The number of images that this network has seen; none for a network from a file.
+    fn seen(&self) -> Option<f64> {
+        self.run.as_ref().filter(|_| self.loaded.is_none()).map(Run::seen)
     }
 
     /// Trains for some steps, but not beyond the last one.
@@ -202,11 +235,7 @@ impl State {
         if self.check.is_none() {
             let held_out = self.digits()?;
             let of = if request["all"] == true { HELD_OUT } else { CURVE };
-            let (net, seen) = match &self.run {
-                Some(run) => (run.training.result(), Some(run.seen())),
-                None => return Err("there is no network to check".to_owned()),
-            };
-            self.check = Some(Check::new(net, held_out.held_out.slice(0..of), seen));
+            self.check = Some(Check::new(self.net()?, held_out.held_out.slice(0..of), self.seen()));
         }
         let check = self.check.as_mut().expect("just made");
         let (done, of) = (check.go_on(count)?, check.images.len());
@@ -249,22 +278,33 @@ impl State {
         Ok(json!({ "file": SAVED, "bytes": length }))
     }
 
-    /// Reads a network from the file that the reader chose. The next checks are its own.
+    /// Reads a network from the file that the reader chose.
     fn load(&mut self) -> Outcome<Value> {
-        let digits = self.digits()?;
         let bytes = FILES.with_borrow_mut(|files| files.remove(LOADED));
         let bytes = bytes.ok_or_else(|| format!("the file {LOADED} is missing"))?;
         let net = CapsNet::from_bytes(Path::new("the file"), &bytes).map_err(words)?;
-        net.pixels(&digits.held_out, &[0]).map_err(words)?;
-        if net.architecture().classes != 10 {
+        let form = net.architecture();
+        if [form.height, form.width, form.channels, form.classes] != [SIDE, SIDE, 1, 10] {
             return Err(format!(
-                "the network has {} classes, but there are 10 digits",
-                net.architecture().classes
+                "the network is for {} x {} images with {} channels and {} classes, but digits have 28 x 28 pixels, 1 channel and 10 classes",
+                form.height, form.width, form.channels, form.classes
             ));
         }
         let parameters = net.parameters().len();
-        self.check = Some(Check::new(net, digits.held_out.clone(), None));
+        (self.loaded, self.check, self.last) = (Some(net), None, None);
         Ok(json!({ "parameters": parameters }))
+    }
+
+    /// Begins a classification of all held-out digits, which [`State::check`] goes on with.
+    fn evaluate(&mut self) -> Outcome<Value> {
+        let held_out = self.digits()?.held_out.clone();
+        self.check = Some(Check::new(self.net()?, held_out, self.seen()));
+        Ok(json!({}))
+    }
+
+    /// Classifies a drawing or an image.
+    fn read(&self, request: &Value) -> Outcome<Value> {
+        Ok(reading::read(&self.net()?, image(request)?, palette(request))?.1)
     }
 }
 

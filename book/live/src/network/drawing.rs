@@ -3,6 +3,8 @@
 //! MNIST's digits were scaled to fit a box of 20 x 20 pixels, keeping their proportions, with grey levels at the edges, and placed
 //! so that their centre of mass is in the middle of 28 x 28 pixels (LeCun, Cortes and Burges, The MNIST database of handwritten digits).
 
+use serde_json::Value;
+
 use super::Outcome;
 
 /// The side of an image, in pixels.
@@ -75,6 +77,26 @@ impl Drawing {
         let levels: Vec<u8> = (0..BOX * BOX).map(|at| level(at / BOX, at % BOX)).collect();
         centred(&levels)
     }
+}
+
+/// Returns the image of a request as grey levels: its `pixels` (784 grey levels), or its `strokes` (lists of x, y, x, y, …) of a `pen`.
+pub fn image(request: &Value) -> Outcome<Vec<u8>> {
+    if let Some(pixels) = request["pixels"].as_array() {
+        let level = |value: &Value| value.as_u64().and_then(|level| u8::try_from(level).ok());
+        let levels: Option<Vec<u8>> = pixels.iter().map(level).collect();
+        return levels
+            .filter(|levels| levels.len() == SIDE * SIDE)
+            .ok_or_else(|| format!("pixels are not {} whole numbers from 0 to 255", SIDE * SIDE));
+    }
+    let stroke = |stroke: &Value| -> Option<Vec<[f64; 2]>> {
+        let numbers: Option<Vec<f64>> = stroke.as_array()?.iter().map(Value::as_f64).collect();
+        Some(numbers?.as_chunks().0.to_vec())
+    };
+    let strokes: Option<Vec<_>> = request["strokes"].as_array().into_iter().flatten().map(stroke).collect();
+    let strokes = strokes.ok_or("a stroke is not a list of numbers")?;
+    let drawing = Drawing { strokes, pen: request["pen"].as_f64().unwrap_or(f64::NAN) };
+    drawing.check()?;
+    Ok(drawing.image())
 }
 
 /// Marks the samples whose distance to a line is at most `radius`.
