@@ -293,13 +293,14 @@ class Train {
     this.say(`The held-out digits are classified by ${name}. You can draw meanwhile.`);
     try {
       const found = await this.ask("evaluate");
+      const share = percent({ errors: found.errors, of: found.done });
       this.count([
         ...this.loadedNumbers,
-        ["errors", "misclassified held-out digits", found.errors, percent(found)],
+        ["errors", "misclassified held-out digits", found.errors, share],
         ["rate", "digits a second", found.done / found.seconds, (found.done / found.seconds).toFixed(0)],
       ]);
-      const all = found.done < found.of ? "It was stopped: " : "";
-      this.say(`${all}${percent({ errors: found.errors, of: found.done })} held-out digits are misclassified by ${name}.`);
+      const stopped = found.done < found.of ? "It was stopped: " : "";
+      this.say(`${stopped}${share} held-out digits are misclassified by ${name}.`);
     } finally {
       this.bar.hidden = true;
       this.become(before);

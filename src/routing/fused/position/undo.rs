@@ -356,17 +356,18 @@ fn votes_of_group<S: Simd>(
                 false => None,
             };
             let (parents, slopes) = (&step.found.parents[block], &step.slopes[block]);
-            // with constants for what is the same in all its loops
-            macro_rules! add {
-                ($is_first:expr, $d_joint:expr) => {
-                    d_votes_of_step(simd, votes, &weights, $d_joint, parents, slopes, $is_first, d_votes)
-                };
-            }
-            match (iteration, d_joint) {
-                (0, None) => add!(true, None),
-                (0, Some(d_joint)) => add!(true, Some(d_joint)),
-                (_, None) => add!(false, None),
-                (_, Some(d_joint)) => add!(false, Some(d_joint)),
+            for part in 0..S::PARTS {
+                d_votes_of_step(
+                    simd,
+                    votes,
+                    &weights,
+                    d_joint,
+                    parents,
+                    slopes,
+                    iteration == 0,
+                    d_votes,
+                    part,
+                );
             }
         }
         for g in 0..children {
@@ -401,16 +402,15 @@ fn d_votes_of_step<S: Simd>(
     slopes: &Slopes,
     is_first: bool,
     d_votes: &mut Votes,
+    part: usize,
 ) {
-    let wide = if S::FUSED { 4 } else { 2 }; // as in `accumulate`
-    for step in 0..S::PARTS * GROUP / wide {
-        let (part, at) = (step % S::PARTS, step / S::PARTS * wide);
+    for four in (0..GROUP).step_by(4) {
         let mut q = [simd.splat_f32(0.0); 4];
         let mut minus_d_x = q;
-        for g in 0..wide {
-            q[g] = simd.load_f32(&weights[at + g], part);
+        for g in 0..4 {
+            q[g] = simd.load_f32(&weights[four + g], part);
             if let Some(d_joint) = d_joint {
-                minus_d_x[g] = simd.splat_f32(-2.0) * simd.load_f32(&d_joint[at + g], part);
+                minus_d_x[g] = simd.splat_f32(-2.0) * simd.load_f32(&d_joint[four + g], part);
             }
         }
         for h in 0..ELEMENTS {
@@ -418,15 +418,15 @@ fn d_votes_of_step<S: Simd>(
                 (simd.load_f32(&parents.means[h], part), simd.load_f32(&slopes.slopes[h], part));
             let double = simd.load_f32(&slopes.halves[h], part) + simd.load_f32(&slopes.halves[h], part);
             let precision = simd.load_f32(&parents.precisions[h], part);
-            for g in 0..wide {
-                let offset = simd.load_f32(&votes[at + g][h], part) - mean;
+            for g in 0..4 {
+                let offset = simd.load_f32(&votes[four + g][h], part) - mean;
                 let mut sum =
-                    if is_first { simd.splat_f32(0.0) } else { simd.load_f32(&d_votes[at + g][h], part) };
+                    if is_first { simd.splat_f32(0.0) } else { simd.load_f32(&d_votes[four + g][h], part) };
                 sum = q[g].multiply_add(double.multiply_add(offset, slope), sum);
                 if d_joint.is_some() {
                     sum = minus_d_x[g].multiply_add(offset * precision, sum);
                 }
-                sum.store(&mut d_votes[at + g][h], part);
+                sum.store(&mut d_votes[four + g][h], part);
             }
         }
     }
