@@ -33,6 +33,11 @@ pub fn runs_file() -> PathBuf {
     asset("capsnet/runs.csv")
 }
 
+/// Returns the file of the trainings on novel viewpoints, which `cargo bench --bench viewpoints` writes.
+pub fn viewpoints_file() -> PathBuf {
+    asset("capsnet/viewpoints.csv")
+}
+
 fn asset(name: &str) -> PathBuf {
     let assets = Path::new(env!("CARGO_MANIFEST_DIR")).join("assets");
     // join the components one by one, so that the path has the system's separators

@@ -1,4 +1,4 @@
-//! The matrix-capsule network: layers, loss, training and evaluation.
+//! The matrix-capsule network, and plain convolutional networks to compare it with: layers, losses, training and evaluation.
 //!
 //! The [`Settings`] consist of an [`Architecture`] (layers, routing, initial distribution) and a [`Recipe`] (batch, learning rate,
 //! loss). [`Training::new`] draws a network from them, [`Training::step`] trains it on one batch, and [`Training::result`] returns the
@@ -33,10 +33,10 @@ mod settings;
 pub mod training;
 
 pub use adam::Adam;
-pub use architecture::{Architecture, Initialiser, Pooling};
+pub use architecture::{Architecture, Initialiser, NetworkKind, Pooling};
 pub use evaluation::Evaluation;
 pub use network::{CapsNet, Gradient, LayerSummary, Pass};
 pub use parameters::{Draw, ParameterSpec, Parameters, Part};
-pub use recipe::{Clipping, Margin, Recipe, Schedule};
+pub use recipe::{Clipping, Loss, Margin, Recipe, Schedule};
 pub use settings::Settings;
 pub use training::{StepReport, Training};

@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use rand::SeedableRng;
+use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use super::Architecture;
-use super::layers::{Batch, Forward, Grid, Layer, Memory, plain};
+use super::layers::{Batch, Dropout, Forward, Grid, Layer, Memory, plain};
 use super::parameters::{ParameterSpec, Parameters};
 use crate::error::{Error, Result};
 use crate::routing::CapsuleLayerRun;
@@ -15,7 +15,7 @@ use crate::routing::fused::{LayerOutput, check_numbers};
 /// The name of the input in a [`Pass`].
 const PIXELS: &str = "pixels";
 
-/// A capsule network: its architecture and its parameters.
+/// A network, of capsules or a plain convolutional one: its architecture and its parameters.
 ///
 /// [`CapsNet::new`] draws the parameters, [`Training`](super::Training) fits them, and [`CapsNet::load`] reads them from a file.
 /// [`CapsNet::forward`] maps a batch of pixels to a [`Pass`] with the output of every layer, [`CapsNet::backward`] computes the
@@ -89,7 +89,7 @@ impl Pass {
         })
     }
 
-    /// Returns the output of the last layer: the class capsules, images x E.
+    /// Returns the output of the last layer: the class capsules, or the logits of a plain network, images x E.
     pub fn classes(&self) -> &LayerOutput {
         &self.outputs[self.outputs.len() - 1].numbers
     }
@@ -179,7 +179,7 @@ impl CapsNet {
     ///
     /// Returns an error if there are no images, if the pixels do not fill a whole number of images, or if a number is not finite.
     pub fn forward(&self, pixels: &[f32], threads: usize) -> Result<Pass> {
-        self.forward_and(pixels, threads, false)
+        self.forward_and(pixels, threads, false, None)
     }
 
     /// Runs [`CapsNet::forward`] for a training step: keeps the routing results for [`CapsNet::backward`]. For the blog's network,
@@ -189,10 +189,31 @@ impl CapsNet {
     ///
     /// Returns the errors of [`CapsNet::forward`].
     pub fn forward_keeping(&self, pixels: &[f32], threads: usize) -> Result<Pass> {
-        self.forward_and(pixels, threads, true)
+        self.forward_and(pixels, threads, true, None)
     }
 
-    fn forward_and(&self, pixels: &[f32], threads: usize, keep: bool) -> Result<Pass> {
+    /// Runs [`CapsNet::forward_keeping`] with dropout: each input of a dense layer is dropped with the probability `share`.
+    ///
+    /// # Errors
+    ///
+    /// Returns the errors of [`CapsNet::forward`].
+    pub(super) fn forward_dropping(
+        &self,
+        pixels: &[f32],
+        threads: usize,
+        share: f64,
+        rng: &mut ChaCha8Rng,
+    ) -> Result<Pass> {
+        self.forward_and(pixels, threads, true, Some((share, rng)))
+    }
+
+    fn forward_and(
+        &self,
+        pixels: &[f32],
+        threads: usize,
+        keep: bool,
+        mut dropout: Option<(f64, &mut ChaCha8Rng)>,
+    ) -> Result<Pass> {
         let Architecture { height, width, channels, .. } = self.architecture;
         let image = height * width * channels;
         if pixels.is_empty() {
@@ -207,7 +228,8 @@ impl CapsNet {
         let layers = self.list();
         let pixels = Output { name: PIXELS, numbers: plain(pixels.to_vec()), memory: Arc::new(()) };
         let mut outputs = vec![pixels];
-        for (layer, batch) in layers.iter().zip(self.batches(&layers, images, threads)) {
+        for (layer, mut batch) in layers.iter().zip(self.batches(&layers, images, threads)) {
+            batch.dropout = dropout.as_mut().map(|(share, rng)| Dropout { share: *share, seed: rng.r#gen() });
             let (numbers, memory) = layer.forward(&batch, &outputs[outputs.len() - 1].numbers, keep)?;
             outputs.push(Output { name: layer.name(), numbers, memory });
         }
@@ -306,7 +328,7 @@ impl CapsNet {
         };
         let mut batch = |layer: &dyn Layer| {
             let parameters = layer.parameters().iter().map(&mut take).collect();
-            Batch { images, threads, parameters }
+            Batch { images, threads, parameters, dropout: None }
         };
         layers.iter().map(|layer| batch(layer.as_ref())).collect()
     }

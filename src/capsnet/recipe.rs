@@ -29,6 +29,8 @@ pub struct Recipe {
     pub weight_decay: f64,
     /// Gradient clipping.
     pub clipping: Clipping,
+    /// The loss.
+    pub loss: Loss,
     /// The margin of the spread loss.
     pub margin: Margin,
     /// Whether the loss is the mean over a batch; the blog takes the sum.
@@ -38,6 +40,8 @@ pub struct Recipe {
     pub shift: usize,
     /// The decay of the running average of the parameters; 0 turns averaging off. Otherwise, the average is evaluated and saved.
     pub averaging: f64,
+    /// The probability with which a step drops each input of a dense layer; 0 for no dropout. Capsule networks have no dense layer.
+    pub dropout: f64,
 }
 
 /// The learning-rate schedule.
@@ -62,6 +66,16 @@ pub enum Clipping {
     Whole(f64),
 }
 
+/// The loss.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub enum Loss {
+    /// The spread loss ([`spread_loss`](super::loss::spread_loss)), for the activations of capsules.
+    Spread,
+    /// The cross-entropy ([`cross_entropy`](super::loss::cross_entropy)), for the logits of a plain network.
+    CrossEntropy,
+}
+
 /// The margin of the spread loss.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
@@ -76,6 +90,7 @@ pub enum Margin {
 
 words!(Schedule, "constant or cosine": "constant" => Constant, "cosine" => Cosine;);
 words!(Clipping, "none, parts:LENGTH or whole:LENGTH": "none" => None; "parts" => Parts, "whole" => Whole);
+words!(Loss, "spread or cross-entropy": "spread" => Spread, "cross-entropy" => CrossEntropy;);
 words!(Margin, "epochs, ramp:SHARE or constant:MARGIN":
     "epochs" => Epochs; "ramp" => Ramp, "constant" => Constant);
 
@@ -89,10 +104,27 @@ impl Recipe {
             schedule: Schedule::Constant,
             weight_decay: 0.0,
             clipping: Clipping::Parts(4.0),
+            loss: Loss::Spread,
             margin: Margin::Epochs,
             mean_loss: false,
             shift: 0,
             averaging: 0.0,
+            dropout: 0.0,
+        }
+    }
+
+    /// Returns the recipe of the plain networks, as in `benches/peers/cnn.py`.
+    pub fn plain() -> Recipe {
+        Recipe {
+            batch: 16,
+            epochs: 8,
+            learning_rate: 2e-3,
+            schedule: Schedule::Cosine,
+            clipping: Clipping::None,
+            loss: Loss::CrossEntropy,
+            mean_loss: true,
+            dropout: 0.3,
+            ..Recipe::blog()
         }
     }
 
@@ -112,12 +144,14 @@ impl Recipe {
             Margin::Ramp(margin) | Margin::Constant(margin) => margin,
         };
         let positive: (fn(f64) -> bool, _) = (|value| value > 0.0 && value.is_finite(), "positive");
+        let share: (fn(f64) -> bool, _) = (|value| (0.0..1.0).contains(&value), "from 0 to below 1");
         for (name, value, (is_good, expected)) in [
             ("learning-rate", self.learning_rate, positive),
             ("clipping", clipping, positive),
             ("margin", margin, positive),
             ("weight-decay", self.weight_decay, (|value| (0.0..f64::INFINITY).contains(&value), "0 or more")),
-            ("averaging", self.averaging, (|value| (0.0..1.0).contains(&value), "from 0 to below 1")),
+            ("averaging", self.averaging, share),
+            ("dropout", self.dropout, share),
         ] {
             if !is_good(value) {
                 return Err(Error::Setting { name, expected, value });

@@ -37,6 +37,16 @@ impl Settings {
         Settings { architecture: Architecture::blog(), recipe: Recipe::blog() }
     }
 
+    /// Returns a plain network and its training.
+    pub fn plain() -> Settings {
+        Settings { architecture: Architecture::plain(), recipe: Recipe::plain() }
+    }
+
+    /// Returns a plain network with global average pooling, and its training.
+    pub fn plain_pooled() -> Settings {
+        Settings { architecture: Architecture::plain_pooled(), recipe: Recipe::plain() }
+    }
+
     /// Returns the name and value of every setting, in the order of the fields, as [`Settings::set`] takes them.
     pub fn settings(&self) -> Vec<(String, String)> {
         texts(self)

@@ -5,10 +5,10 @@ use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use super::adam::Adam;
-use super::loss::spread_loss;
+use super::loss::{cross_entropy, spread_loss};
 use super::network::CapsNet;
 use super::parameters::Parameters;
-use super::recipe::Recipe;
+use super::recipe::{Loss, Recipe};
 use super::settings::Settings;
 use crate::data::idx::Images;
 use crate::error::{Error, Result};
@@ -16,11 +16,13 @@ use ndarray::Array2;
 
 /// The random stream for the shifts of the first step. Lower streams draw the parameters and the image order of each epoch.
 const SHIFTS: u64 = 1 << 63;
+/// The random stream for the dropout of the first step.
+const DROPOUT: u64 = 1 << 62;
 
 /// A network in training: everything that the next step depends on, except the images.
 ///
 /// [`Training::step`] trains on the next batch and returns a [`StepReport`]; [`Training::result`] returns the trained network. Seed
-/// and epoch determine the order of the images; seed and step determine their shifts. The data loader has no other state. An
+/// and epoch determine the order of the images; seed and step determine their shifts and the dropout. The data loader has no other state. An
 /// incomplete last batch of an epoch is dropped.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Training {
@@ -47,7 +49,7 @@ pub struct Training {
 pub struct StepReport {
     /// The number of the step, from 0.
     pub step: usize,
-    /// The spread loss, averaged over the batch.
+    /// The loss, averaged over the batch.
     pub loss: f64,
     /// Images in the batch.
     pub images: usize,
@@ -133,8 +135,7 @@ impl Training {
         let pixels = match recipe.shift as isize {
             0 => self.net.pixels(data, &batch)?,
             most => {
-                let rng = &mut ChaCha8Rng::seed_from_u64(self.seed);
-                rng.set_stream(SHIFTS + self.step as u64);
+                let rng = &mut self.random(SHIFTS + self.step as u64);
                 let mut pixels = || rng.gen_range(-most..=most);
                 let moves: Vec<[isize; 2]> = batch.iter().map(|_| [pixels(), pixels()]).collect();
                 self.net.pixels(&data.moved(&batch, &moves), &(0..batch.len()).collect::<Vec<_>>())?
@@ -146,9 +147,16 @@ impl Training {
             Error::EntryOutOfRange { .. } => Error::Diverged { step: self.step, what: error.to_string() },
             error => error,
         };
-        let pass = self.net.forward_keeping(&pixels, self.threads).map_err(diverged)?;
+        let pass = match recipe.dropout {
+            0.0 => self.net.forward_keeping(&pixels, self.threads),
+            share => {
+                let rng = &mut self.random(DROPOUT + self.step as u64);
+                self.net.forward_dropping(&pixels, self.threads, share, rng)
+            }
+        };
+        let pass = pass.map_err(diverged)?;
         let (loss, d_activations) =
-            batch_loss(&pass.classes().activations, &labels, margin, recipe.mean_loss)?;
+            batch_loss(&pass.classes().activations, &labels, recipe.loss, margin, recipe.mean_loss)?;
         let gradient = self.net.backward(&pass, &d_activations, self.threads).map_err(diverged)?;
         let gradient_length = gradient.length();
         if !(loss.is_finite() && gradient_length.is_finite()) {
@@ -190,13 +198,19 @@ impl Training {
         net
     }
 
+    /// Returns the generator of a random stream of this training's seed.
+    fn random(&self, stream: u64) -> ChaCha8Rng {
+        let mut rng = ChaCha8Rng::seed_from_u64(self.seed);
+        rng.set_stream(stream);
+        rng
+    }
+
     /// Returns the indices of the images of the next step.
     fn batch(&mut self, images: usize, steps_per_epoch: usize) -> Vec<usize> {
         let (epoch, at) = (self.step / steps_per_epoch, self.step % steps_per_epoch);
         let batch = self.recipe.batch;
         if !matches!(&self.order, Some((of, order)) if *of == epoch && order.len() == images) {
-            let mut rng = ChaCha8Rng::seed_from_u64(self.seed);
-            rng.set_stream(epoch as u64 + 1); // stream 0 drew the parameters
+            let mut rng = self.random(epoch as u64 + 1); // stream 0 drew the parameters
             let mut order: Vec<usize> = (0..images).collect();
             order.shuffle(&mut rng);
             self.order = Some((epoch, order));
@@ -206,14 +220,20 @@ impl Training {
     }
 }
 
-/// Returns the mean spread loss of a batch and a gradient with respect to the class activations (images x classes, flat). The
-/// gradient is that of the mean loss if `mean` is true, otherwise that of the summed loss.
+/// Returns the mean loss of a batch and a gradient with respect to the class activations (images x classes, flat). The gradient is
+/// that of the mean loss if `mean` is true, otherwise that of the summed loss. Only the spread loss has a margin.
 ///
 /// # Errors
 ///
 /// Returns an error if there are no labels, if the number of activations is not a multiple of the number of labels, or if a label
 /// is not a class.
-pub fn batch_loss(activations: &[f32], labels: &[usize], margin: f64, mean: bool) -> Result<(f64, Vec<f32>)> {
+pub fn batch_loss(
+    activations: &[f32],
+    labels: &[usize],
+    loss: Loss,
+    margin: f64,
+    mean: bool,
+) -> Result<(f64, Vec<f32>)> {
     let images = labels.len();
     if images == 0 {
         return Err(Error::Empty { what: "labels" });
@@ -223,7 +243,10 @@ pub fn batch_loss(activations: &[f32], labels: &[usize], margin: f64, mean: bool
         let expected = activations.len().next_multiple_of(images);
         Error::Length { name: "the activations of the classes", expected, found: activations.len() }
     })?;
-    let (loss, d_activations) = spread_loss(&wide, labels, margin)?;
+    let (loss, d_activations) = match loss {
+        Loss::Spread => spread_loss(&wide, labels, margin)?,
+        Loss::CrossEntropy => cross_entropy(&wide, labels)?,
+    };
     let scale = if mean { 1.0 / images as f64 } else { 1.0 };
     Ok((loss / images as f64, d_activations.iter().map(|d| (d * scale) as f32).collect()))
 }

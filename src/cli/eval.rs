@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use em_routing::capsnet::{Evaluation, NetworkKind};
 use em_routing::draw::{Figure, Palette, Table};
 use em_routing::figures::chapter09;
 
@@ -12,6 +13,8 @@ use super::subject::Subject;
 
 /// Number of misclassified images in the figure.
 const SHOWN: usize = 32;
+/// The largest number of values of a parameter for which the error is printed by value.
+const MOST_VALUES: usize = 20;
 
 #[derive(clap::Args)]
 pub struct Arguments {
@@ -40,10 +43,52 @@ pub fn eval(arguments: &Arguments) -> Outcome<()> {
         table.row(&[&class, &images, &errors, &share])?;
     }
     say!("{table}");
+    if let Some(path) = subject.viewpoints().filter(|path| path.is_file()) {
+        say_by_viewpoint(&path, &evaluation)?;
+    }
     let (errors, rate) = (evaluation.errors(), evaluation.error_rate());
     let figures = [chapter09::confusion(&evaluation), chapter09::mistakes(&evaluation, &images, SHOWN)];
     // the error is printed even if the figures cannot be saved
     let saved = save(figures, out);
+    if net.architecture().network == NetworkKind::Capsules {
+        say_how_to_show(subject, &evaluation);
+    }
+    say!("{split} error {} ({errors} of {count})", percent(rate));
+    saved
+}
+
+/// Prints the error for each value of each parameter in a table that `render` wrote, if it has few values.
+fn say_by_viewpoint(path: &Path, evaluation: &Evaluation) -> Outcome<()> {
+    let text = std::fs::read_to_string(path).at(path)?;
+    let mut lines = text.lines().map(|line| line.split(',').collect::<Vec<_>>());
+    let names = lines.next().unwrap_or_default();
+    let rows: Vec<Vec<&str>> = lines.collect();
+    if rows.len() != evaluation.labels.len() || rows.iter().any(|row| row.len() != names.len()) {
+        say!("  no error by viewpoint: {} has no line for each image", path.display());
+        return Ok(());
+    }
+    for (column, name) in names.iter().enumerate().skip(1) {
+        let mut values: Vec<(f64, &str)> =
+            rows.iter().map(|row| (row[column].parse().unwrap_or(f64::NAN), row[column])).collect();
+        values.sort_by(|one, other| one.0.total_cmp(&other.0).then(one.1.cmp(other.1)));
+        values.dedup_by_key(|value| value.1);
+        if values.len() > MOST_VALUES {
+            continue;
+        }
+        let mut table = Table::new(&[*name, "images", "errors", "error"]);
+        for (_, value) in values {
+            let own = || (0..rows.len()).filter(|&image| rows[image][column] == value);
+            let errors =
+                own().filter(|&image| evaluation.predictions[image] != evaluation.labels[image]).count();
+            let images = own().count();
+            table.row(&[&value, &images, &errors, &percent(errors as f64 / images as f64)])?;
+        }
+        say!("{table}");
+    }
+    Ok(())
+}
+
+fn say_how_to_show(subject: &Subject, evaluation: &Evaluation) {
     let mistaken =
         evaluation.predictions.iter().zip(&evaluation.labels).position(|(said, label)| said != label);
     let mut show = vec!["show".into()];
@@ -54,8 +99,6 @@ pub fn eval(arguments: &Arguments) -> Outcome<()> {
         if mistaken.is_some() { "the first misclassified" } else { "the first" }
     );
     say!("Next: {}", command::line(show));
-    say!("{split} error {} ({errors} of {count})", percent(rate));
-    saved
 }
 
 /// Saves the figures. A figure that cannot be drawn, for example because of too many classes, is reported and skipped.

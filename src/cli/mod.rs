@@ -18,6 +18,7 @@ mod model;
 mod predict;
 mod progress;
 mod python;
+mod render;
 mod shell;
 mod show;
 mod stop;
@@ -138,6 +139,7 @@ enum Command {
         em-routing train --resume                              resume it after Ctrl-C or a crash\n  \
         em-routing train --config blog --epochs 2 --seed 3     train the blog's network as published\n  \
         em-routing train --set first=8 --set second=8          train a smaller network\n  \
+        em-routing train --config plain                        train a convolutional network without capsules\n  \
         em-routing train --data ~/fashion --out target/fashion train on other images")]
     Train(train::Arguments),
     /// Prints a trained network's error by class and draws its confusion matrix and worst mistakes
@@ -150,6 +152,13 @@ enum Command {
         em-routing show --image 0                              draw the first test image into target/show/test-0.svg\n  \
         em-routing show --image 8 --out /tmp/routing.svg")]
     Show(show::Arguments),
+    /// Draws image sets of familiar and novel views, which `train` and `eval` read; also reads smallNORB
+    #[command(after_help = "Examples:\n  \
+        em-routing render published                            draw a published test of novel viewpoints into target/views/published\n  \
+        em-routing render solids --split elevation --size 48   draw solid bodies seen from familiar and novel heights\n  \
+        em-routing render affine                               shift MNIST's training digits, transform its test digits\n  \
+        em-routing render smallnorb ~/smallnorb                convert smallNORB's files, downloaded before")]
+    Render(render::Arguments),
     /// Installs the Jupyter kernel and its Python environment; `run` and `lab` do this by themselves
     #[command(after_help = "Examples:\n  \
         em-routing setup                  install into the project's folder and the user's cache\n  \
@@ -210,6 +219,7 @@ pub fn main() -> ExitCode {
         Command::Train(arguments) => train::train(&arguments).map(|ended| code = ended),
         Command::Eval(arguments) => eval::eval(&arguments),
         Command::Show(arguments) => show::show(&arguments),
+        Command::Render(arguments) => render::render(&arguments),
         Command::Setup { user } => Places::find().and_then(|places| setup::command(&places, user)),
         Command::Doctor => Places::find().and_then(|places| doctor::doctor(&places)),
         Command::Kernel { connection_file, strict, project } => {

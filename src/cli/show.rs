@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use em_routing::capsnet::NetworkKind;
 use em_routing::draw::Palette;
 use em_routing::figures::chapter08;
 
@@ -25,6 +26,10 @@ pub struct Arguments {
 pub fn show(arguments: &Arguments) -> Outcome<()> {
     let Arguments { subject, image, out } = arguments;
     let (net, images) = subject.read()?;
+    if net.architecture().network != NetworkKind::Capsules {
+        return Err(Failure::new("this network has no capsules, so it routes nothing")
+            .mend("name a network of capsules with --weights"));
+    }
     let split = subject.split();
     if *image >= images.len() {
         let last = images.len() - 1;

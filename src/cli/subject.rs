@@ -125,6 +125,12 @@ impl Subject {
         arguments
     }
 
+    /// Returns where `render` writes the viewpoints of the test images; `None` for other images.
+    pub fn viewpoints(&self) -> Option<PathBuf> {
+        let data = self.data.as_ref().filter(|_| matches!(self.split, Split::Test));
+        data.map(|data| data.join("t10k.csv"))
+    }
+
     pub fn split(&self) -> Split {
         self.split
     }

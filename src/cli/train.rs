@@ -35,8 +35,9 @@ pub struct Arguments {
     /// Folder with the image set: four files with the names of MNIST's files, uncompressed or .gz [default: assets/mnist]
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
-    /// The recipe: `default`, `blog`, or a file with a `name = value` line for each changed setting [default: default]
-    #[arg(long, value_name = "default|blog|FILE")]
+    /// The recipe: `default`, `blog`, a convolutional network without capsules (`plain`, `plain-pooled`), or a file with a
+    /// `name = value` line for each changed setting [default: default]
+    #[arg(long, value_name = "NAME|FILE")]
     config: Option<String>,
     /// Changes one setting; may be repeated. settings.txt in the output folder lists all settings
     #[arg(long = "set", value_name = "NAME=VALUE")]
@@ -285,10 +286,14 @@ fn config(arguments: &Arguments, stored: Option<Settings>) -> Outcome<Settings> 
         (None, Some(stored)) => stored,
         (None | Some("default"), _) => Settings::default(),
         (Some("blog"), _) => Settings::blog(),
+        (Some("plain"), _) => Settings::plain(),
+        (Some("plain-pooled"), _) => Settings::plain_pooled(),
         (Some(file), _) => {
             let path = Path::new(file);
             let text = std::fs::read_to_string(path).at(path).map_err(|failure| {
-                failure.mend("--config takes default, blog, or a file of `name = value` lines")
+                failure.mend(
+                    "--config takes default, blog, plain, plain-pooled, or a file of `name = value` lines",
+                )
             })?;
             let mut config = Settings::default();
             let named = |error| Failure::new(format!("{}: {error}", path.display()));

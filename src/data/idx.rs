@@ -1,20 +1,21 @@
 //! IDX files, plain or gzipped: the images and labels of MNIST and of data sets in the same format.
 //!
 //! [`ImageSet::load`] reads a whole set from a folder: images to train on, a validation set and a test set. [`Images::read`]
-//! reads one pair of files.
+//! reads one pair of files, [`Images::write`] writes one.
 //!
 //! A file begins with two zero bytes, the type of its numbers (8: bytes) and the number of dimensions; then come the size of
 //! each dimension as a big-endian `u32` and the numbers, with the last dimension varying fastest. Images are bytes; labels
 //! may have any type of number, but must be integers from 0 to 255.
 
 mod stream;
+mod write;
 
 use std::fmt::Formatter;
 use std::io::{BufRead, BufReader, Error as IoError, ErrorKind, Read};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use self::stream::Unpacked;
+pub(super) use self::stream::Unpacked;
 use crate::data::plain::{self, in_python, looks_like};
 use crate::error::{Error, Result};
 

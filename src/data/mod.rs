@@ -1,11 +1,13 @@
 //! Readers of tables (in memory or in a file) and of labelled images. They do not depend on any model.
 //!
 //! K-means and mixtures read their data through the trait [`Rows`]: pass an `ndarray` array, or an
-//! [`NpyFile`](npy::NpyFile) for tables larger than memory. [`idx`] reads MNIST and similar image sets.
+//! [`NpyFile`](npy::NpyFile) for tables larger than memory. [`idx`] reads MNIST and similar image sets, [`norb`] the
+//! files of smallNORB.
 
 #[cfg(feature = "csv")]
 pub mod csv;
 pub mod idx;
+pub mod norb;
 pub mod npy;
 mod plain;
 mod rows;

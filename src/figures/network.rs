@@ -26,10 +26,11 @@ pub fn deepest(net: &CapsNet) -> &'static str {
 ///
 /// # Errors
 ///
-/// Returns an error if drawing fails, which does not happen for a valid network.
+/// Returns an error if the network has no capsules.
 pub fn architecture(net: &CapsNet) -> Result<Figure> {
     const LEFT: f64 = 66.0;
     const WIDTH: f64 = 896.0;
+    net.layer("first")?;
     let Architecture { channels, height, width, .. } = *net.architecture();
     let layers = net.architecture().layers()?;
     // the text below a layer, and the numbers of rows and columns of positions

@@ -8,6 +8,7 @@ mod checkpoint;
 mod golden;
 #[path = "../support/noting.rs"]
 mod noting;
+mod plain;
 mod plots;
 #[path = "../support/svg.rs"]
 mod svg;

@@ -29,6 +29,8 @@ pub(crate) struct Features {
     pub size: usize,
     /// How height and width are halved; `None` keeps them.
     pub pooling: Option<Pooling>,
+    /// Whether max pooling drops the last row or column of an odd side instead of pooling a cut-off window.
+    pub whole: bool,
     /// A factor on Xavier's bound for the initial weights.
     pub gain: f64,
 }
@@ -43,7 +45,8 @@ impl Features {
 
     fn max_pooling(&self) -> Option<MaxPooling> {
         let Grid { rows: height, columns: width, .. } = self.below;
-        (self.pooling == Some(Pooling::Max)).then_some(MaxPooling { height, width, channels: self.features })
+        let (channels, whole) = (self.features, self.whole);
+        (self.pooling == Some(Pooling::Max)).then_some(MaxPooling { height, width, channels, whole })
     }
 }
 
@@ -52,9 +55,13 @@ impl Layer for Features {
         self.name
     }
 
-    /// Returns the grid of the input, or one with half the rows and columns, rounded up.
+    /// Returns the grid of the input, or one with half the rows and columns, rounded up or, with whole windows, down.
     fn grid(&self) -> Grid {
-        let side = |length: usize| if self.pooling.is_some() { length.div_ceil(2) } else { length };
+        let side = |length: usize| match self.pooling {
+            None => length,
+            Some(Pooling::Max) if self.whole => length / 2,
+            Some(_) => length.div_ceil(2),
+        };
         Grid { rows: side(self.below.rows), columns: side(self.below.columns), kinds: self.features }
     }
 
@@ -138,11 +145,20 @@ mod tests {
         let ways = [Some(Pooling::None), Some(Pooling::Max), None];
         for (size, pooling) in [5, 3].into_iter().flat_map(|size| ways.map(|pooling| (size, pooling))) {
             let below = Grid { rows: 9, columns: 12, kinds: 2 };
-            let layer = Features { name: "f", title: "f", below, features: 3, size, pooling, gain: 1.0 };
+            let layer = Features {
+                name: "f",
+                title: "f",
+                below,
+                features: 3,
+                size,
+                pooling,
+                whole: false,
+                gain: 1.0,
+            };
             let x: Vec<f32> = (0..2 * 9 * 12 * 2).map(noise).collect();
             let w: Vec<f32> = (0..size * size * 6).map(|i| noise(i + 5000)).collect();
             let b = [0.5, -0.25, 0.0];
-            let batch = Batch { images: 2, threads: 1, parameters: vec![&w, &b] };
+            let batch = Batch { images: 2, threads: 1, parameters: vec![&w, &b], dropout: None };
             let y = layer.convolution(&batch).forward(&x, &w, &b);
             let found = layer.forward(&batch, &plain(x), false).unwrap().0.activations;
             let (rows, columns) = if pooling.is_some() { (5, 6) } else { (9, 12) };

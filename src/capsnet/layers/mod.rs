@@ -3,7 +3,9 @@
 //! To add a layer, implement [`Layer`] in a new file here and add it to [`Architecture::layers`](super::Architecture::layers). All
 //! arrays are flat f32 in the order of their shapes: images x rows x columns x kinds, and x 16 for poses.
 
+mod average;
 mod convolution;
+mod dense;
 mod features;
 mod pooling;
 mod primary;
@@ -13,6 +15,8 @@ use std::any::Any;
 use std::ops::Range;
 use std::sync::Arc;
 
+pub(crate) use self::average::Average;
+pub(crate) use self::dense::Dense;
 pub(crate) use self::features::Features;
 pub(crate) use self::primary::Primary;
 pub(crate) use self::routed::Routed;
@@ -76,13 +80,24 @@ pub(crate) struct Grid {
     pub kinds: usize,
 }
 
-/// The size of a batch, the number of threads, and the parameters of one layer.
+/// The size of a batch, the number of threads, the parameters of one layer, and its dropout.
 pub(crate) struct Batch<'a> {
     pub images: usize,
     /// The number of threads (0: one for each core).
     pub threads: usize,
     /// The parameter arrays, ordered as in [`Layer::parameters`].
     pub parameters: Vec<&'a [f32]>,
+    /// The dropout of a training step.
+    pub dropout: Option<Dropout>,
+}
+
+/// The dropout of one layer in one step of a training.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Dropout {
+    /// The probability that a number is dropped.
+    pub share: f64,
+    /// The seed of the draws.
+    pub seed: u64,
 }
 
 impl<'a> Batch<'a> {

@@ -6,8 +6,9 @@
 /// y[r, c, k] = max over i, j in 0..2 of x[2 r + i, 2 c + j, k]
 /// ```
 ///
-/// x is images x height x width x channels. If a side is odd, the last row or column of windows is cut off. y has ceil(height / 2)
-/// rows, as many as a convolution of stride 2. A NaN counts as the largest number, so no NaN is lost.
+/// x is images x height x width x channels. If a side is odd, the last row or column of windows is cut off, and y has
+/// ceil(height / 2) rows, as many as a convolution of stride 2; with `whole`, it is dropped instead, as PyTorch does by default. A NaN
+/// counts as the largest number, so no NaN of a window is lost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct MaxPooling {
     /// Rows of the input x.
@@ -16,6 +17,8 @@ pub(crate) struct MaxPooling {
     pub width: usize,
     /// Channels of x and of y.
     pub channels: usize,
+    /// Whether only whole windows count: y then has floor(height / 2) rows.
+    pub whole: bool,
 }
 
 /// The result of a [`MaxPooling`].
@@ -30,7 +33,8 @@ pub(crate) struct Pooled {
 impl MaxPooling {
     /// Returns the rows and columns of the output y.
     pub fn grid(&self) -> (usize, usize) {
-        (self.height.div_ceil(2), self.width.div_ceil(2))
+        let side = |length: usize| if self.whole { length / 2 } else { length.div_ceil(2) };
+        (side(self.height), side(self.width))
     }
 
     /// Computes the output y and the position of each maximum.
@@ -63,14 +67,15 @@ impl MaxPooling {
         d_x
     }
 
-    /// Yields (first index in x, first index in y, place 2 i + j in the window) for each position of x.
+    /// Yields (first index in x, first index in y, place 2 i + j in the window) for each position of x that lies in a window.
     fn places(&self, numbers: usize) -> impl Iterator<Item = (usize, usize, u8)> {
-        let MaxPooling { width, height, channels } = *self;
+        let MaxPooling { width, height, channels, .. } = *self;
         let (rows, columns) = self.grid();
-        (0..numbers / channels).map(move |at| {
+        (0..numbers / channels).filter_map(move |at| {
             let (image, row, column) = (at / width / height, at / width % height, at % width);
             let to = (image * rows + row / 2) * columns + column / 2;
-            (at * channels, to * channels, (row % 2 * 2 + column % 2) as u8)
+            let inside = row / 2 < rows && column / 2 < columns;
+            inside.then_some((at * channels, to * channels, (row % 2 * 2 + column % 2) as u8))
         })
     }
 }
@@ -81,8 +86,11 @@ mod tests {
 
     #[test]
     fn max_pooling_matches_its_formula_for_even_and_odd_sides() {
-        for (height, width) in [(4, 6), (5, 4), (6, 7), (3, 3), (1, 1)] {
-            let of = MaxPooling { height, width, channels: 3 };
+        let sides = [(4, 6), (5, 4), (6, 7), (3, 3), (1, 1)];
+        let cut =
+            sides.map(|side| (side, false)).into_iter().chain(sides[..4].iter().map(|&side| (side, true)));
+        for ((height, width), whole) in cut {
+            let of = MaxPooling { height, width, channels: 3, whole };
             let (rows, columns) = of.grid();
             let x: Vec<f32> =
                 (0..2 * height * width * 3).map(|i| ((i * 2654435761) % 1009) as f32 - 500.0).collect();
@@ -107,7 +115,7 @@ mod tests {
 
     #[test]
     fn max_pooling_picks_the_first_of_equal_maxima_and_passes_a_nan_on() {
-        let of = MaxPooling { height: 2, width: 2, channels: 1 };
+        let of = MaxPooling { height: 2, width: 2, channels: 1, whole: false };
         assert_eq!(of.forward(&[1.0; 4]), Pooled { y: vec![1.0], winners: vec![0] });
         for at in 0..4 {
             let mut x = [1.0; 4];

@@ -6,7 +6,7 @@ use flate2::bufread::GzDecoder;
 
 /// A plain stream, or the unpacked members of a gzip stream, one after another. Zero bytes may follow each member, as on
 /// tapes; gzip itself accepts them, too.
-pub(super) enum Unpacked<R> {
+pub(in crate::data) enum Unpacked<R> {
     Plain(R),
     Packed(GzDecoder<R>),
     /// All members have been read.
@@ -14,12 +14,12 @@ pub(super) enum Unpacked<R> {
 }
 
 impl<R: BufRead> Unpacked<R> {
-    pub(super) fn new(mut stream: R) -> Result<Unpacked<R>> {
+    pub(in crate::data) fn new(mut stream: R) -> Result<Unpacked<R>> {
         let packed = stream.fill_buf()?.starts_with(&[0x1f, 0x8b]);
         Ok(if packed { Unpacked::Packed(GzDecoder::new(stream)) } else { Unpacked::Plain(stream) })
     }
 
-    pub(super) fn is_packed(&self) -> bool {
+    pub(in crate::data) fn is_packed(&self) -> bool {
         matches!(self, Unpacked::Packed(_))
     }
 }
