@@ -126,11 +126,13 @@ impl<'a> Completion<'a> {
         let (means, m) = (self.model.means.row(component), self.group.missing.len());
         let observed = &self.group.observed;
         for (row, &i) in self.group.missing.iter().enumerate() {
+            // Unused lanes have the weight 0: any finite number will do.
             let mut filled = [means[i]; BLOCK];
+            let used = &mut filled[..space.samples()];
             if !self.regression.is_empty() {
                 let a = &self.regression[(component * m + row) * observed.len()..][..observed.len()];
                 for (&j, a) in observed.iter().zip(a) {
-                    filled.iter_mut().zip(space.column(j)).for_each(|(sum, x)| *sum += a * (x - means[j]));
+                    used.iter_mut().zip(space.column(j)).for_each(|(sum, x)| *sum += a * (x - means[j]));
                 }
             }
             *space.column_mut(i) = filled;
