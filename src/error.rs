@@ -66,8 +66,16 @@ pub enum Error {
 
     // Tables of samples, clusters and mixtures
     /// A number in the data that is NaN or infinite.
-    #[error("row {row}, column {column} of the data is {value}, but should be a finite number")]
+    #[error(
+        "row {row}, column {column} of the data is {value}, but should be a finite number{}",
+        if .value.is_nan() { "; if NaN means a missing value, wrap the table of a mixture or K-means: `Incomplete(&data)`" } else { "" }
+    )]
     NonFinite { row: usize, column: usize, value: f64 },
+    /// A column in which every value is missing.
+    #[error(
+        "column {column} has no value in any sample that counts, so it cannot be fitted; drop the column"
+    )]
+    NoValues { column: usize },
     /// A number too large for a fit (its square must fit in `f64`) or for a file of `f32`.
     #[error(
         "row {row}, column {column} of the data is {value:e}, which is too large: fits compute with numbers up to 1e130, \
@@ -83,8 +91,10 @@ pub enum Error {
     /// More clusters or components than samples.
     #[error("there are {wanted} {what}, but only {samples} samples")]
     TooFew { what: &'static str, wanted: usize, samples: usize },
-    /// More clusters or components than samples with a weight above 0.
-    #[error("there are {wanted} {what}, but only {counted} of the {samples} samples have a weight above 0")]
+    /// More clusters or components than samples with a weight above 0 and at least one value.
+    #[error(
+        "there are {wanted} {what}, but only {counted} of the {samples} samples have a weight above 0 and a value"
+    )]
     TooFewCounted { what: &'static str, wanted: usize, counted: usize, samples: usize },
     /// Fewer images than one batch.
     #[error("a batch has {batch} images, but there are only {images} to train on")]
@@ -287,7 +297,16 @@ mod tests {
             ),
             (
                 Error::NonFinite { row: 1, column: 2, value: f64::NAN },
-                "row 1, column 2 of the data is NaN, but should be a finite number",
+                "row 1, column 2 of the data is NaN, but should be a finite number; if NaN means a missing value, wrap the \
+                 table of a mixture or K-means: `Incomplete(&data)`",
+            ),
+            (
+                Error::NonFinite { row: 1, column: 2, value: f64::INFINITY },
+                "row 1, column 2 of the data is inf, but should be a finite number",
+            ),
+            (
+                Error::NoValues { column: 2 },
+                "column 2 has no value in any sample that counts, so it cannot be fitted; drop the column",
             ),
             (
                 Error::Magnitude { row: 1, column: 2, value: 1e200 },
@@ -313,7 +332,7 @@ mod tests {
             ),
             (
                 Error::TooFewCounted { what: "clusters", wanted: 4, counted: 3, samples: 7 },
-                "there are 4 clusters, but only 3 of the 7 samples have a weight above 0",
+                "there are 4 clusters, but only 3 of the 7 samples have a weight above 0 and a value",
             ),
             (
                 Error::BatchTooLarge { batch: 24, images: 10 },
@@ -467,6 +486,7 @@ mod tests {
             Error::UnreadableSetting { .. } => 31,
             Error::Diverged { .. } => 32,
             Error::OtherArchitecture { .. } => 33,
+            Error::NoValues { .. } => 36,
         }
     }
 
@@ -479,6 +499,6 @@ mod tests {
         }
         let seen: std::collections::BTreeSet<usize> = table.iter().map(|(error, _)| number(error)).collect();
         let with_features = usize::from(cfg!(feature = "linfa")) + 2 * usize::from(cfg!(feature = "serde"));
-        assert_eq!(seen.len(), 33 + with_features, "a variant is not in the table");
+        assert_eq!(seen.len(), 34 + with_features, "a variant is not in the table");
     }
 }

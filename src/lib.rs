@@ -79,7 +79,7 @@ pub mod prelude {
     pub use crate::coin::{CoinOptions, Coins, Expectation, Experiments, Mixing};
     pub use crate::data::idx::{self, ImageSet, Images};
     pub use crate::data::npy::{self, NpyFile};
-    pub use crate::data::{self, Rows};
+    pub use crate::data::{self, Incomplete, Rows};
     pub use crate::draw::{self, Figure, Palette, Table};
     pub use crate::em::{Fit, Stop, maximise};
     pub use crate::error::Error;

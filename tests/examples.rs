@@ -7,6 +7,8 @@ use std::process::Command;
 mod coins;
 #[path = "../examples/digit.rs"]
 mod digit;
+#[path = "../examples/missing_values.rs"]
+mod missing_values;
 #[path = "../examples/mixture_npy.rs"]
 mod mixture_npy;
 
@@ -16,6 +18,7 @@ fn main() {
     let outcome = match std::env::var(EXAMPLE).as_deref() {
         Ok("coins") => coins::main(),
         Ok("digit") => digit::main(),
+        Ok("missing_values") => missing_values::main(),
         Ok("mixture_npy") => mixture_npy::main(),
         _ => return run_all(),
     };
@@ -35,7 +38,7 @@ fn run_all() {
     prints("digit", &["0"], &["7: 0.", "the network says 7, the label 7"]);
     fails("mixture_npy", "no such file.npy", "no such file.npy: ");
     fails("digit", "10000", "image 10000: there are 10000 (from 0)");
-    println!("3 examples run");
+    println!("4 examples run");
 }
 
 fn run(example: &str, arguments: &[&str]) -> std::process::Output {

@@ -1,8 +1,8 @@
 //! Readers of tables (in memory or in a file) and of labelled images. They do not depend on any model.
 //!
 //! K-means and mixtures read their data through the trait [`Rows`]: pass an `ndarray` array, or an
-//! [`NpyFile`](npy::NpyFile) for tables larger than memory. [`idx`] reads MNIST and similar image sets, [`norb`] the
-//! files of smallNORB.
+//! [`NpyFile`](npy::NpyFile) for tables larger than memory, or either in [`Incomplete`] if values are missing. [`idx`] reads
+//! MNIST and similar image sets, [`norb`] the files of smallNORB.
 
 #[cfg(feature = "csv")]
 pub mod csv;
@@ -17,4 +17,4 @@ pub mod tables;
 #[cfg(any(feature = "serde", feature = "csv"))]
 pub(crate) use plain::{looks_like, open};
 pub(crate) use rows::{Checked, ColumnScan, Weighted, chunk_ranges, chunks_with_output, fits};
-pub use rows::{RowBuffer, Rows};
+pub use rows::{Incomplete, RowBuffer, Rows};

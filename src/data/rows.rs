@@ -29,6 +29,48 @@ pub trait Rows: Sync {
     ///
     /// May panic if the range reaches beyond the samples.
     fn read<'a>(&'a self, range: Range<usize>, buffer: &'a mut RowBuffer) -> Result<&'a [f64]>;
+
+    /// Whether NaN stands for a missing value, as in [`Incomplete`]. Otherwise NaN is an error.
+    fn nan_is_missing(&self) -> bool {
+        false
+    }
+}
+
+/// A table in which NaN stands for a missing value.
+///
+/// Mixtures integrate over missing values: a sample counts with the density of the values that it has. K-means measures
+/// distances over the values that a sample has. Nothing is filled in beforehand. A sample without any value counts for
+/// nothing in a fit.
+///
+/// ```
+/// use em_routing::prelude::*;
+/// let nan = f64::NAN;
+/// let data = array![[0.0, 0.1], [0.2, nan], [nan, 0.0], [9.0, 9.2], [9.1, nan], [8.8, 9.0]];
+/// let options = GmmOptions { components: 2, ..Default::default() };
+/// assert!(Gmm::fit(&data, &options).is_err()); // NaN may also be a mistake
+/// let fit = Gmm::fit(&Incomplete(&data), &options)?;
+/// let labels = fit.model().predict(&Incomplete(&data))?;
+/// assert!(labels[0] == labels[1] && labels[3] == labels[4] && labels[0] != labels[3]);
+/// # Ok::<(), em_routing::error::Error>(())
+/// ```
+pub struct Incomplete<'a>(pub &'a dyn Rows);
+
+impl Rows for Incomplete<'_> {
+    fn samples(&self) -> usize {
+        self.0.samples()
+    }
+
+    fn dimensions(&self) -> usize {
+        self.0.dimensions()
+    }
+
+    fn read<'a>(&'a self, range: Range<usize>, buffer: &'a mut RowBuffer) -> Result<&'a [f64]> {
+        self.0.read(range, buffer)
+    }
+
+    fn nan_is_missing(&self) -> bool {
+        true
+    }
 }
 
 /// A buffer for [`Rows::read`]. Reuse it when you read many ranges.
@@ -108,16 +150,24 @@ impl Rows for Checked<'_> {
         self.0.dimensions()
     }
 
-    /// Returns an error that names the first number that is not finite or is [too large](fits).
+    /// Returns an error that names the first number that is not finite or is [too large](fits). A missing value is neither.
     fn read<'a>(&'a self, range: Range<usize>, buffer: &'a mut RowBuffer) -> Result<&'a [f64]> {
         let first = range.start;
         let rows = self.0.read(range, buffer)?;
-        let Some(index) = rows.iter().position(|&value| !fits(value)) else { return Ok(rows) };
+        let fault = match self.nan_is_missing() {
+            false => rows.iter().position(|&value| !fits(value)),
+            true => rows.iter().position(|&value| !(fits(value) || value.is_nan())),
+        };
+        let Some(index) = fault else { return Ok(rows) };
         let (row, column) = (first + index / self.dimensions(), index % self.dimensions());
         Err(match rows[index] {
             value if value.is_finite() => Error::Magnitude { row, column, value },
             value => Error::NonFinite { row, column, value },
         })
+    }
+
+    fn nan_is_missing(&self) -> bool {
+        self.0.nan_is_missing()
     }
 }
 
@@ -152,56 +202,71 @@ impl Rows for Chosen<'_> {
         buffer.bytes = inner.bytes;
         Ok(&buffer.values)
     }
+
+    fn nan_is_missing(&self) -> bool {
+        self.data.nan_is_missing()
+    }
 }
 
-/// The samples with a weight above 0.
+/// The samples that count: those with a weight above 0 and at least one value.
 ///
-/// Samples of weight 0 are ignored, in sums and in random draws: results have the same bits without them. If all weights
-/// are 1, the weights are dropped.
+/// Other samples are ignored, in sums and in random draws: results have the same bits without them. If all weights are 1,
+/// the weights are dropped.
 pub(crate) struct Weighted<'a> {
     /// The table with all of its rows.
     all: &'a dyn Rows,
-    /// The rows with a weight above 0, if some weights are 0.
+    /// The rows that count, if some do not.
     chosen: Option<Chosen<'a>>,
-    /// The weights above 0; None if all are 1.
+    /// The weights of the samples that count; None if all are 1.
     weights: Option<Cow<'a, [f64]>>,
 }
 
 impl<'a> Weighted<'a> {
     /// # Errors
     ///
-    /// Returns an error if there is not exactly one weight per sample, if a weight is negative, beyond 1e30 or NaN, or if
-    /// the weights add up to less than 1e-100.
+    /// Returns an error if there is not exactly one weight per sample, if a weight is negative, beyond 1e30 or NaN, if the
+    /// weights of the samples that count add up to less than 1e-100, if no sample has a value, or if a table with missing
+    /// values cannot be read.
     pub(crate) fn new(data: &'a dyn Rows, weights: Option<&'a [f64]>) -> Result<Weighted<'a>> {
-        let Some(weights) = weights else { return Ok(Weighted { all: data, chosen: None, weights: None }) };
-        Weighted { all: data, chosen: None, weights: None }.check_length("sample_weights", weights.len())?;
-        if let Some(index) = weights.iter().position(|weight| !(0.0..=1e30).contains(weight)) {
-            return Err(Error::SampleWeight { index, value: weights[index] });
+        let mut samples = Weighted { all: data, chosen: None, weights: None };
+        if let Some(weights) = weights {
+            samples.check_length("sample_weights", weights.len())?;
+            if let Some(index) = weights.iter().position(|weight| !(0.0..=1e30).contains(weight)) {
+                return Err(Error::SampleWeight { index, value: weights[index] });
+            }
         }
+        let without = rows_without_values(data)?;
+        let counts = |row: usize| {
+            weights.is_none_or(|weights| weights[row] > 0.0) && without.binary_search(&row).is_err()
+        };
+        if weights.is_some() || !without.is_empty() {
+            let rows: Vec<usize> = (0..data.samples()).filter(|&row| counts(row)).collect();
+            if rows.len() < data.samples() {
+                samples.chosen = Some(Chosen { data, rows });
+            }
+        }
+        let Some(weights) = weights else { return Ok(samples) };
+        let weights = match &samples.chosen {
+            None => Cow::Borrowed(weights),
+            Some(chosen) => chosen.rows.iter().map(|&row| weights[row]).collect(),
+        };
         let sum = weights.iter().sum::<f64>();
         // With a smaller sum, all products of weight and responsibility could underflow.
-        if sum < 1e-100 && !weights.is_empty() {
+        if sum < 1e-100 && data.samples() > 0 {
             let expected = "at least 1e-100";
             return Err(Error::Setting { name: "the sum of sample_weights", expected, value: sum });
         }
-        let rows: Vec<usize> = (0..weights.len()).filter(|&row| weights[row] > 0.0).collect();
-        let (chosen, weights) = match rows.len() == weights.len() {
-            true => (None, Cow::Borrowed(weights)),
-            false => {
-                let weights = rows.iter().map(|&row| weights[row]).collect();
-                (Some(Chosen { data, rows }), Cow::Owned(weights))
-            }
-        };
         let counts_once = weights.iter().all(|&weight| weight == 1.0);
-        Ok(Weighted { all: data, chosen, weights: (!counts_once).then_some(weights) })
+        samples.weights = (!counts_once).then_some(weights);
+        Ok(samples)
     }
 
-    /// Returns the samples with a weight above 0.
+    /// Returns the samples that count.
     pub(crate) fn data(&self) -> &dyn Rows {
         self.chosen.as_ref().map_or(self.all, |chosen| chosen as &dyn Rows)
     }
 
-    /// Returns the weights above 0; None if all are 1.
+    /// Returns the weights of the samples that count; None if all are 1.
     pub(crate) fn weights(&self) -> Option<&[f64]> {
         self.weights.as_deref()
     }
@@ -219,7 +284,7 @@ impl<'a> Weighted<'a> {
         }
     }
 
-    /// Selects the items of the samples with a weight above 0; `all` has one item per sample of the whole table.
+    /// Selects the items of the samples that count; `all` has one item per sample of the whole table.
     pub(crate) fn select<'b, T: Clone>(&self, all: &'b [T]) -> Cow<'b, [T]> {
         match &self.chosen {
             None => Cow::Borrowed(all),
@@ -227,13 +292,21 @@ impl<'a> Weighted<'a> {
         }
     }
 
-    /// Checks all numbers of the table and computes the mean of the samples with a weight above 0.
+    /// Checks all numbers of the table and computes the mean of the samples that count.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error in the cases of [`ColumnScan::new`], or if a column has no value.
     pub(crate) fn scan(&self, threads: usize) -> Result<ColumnScan> {
         self.check_uncounted(threads)?;
-        ColumnScan::new(self.data(), self.weights(), threads)
+        let scan = ColumnScan::new(self.data(), self.weights(), threads)?;
+        match scan.mean.iter().position(|mean| mean.is_nan()) {
+            Some(column) => Err(Error::NoValues { column }),
+            None => Ok(scan),
+        }
     }
 
-    /// Checks the whole table if it has samples of weight 0, because no other function reads these samples. A number that
+    /// Checks the whole table if it has samples that do not count, because no other function reads these samples. A number that
     /// is not finite is an error at any weight; the error gives its row in the whole table.
     pub(crate) fn check_uncounted(&self, threads: usize) -> Result<()> {
         match self.chosen {
@@ -242,7 +315,7 @@ impl<'a> Weighted<'a> {
         }
     }
 
-    /// Checks that there are at least `wanted` samples with a weight above 0; `what` names the clusters or components that need them.
+    /// Checks that at least `wanted` samples count; `what` names the clusters or components that need them.
     pub(crate) fn check_enough(&self, what: &'static str, wanted: usize) -> Result<()> {
         let (counted, samples) = (self.data().samples(), self.all.samples());
         match wanted <= counted {
@@ -264,7 +337,7 @@ impl<'a> Weighted<'a> {
 /// The result of a first pass over the data, which found all numbers valid.
 #[derive(Debug, Clone)]
 pub(crate) struct ColumnScan {
-    /// The mean of each column. A running sum is accurate enough, since the mean serves only as an origin.
+    /// The mean of each column over its values; NaN if there are none. A running sum is accurate enough, since the mean serves only as an origin.
     pub(crate) mean: Vec<f64>,
 }
 
@@ -278,23 +351,94 @@ impl ColumnScan {
     pub(crate) fn new(data: &dyn Rows, weights: Option<&[f64]>, threads: usize) -> Result<ColumnScan> {
         let data = Checked::new(data)?;
         let dimensions = data.dimensions();
-        let sums = sum_chunks(
-            chunk_ranges(&data),
-            threads,
-            RowBuffer::default,
-            |buffer, range: Range<usize>| {
-                let first = range.start;
-                let mut sums = vec![0.0; dimensions];
-                for (sample, row) in data.read(range, buffer)?.chunks_exact(dimensions).enumerate() {
-                    let weight = weights.map_or(1.0, |weights| weights[first + sample]);
-                    sums.iter_mut().zip(row).for_each(|(sum, value)| *sum += weight * value);
-                }
-                Ok(sums)
-            },
-            |total, sums| total.iter_mut().zip(sums).for_each(|(total, sum)| *total += sum),
-        )?
-        .unwrap_or_default();
+        let work = |buffer: &mut RowBuffer, range: Range<usize>| {
+            let first = range.start;
+            let rows = data.read(range, buffer)?.chunks_exact(dimensions);
+            let weights = weights.map(|weights| &weights[first..]);
+            let mut sums = ColumnSums::new(dimensions);
+            match data.nan_is_missing() {
+                false => sums.add(rows, weights),
+                true => sums.add_observed(rows, weights),
+            }
+            Ok(sums)
+        };
+        let merge = |all: &mut ColumnSums, more: ColumnSums| all.merge(more);
+        let sums = sum_chunks(chunk_ranges(&data), threads, RowBuffer::default, work, merge)?;
+        let sums = sums.unwrap_or_else(|| ColumnSums::new(dimensions));
         let total = weights.map_or(data.samples() as f64, |weights| weights.iter().sum());
-        Ok(ColumnScan { mean: sums.into_iter().map(|sum| sum / total).collect() })
+        let mean = |column: usize| match sums.incomplete[column] {
+            false => sums.values[column] / total,
+            // 0 / 0 is NaN: the column has no value
+            true => sums.values[column] / sums.observed[column],
+        };
+        Ok(ColumnScan { mean: (0..dimensions).map(mean).collect() })
+    }
+}
+
+/// Sums over the values of each column (d).
+struct ColumnSums {
+    /// The weighted sum of the values.
+    values: Vec<f64>,
+    /// The sum of the weights of the samples that have a value; only for tables with missing values.
+    observed: Vec<f64>,
+    /// Whether a value is missing.
+    incomplete: Vec<bool>,
+}
+
+impl ColumnSums {
+    fn new(dimensions: usize) -> ColumnSums {
+        let zeros = vec![0.0; dimensions];
+        ColumnSums { values: zeros.clone(), observed: zeros, incomplete: vec![false; dimensions] }
+    }
+
+    fn add<'a>(&mut self, rows: impl Iterator<Item = &'a [f64]>, weights: Option<&[f64]>) {
+        for (sample, row) in rows.enumerate() {
+            let weight = weights.map_or(1.0, |weights| weights[sample]);
+            self.values.iter_mut().zip(row).for_each(|(sum, value)| *sum += weight * value);
+        }
+    }
+
+    fn add_observed<'a>(&mut self, rows: impl Iterator<Item = &'a [f64]>, weights: Option<&[f64]>) {
+        for (sample, row) in rows.enumerate() {
+            let weight = weights.map_or(1.0, |weights| weights[sample]);
+            for (column, value) in row.iter().enumerate() {
+                match value.is_nan() {
+                    true => self.incomplete[column] = true,
+                    false => {
+                        self.values[column] += weight * value;
+                        self.observed[column] += weight;
+                    }
+                }
+            }
+        }
+    }
+
+    fn merge(&mut self, more: ColumnSums) {
+        self.values.iter_mut().zip(more.values).for_each(|(all, more)| *all += more);
+        self.observed.iter_mut().zip(more.observed).for_each(|(all, more)| *all += more);
+        self.incomplete.iter_mut().zip(more.incomplete).for_each(|(all, more)| *all |= more);
+    }
+}
+
+/// Returns the indices of the rows in which every value is missing, in ascending order.
+///
+/// # Errors
+///
+/// Returns an error if all rows are such rows, or if the data cannot be read.
+fn rows_without_values(data: &dyn Rows) -> Result<Vec<usize>> {
+    let mut without = Vec::new();
+    let (samples, dimensions) = (data.samples(), data.dimensions());
+    if !data.nan_is_missing() || samples == 0 || dimensions == 0 {
+        return Ok(without);
+    }
+    let mut buffer = RowBuffer::default();
+    for range in chunk_ranges(data) {
+        let first = range.start;
+        let rows = data.read(range, &mut buffer)?.chunks_exact(dimensions).enumerate();
+        without.extend(rows.filter(|(_, row)| row.iter().all(|x| x.is_nan())).map(|(at, _)| first + at));
+    }
+    match without.len() < samples {
+        true => Ok(without),
+        false => Err(Error::NoValues { column: 0 }),
     }
 }

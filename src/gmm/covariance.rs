@@ -193,6 +193,30 @@ impl Covariances {
         }
     }
 
+    /// Returns (Sigma_k)_ij.
+    pub(super) fn entry(&self, component: usize, i: usize, j: usize) -> f64 {
+        match self {
+            Covariances::Full(full) => full[(component, i, j)],
+            Covariances::Tied(tied) => tied[(i, j)],
+            Covariances::Diagonal(diagonal) if i == j => diagonal[(component, i)],
+            Covariances::Spherical(spherical) if i == j => spherical[component],
+            Covariances::Diagonal(_) | Covariances::Spherical(_) => 0.0,
+        }
+    }
+
+    /// Returns the covariances of these columns.
+    pub(super) fn of_columns(&self, columns: &[usize]) -> Covariances {
+        let select = |values: &Array2<f64>, axis| values.select(Axis(axis), columns);
+        match self {
+            Covariances::Full(full) => {
+                Covariances::Full(full.select(Axis(1), columns).select(Axis(2), columns))
+            }
+            Covariances::Tied(tied) => Covariances::Tied(select(&select(tied, 0), 1)),
+            Covariances::Diagonal(diagonal) => Covariances::Diagonal(select(diagonal, 1)),
+            Covariances::Spherical(spherical) => Covariances::Spherical(spherical.clone()),
+        }
+    }
+
     /// Returns the same covariances with exactly symmetric matrices.
     ///
     /// # Errors

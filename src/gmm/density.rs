@@ -70,6 +70,35 @@ impl Workspace {
         transpose(Plain, rows, &mut self.x);
     }
 
+    /// Loads these columns of up to `BLOCK` of the rows (each of d numbers) for the E-step of a marginal of these columns.
+    pub(super) fn load_columns(&mut self, rows: &[f64], indices: &[usize], columns: &[usize]) {
+        self.samples = indices.len();
+        let dimensions = self.x.len();
+        for (x, &column) in self.x.iter_mut().zip(columns) {
+            for (lane, x) in x.iter_mut().enumerate() {
+                *x = rows[indices[lane.min(indices.len() - 1)] * dimensions + column];
+            }
+        }
+    }
+
+    /// Moves the numbers of [`Workspace::load_columns`] to their columns.
+    pub(super) fn spread(&mut self, columns: &[usize]) {
+        // From the last on: a column never lies before its place among the loaded ones.
+        for (from, &to) in columns.iter().enumerate().rev() {
+            self.x[to] = self.x[from];
+        }
+    }
+
+    /// Returns a column of the block.
+    pub(super) fn column(&self, column: usize) -> &Lanes {
+        &self.x[column]
+    }
+
+    /// Returns a column of the block.
+    pub(super) fn column_mut(&mut self, column: usize) -> &mut Lanes {
+        &mut self.x[column]
+    }
+
     /// Returns the number of samples in the block.
     pub(super) fn samples(&self) -> usize {
         self.samples

@@ -4,10 +4,11 @@ use ndarray::{Array2, ArrayView2};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
+use super::missing::independent;
 use super::statistics::{GivenResponsibilities, Pass, Responsibilities};
 use super::{Gmm, GmmCourse, GmmOptions, GmmStart, Watch};
 use crate::compute::in_pool;
-use crate::data::{ColumnScan, RowBuffer, Weighted, chunk_ranges};
+use crate::data::{ColumnScan, Incomplete, RowBuffer, Weighted, chunk_ranges};
 use crate::em::{Course, Fit, Run};
 use crate::error::{Error, Result};
 use crate::kmeans::{KMeans, KMeansOptions};
@@ -61,7 +62,7 @@ impl Problem<'_> {
         let step = |model: &Gmm| {
             let statistics = {
                 let prepared = model.prepare()?;
-                self.pass.precise_statistics(&model.means, &Responsibilities::Model(&prepared))?
+                self.pass.precise_statistics(&model.means, &Responsibilities::Model(model, &prepared))?
             };
             Ok((statistics.log_likelihood, statistics.maximisation(model, options.regularisation)))
         };
@@ -136,20 +137,21 @@ impl Problem<'_> {
         let (data, mean) = (self.samples.data(), &self.scan.mean);
         let dimensions = mean.len();
         let (mut squares, mut lowest) = (vec![0.0; dimensions], vec![f64::INFINITY; dimensions]);
-        let mut highest = vec![f64::NEG_INFINITY; dimensions];
+        let (mut highest, mut totals) = (vec![f64::NEG_INFINITY; dimensions], vec![0.0; dimensions]);
         let mut buffer = RowBuffer::default();
         for range in chunk_ranges(data) {
             let first = range.start;
             for (at, row) in data.read(range, &mut buffer)?.chunks_exact(dimensions).enumerate() {
                 let weight = self.samples.weights().map_or(1.0, |weights| weights[first + at]);
-                for (j, &x) in row.iter().enumerate() {
+                for (j, &x) in row.iter().enumerate().filter(|(_, x)| !x.is_nan()) {
+                    totals[j] += weight;
                     squares[j] += weight * (x - mean[j]).powi(2);
                     (lowest[j], highest[j]) = (lowest[j].min(x), highest[j].max(x));
                 }
             }
         }
-        let total = self.samples.total();
-        let deviations: Vec<f64> = squares.iter().map(|square| (square / total).sqrt()).collect();
+        let variances = squares.iter().zip(totals).map(|(square, total)| square / total);
+        let deviations: Vec<f64> = variances.map(f64::sqrt).collect();
         let widest = |a: &usize, b: &usize| deviations[*a].total_cmp(&deviations[*b]);
         let column = (0..dimensions).max_by(widest).unwrap_or(0);
         // The variance of a component is at most (range / 2)^2, and the rounding error of its moments is at most 1e-11 of
@@ -171,8 +173,12 @@ impl Problem<'_> {
 
     /// Runs the M-step for given responsibilities, with moments about these origins (K x d).
     fn maximisation(&self, origins: Array2<f64>, responsibilities: &GivenResponsibilities) -> Result<Gmm> {
-        let statistics =
-            self.pass.precise_statistics(&origins, &Responsibilities::Given(responsibilities))?;
+        let completing = match self.samples.data().nan_is_missing() {
+            false => None,
+            true => Some(independent(self.samples, &self.centre(), responsibilities, self.options.threads)?),
+        };
+        let responsibilities = Responsibilities::Given(responsibilities, completing.as_ref());
+        let statistics = self.pass.precise_statistics(&origins, &responsibilities)?;
         let before = Gmm::standard(origins, self.options.covariance);
         Ok(statistics.maximisation(&before, self.options.regularisation))
     }
@@ -208,7 +214,11 @@ impl Problem<'_> {
             let dimensions = model.centroids.ncols();
             let shape = (rows.len() / dimensions, dimensions);
             let rows = ArrayView2::from_shape(shape, rows).expect("rows of d numbers");
-            Ok(one_hot(&model.predict(&rows)?.to_vec(), clusters))
+            let labels = match self.samples.data().nan_is_missing() {
+                false => model.predict(&rows)?,
+                true => model.predict(&Incomplete(&rows))?,
+            };
+            Ok(one_hot(&labels.to_vec(), clusters))
         })
         .map(Some)
     }

@@ -46,13 +46,19 @@
 //! # Ok::<(), em_routing::error::Error>(())
 //! ```
 //!
-//! [`plain`] has these formulas as plain loops. [`Gmm::fit`] does the same with both steps in one pass over the samples, in
+//! Values may be missing, as NaN in a table in [`Incomplete`](crate::data::Incomplete). Then the likelihood is that of the
+//! observed values: the E-step uses the marginal of each Gaussian over the columns that a sample has, and the M-step the
+//! conditional means and covariances of the others (Ghahramani and Jordan 1994). This holds for every type of covariance.
+//! A sample without any value has the mixing weights as responsibilities and counts for nothing in a fit.
+//!
+//! [`plain`] has the formulas above as plain loops, without missing values. [`Gmm::fit`] does the same with both steps in one pass over the samples, in
 //! chunks and with SIMD. All logarithms are natural, all likelihoods in nats.
 
 mod cholesky;
 mod covariance;
 mod density;
 mod fit;
+mod missing;
 mod model;
 pub mod plain;
 mod statistics;
@@ -131,7 +137,7 @@ pub struct GmmOptions {
     /// The seed of the random starts.
     pub seed: u64,
     /// This number is added to each variance, so that no component collapses. With 0 the log-likelihood never falls;
-    /// otherwise it may fall slightly.
+    /// otherwise it may fall slightly. If a share f of a column is missing, its variances grow by about 1 / (1 - f) of it.
     pub regularisation: f64,
     /// When to stop; the tolerance is in nats of the total log-likelihood.
     pub stop: Stop,
@@ -175,7 +181,8 @@ impl Gmm {
     /// # Errors
     ///
     /// Returns an error if there are no components, no restarts or fewer samples than components, if the start does not fit,
-    /// if a number is not finite or beyond 1e130, if the regularisation is negative, if a component collapses in every run
+    /// if a number is not finite or beyond 1e130 (NaN is allowed in [`Incomplete`](crate::data::Incomplete)), if a column has
+    /// no value, if the regularisation is negative, if a component collapses in every run
     /// ([`Error::Collapsed`](crate::error::Error::Collapsed)), if a sample is impossible under all components, or if the
     /// data cannot be read.
     pub fn fit(data: &dyn Rows, options: &GmmOptions) -> Result<Fit<Gmm>> {
@@ -225,7 +232,7 @@ impl Gmm {
         let prepared = self.prepare()?;
         self.check_dimensions(data)?;
         let samples = Weighted::new(data, sample_weights)?;
-        let model = Responsibilities::Model(&prepared);
+        let model = Responsibilities::Model(self, &prepared);
         accumulate_statistics(&samples, &self.means, self.covariance_kind(), &model, 0)
             .map_err(|error| samples.rename(error))
     }

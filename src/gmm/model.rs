@@ -2,15 +2,15 @@
 
 use std::ops::Range;
 
-use ndarray::{Array1, Array2};
+use ndarray::{Array1, Array2, Axis};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use rand_distr::StandardNormal;
 
 use super::cholesky::cholesky;
 use super::density::{Prepared, Workspace};
-use super::statistics::log_likelihood;
-use super::statistics::possible_expectation;
+use super::missing::groups;
+use super::statistics::{log_likelihood, possible_expectation, weight_lanes};
 use super::{CovarianceKind, Covariances, Gmm, GmmOptions};
 use crate::coin::{weight_rounding, weight_sum};
 use crate::compute::simd::{BLOCK, InstructionSet};
@@ -88,16 +88,15 @@ impl Gmm {
         self.covariance_kind().parameters(k, d) + k * d + k.saturating_sub(1)
     }
 
-    /// Returns the log-density log p(x_i) of each sample (n), in nats.
+    /// Returns the log-density log p(x_i) of each sample (n), in nats: that of its observed values if some are missing.
     ///
     /// # Errors
     ///
     /// Returns an error if the model is not valid (see [`Gmm::new`]), if the data have other dimensions, if a number is not
-    /// finite or beyond 1e130, if a sample is so far from all components that even its log-density overflows, or if the data
+    /// finite or beyond 1e130 (NaN is allowed in [`Incomplete`](crate::data::Incomplete)), if a sample is so far from all components that even its log-density overflows, or if the data
     /// cannot be read.
     pub fn log_density(&self, data: &dyn Rows) -> Result<Array1<f64>> {
-        let output =
-            self.each_sample(data, 1, |space, output| output.copy_from_slice(space.log_density()))?;
+        let output = self.each_sample(data, 1, |space, s, output| output[0] = space.log_density()[s])?;
         Ok(output.into())
     }
 
@@ -108,11 +107,8 @@ impl Gmm {
     /// Returns an error in the cases of [`Gmm::log_density`].
     pub fn responsibilities(&self, data: &dyn Rows) -> Result<Array2<f64>> {
         let components = self.weights.len();
-        let output = self.each_sample(data, components, |space, output| {
-            for k in 0..components {
-                let column = output.iter_mut().skip(k).step_by(components);
-                column.zip(space.responsibilities(k)).for_each(|(output, &r)| *output = r);
-            }
+        let output = self.each_sample(data, components, |space, s, output| {
+            output.iter_mut().enumerate().for_each(|(k, output)| *output = space.responsibilities(k)[s]);
         })?;
         let shape = (data.samples(), components);
         Ok(Array2::from_shape_vec(shape, output).expect("a responsibility for each sample and component"))
@@ -124,11 +120,9 @@ impl Gmm {
     ///
     /// Returns an error in the cases of [`Gmm::log_density`].
     pub fn predict(&self, data: &dyn Rows) -> Result<Array1<usize>> {
-        let output = self.each_sample(data, 1, |space, labels| {
-            for (s, label) in labels.iter_mut().enumerate() {
-                let each = (0..self.weights.len()).map(|k| (k, space.responsibilities(k)[s]));
-                *label = each.fold((0, 0.0), |best, each| if each.1 > best.1 { each } else { best }).0;
-            }
+        let output = self.each_sample(data, 1, |space, s, label| {
+            let each = (0..self.weights.len()).map(|k| (k, space.responsibilities(k)[s]));
+            label[0] = each.fold((0, 0.0), |best, each| if each.1 > best.1 { each } else { best }).0;
         })?;
         Ok(output.into())
     }
@@ -150,11 +144,11 @@ impl Gmm {
         Ok(sum.unwrap_or_default())
     }
 
-    /// Computes AIC, BIC and ICL.
+    /// Computes AIC, BIC and ICL. The n of BIC counts the samples that have at least one value.
     ///
     /// # Errors
     ///
-    /// Returns an error in the cases of [`Gmm::log_density`].
+    /// Returns an error in the cases of [`Gmm::log_density`], or if no sample has a value.
     pub fn criteria(&self, data: &dyn Rows) -> Result<Criteria> {
         self.criteria_of(&Weighted::new(data, None)?)
     }
@@ -174,10 +168,11 @@ impl Gmm {
         let e_step = EStep::new(self, &data)?;
         let work = |space: &mut Space, range: Range<usize>| {
             let (mut log_density, mut entropy) = (0.0, 0.0);
-            e_step.each_block(space, range, |space, first| {
-                let weights = samples.weights().map_or(&[1.0; BLOCK][..], |weights| &weights[first..]);
-                log_density += log_likelihood(space, weights);
-                entropy += weighted_entropy(space, weights, self.weights.len());
+            let first = range.start;
+            e_step.each_block(space, range, |space, indices| {
+                let weights = weight_lanes(samples.weights(), first, indices);
+                log_density += log_likelihood(space, &weights);
+                entropy += weighted_entropy(space, &weights, self.weights.len());
             })?;
             Ok([log_density, entropy])
         };
@@ -191,20 +186,22 @@ impl Gmm {
         Ok(Criteria { log_likelihood, parameters, aic, bic, icl: bic + 2.0 * entropy })
     }
 
-    /// Runs the E-step on each block; `write` then fills the block's part of the output, `width` numbers per sample.
+    /// Runs the E-step on each block; `write` then fills a sample's part of the output, `width` numbers. It gets the sample's
+    /// index in the block.
     fn each_sample<T: Clone + Default + Send>(
         &self,
         data: &dyn Rows,
         width: usize,
-        write: impl Fn(&Workspace, &mut [T]) + Sync,
+        write: impl Fn(&Workspace, usize, &mut [T]) + Sync,
     ) -> Result<Vec<T>> {
         let data = Checked::new(data)?;
         let e_step = EStep::new(self, &data)?;
         let mut output = vec![T::default(); data.samples() * width];
         let work = |space: &mut Space, (range, output): (Range<usize>, &mut [T])| {
-            let mut blocks = output.chunks_mut(BLOCK * width);
-            e_step.each_block(space, range, |space, _| {
-                write(space, blocks.next().expect("a part of the output for each block"));
+            e_step.each_block(space, range, |space, indices| {
+                for (s, index) in indices.iter().enumerate() {
+                    write(space, s, &mut output[index * width..][..width]);
+                }
             })
         };
         for_each_chunk(chunks_with_output(&data, &mut output, width), 0, || e_step.space(), work)?;
@@ -265,7 +262,7 @@ impl Gmm {
         if let Some(index) = self.weights.iter().position(|weight| !(0.0..=1.0 + rounding).contains(weight)) {
             return Err(Error::Probability { name: "weights", index, value: self.weights[index] });
         }
-        let weight_sum = weight_sum(self.weights.sum(), k)?;
+        weight_sum(self.weights.sum(), k)?;
         let bad_mean = self.means.indexed_iter().find(|(_, value)| !fits(**value));
         if let Some(((component, column), &value)) = bad_mean {
             let (place, expected) = (vec![component, column], "within 1e130 of 0");
@@ -276,16 +273,17 @@ impl Gmm {
             let place = ndarray::Dimension::slice(&place).to_vec();
             return Err(Error::EntryOutOfRange { name: "covariances", place, expected: "finite", value });
         }
-        let whitening = self.covariances.whitening(k, d)?;
-        let half_log_2_pi = 0.5 * (2.0 * std::f64::consts::PI).ln();
-        let log_constants = (0..k)
-            .map(|component| {
-                let log_determinant = whitening.log_determinant(component, d);
-                (self.weights[component] / weight_sum).ln() + log_determinant - d as f64 * half_log_2_pi
-            })
-            .collect();
-        let means = self.means.iter().copied().collect();
-        Ok(Prepared { components: k, dimensions: d, means, whitening, log_constants })
+        Prepared::new(&self.weights, &self.means, &self.covariances)
+    }
+
+    /// Precomputes what the E-step of the marginal of these columns needs. The model must be valid.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if rounding makes a covariance of these columns singular.
+    pub(super) fn prepare_marginal(&self, columns: &[usize]) -> Result<Prepared> {
+        let means = self.means.select(Axis(1), columns);
+        Prepared::new(&self.weights, &means, &self.covariances.of_columns(columns))
     }
 
     /// Checks that the model can start a fit with these options and data.
@@ -324,9 +322,30 @@ impl Gmm {
     }
 }
 
+impl Prepared {
+    /// # Errors
+    ///
+    /// Returns an error if the weights do not add up to 1, or if a covariance is not symmetric or not positive definite.
+    fn new(weights: &Array1<f64>, means: &Array2<f64>, covariances: &Covariances) -> Result<Prepared> {
+        let (k, d) = means.dim();
+        let weight_sum = weight_sum(weights.sum(), k)?;
+        let whitening = covariances.whitening(k, d)?;
+        let half_log_2_pi = 0.5 * (2.0 * std::f64::consts::PI).ln();
+        let log_constants = (0..k)
+            .map(|component| {
+                let log_determinant = whitening.log_determinant(component, d);
+                (weights[component] / weight_sum).ln() + log_determinant - d as f64 * half_log_2_pi
+            })
+            .collect();
+        let means = means.iter().copied().collect();
+        Ok(Prepared { components: k, dimensions: d, means, whitening, log_constants })
+    }
+}
+
 /// Runs the E-step on a table, one block at a time.
 struct EStep<'a> {
-    model: Prepared,
+    model: &'a Gmm,
+    prepared: Prepared,
     data: &'a dyn Rows,
     instructions: InstructionSet,
 }
@@ -338,17 +357,17 @@ impl<'a> EStep<'a> {
     /// # Errors
     ///
     /// Returns an error if the model is not valid, or if the data have other dimensions.
-    fn new(model: &Gmm, data: &'a dyn Rows) -> Result<EStep<'a>> {
+    fn new(model: &'a Gmm, data: &'a dyn Rows) -> Result<EStep<'a>> {
         let prepared = model.prepare()?;
         model.check_dimensions(data)?;
-        Ok(EStep { model: prepared, data, instructions: InstructionSet::detect() })
+        Ok(EStep { model, prepared, data, instructions: InstructionSet::detect() })
     }
 
     fn space(&self) -> Space {
-        (RowBuffer::default(), Workspace::new(self.model.components, self.model.dimensions))
+        (RowBuffer::default(), Workspace::new(self.prepared.components, self.prepared.dimensions))
     }
 
-    /// Runs the E-step of a chunk and passes each block to `each`, with the index of its first sample.
+    /// Runs the E-step of a chunk and passes each block to `each`, with the indices of its samples in the chunk.
     ///
     /// # Errors
     ///
@@ -357,14 +376,17 @@ impl<'a> EStep<'a> {
         &self,
         (buffer, space): &mut Space,
         range: Range<usize>,
-        mut each: impl FnMut(&Workspace, usize),
+        mut each: impl FnMut(&Workspace, &[usize]),
     ) -> Result<()> {
-        let mut first = range.start;
-        for rows in self.data.read(range, buffer)?.chunks(BLOCK * self.model.dimensions) {
-            space.load(rows);
-            possible_expectation(self.instructions, &self.model, first, space)?;
-            each(space, first);
-            first += space.samples();
+        let first = range.start;
+        let rows = self.data.read(range, buffer)?;
+        for group in groups(rows, self.prepared.dimensions, self.data.nan_is_missing()) {
+            let marginal = group.marginal(self.model, &self.prepared)?;
+            for indices in group.rows.chunks(BLOCK) {
+                group.load(rows, indices, space);
+                possible_expectation(self.instructions, &marginal, first, indices, space)?;
+                each(space, indices);
+            }
         }
         Ok(())
     }

@@ -5,6 +5,7 @@ use std::ops::Range;
 use ndarray::{Array1, Array2};
 
 use super::density::{Prepared, Sums, Workspace, accumulate, expectation};
+use super::missing::{Completion, groups};
 use super::{CovarianceKind, Gmm};
 use crate::compute::simd::{BLOCK, InstructionSet, Lanes, ZERO_LANES};
 use crate::compute::sum_chunks;
@@ -165,11 +166,11 @@ fn without_rounding(variance: f64, square: f64) -> f64 {
 
 /// The source of the responsibilities.
 pub(super) enum Responsibilities<'a> {
-    /// The E-step of a model.
-    Model(&'a Prepared),
+    /// The E-step of a model, which also completes missing values.
+    Model(&'a Gmm, &'a Prepared),
     /// A function that takes the index of a chunk's first sample and its rows, and returns the chunk's responsibilities (m x
-    /// k).
-    Given(&'a GivenResponsibilities<'a>),
+    /// k). The model completes missing values; it has independent columns, and is needed only if values are missing.
+    Given(&'a GivenResponsibilities<'a>, Option<&'a Gmm>),
 }
 
 /// The function of [`Responsibilities::Given`].
@@ -225,21 +226,30 @@ pub(super) fn accumulate_statistics(
         let first = range.start;
         let rows = samples.data().read(range, buffer)?;
         let mut statistics = GmmStatistics::new(origins, covariance);
-        let given = match responsibilities {
-            Responsibilities::Model(_) => None,
-            Responsibilities::Given(given) => Some(given(first, rows)?),
+        let (given, completing) = match *responsibilities {
+            Responsibilities::Model(model, _) => (None, Some(model)),
+            Responsibilities::Given(given, completing) => (Some(given(first, rows)?), completing),
         };
-        for (index, block) in rows.chunks(BLOCK * dimensions).enumerate() {
-            space.load(block);
-            let weights = weight_lanes(samples.weights(), first + index * BLOCK, space.samples());
-            if let Responsibilities::Model(model) = responsibilities {
-                possible_expectation(instructions, model, first + index * BLOCK, space)?;
-                statistics.log_likelihood += log_likelihood(space, &weights);
+        for group in groups(rows, dimensions, samples.data().nan_is_missing()) {
+            let marginal = match *responsibilities {
+                Responsibilities::Model(model, prepared) => Some(group.marginal(model, prepared)?),
+                Responsibilities::Given(..) => None,
+            };
+            let completion = completing.filter(|_| !group.missing.is_empty()).map(|model| {
+                Completion::new(model, marginal.as_deref().map(|marginal| &marginal.whitening), &group)
+            });
+            for indices in group.rows.chunks(BLOCK) {
+                group.load(rows, indices, space);
+                let weights = weight_lanes(samples.weights(), first, indices);
+                if let Some(marginal) = &marginal {
+                    possible_expectation(instructions, marginal, first, indices, space)?;
+                    statistics.log_likelihood += log_likelihood(space, &weights);
+                }
+                if let Some(given) = &given {
+                    take_responsibilities(given, indices, space);
+                }
+                statistics.add(instructions, &weights, completion.as_ref(), space);
             }
-            if let Some(given) = &given {
-                take_responsibilities(given, index * BLOCK, space);
-            }
-            statistics.add(instructions, &weights, space);
         }
         Ok(statistics)
     };
@@ -247,13 +257,12 @@ pub(super) fn accumulate_statistics(
     Ok(sum.unwrap_or_else(|| GmmStatistics::new(origins, covariance)))
 }
 
-/// Returns the weights of a block of samples; `first` is the index of the block's first sample. Unused lanes get the
-/// weight 0.
-fn weight_lanes(all: Option<&[f64]>, first: usize, samples: usize) -> Lanes {
+/// Returns the weights of a block of samples; `first` is the index of the chunk's first sample, and `indices` count from
+/// there. Unused lanes get the weight 0.
+pub(super) fn weight_lanes(all: Option<&[f64]>, first: usize, indices: &[usize]) -> Lanes {
     let mut lanes = ZERO_LANES;
-    match all {
-        Some(all) => lanes[..samples].copy_from_slice(&all[first..first + samples]),
-        None => lanes[..samples].fill(1.0),
+    for (lane, index) in lanes.iter_mut().zip(indices) {
+        *lane = all.map_or(1.0, |all| all[first + index]);
     }
     lanes
 }
@@ -263,27 +272,42 @@ pub(super) fn log_likelihood(space: &Workspace, weights: &[f64]) -> f64 {
     weights.iter().zip(space.log_density()).fold(0.0, |sum, (weight, log_density)| sum + weight * log_density)
 }
 
-/// Copies the responsibilities of a block from those of the whole chunk, starting at row `first`.
-fn take_responsibilities(of_chunk: &Array2<f64>, first: usize, space: &mut Workspace) {
+/// Copies the responsibilities of these samples from those of the whole chunk.
+fn take_responsibilities(of_chunk: &Array2<f64>, indices: &[usize], space: &mut Workspace) {
     for (component, column) in of_chunk.columns().into_iter().enumerate() {
         let lanes = space.responsibilities_mut(component);
-        lanes.iter_mut().zip(column.iter().skip(first)).for_each(|(lane, &given)| *lane = given);
+        lanes.iter_mut().zip(indices).for_each(|(lane, &index)| *lane = column[index]);
     }
 }
 
 impl GmmStatistics {
     /// Adds a block's samples with these weights and with the responsibilities in `space`.
-    fn add(&mut self, instructions: InstructionSet, weights: &Lanes, space: &mut Workspace) {
+    fn add(
+        &mut self,
+        instructions: InstructionSet,
+        weights: &Lanes,
+        completion: Option<&Completion>,
+        space: &mut Workspace,
+    ) {
         let dimensions = self.origins.ncols();
         let origins = self.origins.as_slice().expect("statistics are made in rows");
+        if let Some(completion) = completion {
+            completion.spread(space);
+        }
         for component in 0..self.effective_counts.len() {
-            let sums = Sums {
-                count: &mut self.effective_counts[component],
-                first: row_mut(&mut self.first_moments, component),
-                second: row_mut(&mut self.second_moments, component),
-            };
+            if let Some(completion) = completion {
+                completion.fill(component, space);
+            }
+            let mut count = 0.0;
+            let second = row_mut(&mut self.second_moments, component);
+            let first = row_mut(&mut self.first_moments, component);
             let origin = &origins[component * dimensions..][..dimensions];
+            let sums = Sums { count: &mut count, first, second };
             accumulate(instructions, component, origin, weights, space, sums);
+            self.effective_counts[component] += count;
+            if let Some(completion) = completion {
+                completion.add_covariance(component, count, second);
+            }
         }
     }
 }
@@ -293,7 +317,8 @@ fn row_mut(array: &mut Array2<f64>, row: usize) -> &mut [f64] {
     &mut array.as_slice_mut().expect("statistics are made in rows")[row * columns..][..columns]
 }
 
-/// Runs the E-step of the loaded block and checks the log-densities; `first` is the index of the block's first sample.
+/// Runs the E-step of the loaded block and checks the log-densities; `first` is the index of the chunk's first sample, and
+/// `indices` count from there.
 ///
 /// # Errors
 ///
@@ -302,11 +327,12 @@ pub(super) fn possible_expectation(
     instructions: InstructionSet,
     model: &Prepared,
     first: usize,
+    indices: &[usize],
     space: &mut Workspace,
 ) -> Result<()> {
     expectation(instructions, model, space);
     match space.log_density().iter().position(|log_density| !log_density.is_finite()) {
-        Some(sample) => Err(Error::Impossible { index: first + sample }),
+        Some(sample) => Err(Error::Impossible { index: first + indices[sample] }),
         None => Ok(()),
     }
 }

@@ -20,6 +20,9 @@
 //! inertia = sum_i |x_i - c_{z_i}|^2                 (never rises; the objective is minus the inertia)
 //! ```
 //!
+//! Values may be missing, as NaN in a table in [`Incomplete`](crate::data::Incomplete)(crate::data::Incomplete): the sums over the columns then leave them out, in distances
+//! and in means (k-POD: Chi, Chi and Baraniuk 2016). The inertia still never rises.
+//!
 //! A sample weight of w counts the sample w times, in the means and in the inertia.
 //!
 //! ```
@@ -78,7 +81,7 @@ fn unwatched(_: &Course<KMeans>) -> ControlFlow<()> {
     ControlFlow::Continue(())
 }
 
-/// The initial centroids.
+/// The initial centroids. If a sample with missing values is drawn, the means of the columns complete the centroid.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub enum KMeansStart {
     /// Given points, k x d.
@@ -149,7 +152,8 @@ impl KMeans {
     /// # Errors
     ///
     /// Returns an error if there are no clusters, no restarts or fewer samples than clusters, if the start has the wrong
-    /// shape, if a number is not finite or beyond 1e130, or if the data cannot be read.
+    /// shape, if a number is not finite or beyond 1e130 (NaN is allowed in [`Incomplete`](crate::data::Incomplete)(crate::data::Incomplete)), if a column has no value, or if
+    /// the data cannot be read.
     pub fn fit(data: &dyn Rows, options: &KMeansOptions) -> Result<Fit<KMeans>> {
         let fit = KMeans::fit_course(data, None, options, &mut Course::default(), &mut unwatched);
         fit.map(|fit| fit.expect("nothing stops this fit before its end"))
@@ -220,10 +224,11 @@ impl KMeans {
     ) -> Result<Option<Fit<KMeans>>> {
         let step = |model: &KMeans| {
             let mut statistics = model.accumulate_statistics(samples, &scan.mean, options.threads)?;
-            if statistics.counts.iter().any(|&count| count == 0) {
-                model.relocate(samples, &mut statistics, options.threads)?;
+            if statistics.counts.iter().all(|&count| count > 0) {
+                return Ok((-statistics.inertia, statistics.maximisation(model)));
             }
-            Ok((-statistics.inertia, statistics.maximisation(model)))
+            let moved = model.relocate(samples, &mut statistics, options.threads)?;
+            Ok((-statistics.inertia, statistics.maximisation(&moved)))
         };
         let given = matches!(options.start, KMeansStart::Given(_));
         let mut seeds = ChaCha8Rng::seed_from_u64(options.seed);
@@ -238,8 +243,10 @@ impl KMeans {
                         check_start(centroids, options.clusters, samples.data())?;
                         centroids.clone()
                     }
-                    KMeansStart::RandomPoints => start::random_points(samples, options.clusters, &mut rng)?,
-                    KMeansStart::PlusPlus => start::plus_plus(samples, options.clusters, &mut rng)?,
+                    KMeansStart::RandomPoints => {
+                        start::random_points(samples, scan, options.clusters, &mut rng)?
+                    }
+                    KMeansStart::PlusPlus => start::plus_plus(samples, scan, options.clusters, &mut rng)?,
                 };
                 course.run = Some(Run { model: KMeans { centroids }, objectives: Vec::new() });
             }
@@ -278,8 +285,9 @@ impl KMeans {
             return Err(Error::Length { name: "origin", expected: dimensions, found: origin.len() });
         }
         let search = Search::new(self, samples.data())?;
+        let none = || KMeansStatistics::new(clusters, origin, samples.data().nan_is_missing());
         let work = |space: &mut Space, range: Range<usize>| {
-            let mut statistics = KMeansStatistics::new(clusters, origin);
+            let mut statistics = none();
             search.each_block(space, range, |block| {
                 statistics.add(search.instructions, &block, samples.weights());
             })?;
@@ -287,19 +295,20 @@ impl KMeans {
         };
         let merge = |all: &mut KMeansStatistics, more: KMeansStatistics| all.merge(&more);
         let sum = sum_chunks(chunk_ranges(samples.data()), threads, || search.space(), work, merge)?;
-        let mut found = sum.unwrap_or_else(|| KMeansStatistics::new(clusters, origin));
+        let mut found = sum.unwrap_or_else(none);
         if samples.weights().is_none() {
             found.weights = found.counts.mapv(|count| count as f64);
         }
         Ok(found)
     }
 
-    /// Returns the cluster of each sample (n).
+    /// Returns the cluster of each sample (n). A sample without any value is equally near to all centroids: it gets the
+    /// first.
     ///
     /// # Errors
     ///
-    /// Returns an error if the data have other dimensions than the centroids, if a number is not finite or beyond 1e130, or
-    /// if the data cannot be read.
+    /// Returns an error if the data have other dimensions than the centroids, if a number is not finite or beyond 1e130 (NaN
+    /// is allowed in [`Incomplete`](crate::data::Incomplete)(crate::data::Incomplete)), or if the data cannot be read.
     pub fn predict(&self, data: &dyn Rows) -> Result<Array1<usize>> {
         self.each_sample(data, |block, labels| {
             labels.iter_mut().zip(block.labels).for_each(|(label, &found)| *label = found as usize);
@@ -335,7 +344,7 @@ impl KMeans {
         Ok(output.into())
     }
 
-    /// Returns the distance of each sample to each centroid, n x k.
+    /// Returns the distance of each sample to each centroid, n x k, over the values that the sample has.
     ///
     /// # Errors
     ///
@@ -488,7 +497,7 @@ impl<'a> Search<'a> {
     }
 
     fn space(&self) -> Space {
-        (RowBuffer::default(), Workspace::new(self.data.dimensions()))
+        (RowBuffer::default(), Workspace::new(self.data.dimensions(), self.data.nan_is_missing()))
     }
 
     /// Finds the nearest centroids of a chunk's samples and passes each block to `each`.

@@ -9,14 +9,31 @@ use crate::compute::simd::{
 pub(super) struct Workspace {
     /// The samples of the block, d x `BLOCK` lanes.
     x: Vec<Lanes>,
+    /// 1 for each number of `x`, or 0 if it is missing; without missing values empty.
+    present: Vec<Lanes>,
     distances: Lanes,
     /// The index of each sample's nearest centroid.
     labels: [u32; BLOCK],
 }
 
 impl Workspace {
-    pub(super) fn new(dimensions: usize) -> Workspace {
-        Workspace { x: vec![ZERO_LANES; dimensions], distances: ZERO_LANES, labels: [0; BLOCK] }
+    /// `nan_is_missing` says whether rows may contain NaN.
+    pub(super) fn new(dimensions: usize, nan_is_missing: bool) -> Workspace {
+        let present = vec![ZERO_LANES; if nan_is_missing { dimensions } else { 0 }];
+        Workspace { x: vec![ZERO_LANES; dimensions], present, distances: ZERO_LANES, labels: [0; BLOCK] }
+    }
+
+    /// Loads up to `BLOCK` rows and returns whether a value is missing.
+    #[inline(always)]
+    fn load<S: Simd>(&mut self, simd: S, rows: &[f64]) -> bool {
+        transpose(simd, rows, &mut self.x);
+        if self.present.is_empty() || !rows.iter().any(|x| x.is_nan()) {
+            return false;
+        }
+        for (x, present) in self.x.iter_mut().flatten().zip(self.present.iter_mut().flatten()) {
+            (*x, *present) = if x.is_nan() { (0.0, 0.0) } else { (*x, 1.0) };
+        }
+        true
     }
 
     /// Returns the squared distance of each sample to its nearest centroid.
@@ -54,10 +71,12 @@ impl WithSimd for Nearest<'_> {
     #[inline(always)]
     fn with<S: Simd>(self, simd: S) {
         let Nearest { rows, dimensions, centroids, space } = self;
+        let incomplete = space.load(simd, rows);
         // process together as many centroids as have room for their sums in registers
         match S::REGISTERS {
-            ..32 => nearest_body::<S, 2>(simd, rows, dimensions, centroids, space),
-            _ => nearest_body::<S, 4>(simd, rows, dimensions, centroids, space),
+            _ if incomplete => nearest_body::<S, 2, true>(simd, dimensions, centroids, space),
+            ..32 => nearest_body::<S, 2, false>(simd, dimensions, centroids, space),
+            _ => nearest_body::<S, 4, false>(simd, dimensions, centroids, space),
         }
     }
 }
@@ -88,12 +107,16 @@ impl WithSimd for Distances<'_> {
     #[inline(always)]
     fn with<S: Simd>(self, simd: S) {
         let Distances { rows, dimensions, centroids, space, output } = self;
-        transpose(simd, rows, &mut space.x);
+        let incomplete = space.load(simd, rows);
+        let block = (&space.x[..], &space.present[..]);
         let clusters = centroids.len() / dimensions;
         for (j, centroid) in centroids.chunks_exact(dimensions).enumerate() {
             for (tile, squares) in tiles_mut::<S>(&mut space.distances).iter_mut().enumerate() {
                 let mut best = Best::none(simd);
-                best.compare(simd, &space.x, tile, [centroid], j);
+                match incomplete {
+                    false => best.compare::<S, 1, false>(simd, block, tile, [centroid], j),
+                    true => best.compare::<S, 1, true>(simd, block, tile, [centroid], j),
+                }
                 for (found, squares) in best.distances.iter().zip(squares) {
                     found.store(squares);
                 }
@@ -112,16 +135,17 @@ impl WithSimd for Distances<'_> {
 /// Expanding the square to |x|^2 - 2 x c + |c|^2 would take fewer operations, but data far from 0 would lose digits and
 /// rounding would decide ties.
 ///
+/// A missing x_sh adds nothing (`INCOMPLETE`).
+///
 /// `TOGETHER` centroids are processed at once: each loaded vector of x serves all of them, and their sums run in parallel.
 #[inline(always)]
-fn nearest_body<S: Simd, const TOGETHER: usize>(
+fn nearest_body<S: Simd, const TOGETHER: usize, const INCOMPLETE: bool>(
     simd: S,
-    rows: &[f64],
     dimensions: usize,
     centroids: &[f64],
     space: &mut Workspace,
 ) {
-    transpose(simd, rows, &mut space.x);
+    let block = (&space.x[..], &space.present[..]);
     let labels = space.labels.chunks_exact_mut(TILE * S::F64_WIDTH);
     let results = tiles_mut::<S>(&mut space.distances).iter_mut().zip(labels);
     for (tile, (distances, labels)) in results.enumerate() {
@@ -130,10 +154,10 @@ fn nearest_body<S: Simd, const TOGETHER: usize>(
         let (rest, alone) = (groups.remainder(), centroids.len() / dimensions / TOGETHER * TOGETHER);
         for (group, centroids) in groups.enumerate() {
             let centroids: [&[f64]; TOGETHER] = split(centroids, dimensions);
-            best.compare(simd, &space.x, tile, centroids, group * TOGETHER);
+            best.compare::<S, TOGETHER, INCOMPLETE>(simd, block, tile, centroids, group * TOGETHER);
         }
         for (at, centroid) in rest.chunks_exact(dimensions).enumerate() {
-            best.compare(simd, &space.x, tile, [centroid], alone + at);
+            best.compare::<S, 1, INCOMPLETE>(simd, block, tile, [centroid], alone + at);
         }
         for t in 0..TILE {
             best.distances[t].store(&mut distances[t]);
@@ -166,12 +190,12 @@ impl<V: Vector> Best<V> {
         Best { distances: [simd.splat_f64(f64::INFINITY); TILE], labels: [simd.splat_f64(0.0); TILE] }
     }
 
-    /// Compares the samples with more centroids, whose first index is `label`.
+    /// Compares the samples with more centroids, whose first index is `label`. `present` is read only if a value is missing.
     #[inline(always)]
-    fn compare<S: Simd<F64 = V>, const TOGETHER: usize>(
+    fn compare<S: Simd<F64 = V>, const TOGETHER: usize, const INCOMPLETE: bool>(
         &mut self,
         simd: S,
-        x: &[Lanes],
+        (x, present): (&[Lanes], &[Lanes]),
         tile: usize,
         centroids: [&[f64]; TOGETHER],
         label: usize,
@@ -182,7 +206,10 @@ impl<V: Vector> Best<V> {
             for c in 0..TOGETHER {
                 let centroid = simd.splat_f64(centroids[c][h]);
                 for t in 0..TILE {
-                    let z = simd.load_f64(&x[t]) - centroid;
+                    let mut z = simd.load_f64(&x[t]) - centroid;
+                    if INCOMPLETE {
+                        z = z * simd.load_f64(&tiles::<S>(&present[h])[tile][t]);
+                    }
                     sums[c][t] = z.multiply_add(z, sums[c][t]);
                 }
             }
@@ -252,6 +279,30 @@ fn accumulate_body<S: Simd>(simd: S, rows: &[f64], labels: &[u32], origin: &[f64
     }
 }
 
+/// Adds the values of each sample that are not missing, minus the origin (d) and times the sample's weight, to the row of its
+/// label in `sums` (k x d), and its weight to the same entries of `observed` (k x d), sample by sample.
+pub(super) fn accumulate_observed(
+    rows: &[f64],
+    labels: &[u32],
+    weights: Option<&[f64]>,
+    origin: &[f64],
+    sums: &mut [f64],
+    observed: &mut [f64],
+) {
+    let dimensions = origin.len();
+    for (sample, (row, &label)) in rows.chunks_exact(dimensions).zip(labels).enumerate() {
+        let weight = weights.map_or(1.0, |weights| weights[sample]);
+        let entries = label as usize * dimensions..(label as usize + 1) * dimensions;
+        let sums = sums[entries.clone()].iter_mut().zip(&mut observed[entries]);
+        for ((sum, observed), (x, origin)) in sums.zip(row.iter().zip(origin)) {
+            if !x.is_nan() {
+                *sum += weight * (x - origin);
+                *observed += weight;
+            }
+        }
+    }
+}
+
 /// Adds each sample, minus the origin (d) and times its weight, to the row of its label in `sums` (k x d), sample by
 /// sample.
 pub(super) fn accumulate_weighted(
@@ -282,7 +333,7 @@ mod tests {
                     let number = |i: usize| ((i as u64 * 2654435761) % 1009) as f64 / 500.0 - 1.0;
                     let rows: Vec<f64> = (0..samples * dimensions).map(number).collect();
                     let centroids: Vec<f64> = (0..clusters * dimensions).map(|i| number(i + 7777)).collect();
-                    let mut space = Workspace::new(dimensions);
+                    let mut space = Workspace::new(dimensions, false);
                     for block in rows.chunks(BLOCK * dimensions) {
                         nearest(instructions, block, dimensions, &centroids, &mut space);
                         for (s, row) in block.chunks(dimensions).enumerate() {
@@ -324,7 +375,7 @@ mod tests {
     fn a_sample_equally_near_to_several_centroids_gets_the_first() {
         for instructions in InstructionSet::all() {
             for clusters in 1..=5 {
-                let mut space = Workspace::new(2);
+                let mut space = Workspace::new(2, false);
                 nearest(instructions, &[0.0, 1.0, 0.0, -1.0], 2, &[1.0, 0.0].repeat(clusters), &mut space);
                 assert_eq!((space.labels()[0], space.labels()[1]), (0, 0));
             }

@@ -18,6 +18,7 @@ struct FarPoint {
     /// The index of the first sample equal to the point.
     row: usize,
     label: usize,
+    /// NaN where a value is missing.
     point: Vec<f64>,
     samples: u64,
     weight: f64,
@@ -32,7 +33,8 @@ fn keep_farthest(far: &mut Vec<FarPoint>, most: usize) {
         b.distance.total_cmp(&a.distance).then_with(by_point)
     });
     far.dedup_by(|next, kept| {
-        let same = next.point == kept.point;
+        let mut pairs = next.point.iter().zip(&kept.point);
+        let same = pairs.all(|(a, b)| a == b || (a.is_nan() && b.is_nan()));
         if same {
             kept.row = kept.row.min(next.row);
             kept.samples += next.samples;
@@ -53,7 +55,8 @@ fn add_block(far: &mut Vec<FarPoint>, block: &Block, dimensions: usize, weights:
                 distance,
                 row: block.first + s,
                 label: label as usize,
-                point: point.iter().map(|x| x + 0.0).collect(), // -0 is 0
+                // -0 is 0, and one NaN stands for all
+                point: point.iter().map(|x| if x.is_nan() { f64::NAN } else { x + 0.0 }).collect(),
                 samples: 1,
                 weight: weights.map_or(1.0, |weights| weights[block.first + s]),
             });
@@ -62,13 +65,14 @@ fn add_block(far: &mut Vec<FarPoint>, block: &Block, dimensions: usize, weights:
 }
 
 impl KMeans {
-    /// Moves each empty cluster to the farthest point that can leave its current cluster.
+    /// Moves each empty cluster to the farthest point that can leave its current cluster. Returns the model for the M-step:
+    /// where the point misses a value, the moved centroid has the coordinate of the cluster that the point leaves.
     pub(super) fn relocate(
         &self,
         samples: &Weighted,
         statistics: &mut KMeansStatistics,
         threads: usize,
-    ) -> Result<()> {
+    ) -> Result<KMeans> {
         let (data, clusters) = (samples.data(), statistics.counts.len());
         // k points are enough: a point that is alone in its cluster cannot leave it, but such clusters and the empty ones
         // together are at most k.
@@ -87,6 +91,7 @@ impl KMeans {
         };
         let farthest = sum_chunks(chunk_ranges(data), threads, || search.space(), work, merge)?;
         let mut farthest = farthest.unwrap_or_default().into_iter();
+        let mut moved = self.clone();
         for empty in 0..clusters {
             if statistics.counts[empty] > 0 {
                 continue;
@@ -96,16 +101,27 @@ impl KMeans {
                 let (samples, weight) = (statistics.counts[far.label], statistics.weights[far.label]);
                 samples > far.samples && weight - far.weight > 1e-12 * weight
             };
-            let Some(far) = farthest.find(can_leave) else { return Ok(()) };
+            let Some(far) = farthest.find(can_leave) else { break };
             let point = (Array1::from(far.point) - &statistics.origin) * far.weight;
             statistics.counts[far.label] -= far.samples;
             statistics.counts[empty] = far.samples;
             statistics.weights[far.label] -= far.weight;
             statistics.weights[empty] = far.weight;
+            if let Some(observed) = &mut statistics.observed {
+                moved.centroids.row_mut(empty).assign(&self.centroids.row(far.label));
+                for (h, _) in point.iter().enumerate().filter(|(_, x)| !x.is_nan()) {
+                    let rest = observed[(far.label, h)] - far.weight;
+                    // a smaller rest is rounding error: no other sample of the cluster has a value
+                    let is_left = rest > 1e-12 * observed[(far.label, h)];
+                    observed[(far.label, h)] = if is_left { rest } else { 0.0 };
+                    observed[(empty, h)] = far.weight;
+                }
+            }
+            let point = point.mapv(|x| if x.is_nan() { 0.0 } else { x });
             let mut left = statistics.sums.row_mut(far.label);
             left -= &point;
             statistics.sums.row_mut(empty).assign(&point);
         }
-        Ok(())
+        Ok(moved)
     }
 }

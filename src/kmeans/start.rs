@@ -6,14 +6,19 @@ use rand::seq::index;
 
 use super::nearest::{Workspace, nearest};
 use crate::compute::simd::{BLOCK, InstructionSet};
-use crate::data::{RowBuffer, Rows, Weighted, chunk_ranges};
+use crate::data::{ColumnScan, RowBuffer, Rows, Weighted, chunk_ranges};
 use crate::error::Result;
 
 /// The maximum count of numbers that k-means++ reads (16 MiB), unless 64 rows per cluster have more.
 const NUMBERS: usize = 1 << 21;
 
 /// Draws k different samples one after another, with probability proportional to their weight.
-pub(super) fn random_points(samples: &Weighted, clusters: usize, rng: &mut impl Rng) -> Result<Array2<f64>> {
+pub(super) fn random_points(
+    samples: &Weighted,
+    scan: &ColumnScan,
+    clusters: usize,
+    rng: &mut impl Rng,
+) -> Result<Array2<f64>> {
     let data = samples.data();
     let rows = match samples.weights() {
         None => index::sample(rng, data.samples(), clusters).into_vec(),
@@ -32,13 +37,23 @@ pub(super) fn random_points(samples: &Weighted, clusters: usize, rng: &mut impl 
     let mut points = Array2::zeros((clusters, data.dimensions()));
     for (row, mut point) in rows.into_iter().zip(points.rows_mut()) {
         let sample = data.read(row..row + 1, &mut buffer)?;
-        point.iter_mut().zip(sample).for_each(|(point, sample)| *point = *sample);
+        point.iter_mut().zip(completed(sample, scan)).for_each(|(point, x)| *point = x);
     }
     Ok(points)
 }
 
+/// Returns a sample as a centroid, with the means of the columns in the place of missing values.
+fn completed(sample: &[f64], scan: &ColumnScan) -> impl Iterator<Item = f64> {
+    sample.iter().zip(&scan.mean).map(|(&x, &mean)| if x.is_nan() { mean } else { x })
+}
+
 /// Chooses initial centroids by greedy k-means++.
-pub(super) fn plus_plus(samples: &Weighted, clusters: usize, rng: &mut impl Rng) -> Result<Array2<f64>> {
+pub(super) fn plus_plus(
+    samples: &Weighted,
+    scan: &ColumnScan,
+    clusters: usize,
+    rng: &mut impl Rng,
+) -> Result<Array2<f64>> {
     let data = samples.data();
     let dimensions = data.dimensions();
     let considered = (NUMBERS / dimensions).max(64 * clusters).min(data.samples());
@@ -46,9 +61,10 @@ pub(super) fn plus_plus(samples: &Weighted, clusters: usize, rng: &mut impl Rng)
     let rows = gather(data, &wanted)?;
     // Without weights each sample weighs 1.
     let weight = |index: usize| samples.weights().map_or(1.0, |weights| weights[wanted[index]]);
-    let row = |index: usize| &rows[index * dimensions..][..dimensions];
+    let centroid =
+        |index: usize| -> Vec<f64> { completed(&rows[index * dimensions..][..dimensions], scan).collect() };
     let instructions = InstructionSet::detect();
-    let mut space = Workspace::new(dimensions);
+    let mut space = Workspace::new(dimensions, data.nan_is_missing());
     // Returns each sample's squared distance to the nearest centroid after adding `centroid`.
     let mut nearer_of = |before: &[f64], centroid: &[f64]| -> Vec<f64> {
         let mut after = Vec::with_capacity(before.len());
@@ -65,7 +81,7 @@ pub(super) fn plus_plus(samples: &Weighted, clusters: usize, rng: &mut impl Rng)
         None => any(rng),
         Some(_) => draw(&cumulative((0..considered).map(weight)), rng).unwrap_or(0),
     };
-    let mut centroids = row(first).to_vec();
+    let mut centroids = centroid(first);
     let mut distances = nearer_of(&vec![f64::INFINITY; considered], &centroids);
     for _ in 1..clusters {
         let shares =
@@ -74,14 +90,14 @@ pub(super) fn plus_plus(samples: &Weighted, clusters: usize, rng: &mut impl Rng)
         for _ in 0..trials {
             // If all distances are 0, any sample will do.
             let index = draw(&shares, rng).unwrap_or_else(|| any(rng));
-            let after = nearer_of(&distances, row(index));
+            let after = nearer_of(&distances, &centroid(index));
             let sum: f64 = after.iter().enumerate().map(|(index, distance)| weight(index) * distance).sum();
             if best.as_ref().is_none_or(|(best, ..)| sum < *best) {
                 best = Some((sum, index, after));
             }
         }
         let (_, index, after) = best.expect("there are at least two trials");
-        centroids.extend(row(index));
+        centroids.extend(centroid(index));
         distances = after;
     }
     Ok(Array2::from_shape_vec((clusters, dimensions), centroids).expect("k rows of d numbers"))

@@ -2,6 +2,7 @@
 
 mod files;
 mod golden;
+mod missing;
 mod predictions;
 mod properties;
 mod restarts;

@@ -205,7 +205,7 @@ fn random_starts_draw_samples_in_proportion_to_their_weights() {
 fn a_fit_needs_as_many_samples_of_positive_weight_as_clusters() {
     let data = blobs(7, 2, 2, 1);
     let weights = [0.0, 1.0, 0.0, 2.0, 0.0, 0.0, 0.5];
-    let words = "there are 4 clusters, but only 3 of the 7 samples have a weight above 0";
+    let words = "there are 4 clusters, but only 3 of the 7 samples have a weight above 0 and a value";
     let kmeans = KMeansOptions { clusters: 4, ..Default::default() };
     assert_eq!(KMeans::fit_weighted(&data, &weights, &kmeans).unwrap_err().to_string(), words);
     let gmm = GmmOptions { components: 4, ..Default::default() };
