@@ -40,6 +40,7 @@
 //! - [`figures`] has the figures of each chapter, drawn with [`draw`].
 //! - `live` has the figures of the book that answer to the reader (feature `live`).
 //! - `saved` saves and loads coins, K-means and mixtures as JSON (feature `serde`).
+//! - `data::csv` and `data::tables` read CSV files, and several files as one table (feature `csv`).
 //! - `with_linfa` implements linfa's traits for K-means and mixtures (feature `linfa`).
 //! - [`error`] has the error type; [`files`] writes files atomically; [`shipped`] has the paths of MNIST, the trained
 //!   weights and the recorded results.

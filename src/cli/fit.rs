@@ -14,7 +14,6 @@ use std::time::Instant;
 
 use em_routing::data::Rows;
 use em_routing::data::tables::Tables;
-use em_routing::draw::{Table, number};
 use em_routing::em::{Course, Stop};
 use em_routing::error::Error;
 use em_routing::gmm::{CovarianceKind, Criteria, Gmm, GmmCourse, GmmOptions};
@@ -26,6 +25,7 @@ use self::keeper::Keeper;
 use self::numbers::Numbers;
 use self::places::Places;
 use super::command;
+use super::describe::say_criteria;
 use super::failure::{Failure, Outcome};
 use super::model::{Model, ModelFile, Rated};
 use super::progress::{Board, seconds};
@@ -477,16 +477,7 @@ impl Job<'_> {
 
 /// Prints the criteria by number of components.
 fn report(arguments: &Arguments, file: &ModelFile, collapsed: &[usize]) -> Outcome<()> {
-    if file.criteria.is_empty() {
-        return Ok(());
-    }
-    let mut table = Table::new(&["components", "log-likelihood", "parameters", "AIC", "BIC", "ICL"]);
-    for rated in &file.criteria {
-        let [log_likelihood, aic, bic, icl] =
-            [rated.log_likelihood, rated.aic, rated.bic, rated.icl].map(|value| number(value, 2));
-        table.row(&[&rated.components, &log_likelihood, &rated.parameters, &aic, &bic, &icl])?;
-    }
-    say!("\n{table}");
+    say_criteria(&file.criteria)?;
     for components in collapsed {
         say!("{components} components: every run collapsed; a larger --floor may help");
     }

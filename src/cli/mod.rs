@@ -7,6 +7,7 @@ macro_rules! say {
 
 mod book;
 mod command;
+mod describe;
 mod eval;
 mod failure;
 mod figures;
@@ -129,6 +130,11 @@ enum Command {
         em-routing score model.json iris.csv\n  \
         em-routing score model.json iris.csv --out scores.csv")]
     Score(predict::ScoreArguments),
+    /// Prints a fitted model: sizes, weights, means, standard deviations, criteria; draws it with its table
+    #[command(after_help = "Examples:\n  \
+        em-routing describe model.json                                 what the file holds\n  \
+        em-routing describe model.json iris.csv --figures figures      also draw pairs of columns with ellipses")]
+    Describe(describe::Arguments),
     /// Draws new rows from a fitted mixture
     #[command(after_help = "Examples:\n  \
         em-routing sample model.json --rows 1000 --seed 1 --out drawn.csv")]
@@ -215,6 +221,7 @@ pub fn main() -> ExitCode {
         Command::Fit(arguments) => fit::fit(&arguments).map(|ended| code = ended),
         Command::Predict(arguments) => predict::predict(&arguments),
         Command::Score(arguments) => predict::score(&arguments),
+        Command::Describe(arguments) => describe::describe(&arguments),
         Command::Sample(arguments) => predict::sample(&arguments),
         Command::Train(arguments) => train::train(&arguments).map(|ended| code = ended),
         Command::Eval(arguments) => eval::eval(&arguments),

@@ -21,6 +21,7 @@ pub(crate) mod clusters;
 mod coins;
 mod curves;
 mod network;
+pub mod pairs;
 pub mod records;
 mod routed;
 

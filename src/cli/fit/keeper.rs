@@ -4,7 +4,6 @@ use std::ops::ControlFlow;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use em_routing::draw::number;
 use em_routing::em::{Course, Run};
 use em_routing::kmeans::KMeans;
 
@@ -79,8 +78,8 @@ impl<'a> Keeper<'a> {
             None => {
                 let objectives = fit.run.as_ref().map_or(&[][..], |run: &Run<M>| &run.objectives);
                 let value = objectives.last().map_or(String::new(), |&value| match M::HAS_LIKELIHOOD {
-                    true => format!("log-likelihood {}", number(value, 4)),
-                    false => format!("inertia {}", number(-value, 4)),
+                    true => format!("log-likelihood {value:.4}"),
+                    false => format!("inertia {:.4}", -value),
                 });
                 self.task.at(objectives.len(), most, &format!("{run}{value}"));
             }

@@ -1,0 +1,215 @@
+//! `em-routing describe`: prints a fitted model, and draws it with its table.
+
+use std::path::{Path, PathBuf};
+
+use em_routing::data::tables::Tables;
+use em_routing::data::{RowBuffer, Rows as _};
+use em_routing::draw::{Figure, Palette, Table};
+use em_routing::error::{Error, Result};
+use em_routing::figures::{chapter04, pairs};
+use em_routing::kmeans::KMeans;
+use em_routing::ndarray::{Array1, Array2, ArrayView1};
+
+use super::command;
+use super::failure::{AtPath, Failure, Outcome};
+use super::model::{Model, ModelFile, Rated};
+use super::table::{self, Source};
+
+/// Columns of a table that are printed.
+const SHOWN: usize = 8;
+
+/// Rows that are drawn.
+const DRAWN: usize = 5000;
+
+#[derive(clap::Args)]
+pub struct Arguments {
+    /// Model file that `fit` has written
+    model: PathBuf,
+    /// Files with a table, as for `fit`: adds the sizes of the clusters or components and the criteria on these rows
+    #[arg(value_name = "DATA")]
+    data: Vec<PathBuf>,
+    /// Columns of the table that the model takes, by name or by number from 1 [default: those of the fit]
+    #[arg(long, value_name = "A,B,…", value_delimiter = ',')]
+    columns: Vec<String>,
+    /// Name of the array in .npz files that hold several
+    #[arg(long, value_name = "NAME")]
+    array: Option<String>,
+    /// Folder for the figures (SVG): the table by pairs of columns, and the criteria by number of components
+    #[arg(long, value_name = "DIR")]
+    figures: Option<PathBuf>,
+    /// Draws light lines on a dark background
+    #[arg(long)]
+    dark: bool,
+}
+
+/// Prints the model and draws the figures.
+pub fn describe(arguments: &Arguments) -> Outcome<()> {
+    let file = ModelFile::load(&arguments.model)?;
+    let mut figures = Vec::new();
+    let Arguments { data, columns, array, .. } = arguments;
+    if data.is_empty() {
+        print(&file, None)?;
+        say_criteria(&file.criteria)?;
+    } else {
+        let source = Source { data: data.clone(), columns: columns.clone(), array: array.clone() };
+        let mut table = source.open()?;
+        let columns = file.select(&mut table, &source)?;
+        let explain = |error| table::explain(error, &table, &columns, false);
+        print(&file, Some(sizes(&file.model, &table).map_err(explain)?))?;
+        say!("{} rows", table.samples());
+        match &file.model {
+            Model::Mixture(model) => {
+                let criteria = model.criteria(&table).map_err(explain)?;
+                say_criteria(&[Rated::new(file.model.components(), &criteria)])?;
+            }
+            Model::KMeans(model) => say!("inertia {}", model.inertia(&table).map_err(explain)?),
+        }
+        if arguments.figures.is_some() && file.model.dimensions() > 1 {
+            figures.push(draw(&file, &table).map_err(explain)?);
+        }
+    }
+    if file.criteria.len() > 1 {
+        let counts: Vec<usize> = file.criteria.iter().map(|rated| rated.components).collect();
+        let criteria: Vec<_> = file.criteria.iter().map(Rated::criteria).collect();
+        figures.push(chapter04::information_criteria(&counts, &criteria)?.named("criteria"));
+    }
+    match &arguments.figures {
+        Some(folder) => save(&figures, folder, if arguments.dark { Palette::Dark } else { Palette::Light }),
+        None => {
+            say!("To draw the model with its table:");
+            let mut words = vec!["describe".into(), command::path(&arguments.model)];
+            words.extend(data.iter().map(|path| command::path(path)));
+            let data = if data.is_empty() { " DATA" } else { "" };
+            say!("Next: {}{data} --figures figures", command::line(words));
+            Ok(())
+        }
+    }
+}
+
+fn save(figures: &[Figure], folder: &Path, palette: Palette) -> Outcome<()> {
+    if figures.is_empty() {
+        return Err(Failure::new("there is nothing to draw")
+            .mend("name the table as DATA, with at least two columns, or fit a range of --components"));
+    }
+    std::fs::create_dir_all(folder).at(folder)?;
+    for figure in figures {
+        let path = folder.join(format!("{}.svg", figure.name()));
+        figure.save(&path, palette)?;
+        say!("  {}   {}", path.display(), figure.title());
+    }
+    say!("Open them in a browser.");
+    Ok(())
+}
+
+/// Counts the rows of each cluster or component.
+fn sizes(model: &Model, table: &Tables) -> Result<Vec<usize>> {
+    let mut sizes = vec![0; model.components()];
+    let mut count = |labels: Array1<usize>| labels.into_iter().for_each(|label| sizes[label] += 1);
+    match model {
+        Model::KMeans(model) => {
+            return Ok(model.sizes(table, None)?.iter().map(|&size| size as usize).collect());
+        }
+        Model::Mixture(model) => count(model.predict(table)?),
+    }
+    Ok(sizes)
+}
+
+/// Prints a row for each component or cluster: its weight, its size, and its means and standard deviations.
+fn print(file: &ModelFile, sizes: Option<Vec<usize>>) -> Outcome<()> {
+    let part = file.model.part();
+    let columns = file.header();
+    let shown = &columns[..columns.len().min(SHOWN)];
+    let (centres, weights, kind) = match &file.model {
+        Model::Mixture(model) => (
+            &model.means,
+            Some(&model.weights),
+            format!(", {:?} covariances", model.covariance_kind()).to_lowercase(),
+        ),
+        Model::KMeans(KMeans { centroids }) => (centroids, None, String::new()),
+    };
+    say!("{} {part}s, {} columns{kind}\n", centres.nrows(), columns.len());
+    let mut headers = vec![part];
+    headers.extend(weights.map(|_| "weight"));
+    headers.extend(sizes.as_ref().map(|_| "rows"));
+    let first = headers.len();
+    headers.extend(shown.iter().map(String::as_str));
+    let row =
+        |values: ArrayView1<f64>| values.iter().take(SHOWN).map(|value| short(*value)).collect::<Vec<_>>();
+    let mut table = Table::new(&headers);
+    for k in 0..centres.nrows() {
+        let mut cells = vec![k.to_string()];
+        cells.extend(weights.map(|weights| format!("{:.4}", weights[k])));
+        cells.extend(sizes.as_ref().map(|sizes| sizes[k].to_string()));
+        cells.extend(row(centres.row(k)));
+        add(&mut table, &cells)?;
+    }
+    say!("{}:\n{table}", if weights.is_some() { "means" } else { "centroids" });
+    if let Model::Mixture(model) = &file.model {
+        let mut headers = headers[first..].to_vec();
+        headers.insert(0, part);
+        let mut table = Table::new(&headers);
+        for k in 0..model.weights.len() {
+            let mut cells = vec![k.to_string()];
+            cells.extend(row(model.covariance(k).diag().mapv(f64::sqrt).view()));
+            add(&mut table, &cells)?;
+        }
+        say!("standard deviations:\n{table}");
+    }
+    if columns.len() > SHOWN {
+        say!("and {} more columns, in the file", columns.len() - SHOWN);
+    }
+    Ok(())
+}
+
+fn add(table: &mut Table, cells: &[String]) -> Outcome<()> {
+    let cells: Vec<&dyn std::fmt::Display> = cells.iter().map(|cell| cell as _).collect();
+    table.row(&cells)?;
+    Ok(())
+}
+
+/// Prints the criteria by number of components.
+pub fn say_criteria(criteria: &[Rated]) -> Outcome<()> {
+    if criteria.is_empty() {
+        return Ok(());
+    }
+    let mut table = Table::new(&["components", "log-likelihood", "parameters", "AIC", "BIC", "ICL"]);
+    for rated in criteria {
+        let [log_likelihood, aic, bic, icl] =
+            [rated.log_likelihood, rated.aic, rated.bic, rated.icl].map(|value| format!("{value:.2}"));
+        table.row(&[&rated.components, &log_likelihood, &rated.parameters, &aic, &bic, &icl])?;
+    }
+    say!("\n{table}");
+    Ok(())
+}
+
+/// Formats a number with about five digits.
+fn short(value: f64) -> String {
+    match value.abs() {
+        size if size == 0.0 || (1e-3..1e7).contains(&size) => {
+            let decimals = (4 - size.max(1.0).log10() as i32).clamp(0, 4) as usize;
+            format!("{value:.decimals$}")
+        }
+        _ => format!("{value:.3e}"),
+    }
+}
+
+/// Draws the pair plot of at most 5000 rows, evenly spaced in the table.
+fn draw(file: &ModelFile, table: &Tables) -> Result<Figure> {
+    let (rows, dimensions) = (table.samples(), table.dimensions());
+    let every = rows.div_ceil(DRAWN);
+    let mut values = Vec::new();
+    let mut buffer = RowBuffer::default();
+    for row in (0..rows).step_by(every) {
+        values.extend(table.read(row..row + 1, &mut buffer)?);
+    }
+    let shape = (values.len() / dimensions, dimensions);
+    let length = |_| Error::Length { name: "the rows", expected: shape.0, found: 0 };
+    let data = Array2::from_shape_vec(shape, values).map_err(length)?;
+    let names = file.header();
+    match &file.model {
+        Model::Mixture(model) => {
+            pairs::pairs(&names, &data, &model.predict(&data)?, &model.means, Some(model))
+        }
+        Model::KMeans(model) => pairs::pairs(&names, &data, &model.predict(&data)?, &model.centroids, None),
+    }
+}
