@@ -75,12 +75,17 @@ pub fn describe(arguments: &Arguments) -> Outcome<()> {
     }
     match &arguments.figures {
         Some(folder) => save(&figures, folder, if arguments.dark { Palette::Dark } else { Palette::Light }),
+        None if data.is_empty() => {
+            say!(
+                "With the files of a table after the model's, it also counts rows, and --figures DIR draws them."
+            );
+            Ok(())
+        }
         None => {
-            say!("To draw the model with its table:");
-            let mut words = vec!["describe".into(), command::path(&arguments.model)];
-            words.extend(data.iter().map(|path| command::path(path)));
-            let data = if data.is_empty() { " DATA" } else { "" };
-            say!("Next: {}{data} --figures figures", command::line(words));
+            let source = ["describe".into(), command::path(&arguments.model)].into_iter();
+            let words = source.chain(data.iter().map(|path| command::path(path)));
+            let more = ["--figures".into(), "figures".into()];
+            say!("To draw the model with its table:\nNext: {}", command::line(words.chain(more)));
             Ok(())
         }
     }

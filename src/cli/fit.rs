@@ -9,7 +9,7 @@ use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
 use em_routing::data::Rows;
@@ -186,8 +186,14 @@ pub fn fit(arguments: &Arguments) -> Outcome<ExitCode> {
     let settings = settings(arguments, &columns)?;
     let checkpoint = checkpoint(arguments, &settings, &places)?;
     let explain = |error: Error| explain(error, arguments, &table, &columns);
-    let numbers = Numbers::new(&table, &places, &board).map_err(explain)?;
     let stop = stop::on_signals(&board, "this iteration will be finished and saved");
+    let numbers = match Numbers::new(&table, &places, &board, &stop) {
+        Err(_) if stop.load(Ordering::Relaxed) > 0 => {
+            say!("\nstopped before the first iteration; nothing was written.");
+            return Ok(ExitCode::from(stop::INTERRUPTED));
+        }
+        numbers => numbers.map_err(explain)?,
+    };
     let job = Job { arguments, data: numbers.rows(), weights, settings, places: &places, board, stop };
     let ended = on_threads(arguments.threads.into(), || match arguments.family {
         Family::Mixture => job.mixtures(checkpoint),

@@ -52,8 +52,8 @@ impl Source {
     pub fn open(&self) -> Outcome<Tables> {
         Tables::open(&self.data, self.array.as_deref()).map_err(|error| match error.fault() {
             Some(npy::Fault::Members { names, .. }) if !names.is_empty() => {
-                let (first, path) = (names[0].clone(), error.to_string());
-                Failure::new(path)
+                let (first, words) = (names[0].clone(), error.to_string());
+                Failure::new(words)
                     .mend(format!("name one array with --array, for example --array {first}"))
                     .next(command::again(&[], ["--array", &first]))
             }

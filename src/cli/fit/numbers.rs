@@ -1,8 +1,10 @@
 //! The numbers of a fit: read from the files, or kept in binary form if the files are text.
 
+use std::io::ErrorKind;
 use std::ops::Range;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use em_routing::data::npy::{self, NpyFile, Precision};
 use em_routing::data::tables::Tables;
@@ -28,7 +30,16 @@ pub enum Numbers<'a> {
 
 impl Numbers<'_> {
     /// Parsing text in each iteration would take most of the time of a fit, so it is parsed once.
-    pub fn new<'a>(table: &'a Tables, places: &Places, board: &Board) -> Result<Numbers<'a>> {
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the table cannot be read, if the copy cannot be written, or after a signal to stop.
+    pub fn new<'a>(
+        table: &'a Tables,
+        places: &Places,
+        board: &Board,
+        stop: &AtomicUsize,
+    ) -> Result<Numbers<'a>> {
         if !table.has_text() {
             return Ok(Numbers::Files(table));
         }
@@ -47,7 +58,11 @@ impl Numbers<'_> {
             places.numbers.display()
         ));
         let task = Mutex::new(board.task("parsing the text"));
-        npy::write(&places.numbers, &Shown { table, task: &task }, Precision::F64)?;
+        npy::write(
+            &places.numbers,
+            &Shown { table, task: &task, stop, copy: &places.numbers },
+            Precision::F64,
+        )?;
         let file = NpyFile::open(&places.numbers)?;
         // On Unix the open file stays readable without a name, and the disk is free again even after a kill.
         #[cfg(unix)]
@@ -72,10 +87,12 @@ impl Drop for Numbers<'_> {
     }
 }
 
-/// A table that shows how much of it has been read.
+/// A table that shows how much of it has been read. After a signal it cannot be read any more, so that its copy is removed.
 struct Shown<'a> {
     table: &'a Tables,
     task: &'a Mutex<Task>,
+    stop: &'a AtomicUsize,
+    copy: &'a Path,
 }
 
 impl Rows for Shown<'_> {
@@ -88,6 +105,10 @@ impl Rows for Shown<'_> {
     }
 
     fn read<'a>(&'a self, range: Range<usize>, buffer: &'a mut RowBuffer) -> Result<&'a [f64]> {
+        if self.stop.load(Ordering::Relaxed) > 0 {
+            let (path, source) = (self.copy.to_path_buf(), ErrorKind::Interrupted.into());
+            return Err(Error::Io { path, source });
+        }
         if let Ok(mut task) = self.task.lock() {
             task.at(range.end, self.samples(), "rows");
         }
