@@ -89,13 +89,11 @@ fn a_plain_network_learns_and_its_saved_training_resumes_bit_for_bit() {
             .unwrap();
         let file = folder.0.join("training.safetensors");
         let mut whole = Training::new(settings.clone(), 7, 1).unwrap();
-        let first = whole.step(&images).unwrap().loss;
+        whole.step(&images).unwrap();
         whole.save(&file, &images).unwrap();
-        let mut last = first;
         while whole.step < whole.steps(images.len()) {
-            last = whole.step(&images).unwrap().loss;
+            whole.step(&images).unwrap();
         }
-        assert!(last < 0.5 * first, "the loss fell from {first} to {last}");
         let mut resumed = Training::resume(&file, &settings, 7, &images, 3).unwrap();
         while resumed.step < resumed.steps(images.len()) {
             resumed.step(&images).unwrap();
@@ -108,6 +106,7 @@ fn a_plain_network_learns_and_its_saved_training_resumes_bit_for_bit() {
         // dropout is for training only
         let [one, other] = [1, 2].map(|threads| net.evaluate(&images, threads, |_| {}).unwrap());
         assert_eq!(one, other);
+        assert_eq!(one.errors(), 0);
     }
 }
 
