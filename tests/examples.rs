@@ -35,8 +35,11 @@ fn run_all() {
         &["iterations: theta_A = 0.80, theta_B = 0.52", "9 heads of 10: coin A with 9", "a new one"],
     );
     prints("mixture_npy", &[], &["150 x 4", "2 components: BIC 5", "component 1: weight 0.667, 100 rows"]);
+    let table = ["30 %  marginalised      0.006  0.023", "30 %  mean imputation   0.143  1.183"];
+    prints("missing_values", &[], &table);
     prints("digit", &["0"], &["7: 0.", "the network says 7, the label 7"]);
     fails("mixture_npy", "no such file.npy", "no such file.npy: ");
+    fails("missing_values", "seed", "invalid digit");
     fails("digit", "10000", "image 10000: there are 10000 (from 0)");
     println!("4 examples run");
 }
