@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use em_routing::data::tables::Tables;
-use em_routing::data::{RowBuffer, Rows as _};
+use em_routing::data::{Incomplete, RowBuffer, Rows as _};
 use em_routing::draw::{Figure, Palette, Table};
 use em_routing::error::{Error, Result};
 use em_routing::figures::{chapter04, pairs};
@@ -59,10 +59,10 @@ pub fn describe(arguments: &Arguments) -> Outcome<()> {
         say!("{} rows", table.samples());
         match &file.model {
             Model::Mixture(model) => {
-                let criteria = model.criteria(&table).map_err(explain)?;
+                let criteria = model.criteria(&Incomplete(&table)).map_err(explain)?;
                 say_criteria(&[Rated::new(file.model.components(), &criteria)])?;
             }
-            Model::KMeans(model) => say!("inertia {}", model.inertia(&table).map_err(explain)?),
+            Model::KMeans(model) => say!("inertia {}", model.inertia(&Incomplete(&table)).map_err(explain)?),
         }
         if arguments.figures.is_some() && file.model.dimensions() > 1 {
             figures.push(draw(&file, &table).map_err(explain)?);
@@ -112,9 +112,9 @@ fn sizes(model: &Model, table: &Tables) -> Result<Vec<usize>> {
     let mut count = |labels: Array1<usize>| labels.into_iter().for_each(|label| sizes[label] += 1);
     match model {
         Model::KMeans(model) => {
-            return Ok(model.sizes(table, None)?.iter().map(|&size| size as usize).collect());
+            return Ok(model.sizes(&Incomplete(table), None)?.iter().map(|&size| size as usize).collect());
         }
-        Model::Mixture(model) => count(model.predict(table)?),
+        Model::Mixture(model) => count(model.predict(&Incomplete(table))?),
     }
     Ok(sizes)
 }
@@ -213,8 +213,10 @@ fn draw(file: &ModelFile, table: &Tables) -> Result<Figure> {
     let names = file.header();
     match &file.model {
         Model::Mixture(model) => {
-            pairs::pairs(&names, &data, &model.predict(&data)?, &model.means, Some(model))
+            pairs::pairs(&names, &data, &model.predict(&Incomplete(&data))?, &model.means, Some(model))
         }
-        Model::KMeans(model) => pairs::pairs(&names, &data, &model.predict(&data)?, &model.centroids, None),
+        Model::KMeans(model) => {
+            pairs::pairs(&names, &data, &model.predict(&Incomplete(&data))?, &model.centroids, None)
+        }
     }
 }

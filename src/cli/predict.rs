@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use em_routing::data::csv;
 use em_routing::data::npy::{self, Precision};
 use em_routing::data::tables::Tables;
-use em_routing::data::{RowBuffer, Rows};
+use em_routing::data::{Incomplete, RowBuffer, Rows};
 use em_routing::error::{Error, Result};
 use em_routing::ndarray::{Array2, ArrayView2, Axis, concatenate};
 use em_routing::on_threads;
@@ -118,7 +118,8 @@ impl Rows for Derived<'_> {
         let found = rows.len();
         let length = |_| Error::Length { name: "the rows", expected: shape.0 * shape.1, found };
         let rows = ArrayView2::from_shape(shape, rows).map_err(length)?;
-        let computed = compute(self.model, self.computed, &rows).map_err(|error| shifted(error, first))?;
+        let computed =
+            compute(self.model, self.computed, &Incomplete(&rows)).map_err(|error| shifted(error, first))?;
         buffer.values.clear();
         buffer.values.extend(computed.iter());
         buffer.bytes = inner.bytes;
@@ -126,7 +127,7 @@ impl Rows for Derived<'_> {
     }
 }
 
-fn compute(model: &Model, computed: Computed, rows: &ArrayView2<f64>) -> Result<Array2<f64>> {
+fn compute(model: &Model, computed: Computed, rows: &Incomplete) -> Result<Array2<f64>> {
     let as_column =
         |labels: em_routing::ndarray::Array1<usize>| labels.mapv(|label| label as f64).insert_axis(Axis(1));
     Ok(match (model, computed) {
@@ -212,8 +213,8 @@ pub fn score(arguments: &ScoreArguments) -> Outcome<()> {
         say!("  {}   {}", out.display(), derived.header().join(", "));
     }
     let sum = on_threads(arguments.threads.into(), || match &file.model {
-        Model::Mixture(model) => model.log_likelihood(&table),
-        Model::KMeans(model) => model.inertia(&table),
+        Model::Mixture(model) => model.log_likelihood(&Incomplete(&table)),
+        Model::KMeans(model) => model.inertia(&Incomplete(&table)),
     });
     let sum = sum.map_err(|error| table::explain(error, &table, &columns, false))?;
     let rows = table.samples();

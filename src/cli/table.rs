@@ -120,14 +120,17 @@ pub fn read_column(table: &mut Tables, column: usize) -> Result<Vec<f64>, Error>
 
 /// Names the place of a fault in its file. If `may_choose`, proposes the columns without faults.
 pub fn explain(error: Error, table: &Tables, columns: &[usize], may_choose: bool) -> Failure {
-    let (message, missing) = match &error {
+    let message = match &error {
         Error::NonFinite { row, column, value } => match table.place(*row, *column) {
-            Ok(place) if value.is_nan() => (format!("{place} is missing"), true),
-            Ok(place) => (format!("{place} is {value}, but should be a finite number"), false),
+            Ok(place) => format!("{place} is {value}, but should be a finite number"),
             Err(error) => return error.into(),
         },
+        Error::NoValues { column } => match short_names(table, columns).get(*column) {
+            Some(name) => format!("every number of column {name} is missing"),
+            None => return error.into(),
+        },
         Error::Magnitude { row, column, value } => match table.place(*row, *column) {
-            Ok(place) => (format!("{place} is {value:e}, but fits compute with numbers up to 1e130"), false),
+            Ok(place) => format!("{place} is {value:e}, but fits compute with numbers up to 1e130"),
             Err(error) => return error.into(),
         },
         Error::SampleWeight { index, value } => match table.place(*index, 0) {
@@ -140,24 +143,27 @@ pub fn explain(error: Error, table: &Tables, columns: &[usize], may_choose: bool
             }
             Err(error) => return error.into(),
         },
-        error if matches!(error.fault(), Some(csv::Fault::Cell { .. })) => (error.to_string(), false),
+        error if matches!(error.fault(), Some(csv::Fault::Cell { .. })) => error.to_string(),
         _ => return error.into(),
     };
     let failure = Failure::new(message);
-    if may_choose && let Some(kept) = faultless(table, columns) {
-        let kept: Vec<String> = kept.iter().map(|&column| short_name(table, column)).collect();
-        let next = command::again(&[], ["--columns".to_owned(), kept.join(",")]);
-        return failure.mend("leave out the columns that are not complete numbers").next(next);
+    if may_choose && let Some(kept) = numeric(table, columns) {
+        let next = command::again(&[], ["--columns".to_owned(), short_names(table, &kept).join(",")]);
+        return failure.mend("leave out the columns without numbers").next(next);
     }
-    if missing { failure.mend("fill in the missing numbers, or remove their rows") } else { failure }
+    failure
 }
 
-/// Returns those of these columns that hold only numbers, if they are some but not all.
-fn faultless(table: &Tables, columns: &[usize]) -> Option<Vec<usize>> {
+/// Returns those of these columns that hold numbers and no words, if they are some but not all.
+fn numeric(table: &Tables, columns: &[usize]) -> Option<Vec<usize>> {
     let survey = table.survey().ok()?;
-    let is_whole = |&column: &usize| survey[column].missing == 0 && survey[column].words == 0;
-    let kept: Vec<usize> = columns.iter().copied().filter(is_whole).collect();
+    let has_numbers = |&column: &usize| survey[column].missing < table.samples() && survey[column].words == 0;
+    let kept: Vec<usize> = columns.iter().copied().filter(has_numbers).collect();
     (!kept.is_empty() && kept.len() < columns.len()).then_some(kept)
+}
+
+fn short_names(table: &Tables, columns: &[usize]) -> Vec<String> {
+    columns.iter().map(|&column| short_name(table, column)).collect()
 }
 
 /// Returns the column's name if `--columns` takes it, or else its number.

@@ -196,7 +196,7 @@ fn count_missing(file: &NpyFile) -> Result<Vec<Survey>> {
     let mut buffer = RowBuffer::default();
     for range in chunk_ranges(file) {
         for (index, value) in file.read(range, &mut buffer)?.iter().enumerate() {
-            found[index % columns].missing += usize::from(!value.is_finite());
+            found[index % columns].missing += usize::from(value.is_nan());
         }
     }
     Ok(found)

@@ -24,11 +24,11 @@ const SIGMAS: [Pen; 2] = [
 /// centres (K x d) and, of a mixture, the ellipses of one and two standard deviations of each component.
 ///
 /// `names` are the names of the columns (d). Of more than six columns the first six are drawn, and of many samples every
-/// n-th.
+/// n-th. A sample in which one of two columns is NaN, a missing value, is left out of their plane.
 ///
 /// # Errors
 ///
-/// Returns an error if there are no samples or fewer than two columns, if a number is not finite or beyond 1e130, if the
+/// Returns an error if there are no samples or fewer than two columns, if a number is infinite or beyond 1e130, if the
 /// shapes do not agree, if there are more than 200 clusters, or if the mixture is invalid.
 pub fn pairs(
     names: &[String],
@@ -37,7 +37,7 @@ pub fn pairs(
     centres: &Array2<f64>,
     mixture: Option<&Gmm>,
 ) -> Result<Figure> {
-    checks::samples(data)?;
+    checks::samples(&data.mapv(|value| if value.is_nan() { 0.0 } else { value }))?;
     checks::labels(data, labels)?;
     checks::length("the names of the columns", data.ncols(), names.len())?;
     checks::length("a centre", data.ncols(), centres.ncols())?;
@@ -59,7 +59,8 @@ pub fn pairs(
             let plane = Plane { across: column, up: row + 1 };
             let points = plane.points(data);
             let centres = plane.points(centres);
-            let all: Vec<Point> = points.iter().chain(&centres).copied().collect();
+            let is_whole = |point: &Point| !point.0.is_nan() && !point.1.is_nan();
+            let all: Vec<Point> = points.iter().copied().filter(is_whole).chain(centres.clone()).collect();
             let (x, y) = ranges(&all);
             let x_axis = Axis::new(names[plane.across].as_str(), x.0, x.1).most(4);
             let y_axis = Axis::new(names[plane.up].as_str(), y.0, y.1).most(4);
@@ -68,7 +69,8 @@ pub fn pairs(
             let mut part = chart.panel(grid.corner(row * side + column), grid.panel, x_axis, y_axis);
             let every = stride(points.len(), POINTS / (side * (side + 1) / 2));
             for k in 0..centres.len().max(labels.iter().max().map_or(0, |label| label + 1)) {
-                let members = (0..points.len()).step_by(every).filter(|&i| labels[i] == k);
+                let members = (0..points.len()).step_by(every);
+                let members = members.filter(|&i| labels[i] == k && is_whole(&points[i]));
                 part.scatter(members.map(|i| points[i]), 2.1, component(k), 0.8);
             }
             if let Some(mixture) = mixture {
@@ -133,6 +135,9 @@ mod tests {
         let model = Gmm::fit(&data, &options).unwrap().into_model();
         let labels = model.predict(&data).unwrap();
         let figure = pairs(&names, &data, &labels, &model.means, Some(&model)).unwrap();
+        let mut missing = data.clone();
+        missing[[3, 1]] = f64::NAN;
+        assert!(pairs(&names, &missing, &labels, &model.means, Some(&model)).is_ok());
         assert!((0..6).all(|panel| figure.frame(panel).is_some()) && figure.frame(6).is_none());
         let narrow = data.select(Direction(1), &[0]);
         let centres = model.means.select(Direction(1), &[0]);
