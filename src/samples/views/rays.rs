@@ -190,6 +190,10 @@ pub(super) fn draw(body: &[Part], albedo: f64, scene: &Scene, side: usize, pixel
     let brightness = |normal: Vector| scene.ambient + scene.strength * dot(normal, light).max(0.0);
     let background = BACKGROUND * brightness([0.0, 0.0, 1.0]);
     let ray = towards.map(|x| -x);
+    // the circle of the image in which a part lies, so that most rays need not look for it
+    let circle =
+        |part: &Part| (dot(part.centre, right), dot(part.centre, up), part.reach(part.centre).powi(2));
+    let parts: Vec<_> = body.iter().map(|part| (part, circle(part))).collect();
     let rays = RAYS * side;
     let place = |at: usize| FRAME * ((2 * at + 1) as f64 / rays as f64 - 1.0);
     for (at, pixel) in pixels.iter_mut().enumerate() {
@@ -197,8 +201,11 @@ pub(super) fn draw(body: &[Part], albedo: f64, scene: &Scene, side: usize, pixel
         for ray_of_pixel in 0..RAYS * RAYS {
             let column = at % side * RAYS + ray_of_pixel % RAYS;
             let row = at / side * RAYS + ray_of_pixel / RAYS;
-            let origin = along(along(along([0.0; 3], towards, 4.0), right, place(column)), up, -place(row));
-            let hits = body.iter().filter_map(|part| part.hit(origin, ray));
+            let (x, y) = (place(column), -place(row));
+            let origin = along(along(along([0.0; 3], towards, 4.0), right, x), up, y);
+            let near =
+                parts.iter().filter(|(_, (cx, cy, square))| (x - cx).powi(2) + (y - cy).powi(2) <= *square);
+            let hits = near.filter_map(|(part, _)| part.hit(origin, ray));
             let nearest = hits.min_by(|one, other| one.0.total_cmp(&other.0));
             sum += nearest.map_or(background, |(_, normal)| albedo * brightness(normal));
         }
