@@ -540,7 +540,26 @@ fn report(arguments: &Arguments, file: &ModelFile, collapsed: &[usize]) -> Outco
         let name = format!("{:?}", arguments.criterion).to_uppercase();
         say!("the smallest {name} is that of {} components.", file.model.components());
     }
+    warn_of_flat_components(arguments, file);
     Ok(())
+}
+
+/// Warns of a component with a variance near the floor: it sits on equal values, and the floor decides its likelihood.
+fn warn_of_flat_components(arguments: &Arguments, file: &ModelFile) {
+    let Model::Mixture(mixture) = &file.model else { return };
+    let is_flat = |variance: f64| variance < 4.0 * arguments.floor;
+    let flat = (0..mixture.weights.len()).find_map(|k| {
+        let variances = mixture.covariance(k).into_diag();
+        variances.iter().position(|&variance| is_flat(variance)).map(|column| (k, column))
+    });
+    let Some((k, column)) = flat else { return };
+    let floor = format!("{:e}", 1e3 * arguments.floor);
+    say!(
+        "\ncaution: component {k} has a variance near --floor in {}. It sits on equal values, and the floor decides its \
+         likelihood\nand the criteria. Try a larger one: {}",
+        file.header()[column],
+        command::again(&[], ["--floor", &floor])
+    );
 }
 
 /// Prints what was written and the next command.
