@@ -41,13 +41,13 @@ fn settle(settings: &mut Settings, event: &Event) -> Result<()> {
 
 /// The error for an event that a figure does not know.
 pub(super) fn unknown(event: &Event) -> Error {
-    let kind = match event {
-        Event::Press { .. } => "press",
-        Event::Drag { .. } => "drag",
-        Event::Remove { .. } => "remove",
-        Event::Place { .. } => "place",
+    let found = match event {
+        Event::Press { name } => format!("press {name}"),
+        Event::Drag { handle, .. } => format!("drag {handle}"),
+        Event::Remove { handle } => format!("remove {handle}"),
+        Event::Place { .. } => "place".to_owned(),
     };
-    Error::UnknownName { what: "event", found: kind.to_owned(), known: Vec::new() }
+    Error::UnknownName { what: "event", found, known: Vec::new() }
 }
 
 fn draw(settings: &Settings) -> Result<Scene> {

@@ -193,7 +193,7 @@ fn sentence(error: &Error) -> String {
         Error::TooFew { wanted, samples, .. } => {
             format!("K is {wanted}, but there are only {samples} points; choose a lower K or add points")
         }
-        Error::UnknownName { what: "event", found, .. } if found == "remove" => {
+        Error::UnknownName { what: "event", found, .. } if found.starts_with("remove ") => {
             "a point of this figure cannot be removed".to_owned()
         }
         other => other.to_string(),
