@@ -2,6 +2,7 @@
 
 mod checkpoint;
 mod keeper;
+mod missing;
 mod numbers;
 mod places;
 
@@ -13,7 +14,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
 use em_routing::data::tables::Tables;
-use em_routing::data::{Incomplete, RowBuffer, Rows};
+use em_routing::data::{Incomplete, Rows};
 use em_routing::em::{Course, Stop};
 use em_routing::error::Error;
 use em_routing::gmm::{CovarianceKind, Criteria, Gmm, GmmCourse, GmmOptions};
@@ -194,18 +195,15 @@ pub fn fit(arguments: &Arguments) -> Outcome<ExitCode> {
         }
         numbers => numbers.map_err(explain)?,
     };
-    let missing = count_missing(numbers.rows()).map_err(explain)?;
+    let missing = missing::count(numbers.rows()).map_err(explain)?;
     let incomplete = Incomplete(numbers.rows());
-    let data: &dyn Rows = if missing.iter().any(|&count| count > 0) {
-        board.say(&missing_words(
-            arguments.family,
-            &missing,
-            table.samples(),
-            &table::names(&table, &columns),
-        ));
-        &incomplete
-    } else {
-        numbers.rows()
+    let names = table::names(&table, &columns);
+    let data: &dyn Rows = match missing::words(arguments.family, &missing, &names, table.samples()) {
+        Some(words) => {
+            board.say(&words);
+            &incomplete
+        }
+        None => numbers.rows(),
     };
     let job = Job { arguments, data, weights, settings, places: &places, board, stop };
     let ended = on_threads(arguments.threads.into(), || match arguments.family {
@@ -216,7 +214,18 @@ pub fn fit(arguments: &Arguments) -> Outcome<ExitCode> {
         Fault::Library(error) => explain(error),
         Fault::Command(failure) => failure,
     })?;
-    let file = |model, criteria| ModelFile { model, columns: table::names(&table, &columns), criteria };
+    finish(arguments, ended, &places, names, started)
+}
+
+/// Writes the model of a fit that has ended or was stopped, and says what to do next.
+fn finish(
+    arguments: &Arguments,
+    ended: Ended,
+    places: &Places,
+    columns: Vec<Column>,
+    started: Instant,
+) -> Outcome<ExitCode> {
+    let file = |model, criteria| ModelFile { model, columns, criteria };
     match ended {
         Ended::Done { model, criteria, collapsed } => {
             let file = file(model, criteria);
@@ -244,42 +253,6 @@ pub fn fit(arguments: &Arguments) -> Outcome<ExitCode> {
             Ok(ExitCode::from(stop::INTERRUPTED))
         }
     }
-}
-
-/// Counts the missing numbers of each column.
-fn count_missing(rows: &dyn Rows) -> Result<Vec<usize>, Error> {
-    const NUMBERS: usize = 1 << 16;
-    let (samples, columns) = (rows.samples(), rows.dimensions());
-    let (mut missing, mut buffer) = (vec![0; columns], RowBuffer::default());
-    let step = (NUMBERS / columns.max(1)).max(1);
-    for first in (0..samples).step_by(step) {
-        for row in rows.read(first..(first + step).min(samples), &mut buffer)?.chunks_exact(columns) {
-            missing.iter_mut().zip(row).for_each(|(count, value)| *count += usize::from(value.is_nan()));
-        }
-    }
-    Ok(missing)
-}
-
-/// Says how many numbers are missing, where, and what the fit does about them.
-fn missing_words(family: Family, missing: &[usize], rows: usize, columns: &[Column]) -> String {
-    const SHOWN: usize = 6;
-    let all: usize = missing.iter().sum();
-    let mut of_columns: Vec<String> = missing
-        .iter()
-        .zip(columns)
-        .filter(|(count, _)| **count > 0)
-        .map(|(n, name)| format!("{name} {n}"))
-        .collect();
-    let more = of_columns.len().saturating_sub(SHOWN);
-    of_columns.truncate(SHOWN);
-    if more > 0 {
-        of_columns.push(format!("{more} more columns"));
-    }
-    let means = match family {
-        Family::Mixture => "the mixture integrates over them",
-        Family::Kmeans => "K-means leaves them out of distances and means",
-    };
-    format!("  {all} of {} numbers are missing ({}): {means}", rows * columns.len(), of_columns.join(", "))
 }
 
 /// An error of the library, which needs the table to be explained, or of the command.

@@ -24,6 +24,7 @@ mod network;
 pub mod pairs;
 pub mod records;
 mod routed;
+mod trials;
 
 pub use crate::draw::animate;
 
