@@ -156,7 +156,7 @@ impl Training {
         };
         let pass = pass.map_err(diverged)?;
         let (loss, d_activations) =
-            batch_loss(&pass.classes().activations, &labels, recipe.loss, margin, recipe.mean_loss)?;
+            recipe.loss.of_batch(&pass.classes().activations, &labels, margin, recipe.mean_loss)?;
         let gradient = self.net.backward(&pass, &d_activations, self.threads).map_err(diverged)?;
         let gradient_length = gradient.length();
         if !(loss.is_finite() && gradient_length.is_finite()) {
@@ -220,35 +220,46 @@ impl Training {
     }
 }
 
-/// Returns the mean loss of a batch and a gradient with respect to the class activations (images x classes, flat). The gradient is
-/// that of the mean loss if `mean` is true, otherwise that of the summed loss. Only the spread loss has a margin.
+/// Returns the mean spread loss of a batch and its gradient, as [`Loss::of_batch`].
 ///
 /// # Errors
 ///
-/// Returns an error if there are no labels, if the number of activations is not a multiple of the number of labels, or if a label
-/// is not a class.
-pub fn batch_loss(
-    activations: &[f32],
-    labels: &[usize],
-    loss: Loss,
-    margin: f64,
-    mean: bool,
-) -> Result<(f64, Vec<f32>)> {
-    let images = labels.len();
-    if images == 0 {
-        return Err(Error::Empty { what: "labels" });
+/// Returns an error in the cases of [`Loss::of_batch`].
+pub fn batch_loss(activations: &[f32], labels: &[usize], margin: f64, mean: bool) -> Result<(f64, Vec<f32>)> {
+    Loss::Spread.of_batch(activations, labels, margin, mean)
+}
+
+impl Loss {
+    /// Returns the mean loss of a batch and a gradient with respect to the class activations (images x classes, flat). The
+    /// gradient is that of the mean loss if `mean` is true, otherwise that of the summed loss. Only the spread loss has a margin.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if there are no labels, if the number of activations is not a multiple of the number of labels, or if a
+    /// label is not a class.
+    pub fn of_batch(
+        self,
+        activations: &[f32],
+        labels: &[usize],
+        margin: f64,
+        mean: bool,
+    ) -> Result<(f64, Vec<f32>)> {
+        let images = labels.len();
+        if images == 0 {
+            return Err(Error::Empty { what: "labels" });
+        }
+        let wide = activations.iter().map(|&a| f64::from(a)).collect();
+        let wide = Array2::from_shape_vec((images, activations.len() / images), wide).map_err(|_| {
+            let expected = activations.len().next_multiple_of(images);
+            Error::Length { name: "the activations of the classes", expected, found: activations.len() }
+        })?;
+        let (loss, d_activations) = match self {
+            Loss::Spread => spread_loss(&wide, labels, margin)?,
+            Loss::CrossEntropy => cross_entropy(&wide, labels)?,
+        };
+        let scale = if mean { 1.0 / images as f64 } else { 1.0 };
+        Ok((loss / images as f64, d_activations.iter().map(|d| (d * scale) as f32).collect()))
     }
-    let wide = activations.iter().map(|&a| f64::from(a)).collect();
-    let wide = Array2::from_shape_vec((images, activations.len() / images), wide).map_err(|_| {
-        let expected = activations.len().next_multiple_of(images);
-        Error::Length { name: "the activations of the classes", expected, found: activations.len() }
-    })?;
-    let (loss, d_activations) = match loss {
-        Loss::Spread => spread_loss(&wide, labels, margin)?,
-        Loss::CrossEntropy => cross_entropy(&wide, labels)?,
-    };
-    let scale = if mean { 1.0 / images as f64 } else { 1.0 };
-    Ok((loss / images as f64, d_activations.iter().map(|d| (d * scale) as f32).collect()))
 }
 
 /// Names the part of a gradient that is not finite.

@@ -2,7 +2,7 @@
 
 use em_routing::capsnet::loss::spread_loss;
 use em_routing::capsnet::training::batch_loss;
-use em_routing::capsnet::{Architecture, CapsNet, Loss, Pass, Pooling};
+use em_routing::capsnet::{Architecture, CapsNet, Pass, Pooling};
 use em_routing::error::Error;
 use em_routing::routing::RoutingOptions;
 use ndarray::Array2;
@@ -285,19 +285,16 @@ fn parameters_have_the_right_decay_and_initial_values() {
 #[test]
 fn batch_loss_returns_the_mean_loss_and_the_gradient_of_the_mean_or_the_sum() {
     let activations = [0.9, 0.5, 0.1, 0.2, 0.6, 0.3];
-    let (loss, of_mean) = batch_loss(&activations, &[0, 2], Loss::Spread, 0.5, true).unwrap();
-    let (same, of_sum) = batch_loss(&activations, &[0, 2], Loss::Spread, 0.5, false).unwrap();
+    let (loss, of_mean) = batch_loss(&activations, &[0, 2], 0.5, true).unwrap();
+    let (same, of_sum) = batch_loss(&activations, &[0, 2], 0.5, false).unwrap();
     // within the margin: class 1 of the first by 0.1, classes 0 and 1 of the second by 0.4 and 0.8
     assert!((loss - (0.01 + 0.16 + 0.64) / 2.0).abs() <= 1e-6 && loss == same);
     for (mean, (sum, wanted)) in of_mean.iter().zip(of_sum.iter().zip([-0.2, 0.2, 0.0, 0.8, 1.6, -2.4])) {
         assert!((sum - wanted).abs() <= 1e-5 && (2.0 * mean - sum).abs() <= 1e-6, "{mean} {sum} {wanted}");
     }
-    assert!(matches!(batch_loss(&activations, &[], Loss::Spread, 0.5, true), Err(Error::Empty { .. })));
-    assert!(matches!(batch_loss(&activations, &[0; 4], Loss::Spread, 0.5, true), Err(Error::Length { .. })));
-    assert!(matches!(
-        batch_loss(&activations, &[0, 3], Loss::Spread, 0.5, true),
-        Err(Error::LabelOutOfRange { .. })
-    ));
+    assert!(matches!(batch_loss(&activations, &[], 0.5, true), Err(Error::Empty { .. })));
+    assert!(matches!(batch_loss(&activations, &[0; 4], 0.5, true), Err(Error::Length { .. })));
+    assert!(matches!(batch_loss(&activations, &[0, 3], 0.5, true), Err(Error::LabelOutOfRange { .. })));
 }
 
 #[test]

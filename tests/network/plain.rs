@@ -1,7 +1,6 @@
 //! The plain networks: sizes, gradient, and training with dropout that gives the same bits for any number of threads and after resuming.
 
 use em_routing::capsnet::loss::cross_entropy;
-use em_routing::capsnet::training::batch_loss;
 use em_routing::capsnet::{Architecture, CapsNet, Loss, NetworkKind, Settings, Training};
 use em_routing::data::idx::Images;
 use em_routing::error::Error;
@@ -53,7 +52,7 @@ fn the_gradient_of_a_plain_network_matches_differences() {
         let loss = |net: &CapsNet| {
             let pass = net.forward_keeping(&pixels, 1).unwrap();
             let (loss, d) =
-                batch_loss(&pass.classes().activations, &labels, Loss::CrossEntropy, 0.0, true).unwrap();
+                Loss::CrossEntropy.of_batch(&pass.classes().activations, &labels, 0.0, true).unwrap();
             (loss, net.backward(&pass, &d, 1).unwrap())
         };
         let gradient = loss(&net).1;
