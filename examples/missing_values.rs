@@ -2,7 +2,10 @@
 //! those that the samples were drawn from?
 //!
 //! `cargo run --release --example missing_values` prints a table, from 5000 samples of three components in three dimensions.
-//! Another seed (default 1) may follow: `cargo run --release --example missing_values -- 2`.
+//! Another seed (default 1) may follow: `cargo run --release --example missing_values -- 2`. With `time` instead of a seed it
+//! prints how long an iteration takes, without and with missing values.
+
+use std::time::{Duration, Instant};
 
 use em_routing::prelude::*;
 use rand::{Rng, SeedableRng};
@@ -10,15 +13,17 @@ use rand::{Rng, SeedableRng};
 const SAMPLES: usize = 5000;
 
 pub(crate) fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let seed = std::env::args().nth(1).map_or(Ok(1), |seed| seed.parse())?;
+    let argument = std::env::args().nth(1);
+    if argument.as_deref() == Some("time") {
+        return Ok(time()?);
+    }
+    let seed = argument.map_or(Ok(1), |seed| seed.parse())?;
     let truth = truth()?;
     let (complete, labels) = truth.sample(SAMPLES, seed)?;
     println!("{SAMPLES} samples, seed {seed}; root mean square errors, and the share of wrong labels");
     println!("missing  method            weights  means  covariances  labels");
     for percent in [0, 10, 30, 50] {
-        let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(seed);
-        let data =
-            complete.mapv(|x| if rng.r#gen::<f64>() < f64::from(percent) / 100.0 { f64::NAN } else { x });
+        let data = holed(&complete, percent, seed);
         report(&truth, &labels, &format!("{percent:>5} %  marginalised   "), &Incomplete(&data))?;
         if percent > 0 {
             report(&truth, &labels, &format!("{percent:>5} %  mean imputation"), &imputed(&data))?;
@@ -36,6 +41,44 @@ fn truth() -> Result<Gmm, Error> {
         [[1.3, 0.0, 0.5], [0.0, 0.6, 0.2], [0.5, 0.2, 1.0]]
     ];
     Gmm::new(array![0.5, 0.3, 0.2], means, Covariances::Full(covariances))
+}
+
+/// Removes this share of the values at random.
+fn holed(complete: &Array2<f64>, percent: u32, seed: u64) -> Array2<f64> {
+    let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(seed);
+    complete.mapv(|x| if rng.r#gen::<f64>() < f64::from(percent) / 100.0 { f64::NAN } else { x })
+}
+
+/// Prints the time of an iteration with 10 components on one thread: the fastest of five fits of four iterations.
+fn time() -> Result<(), Error> {
+    println!("samples  columns  covariance   complete     30 % missing");
+    for (samples, columns) in [(100_000, 8), (20_000, 32)] {
+        for covariance in [CovarianceKind::Full, CovarianceKind::Diagonal] {
+            let means = Array2::from_shape_fn((10, columns), |(k, j)| (7 * k + 3 * j + k * j) as f64 % 11.0);
+            let truth = Gmm::standard(means, covariance);
+            let complete = truth.sample(samples, 1)?.0;
+            let stop = Stop { max_iterations: 4, tolerance: -1.0 };
+            let start = GmmStart::Given(truth);
+            let options =
+                GmmOptions { components: 10, covariance, start, stop, threads: 1, ..Default::default() };
+            let fastest = |data: &dyn Rows| -> Result<Duration, Error> {
+                let mut fastest = Duration::MAX;
+                for _ in 0..5 {
+                    let begin = Instant::now();
+                    Gmm::fit(data, &options)?;
+                    fastest = fastest.min(begin.elapsed() / 4);
+                }
+                Ok(fastest)
+            };
+            let times = [fastest(&complete)?, fastest(&Incomplete(&holed(&complete, 30, 1)))?];
+            let [all, some] = times.map(|time| 1000.0 * time.as_secs_f64());
+            println!(
+                "{samples:>7}  {columns:>7}  {:<10}  {all:>6.1} ms  {some:>9.1} ms",
+                format!("{covariance:?}")
+            );
+        }
+    }
+    Ok(())
 }
 
 /// Replaces each missing value by the mean of its column: the usual remedy, which makes variances and correlations too small.

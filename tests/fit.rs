@@ -206,6 +206,34 @@ fn a_bad_or_missing_cell_is_named_with_a_remedy_that_works() {
 }
 
 #[test]
+fn no_output_replaces_an_input_and_names_must_match() {
+    let folder = iris_folder("inputs");
+    let before = std::fs::read(folder.0.join("iris.csv")).unwrap();
+    fails(&folder, "fit mixture iris.csv --components 2 --out iris.csv", &["iris.csv is also an input"]);
+    succeeds(&folder, "fit mixture iris.csv --components 2");
+    for words in ["predict model.json iris.csv --out iris.csv", "score model.json iris.csv --out ./iris.csv"]
+    {
+        fails(&folder, words, &["is also an input"]);
+    }
+    fails(&folder, "sample model.json --out model.json", &["model.json is also an input"]);
+    assert_eq!(std::fs::read(folder.0.join("iris.csv")).unwrap(), before);
+    if cfg!(unix) {
+        fails(&folder, "fit mixture iris.csv --components 2 --out /dev/null", &["not a regular file"]);
+    }
+    let text = String::from_utf8(before).unwrap();
+    let (_, rows) = text.split_once('\n').unwrap();
+    folder
+        .write("other.csv", format!("petal width,petal length,sepal width,sepal_length\n{rows}").as_bytes());
+    fails(&folder, "score model.json other.csv", &["no column \"sepal length\""]);
+    folder.write("twice.csv", format!("a,a,b,c\n{rows}").as_bytes());
+    succeeds(&folder, "fit mixture twice.csv --components 2 --out twice.json");
+    let mean = |words: &str| succeeds(&folder, words).lines().last().unwrap().to_owned();
+    assert_eq!(mean("score twice.json twice.csv"), mean("score model.json iris.csv"));
+    fails(&folder, "fit mixture iris.csv --components 2 --columns 1,1 --out x.json", &["twice"]);
+    fails(&folder, "fit mixture iris.csv --components 2 --floor=-1 --out x.json", &["--floor is -1"]);
+}
+
+#[test]
 fn missing_values_are_integrated_out_and_counted() {
     let folder = iris_folder("missing");
     let text = std::fs::read_to_string(folder.0.join("iris.csv")).unwrap();

@@ -183,7 +183,7 @@ pub fn fit(arguments: &Arguments) -> Outcome<ExitCode> {
     task.message(&format!("{} rows", table.samples()));
     task.done(&format!("{} rows, {} of {} columns", table.samples(), columns.len(), table.columns()));
 
-    let places = Places::take(&arguments.out)?;
+    let places = Places::take(&arguments.out, &arguments.source)?;
     let settings = settings(arguments, &columns)?;
     let checkpoint = checkpoint(arguments, &settings, &places)?;
     let explain = |error: Error| explain(error, arguments, &table, &columns);
@@ -276,6 +276,12 @@ impl From<Failure> for Fault {
 /// Checks the options that need no data.
 fn check(arguments: &Arguments) -> Outcome<()> {
     let (from, to) = (arguments.components.start(), arguments.components.end());
+    if !(0.0..f64::INFINITY).contains(&arguments.floor) {
+        return Err(Failure::new(format!(
+            "--floor is {}, but should be finite and not negative",
+            arguments.floor
+        )));
+    }
     if arguments.family == Family::Kmeans && from != to {
         let words =
             ["fit", "mixture"].map(std::ffi::OsString::from).into_iter().chain(arguments.source.again());
@@ -297,6 +303,9 @@ fn check(arguments: &Arguments) -> Outcome<()> {
 
 fn check_rows(arguments: &Arguments, table: &Tables) -> Outcome<()> {
     let (from, to, rows) = (*arguments.components.start(), *arguments.components.end(), table.samples());
+    if rows == 0 {
+        return Err(Failure::new("the table has no rows"));
+    }
     if to <= rows {
         return Ok(());
     }
@@ -528,8 +537,8 @@ fn warn_of_flat_components(arguments: &Arguments, file: &ModelFile) {
     let Some((k, column)) = flat else { return };
     let floor = format!("{:e}", 1e3 * arguments.floor);
     say!(
-        "\ncaution: component {k} has a variance near --floor in {}. It sits on equal values, and the floor decides its \
-         likelihood\nand the criteria. Try a larger one: {}",
+        "\ncaution: component {k} has a variance near --floor in {}. Either its rows have nearly equal values there, or the \
+         floor is\nlarge for the unit of this column. The floor decides its likelihood and the criteria. Try another one: {}",
         file.header()[column],
         command::again(&[], ["--floor", &floor])
     );

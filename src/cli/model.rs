@@ -117,14 +117,14 @@ impl ModelFile {
     }
 
     /// Selects the columns of the table that the model takes: those of `--columns`, or else those that it was fitted to. A
-    /// table without these names or numbers may consist of just these columns.
+    /// table without a header may consist of just these columns.
     pub fn select(&self, table: &mut Tables, source: &Source) -> Outcome<Vec<usize>> {
         let expected = self.model.dimensions();
         let found = if source.columns.is_empty() {
             let fits = table.columns() == expected;
             match self.named_columns(table) {
                 Ok(columns) => columns,
-                Err(_) if fits => (0..expected).collect(),
+                Err(_) if fits && table.names().is_none() => (0..expected).collect(),
                 Err(failure) => {
                     return Err(failure.mend("name the columns that take their place with --columns"));
                 }

@@ -195,6 +195,7 @@ fn open(path: &Path, source: &Source) -> Outcome<(ModelFile, Tables, Vec<usize>)
 
 /// Writes the labels of a table.
 pub fn predict(arguments: &Arguments) -> Outcome<()> {
+    arguments.source.check_output(&arguments.out, Some(&arguments.model))?;
     let (file, table, columns) = open(&arguments.model, &arguments.source)?;
     let derived = Derived { table: &table, model: &file.model, computed: Computed::Labels };
     derived.write(&arguments.out, &columns)?;
@@ -208,6 +209,7 @@ pub fn predict(arguments: &Arguments) -> Outcome<()> {
 pub fn score(arguments: &ScoreArguments) -> Outcome<()> {
     let (file, table, columns) = open(&arguments.model, &arguments.source)?;
     if let Some(out) = &arguments.out {
+        arguments.source.check_output(out, Some(&arguments.model))?;
         let derived = Derived { table: &table, model: &file.model, computed: Computed::Score };
         derived.write(out, &columns)?;
         say!("  {}   {}", out.display(), derived.header().join(", "));
@@ -239,6 +241,7 @@ pub fn sample(arguments: &SampleArguments) -> Outcome<()> {
         return Err(Failure::new("K-means is no distribution, so no rows can be drawn from it")
             .mend("fit a mixture, for example with --covariance spherical: em-routing fit mixture"));
     };
+    table::check_output(&arguments.out, [arguments.model.as_path()])?;
     let (mut drawn, labels) = model.sample(arguments.rows, arguments.seed)?;
     let mut header = file.header();
     if arguments.labels {

@@ -1,7 +1,7 @@
 //! Tables that commands read: their files, their columns, and remedies for their faults.
 
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use em_routing::data::csv;
 use em_routing::data::npy;
@@ -66,7 +66,19 @@ impl Source {
         if self.columns.is_empty() {
             return Ok((0..table.columns()).filter(|&column| Some(column) != without).collect());
         }
-        self.columns.iter().map(|column| find(table, column.trim())).collect()
+        let columns: Vec<usize> =
+            self.columns.iter().map(|column| find(table, column.trim())).collect::<Outcome<_>>()?;
+        match (1..columns.len()).find(|&at| columns[..at].contains(&columns[at])) {
+            Some(at) => {
+                Err(Failure::new(format!("--columns names column {} twice", self.columns[at].trim())))
+            }
+            None => Ok(columns),
+        }
+    }
+
+    /// Returns an error if `out` is one of the table's files or `model`, or no regular file.
+    pub fn check_output(&self, out: &Path, model: Option<&Path>) -> Outcome<()> {
+        check_output(out, self.data.iter().map(PathBuf::as_path).chain(model))
     }
 
     /// Returns the arguments that select the same files again.
@@ -77,6 +89,23 @@ impl Source {
         }
         words
     }
+}
+
+/// Returns an error if `out` is one of these inputs, which it would replace, or something else than a regular file.
+pub fn check_output<'a>(out: &Path, inputs: impl IntoIterator<Item = &'a Path>) -> Outcome<()> {
+    let Ok(place) = out.canonicalize() else { return Ok(()) }; // there is nothing to replace
+    if inputs.into_iter().any(|input| input.canonicalize().is_ok_and(|input| input == place)) {
+        return Err(Failure::new(format!(
+            "{} is also an input, which the output would replace",
+            out.display()
+        ))
+        .mend("name another file with --out"));
+    }
+    if !place.is_file() {
+        let kind = if place.is_dir() { "a folder" } else { "not a regular file" };
+        return Err(Failure::new(format!("{} is {kind}", out.display())).mend("name a file with --out"));
+    }
+    Ok(())
 }
 
 /// Finds a column by its name, or else by its number from 1.
@@ -97,10 +126,13 @@ pub fn find(table: &Tables, column: &str) -> Outcome<usize> {
     }
 }
 
-/// Returns the names or numbers of these columns.
+/// Returns the names of these columns, or their numbers if they have no name or share it.
 pub fn names(table: &Tables, columns: &[usize]) -> Vec<Column> {
+    let is_unique = |names: &[String], column: usize| {
+        !names[column].is_empty() && names.iter().filter(|name| **name == names[column]).count() == 1
+    };
     let name = |&column: &usize| match table.names() {
-        Some(names) if !names[column].is_empty() => Column::Name(names[column].clone()),
+        Some(names) if is_unique(names, column) => Column::Name(names[column].clone()),
         _ => Column::Number(column + 1),
     };
     columns.iter().map(name).collect()

@@ -2,7 +2,7 @@
 
 /// A pivot below this times its diagonal element is rounding error: the matrix is singular. An exactly singular
 /// covariance, such as that of points on a line, leaves a pivot of about 1e-16 times the number of dimensions.
-const SINGULAR: f64 = 1e-14;
+pub(super) const SINGULAR: f64 = 1e-14;
 
 /// Returns the lower triangular L with L L^T = A, row by row (d x d), or None if A (d x d, symmetric) is not positive definite.
 ///

@@ -1,6 +1,6 @@
 //! The types of covariance. All code that depends on the type is here: to add one, extend the two enums and each `match`.
 
-use ndarray::{Array1, Array2, Array3, ArrayViewD, ArrayViewMutD, Axis};
+use ndarray::{Array1, Array2, Array3, ArrayView2, ArrayViewD, ArrayViewMutD, Axis};
 
 use super::GmmStatistics;
 use super::cholesky::{cholesky, invert};
@@ -193,27 +193,21 @@ impl Covariances {
         }
     }
 
-    /// Returns (Sigma_k)_ij.
-    pub(super) fn entry(&self, component: usize, i: usize, j: usize) -> f64 {
+    /// Returns Sigma_k (d x d), or None if the columns are independent.
+    pub(super) fn matrix_view(&self, component: usize) -> Option<ArrayView2<'_, f64>> {
         match self {
-            Covariances::Full(full) => full[(component, i, j)],
-            Covariances::Tied(tied) => tied[(i, j)],
-            Covariances::Diagonal(diagonal) if i == j => diagonal[(component, i)],
-            Covariances::Spherical(spherical) if i == j => spherical[component],
-            Covariances::Diagonal(_) | Covariances::Spherical(_) => 0.0,
+            Covariances::Full(full) => Some(full.index_axis(Axis(0), component)),
+            Covariances::Tied(tied) => Some(tied.view()),
+            Covariances::Diagonal(_) | Covariances::Spherical(_) => None,
         }
     }
 
-    /// Returns the covariances of these columns.
-    pub(super) fn of_columns(&self, columns: &[usize]) -> Covariances {
-        let select = |values: &Array2<f64>, axis| values.select(Axis(axis), columns);
+    /// Returns (Sigma_k)_jj, or None if the columns are correlated.
+    pub(super) fn independent_variance(&self, component: usize, column: usize) -> Option<f64> {
         match self {
-            Covariances::Full(full) => {
-                Covariances::Full(full.select(Axis(1), columns).select(Axis(2), columns))
-            }
-            Covariances::Tied(tied) => Covariances::Tied(select(&select(tied, 0), 1)),
-            Covariances::Diagonal(diagonal) => Covariances::Diagonal(select(diagonal, 1)),
-            Covariances::Spherical(spherical) => Covariances::Spherical(spherical.clone()),
+            Covariances::Full(_) | Covariances::Tied(_) => None,
+            Covariances::Diagonal(diagonal) => Some(diagonal[(component, column)]),
+            Covariances::Spherical(spherical) => Some(spherical[component]),
         }
     }
 

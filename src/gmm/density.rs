@@ -70,33 +70,27 @@ impl Workspace {
         transpose(Plain, rows, &mut self.x);
     }
 
-    /// Loads these columns of up to `BLOCK` of the rows (each of d numbers) for the E-step of a marginal of these columns.
-    pub(super) fn load_columns(&mut self, rows: &[f64], indices: &[usize], columns: &[usize]) {
-        self.samples = indices.len();
+    /// Loads up to `BLOCK` of the rows of a chunk; unused lanes repeat the last row.
+    pub(super) fn load_rows(&mut self, rows: &[f64], indices: &[usize]) {
         let dimensions = self.x.len();
-        for (x, &column) in self.x.iter_mut().zip(columns) {
-            for (lane, x) in x.iter_mut().enumerate() {
-                *x = rows[indices[lane.min(indices.len() - 1)] * dimensions + column];
-            }
+        if indices.is_sorted() && indices[indices.len() - 1] - indices[0] + 1 == indices.len() {
+            return self.load(&rows[indices[0] * dimensions..][..indices.len() * dimensions]);
+        }
+        self.samples = indices.len();
+        for lane in 0..BLOCK {
+            let row = &rows[indices[lane.min(indices.len() - 1)] * dimensions..][..dimensions];
+            self.x.iter_mut().zip(row).for_each(|(x, value)| x[lane] = *value);
         }
     }
 
-    /// Moves the numbers of [`Workspace::load_columns`] to their columns.
-    pub(super) fn spread(&mut self, columns: &[usize]) {
-        // From the last on: a column never lies before its place among the loaded ones.
-        for (from, &to) in columns.iter().enumerate().rev() {
-            self.x[to] = self.x[from];
-        }
+    /// Returns the columns of the block.
+    pub(super) fn columns_mut(&mut self) -> &mut [Lanes] {
+        &mut self.x
     }
 
-    /// Returns a column of the block.
-    pub(super) fn column(&self, column: usize) -> &Lanes {
-        &self.x[column]
-    }
-
-    /// Returns a column of the block.
-    pub(super) fn column_mut(&mut self, column: usize) -> &mut Lanes {
-        &mut self.x[column]
+    /// Returns the columns of the block, and log pi_k p(x | k) (later r_k) of each component.
+    pub(super) fn columns_and_joint_mut(&mut self) -> (&[Lanes], &mut [Lanes]) {
+        (&self.x, &mut self.responsibilities)
     }
 
     /// Returns the number of samples in the block.
@@ -112,10 +106,6 @@ impl Workspace {
     /// Returns r_k of each sample.
     pub(super) fn responsibilities(&self, component: usize) -> &[f64] {
         &self.responsibilities[component][..self.samples]
-    }
-
-    pub(super) fn responsibilities_mut(&mut self, component: usize) -> &mut [f64] {
-        &mut self.responsibilities[component][..self.samples]
     }
 }
 
@@ -215,7 +205,7 @@ fn expectation_body<S: Simd>(simd: S, model: &Prepared, space: &mut Workspace) {
             }
         }
     }
-    normalise(simd, &mut space.responsibilities, &mut space.log_density);
+    normalise(simd, space);
 }
 
 /// Returns |W z|^2 of a tile. Takes two rows of W at a time: each loaded z is used twice, and eight sums run in parallel.
@@ -274,7 +264,8 @@ fn diagonal_square<S: Simd>(simd: S, w: &[f64], mean: &[f64], x: &[Lanes], tile:
 /// Computes responsibilities and log-densities by log-sum-exp: subtracting the largest term first prevents underflow of
 /// all terms and overflow of any term.
 #[inline(always)]
-fn normalise<S: Simd>(simd: S, joint: &mut [Lanes], log_density: &mut Lanes) {
+pub(super) fn normalise<S: Simd>(simd: S, space: &mut Workspace) {
+    let (joint, log_density) = (&mut space.responsibilities, &mut space.log_density);
     let mut largest = [f64::NEG_INFINITY; BLOCK];
     for joint in joint.iter() {
         for (largest, &joint) in largest.iter_mut().zip(joint) {

@@ -10,176 +10,351 @@
 //! M-step       as without missing values, with the completed sample; each sample adds w C to the second moments of x_m
 //! ```
 //!
-//! With W_o Sigma_oo W_o^T = 1, the whitening of the E-step, and B = Sigma_mo W_o^T: A = B W_o and C = Sigma_mm - B B^T.
-//! Samples that lack the same values share A and C: the rows of a chunk are grouped by them. The groups depend only on the
-//! chunk, and so do all sums.
+//! Cholesky's method, stopped after the observed columns, gives all of it at once. With L L^T = Sigma_oo and B = Sigma_mo L^-T
+//! it turns the covariance into
+//!
+//! ```text
+//! Sigma_oo  Sigma_om         L  .
+//! Sigma_mo  Sigma_mm    ->   B  C
+//! ```
+//!
+//! and the same steps turn (x_o - mu_o, 0) into (y, -B y), with |y|^2 the square of the density and B y = A (x_o - mu_o).
+//! Samples that lack the same values share L, B and C: the rows of a chunk are sorted by what they lack, and a block of lanes
+//! holds rows of several patterns. Order and blocks depend only on the chunk and the model's shape, and so do all sums.
+//! Independent columns need no factor: the density is a sum over the observed columns.
 
-use std::borrow::Cow;
-use std::collections::BTreeMap;
 use std::ops::Range;
 
 use ndarray::{Array1, Array2};
 
-use super::density::{Prepared, Whitening, Workspace};
+use super::cholesky::SINGULAR;
+use super::density::{Workspace, normalise};
 use super::statistics::GivenResponsibilities;
 use super::{Covariances, Gmm};
-use crate::compute::simd::BLOCK;
+use crate::compute::simd::{
+    BLOCK, Chunk, F64s, InstructionSet, Lanes, Plain, Simd, Vector, WithSimd, ZERO_LANES, dot,
+};
 use crate::compute::sum_chunks;
 use crate::data::{RowBuffer, Weighted, chunk_ranges};
-use crate::error::Result;
+use crate::error::{Error, Result};
 
-/// The rows of a chunk that lack the same values.
-pub(super) struct Group {
-    /// The columns that have a value, in ascending order.
-    pub(super) observed: Vec<usize>,
-    /// The other columns.
-    pub(super) missing: Vec<usize>,
-    /// The rows, counted from the chunk's first.
-    pub(super) rows: Vec<usize>,
+/// The samples that pass through a factor together.
+const WIDTH: usize = 8;
+
+/// The conditional covariances of a block have about at most this many numbers (4 MiB).
+const COVARIANCES: usize = 1 << 19;
+
+/// The rows of a chunk in the order in which they are processed.
+pub(super) struct Order {
+    /// The complete rows, then those that lack the same values side by side.
+    rows: Vec<usize>,
+    complete: usize,
+    /// The number of rows in a block of incomplete ones.
+    lanes: usize,
 }
 
-/// Groups the rows of a chunk (m x d): one group if NaN is no missing value. Complete rows come first.
-pub(super) fn groups(rows: &[f64], dimensions: usize, nan_is_missing: bool) -> Vec<Group> {
-    if !nan_is_missing {
-        let rows = (0..rows.len() / dimensions).collect();
-        return vec![Group { observed: (0..dimensions).collect(), missing: Vec::new(), rows }];
-    }
-    // A bit for each missing value, so that rows are compared 64 columns at a time.
-    let mut by_pattern: BTreeMap<Vec<u64>, Vec<usize>> = BTreeMap::new();
-    let mut pattern = vec![0; dimensions.div_ceil(64)];
-    for (index, row) in rows.chunks_exact(dimensions).enumerate() {
-        for (bits, values) in pattern.iter_mut().zip(row.chunks(64)) {
-            *bits = values.iter().rev().fold(0, |bits, x| bits << 1 | u64::from(x.is_nan()));
+impl Order {
+    /// Sorts the rows of a chunk (m x d). `model` completes missing values; None if NaN is no missing value.
+    pub(super) fn new(rows: &[f64], dimensions: usize, model: Option<&Gmm>) -> Order {
+        let all = 0..rows.len() / dimensions;
+        let Some(model) = model else {
+            return Order { rows: all.clone().collect(), complete: all.end, lanes: BLOCK };
+        };
+        let row = |index: usize| &rows[index * dimensions..][..dimensions];
+        let (mut order, mut others): (Vec<_>, Vec<_>) =
+            all.partition(|&index| !row(index).iter().any(|x| x.is_nan()));
+        let (complete, mut lanes) = (order.len(), BLOCK);
+        if model.covariances.matrix_view(0).is_some() {
+            // Patterns of more than 64 columns may share a number. They are told apart when the block is processed.
+            let pattern =
+                |x: &[f64]| x.iter().fold(0u64, |bits, x| bits.rotate_left(1) ^ u64::from(x.is_nan()));
+            others.sort_by_cached_key(|&index| pattern(row(index)));
+            lanes = (COVARIANCES / (model.weights.len() * dimensions.pow(2).div_ceil(2))).clamp(1, BLOCK);
         }
-        match by_pattern.get_mut(&pattern) {
-            Some(rows) => rows.push(index),
-            None => drop(by_pattern.insert(pattern.clone(), vec![index])),
-        }
-    }
-    let group = |(pattern, rows): (Vec<u64>, Vec<usize>)| {
-        let is_missing = |column: &usize| pattern[column / 64] >> (column % 64) & 1 == 1;
-        let (missing, observed) = (0..dimensions).partition(is_missing);
-        Group { observed, missing, rows }
-    };
-    by_pattern.into_iter().map(group).collect()
-}
-
-impl Group {
-    /// Returns the marginal of a model over the observed columns; `prepared` is that of all columns.
-    ///
-    /// # Errors
-    ///
-    /// Returns an error if rounding makes a covariance of these columns singular.
-    pub(super) fn marginal<'a>(&self, model: &Gmm, prepared: &'a Prepared) -> Result<Cow<'a, Prepared>> {
-        match self.missing.is_empty() {
-            true => Ok(Cow::Borrowed(prepared)),
-            false => model.prepare_marginal(&self.observed).map(Cow::Owned),
-        }
+        order.extend(others);
+        Order { rows: order, complete, lanes }
     }
 
-    /// Loads these rows of the chunk, up to `BLOCK`, for the E-step of the marginal.
-    pub(super) fn load(&self, rows: &[f64], indices: &[usize], space: &mut Workspace) {
-        let adjacent = indices[indices.len() - 1] - indices[0] + 1 == indices.len();
-        let dimensions = self.observed.len();
-        match adjacent && self.missing.is_empty() {
-            true => space.load(&rows[indices[0] * dimensions..][..indices.len() * dimensions]),
-            false => space.load_columns(rows, indices, &self.observed),
-        }
+    /// Returns the blocks of rows, counted from the chunk's first, and whether they are complete.
+    pub(super) fn blocks(&self) -> impl Iterator<Item = (&[usize], bool)> {
+        let (complete, others) = self.rows.split_at(self.complete);
+        let complete = complete.chunks(BLOCK).map(|indices| (indices, true));
+        complete.chain(others.chunks(self.lanes).map(|indices| (indices, false)))
     }
 }
 
-/// The conditional distribution of the missing values of a group, for each component.
+/// A block of incomplete samples, completed under each component.
 pub(super) struct Completion<'a> {
     model: &'a Gmm,
-    group: &'a Group,
-    /// A (k x m x o); empty if the columns are independent.
-    regression: Vec<f64>,
-    /// C (k x m x m); if the columns are independent, only its diagonal (k x m).
+    /// log pi_k, K.
+    log_weights: Vec<f64>,
+    /// 1 / sigma and log(1 / (sigma sqrt(2 pi))), K x d; empty if the columns are correlated.
+    deviations: Vec<[f64; 2]>,
+    /// The samples with the conditional means of their missing values, K x d lanes.
+    filled: Vec<Lanes>,
+    /// 1 where a value is missing, else 0, d lanes; only of independent columns.
+    missing: Vec<Lanes>,
+    /// The samples that lack the same values; only of correlated columns.
+    groups: Vec<Group>,
+}
+
+/// The samples of a block that lack the same values.
+struct Group {
+    lanes: Range<usize>,
+    /// The missing columns, in ascending order.
+    missing: Vec<usize>,
+    /// The lower triangle of C column by column, K x m(m+1)/2.
     covariances: Vec<f64>,
 }
 
 impl<'a> Completion<'a> {
-    /// `whitening` is that of the marginal over the observed columns; None means that the columns are independent.
-    pub(super) fn new(model: &'a Gmm, whitening: Option<&Whitening>, group: &'a Group) -> Completion<'a> {
-        let (mut regression, mut covariances) = (Vec::new(), Vec::new());
-        let size = group.observed.len().pow(2);
-        for component in 0..model.weights.len() {
-            if let Some(Whitening::Full(whitening)) = whitening {
-                let (a, c) = conditional(model, component, &whitening[component * size..][..size], group);
-                regression.extend(a);
-                covariances.extend(c);
-            } else {
-                covariances.extend(group.missing.iter().map(|&i| model.covariances.entry(component, i, i)));
-            }
+    /// The model must be valid.
+    pub(super) fn new(model: &'a Gmm) -> Completion<'a> {
+        let (components, dimensions) = model.means.dim();
+        let sum = model.weights.sum();
+        let pairs = (0..components).flat_map(|k| (0..dimensions).map(move |j| (k, j)));
+        let deviations =
+            pairs.filter_map(|(k, j)| model.covariances.independent_variance(k, j)).map(|variance| {
+                let inverse = 1.0 / variance.sqrt();
+                [inverse, inverse.ln() - HALF_LOG_2_PI]
+            });
+        Completion {
+            model,
+            log_weights: model.weights.iter().map(|weight| (weight / sum).ln()).collect(),
+            deviations: deviations.collect(),
+            filled: Vec::new(),
+            missing: Vec::new(),
+            groups: Vec::new(),
         }
-        Completion { model, group, regression, covariances }
     }
 
-    /// Moves the observed values of the loaded block to their columns.
-    pub(super) fn spread(&self, space: &mut Workspace) {
-        space.spread(&self.group.observed);
+    /// Runs the E-step of up to `BLOCK` incomplete rows and completes them.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if rounding makes a covariance of the observed columns singular.
+    pub(super) fn expectation(
+        &mut self,
+        instructions: InstructionSet,
+        rows: &[f64],
+        indices: &[usize],
+        space: &mut Workspace,
+    ) -> Result<()> {
+        let (components, dimensions) = self.model.means.dim();
+        self.filled.resize(components * dimensions, ZERO_LANES);
+        space.load_rows(rows, indices);
+        instructions.run(Step { completion: self, rows, indices, space })
     }
 
-    /// Fills the missing values of the loaded block with their conditional means under a component; the observed ones must
-    /// be in their columns.
-    pub(super) fn fill(&self, component: usize, space: &mut Workspace) {
-        let (means, m) = (self.model.means.row(component), self.group.missing.len());
-        let observed = &self.group.observed;
-        for (row, &i) in self.group.missing.iter().enumerate() {
-            // Unused lanes have the weight 0: any finite number will do.
-            let mut filled = [means[i]; BLOCK];
-            let used = &mut filled[..space.samples()];
-            if !self.regression.is_empty() {
-                let a = &self.regression[(component * m + row) * observed.len()..][..observed.len()];
-                for (&j, a) in observed.iter().zip(a) {
-                    used.iter_mut().zip(space.column(j)).for_each(|(sum, x)| *sum += a * (x - means[j]));
+    /// Loads the block as completed under a component.
+    pub(super) fn load(&self, component: usize, space: &mut Workspace) {
+        let x = space.columns_mut();
+        x.copy_from_slice(&self.filled[component * x.len()..][..x.len()]);
+    }
+
+    /// Adds w C of each sample to the second moments of a component: all pairs of columns, or only the single columns (d).
+    pub(super) fn add_covariances(
+        &self,
+        component: usize,
+        weights: &Lanes,
+        space: &Workspace,
+        second: &mut [f64],
+    ) {
+        let d = self.model.means.ncols();
+        let mut w = ZERO_LANES;
+        let products = weights.iter().zip(space.responsibilities(component)).map(|(weight, r)| weight * r);
+        w.iter_mut().zip(products).for_each(|(w, product)| *w = product);
+        for (j, missing) in self.missing.iter().enumerate() {
+            let variance = self.model.covariances.independent_variance(component, j).unwrap_or_default();
+            let at = if second.len() == d { j } else { j * (j + 3) / 2 };
+            second[at] += variance * dot(Plain, missing, &w);
+        }
+        for group in &self.groups {
+            let count: f64 = w[group.lanes.clone()].iter().sum();
+            let size = group.missing.len() * (group.missing.len() + 1) / 2;
+            let mut covariances = group.covariances[component * size..][..size].iter();
+            for (column, &j) in group.missing.iter().enumerate() {
+                for (&i, c) in group.missing[column..].iter().zip(&mut covariances) {
+                    second[i * (i + 1) / 2 + j] += count * c;
                 }
-            }
-            *space.column_mut(i) = filled;
-        }
-    }
-
-    /// Adds `count` times C to the second moments of a component: all pairs of columns, or only the single columns (d).
-    pub(super) fn add_covariance(&self, component: usize, count: f64, second: &mut [f64]) {
-        let (missing, m) = (&self.group.missing, self.group.missing.len());
-        let d = m + self.group.observed.len();
-        let diagonal = self.covariances.len() == self.model.weights.len() * m;
-        for (row, &i) in missing.iter().enumerate() {
-            let c = match diagonal {
-                true => &self.covariances[component * m + row..][..1],
-                false => &self.covariances[(component * m + row) * m..][..=row],
-            };
-            let pairs = if diagonal { &missing[row..=row] } else { &missing[..=row] };
-            for (&j, c) in pairs.iter().zip(c) {
-                let at = if second.len() == d { i } else { i * (i + 1) / 2 + j };
-                second[at] += count * c;
             }
         }
     }
 }
 
-/// Returns A (m x o) and C (m x m) of a component; `whitening` is W_o (o x o).
-fn conditional(model: &Gmm, component: usize, whitening: &[f64], group: &Group) -> (Vec<f64>, Vec<f64>) {
-    let (o, m) = (group.observed.len(), group.missing.len());
-    let entry = |i: usize, j: usize| model.covariances.entry(component, i, j);
-    let (mut a, mut b) = (vec![0.0; m * o], vec![0.0; m * o]);
-    for (row, &i) in group.missing.iter().enumerate() {
-        let cross: Vec<f64> = group.observed.iter().map(|&j| entry(i, j)).collect();
-        for t in 0..o {
-            let w = &whitening[t * o..][..=t];
-            let value: f64 = w.iter().zip(&cross).map(|(w, cross)| w * cross).sum();
-            b[row * o + t] = value;
-            a[row * o..].iter_mut().zip(w).for_each(|(a, w)| *a += value * w);
+/// log(2 pi) / 2
+const HALF_LOG_2_PI: f64 = 0.918_938_533_204_672_8;
+
+/// The E-step of a block of incomplete samples.
+struct Step<'a, 'b> {
+    completion: &'a mut Completion<'b>,
+    rows: &'a [f64],
+    indices: &'a [usize],
+    space: &'a mut Workspace,
+}
+
+impl WithSimd for Step<'_, '_> {
+    type Output = Result<()>;
+
+    #[inline(always)]
+    fn with<S: Simd>(self, simd: S) -> Result<()> {
+        match self.completion.deviations.is_empty() {
+            true => correlated(simd, self.completion, self.rows, self.indices, self.space)?,
+            false => independent_columns(self.completion, self.space),
+        }
+        normalise(simd, self.space);
+        Ok(())
+    }
+}
+
+/// Computes log pi_k p(x_o | k) and completes the loaded block: the columns are independent.
+#[inline(always)]
+fn independent_columns(completion: &mut Completion, space: &mut Workspace) {
+    let (x, joint) = space.columns_and_joint_mut();
+    let d = x.len();
+    completion.missing.resize(d, ZERO_LANES);
+    for (missing, x) in completion.missing.iter_mut().zip(x) {
+        missing.iter_mut().zip(x).for_each(|(missing, x)| *missing = if x.is_nan() { 1.0 } else { 0.0 });
+    }
+    let means = completion.model.means.rows();
+    for (component, (joint, means)) in joint.iter_mut().zip(means).enumerate() {
+        *joint = [completion.log_weights[component]; BLOCK];
+        let deviations = &completion.deviations[component * d..][..d];
+        let filled = &mut completion.filled[component * d..][..d];
+        for (((x, filled), &mean), &[inverse, constant]) in x.iter().zip(filled).zip(means).zip(deviations) {
+            for ((x, filled), joint) in x.iter().zip(filled).zip(joint.iter_mut()) {
+                let y = (x - mean) * inverse;
+                let (value, log) = if x.is_nan() { (mean, 0.0) } else { (*x, constant - 0.5 * y * y) };
+                *filled = value;
+                *joint += log;
+            }
         }
     }
-    let mut c = Vec::with_capacity(m * m);
-    for (row, &i) in group.missing.iter().enumerate() {
-        for (column, &j) in group.missing.iter().enumerate() {
-            let pairs = b[row * o..][..o].iter().zip(&b[column * o..][..o]);
-            c.push(entry(i, j) - pairs.map(|(left, right)| left * right).sum::<f64>());
+}
+
+/// Computes log pi_k p(x_o | k) and completes these rows: the columns are correlated.
+///
+/// # Errors
+///
+/// Returns an error if rounding makes a covariance of the observed columns singular.
+#[inline(always)]
+fn correlated<S: Simd>(
+    simd: S,
+    completion: &mut Completion,
+    rows: &[f64],
+    indices: &[usize],
+    space: &mut Workspace,
+) -> Result<()> {
+    let (_, joint) = space.columns_and_joint_mut();
+    let (components, d) = completion.model.means.dim();
+    if indices.len() < BLOCK {
+        // any finite number will do: unused lanes have the weight 0
+        joint.fill(ZERO_LANES);
+        completion.filled.fill(ZERO_LANES);
+    }
+    completion.groups.clear();
+    let row = |index: usize| &rows[index * d..][..d];
+    let alike = |&a: &usize, &b: &usize| row(a).iter().zip(row(b)).all(|(a, b)| a.is_nan() == b.is_nan());
+    let (mut factor, mut z, mut first) = (vec![0.0; d * d], vec![[0.0; WIDTH]; d], 0);
+    for indices in indices.chunk_by(alike) {
+        let (missing, mut order): (Vec<usize>, Vec<usize>) =
+            (0..d).partition(|&j| row(indices[0])[j].is_nan());
+        let observed = order.len();
+        order.extend(&missing);
+        let (mut covariances, mut log_determinant) = (Vec::new(), 0.0);
+        for component in 0..components {
+            if component == 0 || !matches!(completion.model.covariances, Covariances::Tied(_)) {
+                let factored =
+                    eliminate(&completion.model.covariances, component, &order, observed, &mut factor);
+                log_determinant = factored.ok_or(Error::NotPositiveDefinite { component })?;
+            }
+            (observed..d).for_each(|c| covariances.extend(&factor[c * d + c..(c + 1) * d]));
+            let constant =
+                completion.log_weights[component] - log_determinant - observed as f64 * HALF_LOG_2_PI;
+            let means = completion.model.means.row(component);
+            let filled = &mut completion.filled[component * d..][..d];
+            for (number, indices) in indices.chunks(WIDTH).enumerate() {
+                let lanes = first + number * WIDTH..first + number * WIDTH + indices.len();
+                z.fill([0.0; WIDTH]);
+                for (lane, &index) in indices.iter().enumerate() {
+                    for (z, &j) in z.iter_mut().zip(&order[..observed]) {
+                        let x = row(index)[j];
+                        z[lane] = x - means[j];
+                        filled[j][lanes.start + lane] = x;
+                    }
+                }
+                let squares = whiten(simd, &factor, observed, &mut z);
+                for (z, &j) in z[observed..].iter().zip(&missing) {
+                    filled[j][lanes.clone()].iter_mut().zip(z).for_each(|(x, z)| *x = means[j] - z);
+                }
+                for (joint, square) in joint[component][lanes].iter_mut().zip(squares) {
+                    // A square that overflows (or is NaN, since its parts overflow) means a density of 0.
+                    *joint = if square < f64::INFINITY { constant - 0.5 * square } else { f64::NEG_INFINITY };
+                }
+            }
+        }
+        let lanes = first..first + indices.len();
+        first = lanes.end;
+        completion.groups.push(Group { lanes, missing, covariances });
+    }
+    Ok(())
+}
+
+/// Turns the covariance of a component, with its rows and columns in this order, into L, B and C: the lower triangle, each
+/// column in d numbers, with 1 / L_tt on the diagonal. Returns log det L, or None if Sigma_oo is not positive definite.
+#[inline(always)]
+fn eliminate(
+    covariances: &Covariances,
+    component: usize,
+    order: &[usize],
+    observed: usize,
+    factor: &mut [f64],
+) -> Option<f64> {
+    let (d, matrix) = (order.len(), covariances.matrix_view(component)?);
+    for (t, &j) in order.iter().enumerate() {
+        let (row, column) = (matrix.row(j), matrix.column(j));
+        for (value, &i) in factor[t * d + t..(t + 1) * d].iter_mut().zip(&order[t..]) {
+            // a given matrix may be symmetric only to the rounding of f32
+            *value = 0.5 * row[i] + 0.5 * column[i];
         }
     }
-    (a, c)
+    let mut log_determinant = 0.0;
+    for (t, &j) in order[..observed].iter().enumerate() {
+        let (column, rest) = factor[t * d..].split_at_mut(d);
+        if !(column[t] > SINGULAR * matrix[(j, j)] && column[t].is_finite()) {
+            return None;
+        }
+        let inverse = 1.0 / column[t].sqrt();
+        log_determinant -= inverse.ln();
+        column[t] = inverse;
+        column[t + 1..].iter_mut().for_each(|l| *l *= inverse);
+        for (s, other) in (t + 1..d).zip(rest.chunks_exact_mut(d)) {
+            let l = column[s];
+            other[s..].iter_mut().zip(&column[s..]).for_each(|(value, below)| *value -= l * below);
+        }
+    }
+    Some(log_determinant)
+}
+
+/// Turns z = (x_o - mu_o, 0) into (y, -B y), for each lane; returns |y|^2. Leaves y out, for nothing needs it.
+#[inline(always)]
+fn whiten<S: Simd>(simd: S, factor: &[f64], observed: usize, z: &mut [[f64; WIDTH]]) -> [f64; WIDTH] {
+    let (d, mut squares) = (z.len(), [0.0; WIDTH]);
+    for part in 0..WIDTH / S::F64_WIDTH {
+        let mut square = simd.splat_f64(0.0);
+        for t in 0..observed {
+            let (done, rest) = z.split_at_mut(t + 1);
+            let y = simd.load_f64(&S::F64Array::split(&done[t]).0[part]) * simd.splat_f64(factor[t * d + t]);
+            let minus = simd.splat_f64(0.0) - y;
+            square = y.multiply_add(y, square);
+            for (z, &l) in rest.iter_mut().zip(&factor[t * d + t + 1..]) {
+                let z = &mut S::F64Array::split_mut(z).0[part];
+                minus.multiply_add(simd.splat_f64(l), simd.load_f64(z)).store(z);
+            }
+        }
+        square.store(&mut S::F64Array::split_mut(&mut squares).0[part]);
+    }
+    squares
 }
 
 /// Returns the model that completes missing values where the responsibilities are given: independent columns, with the mean

@@ -2,15 +2,15 @@
 
 use std::ops::Range;
 
-use ndarray::{Array1, Array2, Axis};
+use ndarray::{Array1, Array2};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use rand_distr::StandardNormal;
 
 use super::cholesky::cholesky;
-use super::density::{Prepared, Workspace};
-use super::missing::groups;
-use super::statistics::{log_likelihood, possible_expectation, weight_lanes};
+use super::density::{Prepared, Workspace, expectation};
+use super::missing::{Completion, Order};
+use super::statistics::{check_possible, log_likelihood, weight_lanes};
 use super::{CovarianceKind, Covariances, Gmm, GmmOptions};
 use crate::coin::{weight_rounding, weight_sum};
 use crate::compute::simd::{BLOCK, InstructionSet};
@@ -276,16 +276,6 @@ impl Gmm {
         Prepared::new(&self.weights, &self.means, &self.covariances)
     }
 
-    /// Precomputes what the E-step of the marginal of these columns needs. The model must be valid.
-    ///
-    /// # Errors
-    ///
-    /// Returns an error if rounding makes a covariance of these columns singular.
-    pub(super) fn prepare_marginal(&self, columns: &[usize]) -> Result<Prepared> {
-        let means = self.means.select(Axis(1), columns);
-        Prepared::new(&self.weights, &means, &self.covariances.of_columns(columns))
-    }
-
     /// Checks that the model can start a fit with these options and data.
     pub(super) fn check_start(&self, options: &GmmOptions, data: &dyn Rows) -> Result<()> {
         let (found, expected) = (data.dimensions(), self.means.ncols());
@@ -351,7 +341,7 @@ struct EStep<'a> {
 }
 
 /// The buffers of a thread for an [`EStep`].
-type Space = (RowBuffer, Workspace);
+type Space<'a> = (RowBuffer, Workspace, Completion<'a>);
 
 impl<'a> EStep<'a> {
     /// # Errors
@@ -363,8 +353,9 @@ impl<'a> EStep<'a> {
         Ok(EStep { model, prepared, data, instructions: InstructionSet::detect() })
     }
 
-    fn space(&self) -> Space {
-        (RowBuffer::default(), Workspace::new(self.prepared.components, self.prepared.dimensions))
+    fn space(&self) -> Space<'a> {
+        let space = Workspace::new(self.prepared.components, self.prepared.dimensions);
+        (RowBuffer::default(), space, Completion::new(self.model))
     }
 
     /// Runs the E-step of a chunk and passes each block to `each`, with the indices of its samples in the chunk.
@@ -374,19 +365,23 @@ impl<'a> EStep<'a> {
     /// Returns an error if the data cannot be read, or if a sample is impossible under every component.
     fn each_block(
         &self,
-        (buffer, space): &mut Space,
+        (buffer, space, completion): &mut Space,
         range: Range<usize>,
         mut each: impl FnMut(&Workspace, &[usize]),
     ) -> Result<()> {
         let first = range.start;
         let rows = self.data.read(range, buffer)?;
-        for group in groups(rows, self.prepared.dimensions, self.data.nan_is_missing()) {
-            let marginal = group.marginal(self.model, &self.prepared)?;
-            for indices in group.rows.chunks(BLOCK) {
-                group.load(rows, indices, space);
-                possible_expectation(self.instructions, &marginal, first, indices, space)?;
-                each(space, indices);
+        let completing = self.data.nan_is_missing().then_some(self.model);
+        for (indices, complete) in Order::new(rows, self.prepared.dimensions, completing).blocks() {
+            match complete {
+                true => {
+                    space.load_rows(rows, indices);
+                    expectation(self.instructions, &self.prepared, space);
+                }
+                false => completion.expectation(self.instructions, rows, indices, space)?,
             }
+            check_possible(first, indices, space)?;
+            each(space, indices);
         }
         Ok(())
     }

@@ -5,9 +5,9 @@ use std::ops::Range;
 use ndarray::{Array1, Array2};
 
 use super::density::{Prepared, Sums, Workspace, accumulate, expectation};
-use super::missing::{Completion, groups};
+use super::missing::{Completion, Order};
 use super::{CovarianceKind, Gmm};
-use crate::compute::simd::{BLOCK, InstructionSet, Lanes, ZERO_LANES};
+use crate::compute::simd::{InstructionSet, Lanes, ZERO_LANES};
 use crate::compute::sum_chunks;
 use crate::data::{RowBuffer, Weighted, chunk_ranges};
 use crate::error::{Error, Result};
@@ -221,35 +221,41 @@ pub(super) fn accumulate_statistics(
 ) -> Result<GmmStatistics> {
     let (components, dimensions) = origins.dim();
     let instructions = InstructionSet::detect();
-    let state = || (RowBuffer::default(), Workspace::new(components, dimensions));
-    let work = |(buffer, space): &mut (RowBuffer, Workspace), range: Range<usize>| {
+    let completing = match *responsibilities {
+        Responsibilities::Model(model, _) => Some(model),
+        Responsibilities::Given(_, completing) => completing,
+    };
+    let completing = completing.filter(|_| samples.data().nan_is_missing());
+    let state =
+        || (RowBuffer::default(), Workspace::new(components, dimensions), completing.map(Completion::new));
+    let work = |(buffer, space, completion): &mut (RowBuffer, Workspace, Option<Completion>),
+                range: Range<usize>| {
         let first = range.start;
         let rows = samples.data().read(range, buffer)?;
         let mut statistics = GmmStatistics::new(origins, covariance);
-        let (given, completing) = match *responsibilities {
-            Responsibilities::Model(model, _) => (None, Some(model)),
-            Responsibilities::Given(given, completing) => (Some(given(first, rows)?), completing),
+        let (prepared, given) = match *responsibilities {
+            Responsibilities::Model(_, prepared) => (Some(prepared), None),
+            Responsibilities::Given(given, _) => (None, Some(given(first, rows)?)),
         };
-        for group in groups(rows, dimensions, samples.data().nan_is_missing()) {
-            let marginal = match *responsibilities {
-                Responsibilities::Model(model, prepared) => Some(group.marginal(model, prepared)?),
-                Responsibilities::Given(..) => None,
-            };
-            let completion = completing.filter(|_| !group.missing.is_empty()).map(|model| {
-                Completion::new(model, marginal.as_deref().map(|marginal| &marginal.whitening), &group)
-            });
-            for indices in group.rows.chunks(BLOCK) {
-                group.load(rows, indices, space);
-                let weights = weight_lanes(samples.weights(), first, indices);
-                if let Some(marginal) = &marginal {
-                    possible_expectation(instructions, marginal, first, indices, space)?;
-                    statistics.log_likelihood += log_likelihood(space, &weights);
+        for (indices, complete) in Order::new(rows, dimensions, completing).blocks() {
+            let mut completion = completion.as_mut().filter(|_| !complete);
+            match &mut completion {
+                Some(completion) => completion.expectation(instructions, rows, indices, space)?,
+                None => {
+                    space.load_rows(rows, indices);
+                    if let Some(prepared) = prepared {
+                        expectation(instructions, prepared, space);
+                    }
                 }
-                if let Some(given) = &given {
-                    take_responsibilities(given, indices, space);
-                }
-                statistics.add(instructions, &weights, completion.as_ref(), space);
             }
+            let weights = weight_lanes(samples.weights(), first, indices);
+            if let Some(given) = &given {
+                take_responsibilities(given, indices, space);
+            } else {
+                check_possible(first, indices, space)?;
+                statistics.log_likelihood += log_likelihood(space, &weights);
+            }
+            statistics.add(instructions, &weights, completion.as_deref(), space);
         }
         Ok(statistics)
     };
@@ -275,7 +281,8 @@ pub(super) fn log_likelihood(space: &Workspace, weights: &[f64]) -> f64 {
 /// Copies the responsibilities of these samples from those of the whole chunk.
 fn take_responsibilities(of_chunk: &Array2<f64>, indices: &[usize], space: &mut Workspace) {
     for (component, column) in of_chunk.columns().into_iter().enumerate() {
-        let lanes = space.responsibilities_mut(component);
+        let lanes = &mut space.columns_and_joint_mut().1[component];
+        *lanes = ZERO_LANES;
         lanes.iter_mut().zip(indices).for_each(|(lane, &index)| *lane = column[index]);
     }
 }
@@ -291,12 +298,9 @@ impl GmmStatistics {
     ) {
         let dimensions = self.origins.ncols();
         let origins = self.origins.as_slice().expect("statistics are made in rows");
-        if let Some(completion) = completion {
-            completion.spread(space);
-        }
         for component in 0..self.effective_counts.len() {
             if let Some(completion) = completion {
-                completion.fill(component, space);
+                completion.load(component, space);
             }
             let mut count = 0.0;
             let second = row_mut(&mut self.second_moments, component);
@@ -306,7 +310,7 @@ impl GmmStatistics {
             accumulate(instructions, component, origin, weights, space, sums);
             self.effective_counts[component] += count;
             if let Some(completion) = completion {
-                completion.add_covariance(component, count, second);
+                completion.add_covariances(component, weights, space, second);
             }
         }
     }
@@ -317,20 +321,12 @@ fn row_mut(array: &mut Array2<f64>, row: usize) -> &mut [f64] {
     &mut array.as_slice_mut().expect("statistics are made in rows")[row * columns..][..columns]
 }
 
-/// Runs the E-step of the loaded block and checks the log-densities; `first` is the index of the chunk's first sample, and
-/// `indices` count from there.
+/// Checks the log-densities of a block; `first` is the index of the chunk's first sample, and `indices` count from there.
 ///
 /// # Errors
 ///
 /// Returns an error if a sample is so far from every component that even its log-density overflows.
-pub(super) fn possible_expectation(
-    instructions: InstructionSet,
-    model: &Prepared,
-    first: usize,
-    indices: &[usize],
-    space: &mut Workspace,
-) -> Result<()> {
-    expectation(instructions, model, space);
+pub(super) fn check_possible(first: usize, indices: &[usize], space: &Workspace) -> Result<()> {
     match space.log_density().iter().position(|log_density| !log_density.is_finite()) {
         Some(sample) => Err(Error::Impossible { index: first + indices[sample] }),
         None => Ok(()),

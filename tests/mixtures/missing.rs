@@ -3,7 +3,7 @@
 use em_routing::data::{Incomplete, Rows, npy};
 use em_routing::em::Stop;
 use em_routing::error::Error;
-use em_routing::gmm::{CovarianceKind, Covariances, Gmm, GmmOptions, GmmStart};
+use em_routing::gmm::{CovarianceKind, Covariances, Gmm, GmmOptions, GmmStart, GmmStatistics};
 use em_routing::kmeans::{KMeans, KMeansOptions, KMeansStart};
 use ndarray::{Array1, Array2, Array3, Axis, array, s};
 
@@ -79,6 +79,46 @@ fn the_log_density_is_the_integral_over_the_missing_values() {
         let criteria = model.criteria(&Incomplete(&data)).unwrap();
         assert!((criteria.log_likelihood - sum).abs() <= 1e-10 * sum.abs());
     }
+}
+
+#[test]
+fn wide_rows_of_many_patterns_match_the_models_of_their_columns() {
+    const D: usize = 130;
+    // the identity plus u u^T / 2 is positive definite
+    let covariance =
+        |i: usize, j: usize| 0.5 * (i as f64).cos() * (j as f64).cos() + if i == j { 1.0 } else { 0.0 };
+    let matrices = Array3::from_shape_fn((2, D, D), |(k, i, j)| (1.0 + k as f64) * covariance(i, j));
+    let means = Array2::from_shape_fn((2, D), |(k, j)| 0.02 * (k * j) as f64);
+    let model = Gmm::new(array![0.4, 0.6], means, Covariances::Full(matrices.clone())).unwrap();
+    let complete = model.sample(80, 4).unwrap().0;
+    let mut data = holed(&complete, 0.3, 4);
+    // pairs of columns that lie 64 apart, several rows for each pair
+    for row in 0..40 {
+        data.row_mut(row).assign(&complete.row(row));
+        data[(row, row % 3)] = NAN;
+        data[(row, row % 3 + 64)] = NAN;
+    }
+    let found = model.log_density(&Incomplete(&data)).unwrap();
+    let mut merged: Option<GmmStatistics> = None;
+    for (i, row) in data.rows().into_iter().enumerate() {
+        let observed: Vec<usize> = (0..D).filter(|&j| !row[j].is_nan()).collect();
+        let marginal = Gmm::new(
+            model.weights.clone(),
+            model.means.select(Axis(1), &observed),
+            Covariances::Full(matrices.select(Axis(1), &observed).select(Axis(2), &observed)),
+        );
+        let values = row.select(Axis(0), &observed).insert_axis(Axis(0));
+        let expected = marginal.unwrap().log_density(&values).unwrap()[0];
+        assert!((found[i] - expected).abs() <= 1e-11 * expected.abs(), "{} instead of {expected}", found[i]);
+        let one = model.statistics(&Incomplete(&data.slice(s![i..i + 1, ..])), None).unwrap();
+        match &mut merged {
+            None => merged = Some(one),
+            Some(all) => all.merge(&one),
+        }
+    }
+    let (all, merged) = (model.statistics(&Incomplete(&data), None).unwrap(), merged.unwrap());
+    close("first moments", &all.first_moments, &merged.first_moments, 1e-10);
+    close("second moments", &all.second_moments, &merged.second_moments, 1e-10);
 }
 
 /// Solves A x = b (n x n) by Gaussian elimination.

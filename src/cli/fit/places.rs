@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::super::failure::{AtPath, Failure, Outcome};
 use super::super::lock::{self, Lock};
+use super::super::table::Source;
 use super::checkpoint;
 
 /// The files beside the output, held for one process. The lock's file is removed at the end.
@@ -18,19 +19,20 @@ pub struct Places {
 
 impl Places {
     /// Takes the lock, and removes what a killed process has left.
-    pub fn take(out: &Path) -> Outcome<Places> {
+    pub fn take(out: &Path, source: &Source) -> Outcome<Places> {
         let name = out.file_name().ok_or_else(|| {
             Failure::new(format!("{} is not the name of a file", out.display()))
                 .mend("name a file with --out")
         })?;
-        if out.is_dir() {
-            return Err(Failure::new(format!("{} is a folder", out.display())).mend("name a file with --out"));
-        }
         let beside = |end: &str| {
             let mut name = name.to_owned();
             name.push(end);
             out.with_file_name(name)
         };
+        source.check_output(out, None)?;
+        for end in [".lock", ".checkpoint", ".numbers.npy"] {
+            source.check_output(&beside(end), None)?;
+        }
         if let Some(folder) = out.parent().filter(|folder| !folder.as_os_str().is_empty()) {
             std::fs::create_dir_all(folder).at(folder)?;
         }
