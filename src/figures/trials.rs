@@ -102,14 +102,14 @@ const LAMBDAS: [(&str, &str); 4] = [
 /// Returns the error of each run with these four choices. A run that diverged has an error of 1.
 pub fn grid_errors(
     trials: &[Trial],
-    standardized: bool,
+    standardised: bool,
     blogs_start: bool,
     lambda: &str,
     iterations: usize,
 ) -> Vec<f64> {
     let start = if blogs_start { "blog-start " } else { "" };
     let name =
-        format!("normalise-costs={standardized} inverse-temperature={lambda} {start}iterations={iterations}");
+        format!("normalise-costs={standardised} inverse-temperature={lambda} {start}iterations={iterations}");
     trials.iter().filter(|trial| trial.setting == name).map(|trial| trial.error.unwrap_or(1.0)).collect()
 }
 
@@ -124,11 +124,11 @@ pub fn grid_errors(
 pub fn grid(trials: &[Trial]) -> Result<Figure> {
     const CELL: (f64, f64) = (72.0, 44.0);
     let blocks =
-        [(true, true), (true, false), (false, true), (false, false)].map(|(standardized, blogs_start)| {
-            let costs = if standardized { "standardized costs" } else { "costs as they are" };
+        [(true, true), (true, false), (false, true), (false, false)].map(|(standardised, blogs_start)| {
+            let costs = if standardised { "standardised costs" } else { "costs as they are" };
             let name = format!("{costs}, {} start", if blogs_start { "the blog's" } else { "our" });
             let cells = LAMBDAS.map(|(lambda, _)| {
-                [1, 2, 3].map(|count| grid_errors(trials, standardized, blogs_start, lambda, count))
+                [1, 2, 3].map(|count| grid_errors(trials, standardised, blogs_start, lambda, count))
             });
             (name, cells)
         });
@@ -136,8 +136,8 @@ pub fn grid(trials: &[Trial]) -> Result<Figure> {
     checks::not_empty("trials of the grid", &runs.collect::<Vec<_>>())?;
 
     let grid =
-        Grid { columns: 2, panel: (3.0 * CELL.0, 4.0 * CELL.1), gap: (40.0, 60.0), origin: (146.0, 72.0) };
-    let size = (142.0 + 6.0 * CELL.0 + 40.0 + 20.0, 44.0 + 8.0 * CELL.1 + 60.0 + 60.0);
+        Grid { columns: 2, panel: (3.0 * CELL.0, 4.0 * CELL.1), gap: (40.0, 60.0), origin: (142.0, 40.0) };
+    let size = (142.0 + 6.0 * CELL.0 + 40.0 + 20.0, 40.0 + 8.0 * CELL.1 + 60.0 + 58.0);
     let mut figure = Chart::canvas("grid", "Costs, start, lambda and iterations together", size);
     let mut words = Vec::new();
     for (index, (name, cells)) in blocks.iter().enumerate() {
