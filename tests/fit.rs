@@ -318,7 +318,8 @@ fn kill_and_resume(folder: &Folder, words: &str, longest: u64, generator: &mut i
     loop {
         let threads = generator.gen_range(1..=3);
         let mut child = em_routing(folder, &format!("{words} --resume --threads {threads}")).spawn().unwrap();
-        std::thread::sleep(Duration::from_millis(generator.gen_range(5..longest)));
+        // longer after each kill, so that the fit ends: a process must live until it has saved something
+        std::thread::sleep(Duration::from_millis(generator.gen_range(5..longest + 10 * kills as u64)));
         let before = child.try_wait().unwrap();
         child.kill().unwrap(); // SIGKILL on Unix
         let status = child.wait().unwrap();
@@ -365,7 +366,8 @@ fn a_signal_keeps_the_last_model_and_prints_how_to_continue() {
     let mut generator = rand_chacha::ChaCha8Rng::seed_from_u64(8);
     let data = Array2::from_shape_simple_fn((20_000, 6), || generator.r#gen::<f64>());
     npy::write(&folder.0.join("t.npy"), &data, npy::Precision::F64).unwrap();
-    let words = "fit mixture t.npy --components 8 --tolerance -1 --iterations 400";
+    // more iterations than any machine makes before the signal
+    let words = "fit mixture t.npy --components 8 --tolerance -1 --iterations 3000";
     let child = em_routing(&folder, words).spawn().unwrap();
     std::thread::sleep(Duration::from_millis(900));
     assert!(Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap().success());

@@ -149,6 +149,24 @@ const DRAWN: &[(&str, Draw)] = &[
         true => figures::figure("jensen-chord"),
         false => figures::figure(&h.name()),
     }),
+    ("grid", |h| {
+        let trial = |h: &mut Hostile| {
+            let lambda = h.pick(&["linear", "constant:1", "other"]);
+            let (costs, iterations) = (h.odds(2), h.below(5));
+            figures::records::Trial {
+                setting: format!(
+                    "normalise-costs={costs} inverse-temperature={lambda} iterations={iterations}"
+                ),
+                seed: 1,
+                images: 1,
+                saturated: None,
+                kept: None,
+                error: h.odds(4).then(|| h.number()),
+            }
+        };
+        let trials: Vec<_> = (0..3 * h.size()).map(|_| trial(h)).collect();
+        figures::chapter09::grid(&trials)
+    }),
     ("information_criteria", |h| {
         let counts = h.counts();
         let criteria: Vec<Criteria> = (0..counts.len())
@@ -242,6 +260,15 @@ const DRAWN: &[(&str, Draw)] = &[
         let clusters: Vec<&str> = clusters.iter().map(String::as_str).collect();
         let rims = if h.odds(3) { vec![] } else { vec![h.index()] };
         chapter03::pair_plot(&h.name(), &data, &names, &labels, &clusters, (&h.name(), &rims))
+    }),
+    ("pairs", |h| {
+        let columns = h.pick(&[0, 1, 2, 3, 9, 200]);
+        let data = h.table(columns);
+        let names: Vec<String> = (0..data.ncols()).map(|_| h.name()).collect();
+        let labels = Array1::from(h.labels(data.nrows()));
+        let centres = h.table(columns);
+        let mixture = h.odds(2).then(|| h.mixture());
+        figures::pairs::pairs(&names, &data, &labels, &centres, mixture.as_ref())
     }),
     ("pictures", |h| {
         let (width, pixels) = (h.size(), h.pick(&[0, 1, 9, 784]));

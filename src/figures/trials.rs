@@ -120,7 +120,7 @@ pub fn grid_errors(
 ///
 /// # Errors
 ///
-/// Returns an error if there are no trials of the grid.
+/// Returns an error if there are no trials of the grid, or if an error is outside [0, 1].
 pub fn grid(trials: &[Trial]) -> Result<Figure> {
     const CELL: (f64, f64) = (72.0, 44.0);
     let blocks =
@@ -132,8 +132,10 @@ pub fn grid(trials: &[Trial]) -> Result<Figure> {
             });
             (name, cells)
         });
-    let runs = blocks.iter().flat_map(|block| block.1.iter().flatten().flatten());
-    checks::not_empty("trials of the grid", &runs.collect::<Vec<_>>())?;
+    let runs: Vec<f64> =
+        blocks.iter().flat_map(|block| block.1.iter().flatten().flatten()).copied().collect();
+    checks::not_empty("trials of the grid", &runs)?;
+    checks::shares(ERROR, runs)?;
 
     let grid =
         Grid { columns: 2, panel: (3.0 * CELL.0, 4.0 * CELL.1), gap: (40.0, 60.0), origin: (142.0, 40.0) };
