@@ -97,7 +97,7 @@ pub enum GmmStart {
     Given(Gmm),
     /// The result of the M-step for given labels, one per sample.
     Labels(Array1<usize>),
-    /// The result of the M-step for the clusters of [`KMeans`](crate::kmeans::KMeans), fitted from one k-means++ start.
+    /// The result of the M-step for the clusters of [`KMeans`], fitted from one k-means++ start.
     #[default]
     KMeans,
     /// The result of the M-step for random responsibilities.
