@@ -41,14 +41,14 @@ impl Whitening {
 /// The buffers and results for one block of samples.
 pub(super) struct Workspace {
     /// The samples of the block, d x `BLOCK` lanes.
-    x: Vec<Lanes>,
+    pub(super) x: Vec<Lanes>,
     /// The number of samples in the block.
     samples: usize,
     /// x - mu of one component; in the M-step, also times the square root of the weights. Padded with zeros to a multiple
     /// of 4.
     shifted: Vec<Lanes>,
     /// First log pi_k p(x | k), later the responsibilities; one `Lanes` per component.
-    responsibilities: Vec<Lanes>,
+    pub(super) responsibilities: Vec<Lanes>,
     /// log p(x).
     log_density: Lanes,
 }
@@ -81,16 +81,6 @@ impl Workspace {
             let row = &rows[indices[lane.min(indices.len() - 1)] * dimensions..][..dimensions];
             self.x.iter_mut().zip(row).for_each(|(x, value)| x[lane] = *value);
         }
-    }
-
-    /// Returns the columns of the block.
-    pub(super) fn columns_mut(&mut self) -> &mut [Lanes] {
-        &mut self.x
-    }
-
-    /// Returns the columns of the block, and log pi_k p(x | k) (later r_k) of each component.
-    pub(super) fn columns_and_joint_mut(&mut self) -> (&[Lanes], &mut [Lanes]) {
-        (&self.x, &mut self.responsibilities)
     }
 
     /// Returns the number of samples in the block.

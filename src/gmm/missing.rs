@@ -148,7 +148,7 @@ impl<'a> Completion<'a> {
 
     /// Loads the block as completed under a component.
     pub(super) fn load(&self, component: usize, space: &mut Workspace) {
-        let x = space.columns_mut();
+        let x = &mut space.x[..];
         x.copy_from_slice(&self.filled[component * x.len()..][..x.len()]);
     }
 
@@ -210,7 +210,7 @@ impl WithSimd for Step<'_, '_> {
 /// Computes log pi_k p(x_o | k) and completes the loaded block: the columns are independent.
 #[inline(always)]
 fn independent_columns(completion: &mut Completion, space: &mut Workspace) {
-    let (x, joint) = space.columns_and_joint_mut();
+    let (x, joint) = (&space.x, &mut space.responsibilities);
     let d = x.len();
     completion.missing.resize(d, ZERO_LANES);
     for (missing, x) in completion.missing.iter_mut().zip(x) {
@@ -245,7 +245,7 @@ fn correlated<S: Simd>(
     indices: &[usize],
     space: &mut Workspace,
 ) -> Result<()> {
-    let (_, joint) = space.columns_and_joint_mut();
+    let joint = &mut space.responsibilities;
     let (components, d) = completion.model.means.dim();
     if indices.len() < BLOCK {
         // any finite number will do: unused lanes have the weight 0
@@ -336,7 +336,7 @@ fn eliminate(
     Some(log_determinant)
 }
 
-/// Turns z = (x_o - mu_o, 0) into (y, -B y), for each lane; returns |y|^2. Leaves y out, for nothing needs it.
+/// Replaces the missing part of z = (x_o - mu_o, 0) by -B y, for each lane, and returns |y|^2. The observed part is scratch.
 #[inline(always)]
 fn whiten<S: Simd>(simd: S, factor: &[f64], observed: usize, z: &mut [[f64; WIDTH]]) -> [f64; WIDTH] {
     let (d, mut squares) = (z.len(), [0.0; WIDTH]);

@@ -117,9 +117,11 @@ pub struct GmmCourse {
 /// run's start while that goes on.
 pub type Watch<'a> = dyn FnMut(&Course<Gmm>, Option<&Course<KMeans>>) -> ControlFlow<()> + Send + 'a;
 
-/// Lets a fit run to its end.
-fn unwatched(_: &Course<Gmm>, _: Option<&Course<KMeans>>) -> ControlFlow<()> {
-    ControlFlow::Continue(())
+/// Runs a fit from its beginning to its end.
+fn fit_whole(data: &dyn Rows, sample_weights: Option<&[f64]>, options: &GmmOptions) -> Result<Fit<Gmm>> {
+    let watch = &mut |_: &Course<Gmm>, _: Option<&Course<KMeans>>| ControlFlow::Continue(());
+    let fit = Gmm::fit_course(data, sample_weights, options, &mut GmmCourse::default(), watch)?;
+    Ok(fit.expect("nothing stops this fit before its end"))
 }
 
 /// Options of [`Gmm::fit`].
@@ -186,8 +188,7 @@ impl Gmm {
     /// ([`Error::Collapsed`](crate::error::Error::Collapsed)), if a sample is impossible under all components, or if the
     /// data cannot be read.
     pub fn fit(data: &dyn Rows, options: &GmmOptions) -> Result<Fit<Gmm>> {
-        let fit = Gmm::fit_course(data, None, options, &mut GmmCourse::default(), &mut unwatched);
-        fit.map(|fit| fit.expect("nothing stops this fit before its end"))
+        fit_whole(data, None, options)
     }
 
     /// Fits a mixture to weighted samples: weight 2 counts a sample twice, weight 0 ignores it.
@@ -199,9 +200,7 @@ impl Gmm {
     /// Returns an error in the cases of [`Gmm::fit`], counting only samples with a weight above 0. Also if a weight is
     /// negative or beyond 1e30, if there is not exactly one weight per sample, or if the weights add up to less than 1e-100.
     pub fn fit_weighted(data: &dyn Rows, sample_weights: &[f64], options: &GmmOptions) -> Result<Fit<Gmm>> {
-        let course = &mut GmmCourse::default();
-        let fit = Gmm::fit_course(data, Some(sample_weights), options, course, &mut unwatched);
-        fit.map(|fit| fit.expect("nothing stops this fit before its end"))
+        fit_whole(data, Some(sample_weights), options)
     }
 
     /// Fits as [`Gmm::fit`] and [`Gmm::fit_weighted`] do, but can be stopped and continued.

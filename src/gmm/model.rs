@@ -262,7 +262,7 @@ impl Gmm {
         if let Some(index) = self.weights.iter().position(|weight| !(0.0..=1.0 + rounding).contains(weight)) {
             return Err(Error::Probability { name: "weights", index, value: self.weights[index] });
         }
-        weight_sum(self.weights.sum(), k)?;
+        let weight_sum = weight_sum(self.weights.sum(), k)?;
         let bad_mean = self.means.indexed_iter().find(|(_, value)| !fits(**value));
         if let Some(((component, column), &value)) = bad_mean {
             let (place, expected) = (vec![component, column], "within 1e130 of 0");
@@ -273,7 +273,16 @@ impl Gmm {
             let place = ndarray::Dimension::slice(&place).to_vec();
             return Err(Error::EntryOutOfRange { name: "covariances", place, expected: "finite", value });
         }
-        Prepared::new(&self.weights, &self.means, &self.covariances)
+        let whitening = self.covariances.whitening(k, d)?;
+        let half_log_2_pi = 0.5 * (2.0 * std::f64::consts::PI).ln();
+        let log_constants = (0..k)
+            .map(|component| {
+                let log_determinant = whitening.log_determinant(component, d);
+                (self.weights[component] / weight_sum).ln() + log_determinant - d as f64 * half_log_2_pi
+            })
+            .collect();
+        let means = self.means.iter().copied().collect();
+        Ok(Prepared { components: k, dimensions: d, means, whitening, log_constants })
     }
 
     /// Checks that the model can start a fit with these options and data.
@@ -312,26 +321,6 @@ impl Gmm {
     }
 }
 
-impl Prepared {
-    /// # Errors
-    ///
-    /// Returns an error if the weights do not add up to 1, or if a covariance is not symmetric or not positive definite.
-    fn new(weights: &Array1<f64>, means: &Array2<f64>, covariances: &Covariances) -> Result<Prepared> {
-        let (k, d) = means.dim();
-        let weight_sum = weight_sum(weights.sum(), k)?;
-        let whitening = covariances.whitening(k, d)?;
-        let half_log_2_pi = 0.5 * (2.0 * std::f64::consts::PI).ln();
-        let log_constants = (0..k)
-            .map(|component| {
-                let log_determinant = whitening.log_determinant(component, d);
-                (weights[component] / weight_sum).ln() + log_determinant - d as f64 * half_log_2_pi
-            })
-            .collect();
-        let means = means.iter().copied().collect();
-        Ok(Prepared { components: k, dimensions: d, means, whitening, log_constants })
-    }
-}
-
 /// Runs the E-step on a table, one block at a time.
 struct EStep<'a> {
     model: &'a Gmm,
@@ -341,7 +330,7 @@ struct EStep<'a> {
 }
 
 /// The buffers of a thread for an [`EStep`].
-type Space<'a> = (RowBuffer, Workspace, Completion<'a>);
+type Space<'a> = (RowBuffer, Workspace, Option<Completion<'a>>);
 
 impl<'a> EStep<'a> {
     /// # Errors
@@ -353,9 +342,14 @@ impl<'a> EStep<'a> {
         Ok(EStep { model, prepared, data, instructions: InstructionSet::detect() })
     }
 
+    /// Returns the model if it has to complete missing values.
+    fn completing(&self) -> Option<&'a Gmm> {
+        self.data.nan_is_missing().then_some(self.model)
+    }
+
     fn space(&self) -> Space<'a> {
         let space = Workspace::new(self.prepared.components, self.prepared.dimensions);
-        (RowBuffer::default(), space, Completion::new(self.model))
+        (RowBuffer::default(), space, self.completing().map(Completion::new))
     }
 
     /// Runs the E-step of a chunk and passes each block to `each`, with the indices of its samples in the chunk.
@@ -371,14 +365,13 @@ impl<'a> EStep<'a> {
     ) -> Result<()> {
         let first = range.start;
         let rows = self.data.read(range, buffer)?;
-        let completing = self.data.nan_is_missing().then_some(self.model);
-        for (indices, complete) in Order::new(rows, self.prepared.dimensions, completing).blocks() {
-            match complete {
-                true => {
+        for (indices, complete) in Order::new(rows, self.prepared.dimensions, self.completing()).blocks() {
+            match completion.as_mut().filter(|_| !complete) {
+                Some(completion) => completion.expectation(self.instructions, rows, indices, space)?,
+                None => {
                     space.load_rows(rows, indices);
                     expectation(self.instructions, &self.prepared, space);
                 }
-                false => completion.expectation(self.instructions, rows, indices, space)?,
             }
             check_possible(first, indices, space)?;
             each(space, indices);

@@ -281,7 +281,7 @@ pub(super) fn log_likelihood(space: &Workspace, weights: &[f64]) -> f64 {
 /// Copies the responsibilities of these samples from those of the whole chunk.
 fn take_responsibilities(of_chunk: &Array2<f64>, indices: &[usize], space: &mut Workspace) {
     for (component, column) in of_chunk.columns().into_iter().enumerate() {
-        let lanes = &mut space.columns_and_joint_mut().1[component];
+        let lanes = &mut space.responsibilities[component];
         *lanes = ZERO_LANES;
         lanes.iter_mut().zip(indices).for_each(|(lane, &index)| *lane = column[index]);
     }
@@ -302,13 +302,11 @@ impl GmmStatistics {
             if let Some(completion) = completion {
                 completion.load(component, space);
             }
-            let mut count = 0.0;
             let second = row_mut(&mut self.second_moments, component);
             let first = row_mut(&mut self.first_moments, component);
             let origin = &origins[component * dimensions..][..dimensions];
-            let sums = Sums { count: &mut count, first, second };
+            let sums = Sums { count: &mut self.effective_counts[component], first, second: &mut *second };
             accumulate(instructions, component, origin, weights, space, sums);
-            self.effective_counts[component] += count;
             if let Some(completion) = completion {
                 completion.add_covariances(component, weights, space, second);
             }

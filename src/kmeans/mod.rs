@@ -20,7 +20,7 @@
 //! inertia = sum_i |x_i - c_{z_i}|^2                 (never rises; the objective is minus the inertia)
 //! ```
 //!
-//! Values may be missing, as NaN in a table in [`Incomplete`](crate::data::Incomplete)(crate::data::Incomplete): the sums over the columns then leave them out, in distances
+//! Values may be missing, as NaN in a table in [`Incomplete`](crate::data::Incomplete): the sums over the columns then leave them out, in distances
 //! and in means (k-POD: Chi, Chi and Baraniuk 2016). The inertia still never rises.
 //!
 //! A sample weight of w counts the sample w times, in the means and in the inertia.
@@ -76,9 +76,15 @@ pub struct KMeans {
 /// What [`KMeans::fit_course`] calls before each iteration.
 pub type Watch<'a> = dyn FnMut(&Course<KMeans>) -> ControlFlow<()> + Send + 'a;
 
-/// Lets a fit run to its end.
-fn unwatched(_: &Course<KMeans>) -> ControlFlow<()> {
-    ControlFlow::Continue(())
+/// Runs a fit from its beginning to its end.
+fn fit_whole(
+    data: &dyn Rows,
+    sample_weights: Option<&[f64]>,
+    options: &KMeansOptions,
+) -> Result<Fit<KMeans>> {
+    let watch = &mut |_: &Course<KMeans>| ControlFlow::Continue(());
+    let fit = KMeans::fit_course(data, sample_weights, options, &mut Course::default(), watch)?;
+    Ok(fit.expect("nothing stops this fit before its end"))
 }
 
 /// The initial centroids. If a sample with missing values is drawn, the means of the columns complete the centroid.
@@ -152,11 +158,10 @@ impl KMeans {
     /// # Errors
     ///
     /// Returns an error if there are no clusters, no restarts or fewer samples than clusters, if the start has the wrong
-    /// shape, if a number is not finite or beyond 1e130 (NaN is allowed in [`Incomplete`](crate::data::Incomplete)(crate::data::Incomplete)), if a column has no value, or if
+    /// shape, if a number is not finite or beyond 1e130 (NaN is allowed in [`Incomplete`](crate::data::Incomplete)), if a column has no value, or if
     /// the data cannot be read.
     pub fn fit(data: &dyn Rows, options: &KMeansOptions) -> Result<Fit<KMeans>> {
-        let fit = KMeans::fit_course(data, None, options, &mut Course::default(), &mut unwatched);
-        fit.map(|fit| fit.expect("nothing stops this fit before its end"))
+        fit_whole(data, None, options)
     }
 
     /// Fits the centroids to weighted samples: weight 2 counts a sample twice, weight 0 ignores it.
@@ -172,9 +177,7 @@ impl KMeans {
         sample_weights: &[f64],
         options: &KMeansOptions,
     ) -> Result<Fit<KMeans>> {
-        let fit =
-            KMeans::fit_course(data, Some(sample_weights), options, &mut Course::default(), &mut unwatched);
-        fit.map(|fit| fit.expect("nothing stops this fit before its end"))
+        fit_whole(data, Some(sample_weights), options)
     }
 
     /// Fits as [`KMeans::fit`] and [`KMeans::fit_weighted`] do, but can be stopped and continued.
@@ -308,7 +311,7 @@ impl KMeans {
     /// # Errors
     ///
     /// Returns an error if the data have other dimensions than the centroids, if a number is not finite or beyond 1e130 (NaN
-    /// is allowed in [`Incomplete`](crate::data::Incomplete)(crate::data::Incomplete)), or if the data cannot be read.
+    /// is allowed in [`Incomplete`](crate::data::Incomplete)), or if the data cannot be read.
     pub fn predict(&self, data: &dyn Rows) -> Result<Array1<usize>> {
         self.each_sample(data, |block, labels| {
             labels.iter_mut().zip(block.labels).for_each(|(label, &found)| *label = found as usize);

@@ -7,7 +7,7 @@ use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use super::convolution::Convolution;
-use super::{Backward, Batch, Caption, Dropout, Forward, Grid, Layer, Memory, plain};
+use super::{Backward, Batch, Caption, Dropout, Forward, Grid, Layer, Memory, plain, relu_backward};
 use crate::capsnet::parameters::{Draw, ParameterSpec};
 use crate::error::Result;
 use crate::routing::fused::{LayerOutput, check_numbers};
@@ -82,10 +82,8 @@ impl Layer for Dense {
     fn forward(&self, batch: &Batch, input: &LayerOutput, _keep: bool) -> Result<(LayerOutput, Memory)> {
         let ([weights, bias], x) = (batch.parameters(), &input.activations);
         let factors = batch.dropout.map(|dropout| factors(dropout, x.len()));
-        let mut y = match &factors {
-            Some(factors) => self.map(batch).forward(&product(x, factors), weights, bias),
-            None => self.map(batch).forward(x, weights, bias),
-        };
+        let dropped = factors.as_ref().map(|factors| product(x, factors));
+        let mut y = self.map(batch).forward(dropped.as_deref().unwrap_or(x), weights, bias);
         // the classification would not notice a NaN
         let name = "the output of a dense layer";
         check_numbers(name, &[batch.images, self.outputs], &y, "finite", f32::is_finite)?;
@@ -105,26 +103,16 @@ impl Layer for Dense {
         let ([weights, _], x) = (batch.parameters(), &forward.input.activations);
         let mut d_y = d_output.activations;
         if self.relu {
-            // y = max(0, z)  gives  dz = dy where y > 0, else 0
-            for (d, &y) in d_y.iter_mut().zip(&forward.output.activations) {
-                *d = if y > 0.0 { *d } else { 0.0 };
-            }
+            relu_backward(&mut d_y, &forward.output.activations);
         }
-        let map = self.map(batch);
         // y = (f x) w + b  gives  dx = f (dy w^T)
-        let (d, d_x) = match forward.memory::<Option<Vec<f32>>>() {
-            Some(factors) => {
-                let d = map.backward(&product(x, factors), weights, &d_y, with_input);
-                let d_x = product(&d.d_x, factors);
-                (d, d_x)
-            }
-            None => {
-                let mut d = map.backward(x, weights, &d_y, with_input);
-                let d_x = std::mem::take(&mut d.d_x);
-                (d, d_x)
-            }
-        };
-        Ok(Backward { d_parameters: vec![d.d_weights, d.d_bias], d_input: plain(d_x) })
+        let factors = forward.memory::<Option<Vec<f32>>>().as_deref();
+        let dropped = factors.map(|factors| product(x, factors));
+        let mut d = self.map(batch).backward(dropped.as_deref().unwrap_or(x), weights, &d_y, with_input);
+        if let Some(factors) = factors {
+            d.d_x.iter_mut().zip(factors).for_each(|(d, factor)| *d *= factor);
+        }
+        Ok(Backward { d_parameters: vec![d.d_weights, d.d_bias], d_input: plain(d.d_x) })
     }
 
     fn caption(&self) -> Caption {

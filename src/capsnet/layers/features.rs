@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::convolution::Convolution;
 use super::pooling::{MaxPooling, Pooled};
-use super::{Backward, Batch, Caption, Forward, Grid, Layer, Memory, plain};
+use super::{Backward, Batch, Caption, Forward, Grid, Layer, Memory, plain, relu_backward};
 use crate::capsnet::Pooling;
 use crate::capsnet::parameters::{Draw, ParameterSpec};
 use crate::error::Result;
@@ -96,11 +96,8 @@ impl Layer for Features {
         with_input: bool,
     ) -> Result<Backward> {
         let [weights, _] = batch.parameters();
-        // f = max(0, y) gives dy = df where f > 0, else 0
         let mut d_y = d_output.activations;
-        for (d, &f) in d_y.iter_mut().zip(&forward.output.activations) {
-            *d = if f > 0.0 { *d } else { 0.0 };
-        }
+        relu_backward(&mut d_y, &forward.output.activations);
         if let Some(pooling) = self.max_pooling() {
             d_y = pooling.backward(forward.memory::<Vec<u8>>(), &d_y);
         }

@@ -146,3 +146,10 @@ pub(crate) struct Caption {
 pub(crate) fn plain(activations: Vec<f32>) -> LayerOutput {
     LayerOutput { poses: Vec::new(), activations }
 }
+
+/// Turns the gradient with respect to y = max(0, z) into that with respect to z: dz = dy where y > 0, else 0.
+fn relu_backward(d: &mut [f32], y: &[f32]) {
+    for (d, &y) in d.iter_mut().zip(y) {
+        *d = if y > 0.0 { *d } else { 0.0 };
+    }
+}

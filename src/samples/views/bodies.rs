@@ -11,12 +11,8 @@ use crate::error::Result;
 const INSTANCES: usize = 10;
 /// Azimuths: multiples of 20 degrees.
 const AZIMUTHS: usize = 18;
-/// The azimuths of familiar views, as of the paper on smallNORB: 300, 320, 340, 0, 20 and 40 degrees.
-const FAMILIAR_AZIMUTHS: [usize; 6] = [15, 16, 17, 0, 1, 2];
 /// Elevations: 30 to 70 degrees in steps of 5.
 const ELEVATIONS: usize = 9;
-/// The elevations of familiar views are the lowest ones: 30, 35 and 40 degrees.
-const FAMILIAR_ELEVATIONS: usize = 3;
 /// The direction of each light (azimuth from the camera's, elevation), the brightness in its shade, and what it adds.
 const LIGHTS: [([f64; 2], f64, f64); 6] = [
     ([-60.0, 40.0], 0.25, 0.75),
@@ -46,30 +42,26 @@ struct Body {
 ///
 /// Returns an error if `side` is not from 16 to 256.
 pub fn solids(side: usize, split: Split, seed: u64) -> Result<ViewSet> {
-    check_side(side, 16, "from 16 to 256")?;
+    check_side(side)?;
     let instance = |at: usize| {
         let mut proportions = Proportions(random(seed, 3 + at as u64)); // streams 0 to 2 are the orders of the parts
         let albedo = proportions.draw(0.35, 0.95);
         Body { parts: normalised(KINDS[at / INSTANCES](&mut proportions)), albedo }
     };
     let bodies: Vec<Body> = (0..KINDS.len() * INSTANCES).map(instance).collect();
-    let is_familiar = |azimuth: usize, elevation: usize| match split {
-        Split::Azimuth => FAMILIAR_AZIMUTHS.contains(&azimuth),
-        Split::Elevation => elevation < FAMILIAR_ELEVATIONS,
-    };
     let part = |trained: bool, familiar: bool, part: u64| {
         let instances = if trained { 0..INSTANCES / 2 } else { INSTANCES / 2..INSTANCES };
         let mut shots = Vec::new();
         for (label, instance) in (0..KINDS.len()).flat_map(|kind| instances.clone().map(move |at| (kind, at)))
         {
             for (azimuth, elevation) in
-                (0..AZIMUTHS * ELEVATIONS).map(|at| (at / ELEVATIONS, at % ELEVATIONS))
+                (0..AZIMUTHS * ELEVATIONS).map(|at| (20 * (at / ELEVATIONS), 30 + 5 * (at % ELEVATIONS)))
             {
-                if is_familiar(azimuth, elevation) == familiar {
-                    let (azimuth, elevation) = (20.0 * azimuth as f64, 30.0 + 5.0 * elevation as f64);
+                if split.is_familiar(azimuth, elevation) == familiar {
                     shots.extend((0..LIGHTS.len()).map(|light| Shot {
                         label: label as u8,
-                        parameters: vec![azimuth, elevation, light as f64, instance as f64],
+                        parameters:
+                            [azimuth, elevation, light, instance].map(|number| number as f64).to_vec(),
                     }));
                 }
             }

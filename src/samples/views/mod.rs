@@ -55,6 +55,21 @@ pub enum Split {
     Elevation,
 }
 
+/// The azimuths of familiar views, in degrees, as in the paper on matrix capsules.
+const FAMILIAR_AZIMUTHS: [usize; 6] = [300, 320, 340, 0, 20, 40];
+/// The highest elevation of familiar views, in degrees; the others are 30 and 35.
+const FAMILIAR_ELEVATION: usize = 40;
+
+impl Split {
+    /// Whether a view from this azimuth and elevation, in degrees, is familiar: a third of the views are.
+    fn is_familiar(self, azimuth: usize, elevation: usize) -> bool {
+        match self {
+            Split::Azimuth => FAMILIAR_AZIMUTHS.contains(&azimuth),
+            Split::Elevation => elevation <= FAMILIAR_ELEVATION,
+        }
+    }
+}
+
 /// The label and the parameters of an image that is not drawn yet.
 struct Shot {
     label: u8,
@@ -129,12 +144,12 @@ fn random(seed: u64, stream: u64) -> ChaCha8Rng {
     rng
 }
 
-/// Checks that an image has a side from `least` to 256 pixels.
-fn check_side(side: usize, least: usize, expected: &'static str) -> Result<()> {
-    if (least..=256).contains(&side) {
+/// Checks that an image has a side from 16 to 256 pixels.
+fn check_side(side: usize) -> Result<()> {
+    if (16..=256).contains(&side) {
         return Ok(());
     }
-    Err(Error::Setting { name: "the side of an image", expected, value: side as f64 })
+    Err(Error::Setting { name: "the side of an image", expected: "from 16 to 256", value: side as f64 })
 }
 
 /// Returns the grey level of a brightness from 0 to 1.

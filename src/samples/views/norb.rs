@@ -4,11 +4,6 @@ use super::{Shot, Split, ViewSet, Views};
 use crate::data::norb::{CATEGORIES, SmallNorb};
 use crate::error::{Error, Result};
 
-/// The familiar azimuths, in degrees.
-const AZIMUTHS: [usize; 6] = [300, 320, 340, 0, 20, 40];
-/// The highest familiar elevation, in degrees; the others are 30 and 35.
-const ELEVATION: usize = 40;
-
 /// The part of a photograph that is kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Crop {
@@ -59,11 +54,7 @@ pub fn small_norb(
         for (at, (&label, &info)) in of.categories.iter().zip(&of.info).enumerate() {
             let [instance, elevation, azimuth, light] = info.map(usize::from);
             let (azimuth, elevation) = (10 * azimuth, 30 + 5 * elevation);
-            let is_familiar = match split {
-                Split::Azimuth => AZIMUTHS.contains(&azimuth),
-                Split::Elevation => elevation <= ELEVATION,
-            };
-            if is_familiar == familiar {
+            if split.is_familiar(azimuth, elevation) == familiar {
                 let parameters = [azimuth, elevation, light, instance].map(|number| number as f64).to_vec();
                 shots.push(Shot { label, parameters });
                 numbers.push(at);

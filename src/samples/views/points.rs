@@ -31,7 +31,7 @@ type Point = [f64; 3];
 ///
 /// Returns an error if `side` is not from 16 to 256.
 pub fn shapes(side: usize, seed: u64) -> Result<ViewSet> {
-    check_side(side, 16, "from 16 to 256")?;
+    check_side(side)?;
     let bodies = bodies();
     let part = |azimuths: [f64; 6], copies: usize, part: u64| {
         let mut shots = Vec::new();

@@ -1,5 +1,6 @@
 //! How a network reads one image: its activations, a picture and a sentence.
 
+use em_routing::capsnet::training::most_active;
 use em_routing::capsnet::{CapsNet, Pass};
 use em_routing::data::idx::Images;
 use em_routing::draw::{Chart, FRAME, Figure, GREY, INK, Ink, Palette, Side, component, number};
@@ -56,11 +57,6 @@ fn seen(pixels: &[u8], activations: &[f32]) -> Result<Figure> {
     chart
         .alt(format!("The image that the network gets, and a bar for each class's activation: {words}."))
         .finish()
-}
-
-/// Returns the index of the largest number.
-pub fn most_active(activations: &[f32]) -> usize {
-    (0..activations.len()).fold(0, |most, j| if activations[j] > activations[most] { j } else { most })
 }
 
 /// Returns the classes in the order of their activations, the most active first.

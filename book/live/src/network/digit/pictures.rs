@@ -1,5 +1,6 @@
 //! The pictures of a digit in the network that no chapter has.
 
+use em_routing::capsnet::training::most_active;
 use em_routing::capsnet::{CapsNet, LayerSummary, Pass};
 use em_routing::draw::{
     Chart, Figure, GREY, INK, Image, Ink, PALE, Pen, Side, VERMILION, component, extent, number,
@@ -7,8 +8,6 @@ use em_routing::draw::{
 use em_routing::error::Result;
 use em_routing::ndarray::{Array, Axis};
 use em_routing::routing::{CapsuleLayer, CapsuleLayerRun, Capsules, ELEMENTS, Reach};
-
-use crate::network::reading::most_active;
 
 /// Positions along each side of a neighbourhood of the layer `first`.
 const NEAR: usize = 3;
