@@ -1,32 +1,45 @@
-//! Novel viewpoints: trains networks with and without routing on a published test, and classifies familiar and novel views.
+//! Novel viewpoints: trains networks with and without routing on some views of objects, and classifies familiar and novel views.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use em_routing::capsnet::{Settings, Training};
-use em_routing::data::idx::Images;
+use em_routing::capsnet::{Evaluation, Settings, Training};
+use em_routing::data::idx::ImageSet;
 use em_routing::error::Error;
 use em_routing::files;
-use em_routing::samples::views::{self, ViewSet};
+use em_routing::samples::views::{self, Split, ViewSet, Views};
+use em_routing::shipped::{mnist_folder, viewpoints_file};
 
 type Outcome<T> = Result<T, Box<dyn std::error::Error>>;
 
 const HELP: &str = "\
-Trains networks on the published test of novel viewpoints (em-routing render published: 450 images of five shapes, seen from azimuths
-of 0 to 150 degrees) and classifies 180 familiar views and 180 views of azimuths from 200 to 330 degrees. The seed N of a run draws
-both the images and the training.
+Trains networks on images of familiar viewpoints and classifies familiar and novel views. The seed N of a run draws both the images
+and the training.
 
 Usage: cargo bench --bench viewpoints -- [OPTIONS]
 
 Options:
+  --set SET        the images, as `em-routing render` draws them (default published; below)
   --seeds N        run each arm with seeds 1 to N (default 10)
-  --epochs N       train for N epochs (default 30)
+  --epochs N       train for N epochs (default 30 for published, 4 for solids, 1 for affine)
   --only ARM       run only this arm; may be repeated. The arms are listed below
-  --out FILE       CSV file (arm,seed,epochs,parameters,loss,familiar,novel) to which each run adds a line (default
+  --change NAME=VALUE
+                   change a setting of all arms; may be repeated. Use another --out, since the file does not hold the change
+  --threads N      number of threads, 0 for one per core (default); does not affect the result
+  --out FILE       CSV file (set,arm,seed,epochs,parameters,loss,familiar,novel) to which each run adds a line (default
                    assets/capsnet/viewpoints.csv). loss: the mean loss of the last epoch; familiar and novel: the shares of correctly
                    classified images, empty if the training diverged. Runs that it already holds are skipped, so a stop costs only
-                   the current run
+                   the current run. FILE-views.csv beside it holds the correctly classified images of each azimuth and elevation
   --help           show this help
+
+Sets:
+  published        five shapes of points, 32 x 32: 450 images from azimuths of 0 to 150 degrees; 180 familiar views, and 180 novel
+                   ones of 200 to 330 degrees
+  solids           five kinds of solid bodies, 32 x 32, in the manner of smallNORB: 8,100 images of five instances of each, from a
+                   third of the azimuths; 8,100 familiar and 16,200 novel views of five other instances
+  affine           MNIST's digits, 40 x 40: 60,000 shifted ones; 10,000 shifted test digits as familiar views, and the same digits
+                   rotated, sheared and scaled as novel ones
 
 Arms:
   routing-1, routing-2, routing-3   the default network with this many iterations; routing-1 does not route, routing-2 is the default
@@ -39,13 +52,57 @@ Novel accuracies can be compared at equal familiar accuracy only. Read the colum
 Example, in a minute:
   cargo bench --bench viewpoints -- --seeds 1 --epochs 5 --only routing-2 --only plain --out target/viewpoints.csv";
 
-const ARMS: [&str; 6] = ["routing-2", "routing-1", "routing-3", "stop-gradient", "plain", "plain-pooled"];
-const HEADER: &str = "arm,seed,epochs,parameters,loss,familiar,novel\n";
-/// The side of the images.
+const ARMS: [&str; 6] = ["routing-2", "routing-1", "plain", "plain-pooled", "stop-gradient", "routing-3"];
+const HEADER: &str = "set,arm,seed,epochs,parameters,loss,familiar,novel\n";
+const VIEWS_HEADER: &str = "set,arm,seed,epochs,part,azimuth,elevation,images,correct\n";
+/// The side of the images of bodies.
 const SIDE: usize = 32;
 
+/// A set of images, and the epochs that its networks are trained for by default.
+#[derive(Clone, Copy)]
+enum Set {
+    Published,
+    Solids,
+    Affine,
+}
+
+impl Set {
+    fn parse(name: &str) -> Outcome<Set> {
+        match name {
+            "published" => Ok(Set::Published),
+            "solids" => Ok(Set::Solids),
+            "affine" => Ok(Set::Affine),
+            _ => Err(format!("there is no set {name}; there are: published, solids, affine").into()),
+        }
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Set::Published => "published",
+            Set::Solids => "solids",
+            Set::Affine => "affine",
+        }
+    }
+
+    fn epochs(self) -> usize {
+        match self {
+            Set::Published => 30,
+            Set::Solids => 4,
+            Set::Affine => 1,
+        }
+    }
+
+    fn draw(self, seed: u64) -> Outcome<ViewSet> {
+        Ok(match self {
+            Set::Published => views::shapes(SIDE, seed)?,
+            Set::Solids => views::solids(SIDE, Split::Azimuth, seed)?,
+            Set::Affine => views::affine_digits(&ImageSet::load(mnist_folder(), 0)?, seed)?,
+        })
+    }
+}
+
 /// Returns the settings of an arm.
-fn settings(arm: &str, epochs: usize) -> Outcome<Settings> {
+fn settings(arm: &str, options: &Options) -> Outcome<Settings> {
     let (mut settings, change) = match arm {
         "routing-1" => (Settings::default(), "iterations = 1"),
         "routing-2" => (Settings::default(), "iterations = 2"),
@@ -56,22 +113,39 @@ fn settings(arm: &str, epochs: usize) -> Outcome<Settings> {
         _ => return Err(format!("there is no arm {arm}; there are: {}", ARMS.join(", ")).into()),
     };
     settings.set_lines(change)?;
-    settings.set_lines(&format!("height = {SIDE}\nwidth = {SIDE}\nclasses = 5\nepochs = {epochs}"))?;
+    let (side, classes) = match options.set {
+        Set::Published | Set::Solids => (SIDE, 5),
+        Set::Affine => (40, 10),
+    };
+    let epochs = options.epochs();
+    settings
+        .set_lines(&format!("height = {side}\nwidth = {side}\nclasses = {classes}\nepochs = {epochs}"))?;
+    settings.set_lines(&options.changes.join("\n"))?;
     settings.check()?;
     Ok(settings)
 }
 
 struct Options {
+    set: Set,
     seeds: u64,
-    epochs: usize,
+    epochs: Option<usize>,
     only: Vec<String>,
+    changes: Vec<String>,
+    threads: usize,
     out: PathBuf,
 }
 
 impl Options {
     fn parse(arguments: &[String]) -> Outcome<Options> {
-        let out = em_routing::shipped::viewpoints_file();
-        let mut options = Options { seeds: 10, epochs: 30, only: Vec::new(), out };
+        let mut options = Options {
+            set: Set::Published,
+            seeds: 10,
+            epochs: None,
+            only: Vec::new(),
+            changes: Vec::new(),
+            threads: 0,
+            out: viewpoints_file(),
+        };
         let mut arguments = arguments.iter();
         while let Some(argument) = arguments.next() {
             let mut value = || arguments.next().cloned().ok_or(format!("{argument} needs a value"));
@@ -80,21 +154,44 @@ impl Options {
                 _ => Err(format!("{argument} needs a whole number of at least 1")),
             };
             match argument.as_str() {
+                "--set" => options.set = Set::parse(&value()?)?,
                 "--seeds" => options.seeds = number(value()?)? as u64,
-                "--epochs" => options.epochs = number(value()?)?,
+                "--epochs" => options.epochs = Some(number(value()?)?),
                 "--only" => options.only.push(value()?),
+                "--change" => options.changes.push(value()?.replacen('=', " = ", 1)),
+                "--threads" => options.threads = number(value()?)?,
                 "--out" => options.out = value()?.into(),
                 other => return Err(format!("{other}? See --help.").into()),
             }
         }
         Ok(options)
     }
+
+    fn epochs(&self) -> usize {
+        self.epochs.unwrap_or(self.set.epochs())
+    }
+
+    /// The first columns of a run, which no other run has.
+    fn key(&self, arm: &str, seed: u64) -> String {
+        format!("{},{arm},{seed},{},", self.set.name(), self.epochs())
+    }
+
+    /// The file with the counts of each view.
+    fn views_file(&self) -> PathBuf {
+        let name = self.out.file_stem().map(|name| name.to_string_lossy()).unwrap_or_default();
+        self.out.with_file_name(format!("{name}-views.csv"))
+    }
 }
 
-/// Trains a network and returns the line of the file, without its end.
-fn run(arm: &str, seed: u64, settings: Settings, set: &ViewSet) -> Outcome<String> {
-    let epochs = settings.recipe.epochs;
-    let mut training = Training::new(settings, seed, 0)?;
+/// What a run adds to the two files, after the columns of its key.
+struct Found {
+    line: String,
+    views: Vec<String>,
+}
+
+/// Trains a network and evaluates it.
+fn run(settings: Settings, seed: u64, threads: usize, set: &ViewSet) -> Outcome<Found> {
+    let mut training = Training::new(settings, seed, threads)?;
     let parameters = training.net.parameters().len();
     let images = &set.train.images;
     let (steps, last_epoch) = (training.steps(images.len()), training.steps_per_epoch(images.len()));
@@ -107,27 +204,52 @@ fn run(arm: &str, seed: u64, settings: Settings, set: &ViewSet) -> Outcome<Strin
             }
         }
         let net = training.result();
-        let correct = |images: &Images| net.evaluate(images, 0, |_| {}).map(|found| 1.0 - found.error_rate());
-        Ok([correct(&set.familiar.images)?, correct(&set.novel.images)?])
+        let found = |views: &Views| net.evaluate(&views.images, threads, |_| {});
+        Ok([found(&set.familiar)?, found(&set.novel)?])
     })();
-    let run = format!("{arm},{seed},{epochs},{parameters}");
     match trained {
-        Ok([familiar, novel]) => Ok(format!("{run},{loss:.6},{familiar:.6},{novel:.6}")),
-        Err(Error::Diverged { .. }) => Ok(format!("{run},,,")),
+        Ok([familiar, novel]) => {
+            let [own, other] = [&familiar, &novel].map(|found| 1.0 - found.error_rate());
+            let mut views = count_views("familiar", &set.familiar, &familiar);
+            views.extend(count_views("novel", &set.novel, &novel));
+            Ok(Found { line: format!("{parameters},{loss:.6},{own:.6},{other:.6}"), views })
+        }
+        Err(Error::Diverged { .. }) => Ok(Found { line: format!("{parameters},,,"), views: vec![] }),
         // the evaluation diverged: a layer returned a number that is not finite
-        Err(Error::EntryOutOfRange { value, .. }) if !value.is_finite() => Ok(format!("{run},,,")),
+        Err(Error::EntryOutOfRange { value, .. }) if !value.is_finite() => {
+            Ok(Found { line: format!("{parameters},,,"), views: vec![] })
+        }
         Err(error) => Err(error.into()),
     }
 }
 
+/// Counts the correctly classified images of each azimuth and elevation. Returns the last columns of the file; none if the views have no
+/// azimuth.
+fn count_views(part: &str, views: &Views, found: &Evaluation) -> Vec<String> {
+    let ["azimuth", "elevation", ..] = views.names else { return Vec::new() };
+    let mut counts: BTreeMap<[i64; 2], [usize; 2]> = BTreeMap::new();
+    for (parameters, (predicted, label)) in
+        views.parameters.iter().zip(found.predictions.iter().zip(&found.labels))
+    {
+        // angles are whole degrees
+        let [images, correct] = counts.entry([parameters[0] as i64, parameters[1] as i64]).or_default();
+        *images += 1;
+        *correct += usize::from(predicted == label);
+    }
+    let line = |([azimuth, elevation], [images, correct]): ([i64; 2], [usize; 2])| {
+        format!("{part},{azimuth},{elevation},{images},{correct}")
+    };
+    counts.into_iter().map(line).collect()
+}
+
 /// Reads the lines of a file without its header; none if there is no such file.
-fn read(path: &Path) -> Outcome<Vec<String>> {
+fn read(path: &Path, header: &str) -> Outcome<Vec<String>> {
     let text = match std::fs::read_to_string(path) {
         Ok(text) => text,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
         Err(error) => return Err(format!("{}: {error}", path.display()).into()),
     };
-    let lines = text.strip_prefix(HEADER).ok_or_else(|| format!("{} has another header", path.display()))?;
+    let lines = text.strip_prefix(header).ok_or_else(|| format!("{} has another header", path.display()))?;
     Ok(lines.lines().map(str::to_owned).collect())
 }
 
@@ -138,51 +260,59 @@ fn measure(options: &Options) -> Outcome<()> {
     };
     // check all arms before the first run
     for arm in &arms {
-        settings(arm, options.epochs)?;
+        settings(arm, options)?;
     }
-    let out = &options.out;
+    let (out, views_out) = (&options.out, options.views_file());
     if let Some(folder) = out.parent() {
         std::fs::create_dir_all(folder).map_err(|error| format!("{}: {error}", folder.display()))?;
     }
-    let mut lines = read(out)?;
+    let mut lines = read(out, HEADER)?;
+    let mut views = read(&views_out, VIEWS_HEADER)?;
     // seed by seed, so that a stopped bench has all arms of the first seeds
     for seed in 1..=options.seeds {
-        let set = views::shapes(SIDE, seed)?;
+        let mut set = None;
         for arm in &arms {
-            let begin = format!("{arm},{seed},{},", options.epochs);
-            if lines.iter().any(|line| line.starts_with(&begin)) {
+            let key = options.key(arm, seed);
+            if lines.iter().any(|line| line.starts_with(&key)) {
                 continue;
             }
+            if set.is_none() {
+                set = Some(options.set.draw(seed)?);
+            }
+            let Some(set) = &set else { continue };
             let began = Instant::now();
-            let line = run(arm, seed, settings(arm, options.epochs)?, &set)?;
-            eprintln!("{line}    in {:.0} s", began.elapsed().as_secs_f64());
-            lines.push(line);
+            let found = run(settings(arm, options)?, seed, options.threads, set)?;
+            eprintln!("{key}{}    in {:.0} s", found.line, began.elapsed().as_secs_f64());
+            views.retain(|line| !line.starts_with(&key));
+            views.extend(found.views.iter().map(|line| format!("{key}{line}")));
+            files::write(&views_out, format!("{VIEWS_HEADER}{}\n", views.join("\n")).as_bytes())?;
+            // last, since this line says that the run is complete
+            lines.push(format!("{key}{}", found.line));
             files::write(out, format!("{HEADER}{}\n", lines.join("\n")).as_bytes())?;
         }
     }
     print_table(&lines, &arms, options);
-    println!("\nThe results are in {}.", out.display());
+    println!("\nThe results are in {}, by view in {}.", out.display(), views_out.display());
     Ok(())
 }
 
 /// Prints the mean and the range of the accuracies of each arm.
 fn print_table(lines: &[String], arms: &[&str], options: &Options) {
-    println!("| arm, {} epochs | seeds | familiar | novel |\n|---|---|---|---|", options.epochs);
+    let (set, epochs) = (options.set.name(), options.epochs());
+    println!("| {set}, {epochs} epochs | seeds | familiar | novel |\n|---|---|---|---|");
     for arm in arms {
-        let own: Vec<Vec<&str>> = lines.iter().map(|line| line.split(',').collect()).collect();
-        let epochs = options.epochs.to_string();
-        let own =
-            own.iter().filter(|line| line.first() == Some(arm) && line.get(2) == Some(&epochs.as_str()));
-        let column = |at: usize| -> Vec<f64> {
-            own.clone().filter_map(|line| line.get(at).and_then(|text| text.parse().ok())).collect()
-        };
-        let words = |numbers: Vec<f64>| {
+        let fields = lines.iter().map(|line| line.split(',').collect::<Vec<&str>>());
+        let wanted = [set, arm, &epochs.to_string()];
+        let own: Vec<_> =
+            fields.filter(|line| line.len() == 8 && [line[0], line[1], line[3]] == wanted).collect();
+        let words = |at: usize| {
+            let numbers: Vec<f64> = own.iter().filter_map(|line| line[at].parse().ok()).collect();
             let mean = numbers.iter().sum::<f64>() / numbers.len() as f64;
             let least = numbers.iter().copied().fold(f64::INFINITY, f64::min);
             let most = numbers.iter().copied().fold(f64::NEG_INFINITY, f64::max);
             format!("{mean:.3} ({least:.3} to {most:.3})")
         };
-        println!("| {arm} | {} | {} | {} |", own.clone().count(), words(column(5)), words(column(6)));
+        println!("| {arm} | {} | {} | {} |", own.len(), words(6), words(7));
     }
 }
 
