@@ -22,7 +22,8 @@ Usage: cargo bench --bench viewpoints -- [OPTIONS]
 Options:
   --set SET        the images, as `em-routing render` draws them (default published; below)
   --seeds N        run each arm with seeds 1 to N (default 10)
-  --epochs N       train for N epochs (default 30 for published, 4 for solids, 1 for affine)
+  --epochs N       train for N epochs (default 30 for published, 4 for solids, 2 for development,
+                   1 for affine)
   --only ARM       run only this arm; may be repeated. The arms are listed below
   --change NAME=VALUE
                    change a setting of all arms; may be repeated. Use another --out, since the file does not hold the change
@@ -40,6 +41,7 @@ Sets:
                    third of the azimuths; 8,100 familiar and 16,200 novel views of five other instances
   affine           MNIST's digits, 40 x 40: 60,000 shifted ones; 10,000 shifted test digits as familiar views, and the same digits
                    rotated, sheared and scaled as novel ones
+  development      the solid bodies, split by elevation instead; settings are chosen here, so that no reported set chooses its own
 
 Arms:
   routing-1, routing-2, routing-3   the default network with this many iterations; routing-1 does not route, routing-2 is the default
@@ -64,6 +66,7 @@ enum Set {
     Published,
     Solids,
     Affine,
+    Development,
 }
 
 impl Set {
@@ -72,7 +75,11 @@ impl Set {
             "published" => Ok(Set::Published),
             "solids" => Ok(Set::Solids),
             "affine" => Ok(Set::Affine),
-            _ => Err(format!("there is no set {name}; there are: published, solids, affine").into()),
+            "development" => Ok(Set::Development),
+            _ => {
+                Err(format!("there is no set {name}; there are: published, solids, affine, development")
+                    .into())
+            }
         }
     }
 
@@ -81,6 +88,7 @@ impl Set {
             Set::Published => "published",
             Set::Solids => "solids",
             Set::Affine => "affine",
+            Set::Development => "development",
         }
     }
 
@@ -89,6 +97,7 @@ impl Set {
             Set::Published => 30,
             Set::Solids => 4,
             Set::Affine => 1,
+            Set::Development => 2,
         }
     }
 
@@ -96,6 +105,7 @@ impl Set {
         Ok(match self {
             Set::Published => views::shapes(SIDE, seed)?,
             Set::Solids => views::solids(SIDE, Split::Azimuth, seed)?,
+            Set::Development => views::solids(SIDE, Split::Elevation, seed)?,
             Set::Affine => views::affine_digits(&ImageSet::load(mnist_folder(), 0)?, seed)?,
         })
     }
@@ -114,7 +124,7 @@ fn settings(arm: &str, options: &Options) -> Outcome<Settings> {
     };
     settings.set_lines(change)?;
     let (side, classes) = match options.set {
-        Set::Published | Set::Solids => (SIDE, 5),
+        Set::Published | Set::Solids | Set::Development => (SIDE, 5),
         Set::Affine => (40, 10),
     };
     let epochs = options.epochs();

@@ -33,9 +33,16 @@ pub fn runs_file() -> PathBuf {
     asset("capsnet/runs.csv")
 }
 
-/// Returns the file of the trainings on novel viewpoints, which `cargo bench --bench viewpoints` writes.
+/// Returns the file of the trainings on familiar viewpoints, which `cargo bench --bench viewpoints` writes, for
+/// [`read_view_trials`](crate::figures::records::read_view_trials).
 pub fn viewpoints_file() -> PathBuf {
     asset("capsnet/viewpoints.csv")
+}
+
+/// Returns the file with the results of these trainings by view, for
+/// [`read_view_counts`](crate::figures::records::read_view_counts).
+pub fn views_file() -> PathBuf {
+    asset("capsnet/viewpoints-views.csv")
 }
 
 fn asset(name: &str) -> PathBuf {

@@ -50,6 +50,24 @@ fn the_shapes_have_the_published_counts_and_viewpoints() {
     assert!(views::shapes(15, 1).is_err() && views::shapes(257, 1).is_err());
 }
 
+/// A chosen view differs from the set's image of the same view only in its noise, of 0.04 x 255 in a pixel.
+#[test]
+fn chosen_views_are_those_of_the_set() {
+    let set = views::shapes(32, 1).unwrap();
+    for (at, row) in set.novel.parameters.iter().enumerate().take(20) {
+        let label = set.novel.images.labels[at];
+        let own = views::shape_views(32, &[(usize::from(label), row[0], row[1])], 5).unwrap();
+        assert_eq!((own.images.labels[0], &own.parameters[0]), (label, row));
+        let pairs = own.images.image(0).iter().zip(set.novel.images.image(at));
+        let mean = pairs.map(|(&a, &b)| f64::from(a.abs_diff(b))).sum::<f64>() / 1024.0;
+        assert!(mean > 1.0 && mean < 14.0, "view {at}: {mean}");
+    }
+    let of = |views| views::shape_views(32, views, 1);
+    assert_eq!(of(&[(0, 10.0, 20.0)]).unwrap(), of(&[(0, 10.0, 20.0)]).unwrap());
+    assert!(of(&[(5, 0.0, 0.0)]).is_err() && of(&[(0, f64::NAN, 0.0)]).is_err());
+    assert!(of(&[(0, 0.0, f64::INFINITY)]).is_err() && views::shape_views(15, &[], 1).is_err());
+}
+
 /// Both splits draw the same bodies with the same seed: an image that both hold, by their tables, has the same pixels in both.
 #[test]
 fn the_solids_split_instances_and_viewpoints() {

@@ -1,6 +1,7 @@
-//! Results shipped beside the weights: the effect of each switch of the recipe, and the full trainings.
+//! Results shipped beside the weights: the effect of each switch of the recipe, the full trainings, and the trainings on some
+//! viewpoints.
 //!
-//! Both are CSV files with a header and one line per run or epoch, without quotes:
+//! All are CSV files with a header and one line per run, epoch or view, without quotes:
 //!
 //! ```text
 //! setting,seed,images,saturated,kept,error     ablation.csv, grid.csv: one short training
@@ -10,6 +11,12 @@
 //! recipe,seed,epochs,epoch,validation_errors,validation_images,test_errors,test_images      runs.csv: an epoch of one training
 //! default,1,10,9,31,5000,,
 //! default,1,10,10,30,5000,55,10000             the test set is used only after the last epoch
+//!
+//! set,arm,seed,epochs,parameters,loss,familiar,novel                  viewpoints.csv: one training on familiar views
+//! published,plain,1,30,350005,0.01,1.0,0.82                           familiar, novel: shares of correctly classified images
+//!
+//! set,arm,seed,epochs,part,azimuth,elevation,images,correct           viewpoints-views.csv: its images of one view
+//! published,plain,1,30,novel,200,10,10,7
 //! ```
 
 use std::path::Path;
@@ -66,8 +73,52 @@ pub struct EpochRecord {
     pub test: Option<f64>,
 }
 
+/// A training on familiar views.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ViewTrial {
+    /// The set of images: `published`, `solids` or `affine`.
+    pub set: String,
+    /// The kind of network.
+    pub arm: String,
+    /// The seed of the images and of the training.
+    pub seed: u64,
+    /// The number of epochs.
+    pub epochs: usize,
+    /// The number of parameters.
+    pub parameters: usize,
+    /// The share of correctly classified images of familiar views; `None` if the training diverged.
+    pub familiar: Option<f64>,
+    /// The share of correctly classified images of novel views.
+    pub novel: Option<f64>,
+}
+
+/// The images of one view, classified after a training on familiar views.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ViewCount {
+    /// The set of images.
+    pub set: String,
+    /// The kind of network.
+    pub arm: String,
+    /// The seed of the images and of the training.
+    pub seed: u64,
+    /// The number of epochs.
+    pub epochs: usize,
+    /// Whether the view is a novel one.
+    pub novel: bool,
+    /// In degrees.
+    pub azimuth: f64,
+    /// In degrees.
+    pub elevation: f64,
+    /// The number of images of this view.
+    pub images: usize,
+    /// The number of those that were correctly classified.
+    pub correct: usize,
+}
+
 const TRIALS: &str = "setting,seed,images,saturated,kept,error";
 const EPOCHS: &str = "recipe,seed,epochs,epoch,validation_errors,validation_images,test_errors,test_images";
+const VIEW_TRIALS: &str = "set,arm,seed,epochs,parameters,loss,familiar,novel";
+const VIEW_COUNTS: &str = "set,arm,seed,epochs,part,azimuth,elevation,images,correct";
 
 /// Reads `ablation.csv` or `grid.csv`.
 ///
@@ -113,6 +164,53 @@ pub fn read_epochs(path: impl AsRef<Path>) -> Result<Vec<EpochRecord>> {
             epoch: line.field(3, "from 1 to the number of epochs", |epoch| (1..=epochs).contains(epoch))?,
             validation: share(4)?,
             test: share(6)?,
+        })
+    })
+}
+
+/// Reads `viewpoints.csv`.
+///
+/// # Errors
+///
+/// Returns the errors of [`read_trials`].
+pub fn read_view_trials(path: impl AsRef<Path>) -> Result<Vec<ViewTrial>> {
+    read(path.as_ref(), VIEW_TRIALS, |line| {
+        let share = |at: usize| {
+            line.optional(at, "a share from 0 to 1, or nothing", |share: &f64| (0.0..=1.0).contains(share))
+        };
+        Ok(ViewTrial {
+            set: line.field(0, "not empty", |word: &String| !word.is_empty())?,
+            arm: line.field(1, "not empty", |word: &String| !word.is_empty())?,
+            seed: line.field(2, "a whole number", |_| true)?,
+            epochs: line.count(3)?,
+            parameters: line.count(4)?,
+            familiar: share(6)?,
+            novel: share(7)?,
+        })
+    })
+}
+
+/// Reads `viewpoints-views.csv`.
+///
+/// # Errors
+///
+/// Returns the errors of [`read_trials`], and an error if more images are correct than there are.
+pub fn read_view_counts(path: impl AsRef<Path>) -> Result<Vec<ViewCount>> {
+    read(path.as_ref(), VIEW_COUNTS, |line| {
+        let images = line.count(7)?;
+        let expected = "a whole number, not above the number of images";
+        let part =
+            line.field(4, "familiar or novel", |part: &String| part == "familiar" || part == "novel")?;
+        Ok(ViewCount {
+            set: line.field(0, "not empty", |word: &String| !word.is_empty())?,
+            arm: line.field(1, "not empty", |word: &String| !word.is_empty())?,
+            seed: line.field(2, "a whole number", |_| true)?,
+            epochs: line.count(3)?,
+            novel: part == "novel",
+            azimuth: line.field(5, "an angle in degrees", |angle: &f64| angle.abs() <= 360.0)?,
+            elevation: line.field(6, "an angle in degrees", |angle: &f64| angle.abs() <= 360.0)?,
+            images,
+            correct: line.field(8, expected, |&correct| correct <= images)?,
         })
     })
 }
@@ -249,6 +347,42 @@ mod tests {
         ] {
             std::fs::write(&path, format!("{header}{line}\n")).unwrap();
             let error = read_epochs(&path).unwrap_err().to_string();
+            assert!(error.contains(words), "{error}");
+        }
+        std::fs::remove_file(&path).unwrap();
+    }
+
+    #[test]
+    fn trainings_on_views_are_read_and_errors_name_the_line() {
+        let header = "set,arm,seed,epochs,parameters,loss,familiar,novel\n";
+        let path =
+            written("views", &format!("{header}published,plain,1,30,500,0.1,1.0,0.75\nsolids,a,2,4,5,,,\n"));
+        let found = read_view_trials(&path).unwrap();
+        assert_eq!(
+            (found[0].arm.as_str(), found[0].familiar, found[0].novel),
+            ("plain", Some(1.0), Some(0.75))
+        );
+        assert_eq!((found[1].set.as_str(), found[1].epochs, found[1].novel), ("solids", 4, None));
+        for (line, words) in [
+            ("published,plain,1,30,500,0.1,1.0,75", "line 2: novel is \"75\""),
+            ("published,plain,1,30,500,0.1,NaN,0.75", "line 2: familiar is \"NaN\""),
+            ("published,plain,1,0,500,0.1,1.0,0.75", "line 2: epochs is \"0\""),
+        ] {
+            std::fs::write(&path, format!("{header}{line}\n")).unwrap();
+            let error = read_view_trials(&path).unwrap_err().to_string();
+            assert!(error.contains(words), "{error}");
+        }
+        let header = "set,arm,seed,epochs,part,azimuth,elevation,images,correct\n";
+        std::fs::write(&path, format!("{header}published,plain,1,30,novel,200,10,10,7\n")).unwrap();
+        let found = read_view_counts(&path).unwrap();
+        assert!(found[0].novel && (found[0].azimuth, found[0].images, found[0].correct) == (200.0, 10, 7));
+        for (line, words) in [
+            ("published,plain,1,30,other,200,10,10,7", "line 2: part is \"other\""),
+            ("published,plain,1,30,novel,400,10,10,7", "line 2: azimuth is \"400\""),
+            ("published,plain,1,30,novel,200,10,10,11", "line 2: correct is \"11\""),
+        ] {
+            std::fs::write(&path, format!("{header}{line}\n")).unwrap();
+            let error = read_view_counts(&path).unwrap_err().to_string();
             assert!(error.contains(words), "{error}");
         }
         std::fs::remove_file(&path).unwrap();

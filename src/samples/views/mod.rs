@@ -1,6 +1,6 @@
 //! Images with known viewpoints, to measure how well a network classifies views that training never showed.
 //!
-//! [`shapes`] and [`solids`] draw views of bodies in space, [`affine_digits`] moves digits in the plane, and [`small_norb`] divides the
+//! [`shapes`] and [`solids`] draw views of bodies in space, [`shape_views`] chosen views, [`affine_digits`] moves digits in the plane, and [`small_norb`] divides the
 //! photographs of smallNORB. Each returns a [`ViewSet`].
 
 mod affine;
@@ -18,7 +18,7 @@ use rand_chacha::ChaCha8Rng;
 pub use self::affine::affine_digits;
 pub use self::bodies::solids;
 pub use self::norb::{Crop, small_norb};
-pub use self::points::shapes;
+pub use self::points::{NAMES as SHAPE_NAMES, shape_views, shapes};
 use crate::compute::for_each_chunk;
 use crate::data::idx::Images;
 use crate::error::{Error, Result};

@@ -4,7 +4,10 @@ use rand::Rng;
 use rand_distr::StandardNormal;
 
 use super::{Shot, ViewSet, Views, check_side, grey, random, shuffled};
-use crate::error::Result;
+use crate::error::{Error, Result};
+
+/// The names of the shapes, by class.
+pub const NAMES: [&str; 5] = ["cross", "L", "T", "wire frame", "tripod"];
 
 /// The side of an image for which the other lengths are given.
 const SIDE: f64 = 32.0;
@@ -32,31 +35,55 @@ type Point = [f64; 3];
 /// Returns an error if `side` is not from 16 to 256.
 pub fn shapes(side: usize, seed: u64) -> Result<ViewSet> {
     check_side(side)?;
-    let bodies = bodies();
     let part = |azimuths: [f64; 6], copies: usize, part: u64| {
         let mut shots = Vec::new();
-        for (label, _) in bodies.iter().enumerate() {
+        for label in 0..NAMES.len() {
             for azimuth in azimuths {
                 for elevation in ELEVATIONS {
-                    let parameters = vec![azimuth, elevation];
-                    shots.extend(
-                        (0..copies).map(|_| Shot { label: label as u8, parameters: parameters.clone() }),
-                    );
+                    shots.extend((0..copies).map(|_| shot(label, azimuth, elevation)));
                 }
             }
         }
-        let shots = shuffled(shots, seed, part);
-        Views::drawn(shots, &["azimuth", "elevation"], side, bodies.len(), |at, shot, pixels| {
-            let points = &bodies[usize::from(shot.label)];
-            let rng = &mut random(seed, part + 1 + at as u64);
-            draw(points, shot.parameters[0], shot.parameters[1], side, rng, pixels);
-        })
+        drawn(shuffled(shots, seed, part), side, seed, part + 1)
     };
     // streams of the random numbers: one for the order of each part, then one for each image
     Ok(ViewSet {
         train: part(FAMILIAR, 5, 0),
         familiar: part(FAMILIAR, 2, 1 << 32),
         novel: part(NOVEL, 2, 2 << 32),
+    })
+}
+
+/// Draws chosen views of the five shapes of [`shapes`], in images of `side` x `side` pixels. A view is a class from 0 to 4, an azimuth
+/// and an elevation, in degrees. The same seed gives the same images.
+///
+/// # Errors
+///
+/// Returns an error if `side` is not from 16 to 256, if there is no such class, or if an angle is not finite.
+pub fn shape_views(side: usize, views: &[(usize, f64, f64)], seed: u64) -> Result<Views> {
+    check_side(side)?;
+    for &(class, azimuth, elevation) in views {
+        Error::check_labels("view", &[class], NAMES.len(), "shapes")?;
+        for (name, value) in [("the azimuth of a view", azimuth), ("the elevation of a view", elevation)] {
+            if !value.is_finite() {
+                return Err(Error::Setting { name, expected: "finite", value });
+            }
+        }
+    }
+    let shots = views.iter().map(|&(class, azimuth, elevation)| shot(class, azimuth, elevation));
+    Ok(drawn(shots.collect(), side, seed, 3 << 32))
+}
+
+fn shot(label: usize, azimuth: f64, elevation: f64) -> Shot {
+    Shot { label: label as u8, parameters: vec![azimuth, elevation] }
+}
+
+/// Draws the shots, the noise of each from a random stream of its own, counted from `first`.
+fn drawn(shots: Vec<Shot>, side: usize, seed: u64, first: u64) -> Views {
+    let bodies = bodies();
+    Views::drawn(shots, &["azimuth", "elevation"], side, bodies.len(), |at, shot, pixels| {
+        let rng = &mut random(seed, first + at as u64);
+        draw(&bodies[usize::from(shot.label)], shot.parameters[0], shot.parameters[1], side, rng, pixels);
     })
 }
 
