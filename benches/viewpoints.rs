@@ -31,6 +31,7 @@ Options:
 Arms:
   routing-1, routing-2, routing-3   the default network with this many iterations; routing-1 does not route, routing-2 is the default
   stop-gradient                     the default network, with the gradient stopped at the responsibilities
+  no-coordinates                    the default network without coordinate addition: its class layer does not see where a capsule is
   plain, plain-pooled               convolutional networks without capsules, flat and with global average pooling
 
 Novel accuracies can be compared at equal familiar accuracy only. Read the column familiar first: where it differs between arms, choose
@@ -39,7 +40,8 @@ Novel accuracies can be compared at equal familiar accuracy only. Read the colum
 Example, in a minute:
   cargo bench --bench viewpoints -- --seeds 1 --epochs 5 --only routing-2 --only plain --out target/viewpoints.csv";
 
-const ARMS: [&str; 6] = ["routing-2", "routing-1", "routing-3", "stop-gradient", "plain", "plain-pooled"];
+const ARMS: [&str; 7] =
+    ["routing-2", "routing-1", "routing-3", "stop-gradient", "no-coordinates", "plain", "plain-pooled"];
 const HEADER: &str = "arm,seed,epochs,parameters,loss,familiar,novel\n";
 /// The side of the images.
 const SIDE: usize = 32;
@@ -51,6 +53,7 @@ fn settings(arm: &str, epochs: usize) -> Outcome<Settings> {
         "routing-2" => (Settings::default(), "iterations = 2"),
         "routing-3" => (Settings::default(), "iterations = 3"),
         "stop-gradient" => (Settings::default(), "stop-gradient = true"),
+        "no-coordinates" => (Settings::default(), "coordinate-addition = false"),
         "plain" => (Settings::plain(), ""),
         "plain-pooled" => (Settings::plain_pooled(), ""),
         _ => return Err(format!("there is no arm {arm}; there are: {}", ARMS.join(", ")).into()),
