@@ -46,6 +46,7 @@ Sets:
 Arms:
   routing-1, routing-2, routing-3   the default network with this many iterations; routing-1 does not route, routing-2 is the default
   stop-gradient                     the default network, with the gradient stopped at the responsibilities
+  no-coordinates                    the default network without coordinate addition: its class layer does not see where a capsule is
   plain, plain-pooled               convolutional networks without capsules, flat and with global average pooling
 
 Novel accuracies can be compared at equal familiar accuracy only. Read the column familiar first: where it differs between arms, choose
@@ -54,7 +55,8 @@ Novel accuracies can be compared at equal familiar accuracy only. Read the colum
 Example, in a minute:
   cargo bench --bench viewpoints -- --seeds 1 --epochs 5 --only routing-2 --only plain --out target/viewpoints.csv";
 
-const ARMS: [&str; 6] = ["routing-2", "routing-1", "plain", "plain-pooled", "stop-gradient", "routing-3"];
+const ARMS: [&str; 7] =
+    ["routing-2", "routing-1", "plain", "plain-pooled", "stop-gradient", "no-coordinates", "routing-3"];
 const HEADER: &str = "set,arm,seed,epochs,parameters,loss,familiar,novel\n";
 const VIEWS_HEADER: &str = "set,arm,seed,epochs,part,azimuth,elevation,images,correct\n";
 /// The side of the images of bodies.
@@ -118,6 +120,7 @@ fn settings(arm: &str, options: &Options) -> Outcome<Settings> {
         "routing-2" => (Settings::default(), "iterations = 2"),
         "routing-3" => (Settings::default(), "iterations = 3"),
         "stop-gradient" => (Settings::default(), "stop-gradient = true"),
+        "no-coordinates" => (Settings::default(), "coordinate-addition = false"),
         "plain" => (Settings::plain(), ""),
         "plain-pooled" => (Settings::plain_pooled(), ""),
         _ => return Err(format!("there is no arm {arm}; there are: {}", ARMS.join(", ")).into()),

@@ -34,7 +34,8 @@ pub enum Reach {
         stride: usize,
     },
     /// All capsules of the image, as in the class layer. There is one position of parents. All positions share their
-    /// transforms, and [`add_coordinates`] adds the position of each child to its votes.
+    /// transforms, and [`add_coordinates`] adds the position of each child to its votes, unless
+    /// [`RoutingOptions::coordinate_addition`] is false.
     Everywhere,
 }
 
@@ -298,7 +299,7 @@ impl CapsuleLayer {
         self.check(&patches)?;
         let mut votes = votes(&patches.poses, &self.transforms)?; // pass 2
         let (images, height, width, _) = below.activations.dim();
-        if self.reach == Reach::Everywhere {
+        if self.reach == Reach::Everywhere && options.coordinate_addition {
             add_coordinates(&mut votes, height, width)?; // pass 3
         }
         let input = RoutingInput {

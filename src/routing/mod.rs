@@ -127,6 +127,10 @@ pub struct RoutingOptions {
     /// through every iteration.
     #[serde(rename = "stop-gradient")]
     pub stop_gradient_at_responsibilities: bool,
+    /// Whether a layer that routes from everywhere ([`Reach::Everywhere`]: the class layer) adds the position of each child to its
+    /// votes ([`add_coordinates`]), as all programs do. If not, its result does not depend on where its children are.
+    /// [`RoutingInput::route`], which is given the votes, ignores this option.
+    pub coordinate_addition: bool,
 }
 
 /// The schedule of lambda, the inverse temperature of the activations, over the iterations.
@@ -263,6 +267,7 @@ impl RoutingOptions {
             variance_floor: 0.0,
             mean_damping: 0.0,
             stop_gradient_at_responsibilities: false,
+            coordinate_addition: true,
         }
     }
 

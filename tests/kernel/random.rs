@@ -87,6 +87,7 @@ fn all_options() -> Vec<(&'static str, RoutingOptions)> {
         ("a start of 1", RoutingOptions { start: RoutingStart::One, ..default.clone() }),
         ("damped", RoutingOptions { mean_damping: 0.1, ..default.clone() }),
         ("a large mass epsilon", RoutingOptions { mass_epsilon: 0.1, ..default.clone() }),
+        ("no coordinates", RoutingOptions { coordinate_addition: false, ..default.clone() }),
         ("R constant", RoutingOptions { stop_gradient_at_responsibilities: true, ..default.clone() }),
         (
             "R constant, damped",
@@ -135,6 +136,36 @@ fn every_option_matches_the_reference() {
             LayerShape { images: 2, height: 3, width: 2, capsules: 5, parents: 3, reach: Reach::Everywhere };
         compared += assert_agrees(name, &random(shape, &options, 2));
         assert!(compared >= 7 * InstructionSet::all().len(), "{name}: {compared} are well conditioned");
+    }
+}
+
+/// Without coordinates, a layer that routes from everywhere cannot tell one order of the positions below from another.
+#[test]
+fn without_coordinates_the_order_of_the_positions_does_not_matter() {
+    let shape =
+        LayerShape { images: 1, height: 3, width: 2, capsules: 5, parents: 3, reach: Reach::Everywhere };
+    for seed in 0..40 {
+        for coordinate_addition in [false, true] {
+            let options = RoutingOptions { coordinate_addition, ..RoutingOptions::default() };
+            let case = random(shape, &options, seed);
+            let mut moved = case.clone();
+            moved.poses.rotate_left(5 * 16);
+            moved.activations.rotate_left(5);
+            let [before, after] = [case.expected(), moved.expected()];
+            for of in [0, 1] {
+                let change = error(&after[of].1, &before[of].1, largest(&before[of].1));
+                let ok = if coordinate_addition { change > 1e-6 } else { change <= 1e-9 };
+                assert!(ok, "seed {seed}, {coordinate_addition}, {}: {change:e}", before[of].0);
+            }
+            for instructions in InstructionSet::all() {
+                let [before, after] = [case.found(instructions), moved.found(instructions)];
+                for of in [0, 1] {
+                    let change = error(&after[of].1, &before[of].1, largest(&before[of].1));
+                    let ok = coordinate_addition || change <= 2e-4;
+                    assert!(ok, "seed {seed}, {instructions}, {}: {change:e}", before[of].0);
+                }
+            }
+        }
     }
 }
 

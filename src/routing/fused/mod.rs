@@ -189,7 +189,8 @@ impl Kernel {
             parents,
             blocks,
             transforms: if reach == Reach::Everywhere { capsules } else { children },
-            coordinates: (reach == Reach::Everywhere).then_some((height, width)),
+            coordinates: (reach == Reach::Everywhere && options.coordinate_addition)
+                .then_some((height, width)),
             inverse_temperatures: (0..options.iterations).map(lambda).collect(),
             first_responsibility,
             normalise_costs: options.normalise_costs,
