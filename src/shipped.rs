@@ -45,6 +45,12 @@ pub fn views_file() -> PathBuf {
     asset("capsnet/viewpoints-views.csv")
 }
 
+/// Returns the files of two networks that were trained on familiar views of the published shapes
+/// ([`shapes`](crate::samples::views::shapes)) with seed 1: one with capsules, and a plain one of about the same size.
+pub fn views_weights() -> [PathBuf; 2] {
+    ["views-capsules", "views-plain"].map(|name| asset(&format!("capsnet/{name}.safetensors")))
+}
+
 fn asset(name: &str) -> PathBuf {
     let assets = Path::new(env!("CARGO_MANIFEST_DIR")).join("assets");
     // join the components one by one, so that the path has the system's separators

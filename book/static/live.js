@@ -1,15 +1,25 @@
 // Wakes the live figures of a page. A figure is computed and drawn by the Rust library (live.wasm); this script listens, asks, and
 // shows the answer. A request and its answer are described beside `answer` in src/live/mod.rs.
 
-import { ask, load } from "./library.js";
+import { ask, file, give, load } from "./library.js";
 
 export { ask, load };
 
 const HERE = new URL(".", import.meta.url);
 const SVG = "http://www.w3.org/2000/svg";
 
-/** The functions of the module of this page's figures, loaded once. */
-let loading;
+/** The functions of each module of this page's figures, loaded once. */
+const loading = new Map();
+
+/** Loads the module of a figure, and the files that it needs. */
+async function loadFor({ dataset: { module = "live.wasm", files = "" } }) {
+  if (!loading.has(module)) loading.set(module, load(module));
+  const names = files.split(" ").filter(Boolean);
+  const parts = names.map(async (name) => new Uint8Array(await (await file(name)).arrayBuffer()));
+  const [library, ...found] = await Promise.all([loading.get(module), ...parts]);
+  names.forEach((name, index) => give(library, name, found[index]));
+  return library;
+}
 
 const isDark = () => document.documentElement.dataset.theme === "dark";
 
@@ -29,7 +39,7 @@ class Live {
   async wake() {
     this.figure.dataset.state = "loading";
     try {
-      this.library = await (loading ??= load("live.wasm"));
+      this.library = await loadFor(this.figure);
       this.overlay = document.createElementNS(SVG, "svg");
       this.overlay.classList.add("live-handles");
       this.picture.append(this.overlay);

@@ -133,11 +133,16 @@ fn with_subscripts(label: &str) -> String {
 }
 
 /// Returns the figure's HTML: the picture, the form, the numbers, and what to try. Without a script only the picture, its
-/// description and the numbers show.
-pub(super) fn html(live: &Live, controls: &[Control], scene: &Scene) -> String {
+/// description and the numbers show. `files` are those that a figure of networks needs.
+pub(super) fn html(live: &Live, files: Option<&str>, controls: &[Control], scene: &Scene) -> String {
     let Live { name, title, hint, .. } = live;
-    let mut html =
-        format!("<figure class=\"live\" id=\"live-{name}\" data-live=\"{name}\" data-state=\"static\">\n");
+    let module = match files {
+        Some(files) => format!(" data-module=\"network.wasm\" data-files=\"{files}\""),
+        None => String::new(),
+    };
+    let mut html = format!(
+        "<figure class=\"live\" id=\"live-{name}\" data-live=\"{name}\" data-state=\"static\"{module}>\n"
+    );
     let _ = writeln!(html, "<div class=\"live-picture\">{}</div>", scene.figure.svg(Palette::Light));
     let _ = writeln!(html, "<form class=\"live-form\" aria-label=\"Settings: {title}\"><fieldset disabled>");
     let (buttons, fields): (Vec<&Control>, Vec<&Control>) =

@@ -12,6 +12,7 @@ mod gradient;
 mod kmeans;
 mod known_coins;
 mod mixture;
+mod object;
 mod plane;
 mod routing;
 mod scene;
@@ -24,6 +25,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 pub use form::{Control, Kind};
+pub use object::{give_networks, has_networks};
 pub use scene::{Handle, Number, Scene};
 pub use settings::Settings;
 
@@ -41,6 +43,11 @@ pub const ALL: [&Live; 8] = [
     &routing::LIVE,
     &gradient::LIVE,
 ];
+
+/// The live figures that need networks, and the files of each in its page. They are answered by [`answer_with_networks`] only, so that a
+/// module of the others has no code of networks.
+const WITH_NETWORKS: [(&Live, &str); 1] =
+    [(&object::LIVE, "views-capsules.safetensors views-plain.safetensors")];
 
 /// A live figure.
 pub struct Live {
@@ -141,16 +148,24 @@ impl Happening {
 ///
 /// Returns an error if there is none of this name.
 pub fn find(name: &str) -> Result<&'static Live> {
-    ALL.into_iter().find(|live| live.name == name).ok_or_else(|| Error::UnknownName {
+    found(ALL.into_iter(), name)
+}
+
+fn found(all: impl Iterator<Item = &'static Live> + Clone, name: &str) -> Result<&'static Live> {
+    all.clone().find(|live| live.name == name).ok_or_else(|| Error::UnknownName {
         what: "live figure",
         found: name.to_owned(),
-        known: ALL.map(|live| live.name.to_owned()).to_vec(),
+        known: all.map(|live| live.name.to_owned()).collect(),
     })
+}
+
+fn with_networks() -> impl Iterator<Item = &'static Live> + Clone {
+    WITH_NETWORKS.into_iter().map(|(live, _)| live)
 }
 
 /// The names of all live figures.
 pub fn names() -> impl Iterator<Item = &'static str> {
-    ALL.into_iter().map(|live| live.name)
+    ALL.into_iter().chain(with_networks()).map(|live| live.name)
 }
 
 /// Returns the static HTML of a live figure: its picture at the start, its form, and what to try. The book's script wakes it.
@@ -159,10 +174,11 @@ pub fn names() -> impl Iterator<Item = &'static str> {
 ///
 /// Returns an error if there is no live figure of this name, or if it cannot be drawn.
 pub fn html(name: &str) -> Result<String> {
-    let live = find(name)?;
+    let live = found(ALL.into_iter().chain(with_networks()), name)?;
+    let files = WITH_NETWORKS.into_iter().find(|(own, _)| own.name == name).map(|(_, files)| files);
     let controls = (live.controls)();
     let scene = (live.draw)(&Settings::start(&controls))?;
-    Ok(form::html(live, &controls, &scene))
+    Ok(form::html(live, files, &controls, &scene))
 }
 
 /// Answers a request of the book's script, from JSON to JSON.
@@ -171,7 +187,16 @@ pub fn html(name: &str) -> Result<String> {
 /// The answer has all settings, the SVG, the handles, the plane that can be clicked, the numbers, the words, and the names of the
 /// controls that are idle; or `error`, with what is wrong in a sentence.
 pub fn answer(request: &str) -> String {
-    match answered(request) {
+    text(answered(request, ALL.into_iter()))
+}
+
+/// Answers a request for a live figure that needs networks, as [`answer`] does for the others.
+pub fn answer_with_networks(request: &str) -> String {
+    text(answered(request, with_networks()))
+}
+
+fn text(answer: Result<Value>) -> String {
+    match answer {
         Ok(answer) => answer.to_string(),
         Err(error) => json!({ "error": sentence(&error) }).to_string(),
     }
@@ -201,10 +226,10 @@ fn sentence(error: &Error) -> String {
     text.chars().take(1).flat_map(char::to_uppercase).chain(text.chars().skip(1)).collect()
 }
 
-fn answered(request: &str) -> Result<Value> {
+fn answered(request: &str, all: impl Iterator<Item = &'static Live> + Clone) -> Result<Value> {
     let request: Request = serde_json::from_str(request)
         .map_err(|error| Error::Drawing { figure: "live".to_owned(), source: error.into() })?;
-    let live = find(&request.figure)?;
+    let live = found(all, &request.figure)?;
     let mut settings = Settings::new(&(live.controls)(), &request.settings)?;
     match request.event {
         Some(Happening { kind, name, .. }) if kind == "change" => live.changed(&mut settings, &name)?,

@@ -6,6 +6,7 @@
 mod digit;
 mod digits;
 mod live;
+mod object;
 mod server;
 mod source;
 
@@ -81,6 +82,7 @@ fn make(places: &Places, target: &Path, site: &Path) -> Outcome<(usize, u64)> {
     }
     digits::write(&new.join("_static"))?;
     digit::write(&new.join("_static"))?;
+    object::write(&new.join("_static"))?;
     let mut bytes = 0;
     for (from, to) in [(staged.join(source::FILES), source::FILES), (documented, "api")] {
         copy_folder(&from, &new.join(to))?;

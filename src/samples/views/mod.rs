@@ -18,7 +18,7 @@ use rand_chacha::ChaCha8Rng;
 pub use self::affine::affine_digits;
 pub use self::bodies::solids;
 pub use self::norb::{Crop, small_norb};
-pub use self::points::{NAMES as SHAPE_NAMES, shape_views, shapes};
+pub use self::points::{NAMES as SHAPE_NAMES, PUBLISHED_SIDE as SHAPE_SIDE, shape_views, shapes};
 use crate::compute::for_each_chunk;
 use crate::data::idx::Images;
 use crate::error::{Error, Result};

@@ -9,8 +9,9 @@ use crate::error::{Error, Result};
 /// The names of the shapes, by class.
 pub const NAMES: [&str; 5] = ["cross", "L", "T", "wire frame", "tripod"];
 
-/// The side of an image for which the other lengths are given.
-const SIDE: f64 = 32.0;
+/// The side of the published images, in pixels, for which the other lengths are given.
+pub const PUBLISHED_SIDE: usize = 32;
+const SIDE: f64 = PUBLISHED_SIDE as f64;
 /// The standard deviation of a point's blob, in pixels.
 const BLOB: f64 = 1.6;
 /// The pixels between a shape's cube and the border.

@@ -1,4 +1,5 @@
-//! The figures of the network: `digit` (draw a digit and see it routed) and `train` (train a network in the page).
+//! The figures of the network: `digit` (draw a digit and see it routed), `train` (train a network in the page), and `object` (turn a
+//! shape before two networks), which is one of `em_routing::live`.
 //!
 //! They keep state, unlike those of `em_routing::live`: files that the script gave, networks, a training.
 
@@ -9,7 +10,10 @@ mod train;
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::path::Path;
 
+use em_routing::capsnet::CapsNet;
+use em_routing::live;
 use serde_json::{Value, json};
 
 thread_local! {
@@ -33,11 +37,31 @@ pub fn file(name: &str) -> u64 {
 
 /// Answers a request, from JSON to JSON: `figure` names the figure, and the figure says what else it reads.
 pub fn answer(request: &str) -> String {
+    let text = request;
     let request: Value = serde_json::from_str(request).unwrap_or_default();
     let answer = match request["figure"].as_str() {
         Some("digit") => digit::answer(&request),
         Some("train") => train::answer(&request),
-        _ => Err("the request names no figure of this module: digit or train".to_owned()),
+        Some("object") => match load_networks() {
+            Ok(()) => return live::answer_with_networks(text),
+            Err(error) => Err(error),
+        },
+        _ => Err("the request names no figure of this module: digit, train or object".to_owned()),
     };
     answer.unwrap_or_else(|error| json!({ "error": error })).to_string()
+}
+
+/// Hands the networks of `object` to the library, if it does not have them yet.
+fn load_networks() -> Outcome<()> {
+    if live::has_networks() {
+        return Ok(());
+    }
+    let load = |name: &str| {
+        FILES.with_borrow(|files| {
+            let file = files.get(name).ok_or_else(|| format!("the file {name} is missing"))?;
+            CapsNet::from_bytes(Path::new(name), file).map_err(|error| error.to_string())
+        })
+    };
+    live::give_networks(load("views-capsules.safetensors")?, load("views-plain.safetensors")?);
+    Ok(())
 }
