@@ -206,6 +206,32 @@ fn a_bad_or_missing_cell_is_named_with_a_remedy_that_works() {
 }
 
 #[test]
+fn a_quote_that_is_not_closed_is_an_error_and_a_field_of_several_lines_is_none() {
+    let folder = Folder::new("quotes");
+    let words = "fit kmeans t.csv --columns x,y --components 1";
+    let rows = "7,8,d\n9,10,e\n".repeat(1000);
+    for (text, line) in [
+        ("x,y,t\n1,2,a\n3,4,\"b\n5,6,c\n", 3),
+        ("x,y,t\n1,2,a\n3,4,\"b\n5,6,\"c\"\n9,10,d\n", 3), // the next opening quote closes it
+        ("x,y,t\n\"1,2,a\n3,4,b", 2),
+        ("\u{feff}x,y,\"t\n1,2,a\n", 1),
+        (&format!("x;y;t\r\n1;2;a\r\n3;\"4;b\r\n{rows}"), 3),
+        (&format!("x,y,t\n{rows}1,\"2,a\n{rows}\"\n"), 2002),
+    ] {
+        folder.write("t.csv", text.as_bytes());
+        let at = format!("t.csv: the quote that opens on line {line} is not closed");
+        fails(&folder, words, &[&at]);
+    }
+    let comment = "a \"\"word\"\", a comma\n".repeat(99);
+    folder.write(
+        "t.csv",
+        format!("\u{feff}\"x\",\"y\",\"t\"\n1,2,\"{comment}\"\n\"3\",4,5\" wide\n").as_bytes(),
+    );
+    let said = succeeds(&folder, words);
+    assert!(said.contains("2 rows, 2 of 3 columns"), "{said}");
+}
+
+#[test]
 fn no_output_replaces_an_input_and_names_must_match() {
     let folder = iris_folder("inputs");
     let before = std::fs::read(folder.0.join("iris.csv")).unwrap();
