@@ -2,6 +2,7 @@
 
 mod checkpoint;
 mod keeper;
+mod memory;
 mod missing;
 mod numbers;
 mod places;
@@ -28,10 +29,10 @@ use self::places::Places;
 use super::command;
 use super::describe::say_criteria;
 use super::failure::{Failure, Outcome};
-use super::model::{Model, ModelFile, Rated};
+use super::model::{Model, ModelFile, Rated, save_json};
 use super::progress::{Board, seconds};
 use super::stop;
-use super::table::{self, Column, Source};
+use super::table::{self, Source};
 
 #[derive(clap::Args)]
 pub struct Arguments {
@@ -180,6 +181,7 @@ pub fn fit(arguments: &Arguments) -> Outcome<ExitCode> {
     };
     table.select(&columns);
     check_rows(arguments, &table)?;
+    memory::check(arguments, columns.len(), &board)?;
     task.message(&format!("{} rows", table.samples()));
     task.done(&format!("{} rows, {} of {} columns", table.samples(), columns.len(), table.columns()));
 
@@ -214,7 +216,9 @@ pub fn fit(arguments: &Arguments) -> Outcome<ExitCode> {
         Fault::Library(error) => explain(error),
         Fault::Command(failure) => failure,
     })?;
-    finish(arguments, ended, &places, names, started)
+    let row_weights = weight.map(|column| table::names(&table, &[column]).remove(0));
+    let file = |model, criteria| ModelFile { model, columns: names, row_weights, criteria };
+    finish(arguments, ended, &places, file, started)
 }
 
 /// Writes the model of a fit that has ended or was stopped, and says what to do next.
@@ -222,14 +226,13 @@ fn finish(
     arguments: &Arguments,
     ended: Ended,
     places: &Places,
-    columns: Vec<Column>,
+    file: impl FnOnce(Model, Vec<Rated>) -> ModelFile,
     started: Instant,
 ) -> Outcome<ExitCode> {
-    let file = |model, criteria| ModelFile { model, columns, criteria };
     match ended {
         Ended::Done { model, criteria, collapsed } => {
             let file = file(model, criteria);
-            file.save(&arguments.out)?;
+            save_json(&file, &arguments.out)?;
             places.remove_checkpoint();
             report(arguments, &file, &collapsed)?;
             say!("\nfitted in {}.", seconds(started.elapsed()));
@@ -243,7 +246,7 @@ fn finish(
                 places.checkpoint.display()
             );
             if let Some(model) = model {
-                file(model, criteria).save(&arguments.out)?;
+                save_json(&file(model, criteria), &arguments.out)?;
                 say!("  {}   the best model so far", arguments.out.display());
             }
             say!(
@@ -291,12 +294,13 @@ fn check(arguments: &Arguments) -> Outcome<()> {
             "--components".into(),
             format!("{from}..{to}").into(),
         ];
+        let weights = arguments.weights.as_ref().map(|column| format!("--weights={column}").into());
         let out = ["--out".into(), command::path(&arguments.out)];
         return Err(Failure::new(
             "K-means has no likelihood, so no criterion chooses its number of clusters",
         )
         .mend("give one number of --components, or choose by a mixture of spheres")
-        .next(command::line(words.chain(options).chain(out))));
+        .next(command::line(words.chain(options).chain(weights).chain(out))));
     }
     Ok(())
 }
@@ -407,7 +411,7 @@ impl Job<'_> {
             None => Course::default(),
         };
         let name = format!("K-means, {clusters} clusters");
-        let mut keeper = Keeper::new(self, &name, &[], &[], None);
+        let mut keeper = Keeper::new(self, &name, 0, &[], None);
         let weights = self.weights.as_deref();
         let fit = KMeans::fit_course(self.data, weights, &options, &mut course, &mut |course| {
             keeper.watch(course, None)
@@ -428,19 +432,16 @@ impl Job<'_> {
 
     fn mixtures(&self, checkpoint: Option<Checkpoint>) -> Result<Ended, Fault> {
         let mut course = GmmCourse::default();
-        let (mut done, mut criteria, mut chosen) = (Vec::new(), Vec::new(), None);
+        let (mut done, mut criteria, mut chosen) = (0, Vec::new(), None);
         if let Some(mut checkpoint) = checkpoint {
-            done = std::mem::take(&mut checkpoint.done);
+            done = checkpoint.done;
             criteria = std::mem::take(&mut checkpoint.criteria);
             let state = checkpoint.into_state().ok_or_else(|| self.places.damaged())?;
             (chosen, course.start, course.fit) = state;
         }
         let mut collapse = None;
-        for components in self.arguments.components.clone() {
-            if done.contains(&components) {
-                continue;
-            }
-            match self.mixture(components, &mut course, (&done, &criteria, chosen.as_ref())) {
+        for components in self.arguments.components.clone().skip(done) {
+            match self.mixture(components, &mut course, (done, &criteria, chosen.as_ref())) {
                 Ok(Some((model, rated))) => {
                     let of = |rated: &Rated| self.arguments.criterion.of(&rated.criteria());
                     if criteria.iter().all(|before| of(&rated) < of(before)) {
@@ -458,12 +459,13 @@ impl Job<'_> {
                 Err(fault) => return Err(fault),
             }
             course = GmmCourse::default();
-            done.push(components);
+            done += 1;
         }
         match (chosen, collapse) {
             (Some(model), _) => {
                 let rated = |&components: &usize| criteria.iter().any(|rated| rated.components == components);
-                let collapsed = done.into_iter().filter(|components| !rated(components)).collect();
+                let collapsed = self.arguments.components.clone().filter(|components| !rated(components));
+                let collapsed = collapsed.collect();
                 Ok(Ended::Done { model, criteria, collapsed })
             }
             (None, Some(collapse)) => Err(collapse.into()),
@@ -476,7 +478,7 @@ impl Job<'_> {
         &self,
         components: usize,
         course: &mut GmmCourse,
-        (done, criteria, chosen): (&[usize], &[Rated], Option<&Model>),
+        (done, criteria, chosen): (usize, &[Rated], Option<&Model>),
     ) -> Result<Option<(Gmm, Rated)>, Fault> {
         let arguments = self.arguments;
         let options = GmmOptions {
@@ -568,10 +570,13 @@ fn say_written(arguments: &Arguments, file: &ModelFile) {
 /// Adds a remedy to an error of the library.
 fn explain(error: Error, arguments: &Arguments, table: &Tables, columns: &[usize]) -> Failure {
     match error {
-        Error::Collapsed { suggestion, .. } => {
-            let floor = format!("{suggestion:e}");
-            Failure::from(error)
-                .mend(format!("add {floor} to each variance"))
+        Error::Collapsed { component, column, deviation, suggestion, regularisation } => {
+            let (floor, column) = (format!("{suggestion:e}"), &table::names(table, columns)[column]);
+            Failure::new(format!(
+                "component {component} has collapsed: its covariance has no inverse with --floor {regularisation:e}; the \
+                 largest standard deviation of the data is {deviation:.3e} (column {column})"
+            ))
+                .mend(format!("add {floor} to each variance; fewer components or another --seed may help too"))
                 .next(command::again(&[], ["--floor", &floor]))
         }
         Error::TooFewCounted { counted, .. }

@@ -2,7 +2,7 @@
 
 use std::io::ErrorKind;
 use std::ops::Range;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -24,12 +24,12 @@ pub enum Numbers<'a> {
     Files(&'a Tables),
     /// A small table of text.
     Memory(Array2<f64>),
-    /// A large table of text, as a file that is removed at the end.
-    Copy(NpyFile, PathBuf),
+    /// A large table of text, as a file that [`Places`] removes.
+    Copy(NpyFile),
 }
 
 impl Numbers<'_> {
-    /// Parsing text in each iteration would take most of the time of a fit, so it is parsed once.
+    /// Keeps the numbers of text, so that an iteration does not parse it again: that would take most of its time.
     ///
     /// # Errors
     ///
@@ -49,8 +49,7 @@ impl Numbers<'_> {
             let mut buffer = RowBuffer::default();
             table.read(0..samples, &mut buffer)?;
             let numbers = Array2::from_shape_vec((samples, dimensions), buffer.values);
-            let shape = |_| Error::Length { name: "the table", expected: samples, found: 0 };
-            return numbers.map(Numbers::Memory).map_err(shape);
+            return Ok(Numbers::Memory(numbers.expect("`read` returns whole rows")));
         }
         let megabytes = bytes.div_ceil(1_000_000);
         board.say(&format!(
@@ -66,23 +65,15 @@ impl Numbers<'_> {
         let file = NpyFile::open(&places.numbers)?;
         // On Unix the open file stays readable without a name, and the disk is free again even after a kill.
         #[cfg(unix)]
-        let _ = std::fs::remove_file(&places.numbers);
-        Ok(Numbers::Copy(file, places.numbers.clone()))
+        places.remove_numbers();
+        Ok(Numbers::Copy(file))
     }
 
     pub fn rows(&self) -> &dyn Rows {
         match self {
             Numbers::Files(table) => *table,
             Numbers::Memory(array) => array,
-            Numbers::Copy(file, _) => file,
-        }
-    }
-}
-
-impl Drop for Numbers<'_> {
-    fn drop(&mut self) {
-        if let Numbers::Copy(_, path) = self {
-            let _ = std::fs::remove_file(path);
+            Numbers::Copy(file) => file,
         }
     }
 }

@@ -2,12 +2,14 @@
 
 use std::path::{Path, PathBuf};
 
+use em_routing::files;
+
 use super::super::failure::{AtPath, Failure, Outcome};
 use super::super::lock::{self, Lock};
-use super::super::table::Source;
+use super::super::table::{self, Source};
 use super::checkpoint;
 
-/// The files beside the output, held for one process. The lock's file is removed at the end.
+/// The files beside the output, held for one process. The lock's file and the copy of the numbers are removed at the end.
 pub struct Places {
     /// `OUT.checkpoint`.
     pub checkpoint: PathBuf,
@@ -33,9 +35,7 @@ impl Places {
         for end in [".lock", ".checkpoint", ".numbers.npy"] {
             source.check_output(&beside(end), None)?;
         }
-        if let Some(folder) = out.parent().filter(|folder| !folder.as_os_str().is_empty()) {
-            std::fs::create_dir_all(folder).at(folder)?;
-        }
+        table::make_room(out)?;
         let lock = beside(".lock");
         let Some(held) = Lock::try_take(&lock)? else {
             let holder = lock::holder(&lock);
@@ -44,21 +44,15 @@ impl Places {
         };
         let places =
             Places { checkpoint: beside(".checkpoint"), numbers: beside(".numbers.npy"), lock, _held: held };
-        places.remove_leftovers(&name.to_string_lossy(), out);
+        for file in [&places.checkpoint, &places.numbers] {
+            files::remove_leftovers(file);
+        }
+        places.remove_numbers();
         Ok(places)
     }
 
-    /// Removes partly written files of a killed process. It is no error if one cannot be removed: nothing reads them.
-    fn remove_leftovers(&self, name: &str, out: &Path) {
-        let folder = out.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(".".as_ref());
-        let begins = format!(".{name}.");
-        for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
-            let file = entry.file_name();
-            let file = file.to_string_lossy();
-            if file.starts_with(&begins) && file.ends_with(".part") {
-                let _ = std::fs::remove_file(entry.path());
-            }
-        }
+    /// Removes the copy of the numbers. It is no error if it stays: nothing reads it after this fit.
+    pub fn remove_numbers(&self) {
         let _ = std::fs::remove_file(&self.numbers);
     }
 
@@ -75,6 +69,7 @@ impl Places {
 
 impl Drop for Places {
     fn drop(&mut self) {
+        self.remove_numbers();
         let _ = std::fs::remove_file(&self.lock);
     }
 }
