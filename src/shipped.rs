@@ -45,6 +45,11 @@ pub fn views_file() -> PathBuf {
     asset("capsnet/viewpoints-views.csv")
 }
 
+/// Returns the file of the claims about capsules, which `cargo bench --bench claims` writes.
+pub fn claims_file() -> PathBuf {
+    asset("capsnet/claims.csv")
+}
+
 fn asset(name: &str) -> PathBuf {
     let assets = Path::new(env!("CARGO_MANIFEST_DIR")).join("assets");
     // join the components one by one, so that the path has the system's separators
