@@ -3,10 +3,10 @@
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
+use em_routing::data::Rows as _;
 use em_routing::data::csv;
 use em_routing::data::npy;
 use em_routing::data::tables::Tables;
-use em_routing::data::{RowBuffer, Rows as _};
 use em_routing::error::Error;
 use serde::{Deserialize, Serialize};
 
@@ -136,18 +136,6 @@ pub fn names(table: &Tables, columns: &[usize]) -> Vec<Column> {
         _ => Column::Number(column + 1),
     };
     columns.iter().map(name).collect()
-}
-
-/// Reads one column.
-pub fn read_column(table: &mut Tables, column: usize) -> Result<Vec<f64>, Error> {
-    const ROWS: usize = 1 << 14;
-    table.select(&[column]);
-    let mut values = Vec::with_capacity(table.samples());
-    let mut buffer = RowBuffer::default();
-    for first in (0..table.samples()).step_by(ROWS) {
-        values.extend(table.read(first..(first + ROWS).min(table.samples()), &mut buffer)?);
-    }
-    Ok(values)
 }
 
 /// Names the place of a fault in its file. If `may_choose`, proposes the columns without faults.
