@@ -6,6 +6,7 @@ mod memory;
 mod missing;
 mod numbers;
 mod places;
+mod report;
 
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
@@ -15,22 +16,23 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
 use em_routing::data::tables::Tables;
-use em_routing::data::{Incomplete, Rows};
+use em_routing::data::{Incomplete, Rows, all_numbers, count_missing, own_rows};
 use em_routing::em::{Course, Stop};
 use em_routing::error::Error;
 use em_routing::gmm::{CovarianceKind, Criteria, Gmm, GmmCourse, GmmOptions};
 use em_routing::kmeans::{KMeans, KMeansOptions};
-use em_routing::on_threads;
+use em_routing::{instruction_set, on_threads};
 
 use self::checkpoint::{Checkpoint, Settings};
 use self::keeper::Keeper;
 use self::numbers::Numbers;
 use self::places::Places;
+use self::report::{report, say_written};
 use super::command;
-use super::describe::say_criteria;
 use super::failure::{Failure, Outcome};
 use super::model::{Model, ModelFile, Rated, save_json};
 use super::progress::{Board, seconds};
+use super::ranks::Ranks;
 use super::stop;
 use super::table::{self, Source};
 
@@ -150,6 +152,7 @@ struct Job<'a> {
     places: &'a Places,
     board: Board,
     stop: Arc<AtomicUsize>,
+    ranks: &'a Ranks,
 }
 
 /// How a fit ended.
@@ -160,65 +163,112 @@ enum Ended {
     Stopped { model: Option<Model>, criteria: Vec<Rated> },
 }
 
-/// Fits a model and writes it, or continues a stopped fit with `--resume`.
+/// Fits a model and writes it, or continues a stopped fit with `--resume`. Under `mpirun` the processes share the rows.
 pub fn fit(arguments: &Arguments) -> Outcome<ExitCode> {
-    let started = Instant::now();
-    check(arguments)?;
-    let board = Board::default();
-    let mut task = board.task("reading the table");
-    let mut table = arguments.source.open()?;
-    let weight = arguments.weights.as_ref().map(|column| table::find(&table, column)).transpose()?;
-    let columns = arguments.source.columns(&table, weight)?;
-    if columns.is_empty() {
-        return Err(Failure::new("the table has no columns beside the weights"));
+    match Ranks::join().and_then(|ranks| fit_together(arguments, &ranks)) {
+        // the process that has the message ends with the code of an error
+        Err(failure) if failure.is_elsewhere() => Ok(ExitCode::SUCCESS),
+        ended => ended,
     }
+}
+
+fn fit_together(arguments: &Arguments, ranks: &Ranks) -> Outcome<ExitCode> {
+    let started = Instant::now();
+    let board = Board::default();
+    let (mut table, columns, weight) = ranks.agree(open(arguments, &board))?;
+    let settings = ranks.agree(settings(arguments, &columns))?;
+    check_same(ranks, &settings)?;
     let weights = match weight {
-        Some(column) => {
-            let read = table::read_column(&mut table, column);
-            Some(read.map_err(|error| table::explain(error, &table, &[column], false))?)
-        }
+        Some(column) => Some(ranks.agree(weights(arguments, ranks, &mut table, column))?),
         None => None,
     };
     table.select(&columns);
-    check_rows(arguments, &table)?;
-    memory::check(arguments, columns.len(), &board)?;
-    task.message(&format!("{} rows", table.samples()));
-    task.done(&format!("{} rows, {} of {} columns", table.samples(), columns.len(), table.columns()));
-
-    let places = Places::take(&arguments.out, &arguments.source)?;
-    let settings = settings(arguments, &columns)?;
-    let checkpoint = checkpoint(arguments, &settings, &places)?;
+    let places = ranks.agree(match ranks.place() {
+        (0, _) => Places::take(&arguments.out, &arguments.source),
+        (rank, _) => Ok(Places::of_rank(&arguments.out, rank)),
+    })?;
+    let checkpoint = ranks.same_as_first(|| checkpoint(arguments, &settings, &places))?;
     let explain = |error: Error| explain(error, arguments, &table, &columns);
     let stop = stop::on_signals(&board, "this iteration will be finished and saved");
-    let numbers = match Numbers::new(&table, &places, &board, &stop) {
+    let own = own_rows(&ranks.share(&table));
+    let numbers = match Numbers::new(&table, own, &places, &board, &stop) {
         Err(_) if stop.load(Ordering::Relaxed) > 0 => {
             say!("\nstopped before the first iteration; nothing was written.");
             return Ok(ExitCode::from(stop::INTERRUPTED));
         }
-        numbers => numbers.map_err(explain)?,
+        numbers => ranks.agree(numbers.map_err(explain))?,
     };
-    let missing = missing::count(numbers.rows()).map_err(explain)?;
-    let incomplete = Incomplete(numbers.rows());
+    let rows = ranks.share(&numbers);
+    let missing = on_threads(arguments.threads.into(), || count_missing(&rows));
+    let missing = ranks.agree(missing.map_err(explain))?;
+    let incomplete = Incomplete(&rows);
     let names = table::names(&table, &columns);
     let data: &dyn Rows = match missing::words(arguments.family, &missing, &names, table.samples()) {
         Some(words) => {
             board.say(&words);
             &incomplete
         }
-        None => numbers.rows(),
+        None => &rows,
     };
-    let job = Job { arguments, data, weights, settings, places: &places, board, stop };
+    let job = Job { arguments, data, weights, settings, places: &places, board, stop, ranks };
     let ended = on_threads(arguments.threads.into(), || match arguments.family {
         Family::Mixture => job.mixtures(checkpoint),
         Family::Kmeans => job.kmeans(checkpoint),
     });
-    let ended = ended.map_err(|fault| match fault {
+    let ended = ranks.agree(ended.map_err(|fault| match fault {
         Fault::Library(error) => explain(error),
         Fault::Command(failure) => failure,
-    })?;
+    }))?;
+    if let Some(bytes) = ranks.bytes_sent() {
+        say!("  the ranks sent each other {bytes} bytes");
+    }
     let row_weights = weight.map(|column| table::names(&table, &[column]).remove(0));
     let file = |model, criteria| ModelFile { model, columns: names, row_weights, criteria };
-    finish(arguments, ended, &places, file, started)
+    match ranks.is_first() {
+        true => finish(arguments, ended, &places, file, started),
+        false => Ok(ExitCode::SUCCESS),
+    }
+}
+
+/// Opens the table. Returns it, the columns of the fit, and that of the weights.
+fn open(arguments: &Arguments, board: &Board) -> Outcome<(Tables, Vec<usize>, Option<usize>)> {
+    check(arguments)?;
+    let mut task = board.task("reading the table");
+    let table = arguments.source.open()?;
+    let weight = arguments.weights.as_ref().map(|column| table::find(&table, column)).transpose()?;
+    let columns = arguments.source.columns(&table, weight)?;
+    if columns.is_empty() {
+        return Err(Failure::new("the table has no columns beside the weights"));
+    }
+    check_rows(arguments, &table)?;
+    memory::check(arguments, columns.len(), board)?;
+    task.message(&format!("{} rows", table.samples()));
+    task.done(&format!("{} rows, {} of {} columns", table.samples(), columns.len(), table.columns()));
+    Ok((table, columns, weight))
+}
+
+/// Reads the weights of all rows.
+fn weights(arguments: &Arguments, ranks: &Ranks, table: &mut Tables, column: usize) -> Outcome<Vec<f64>> {
+    table.select(&[column]);
+    let weights = on_threads(arguments.threads.into(), || all_numbers(&ranks.share(table)));
+    weights.map_err(|error| table::explain(error, table, &[column], false))
+}
+
+/// Checks that all ranks have the same options and see the same files, and compute with the same vector instructions.
+fn check_same(ranks: &Ranks, settings: &Settings) -> Outcome<()> {
+    let mut settings = settings.clone();
+    settings.insert("the processor's vector instructions".to_owned(), instruction_set().to_owned());
+    let of_first = ranks.same_as_first(|| Ok(settings.clone()))?;
+    let differs = settings.iter().find(|(name, value)| of_first.get(*name) != Some(value));
+    ranks.agree(match differs {
+        None => Ok(()),
+        Some((name, value)) => Err(Failure::new(format!(
+            "rank {} differs from rank 0: {name} is {value}, but there {}",
+            ranks.place().0,
+            of_first.get(name).map_or("nothing", String::as_str)
+        ))
+        .mend("use machines of one kind, with the same files and options")),
+    })
 }
 
 /// Writes the model of a fit that has ended or was stopped, and says what to do next.
@@ -512,59 +562,6 @@ impl Job<'_> {
         let note = if converged { "" } else { ", before it converged (--iterations allows more)" };
         self.board.say(&format!("  {name}: {words}{note}"));
     }
-}
-
-/// Prints the criteria by number of components.
-fn report(arguments: &Arguments, file: &ModelFile, collapsed: &[usize]) -> Outcome<()> {
-    say_criteria(&file.criteria)?;
-    for components in collapsed {
-        say!("{components} components: every run collapsed; a larger --floor may help");
-    }
-    if file.criteria.len() + collapsed.len() > 1 {
-        let name = format!("{:?}", arguments.criterion).to_uppercase();
-        say!("the smallest {name} is that of {} components.", file.model.components());
-    }
-    warn_of_flat_components(arguments, file);
-    Ok(())
-}
-
-/// Warns of a component with a variance near the floor: it sits on equal values, and the floor decides its likelihood.
-fn warn_of_flat_components(arguments: &Arguments, file: &ModelFile) {
-    let Model::Mixture(mixture) = &file.model else { return };
-    let is_flat = |variance: f64| variance < 4.0 * arguments.floor;
-    let flat = (0..mixture.weights.len()).find_map(|k| {
-        let variances = mixture.covariance(k).into_diag();
-        variances.iter().position(|&variance| is_flat(variance)).map(|column| (k, column))
-    });
-    let Some((k, column)) = flat else { return };
-    let floor = format!("{:e}", 1e3 * arguments.floor);
-    say!(
-        "\ncaution: component {k} has a variance near --floor in {}. Either its rows have nearly equal values there, or the \
-         floor is\nlarge for the unit of this column. The floor decides its likelihood and the criteria. Try another one: {}",
-        file.header()[column],
-        command::again(&[], ["--floor", &floor])
-    );
-}
-
-/// Prints what was written and the next command.
-fn say_written(arguments: &Arguments, file: &ModelFile) {
-    let out = command::path(&arguments.out);
-    let contents = match file.model {
-        Model::Mixture(_) => "the mixture: weights, means, covariances, columns, criteria (JSON)",
-        Model::KMeans(_) => "the centroids and their columns (JSON)",
-    };
-    say!("  {}   {contents}", arguments.out.display());
-    let with = |command: &str, more: &[&str]| {
-        let data = arguments.source.again();
-        let words = [command.into(), out.clone()].into_iter().chain(data);
-        command::line(words.chain(more.iter().map(std::ffi::OsString::from)))
-    };
-    say!("To label each row: {}", with("predict", &["--out", "labels.csv"]));
-    say!(
-        "To see the {}s, and to draw them:\nNext: {}",
-        file.model.part(),
-        with("describe", &["--figures", "figures"])
-    );
 }
 
 /// Adds a remedy to an error of the library.

@@ -43,6 +43,12 @@ impl<'a> Keeper<'a> {
 
     /// Is called before each iteration.
     pub fn watch<M: Stored>(&mut self, fit: &Course<M>, start: Option<&Course<KMeans>>) -> ControlFlow<()> {
+        let ranks = self.job.ranks;
+        let flow = if ranks.is_first() { self.keep(fit, start) } else { ControlFlow::Continue(()) };
+        ranks.follow_first(flow)
+    }
+
+    fn keep<M: Stored>(&mut self, fit: &Course<M>, start: Option<&Course<KMeans>>) -> ControlFlow<()> {
         self.show(fit, start);
         let stopped = self.job.stop.load(Ordering::Relaxed) > 0;
         if !stopped && self.saved.elapsed() < PAUSE * self.cost {

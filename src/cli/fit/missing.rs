@@ -1,19 +1,7 @@
 //! Missing numbers of a table: how many there are, and what a fit does about them.
 
-use em_routing::data::Rows;
-use em_routing::error::Error;
-
-use super::super::table::{self, Column};
+use super::super::table::Column;
 use super::Family;
-
-/// Counts the missing numbers of each column.
-pub fn count(rows: &dyn Rows) -> Result<Vec<usize>, Error> {
-    let mut missing = vec![0; rows.dimensions()];
-    table::each_row(rows, |_, row| {
-        missing.iter_mut().zip(row).for_each(|(count, value)| *count += usize::from(value.is_nan()));
-    })?;
-    Ok(missing)
-}
 
 /// Says how many numbers are missing, where, and what the fit does about them; None if there are none.
 pub fn words(family: Family, missing: &[usize], columns: &[Column], rows: usize) -> Option<String> {
