@@ -76,6 +76,9 @@ pub enum Error {
         "column {column} has no value in any sample that counts, so it cannot be fitted; drop the column"
     )]
     NoValues { column: usize },
+    /// An error of another process that shares a fit; that process has the error itself.
+    #[error("rank {rank} has failed")]
+    OtherRank { rank: usize },
     /// A number too large for a fit (its square must fit in `f64`) or for a file of `f32`.
     #[error(
         "row {row}, column {column} of the data is {value:e}, which is too large: fits compute with numbers up to 1e130, \
@@ -308,6 +311,7 @@ mod tests {
                 Error::NoValues { column: 2 },
                 "column 2 has no value in any sample that counts, so it cannot be fitted; drop the column",
             ),
+            (Error::OtherRank { rank: 3 }, "rank 3 has failed"),
             (
                 Error::Magnitude { row: 1, column: 2, value: 1e200 },
                 "row 1, column 2 of the data is 1e200, which is too large: fits compute with numbers up to 1e130, and f32 \
@@ -487,6 +491,7 @@ mod tests {
             Error::Diverged { .. } => 32,
             Error::OtherArchitecture { .. } => 33,
             Error::NoValues { .. } => 36,
+            Error::OtherRank { .. } => 37,
         }
     }
 
@@ -499,6 +504,6 @@ mod tests {
         }
         let seen: std::collections::BTreeSet<usize> = table.iter().map(|(error, _)| number(error)).collect();
         let with_features = usize::from(cfg!(feature = "linfa")) + 2 * usize::from(cfg!(feature = "serde"));
-        assert_eq!(seen.len(), 34 + with_features, "a variant is not in the table");
+        assert_eq!(seen.len(), 35 + with_features, "a variant is not in the table");
     }
 }

@@ -39,8 +39,11 @@ pub fn write_with(path: &Path, contents: impl FnOnce(&mut BufWriter<File>) -> Re
     beside.push(name);
     beside.push(format!(".{}-{count}.part", std::process::id()));
     let beside = path.with_file_name(beside);
+    // [`remove_leftovers`] leaves locked files alone. Some file systems have no locks.
     let written = (|| {
-        let mut file = BufWriter::new(File::create(&beside).map_err(Error::io(path))?);
+        let file = File::create(&beside).map_err(Error::io(path))?;
+        let _ = file.try_lock();
+        let mut file = BufWriter::new(file);
         contents(&mut file)?;
         let file = file.into_inner().map_err(|error| Error::io(path)(error.into_error()))?;
         file.sync_all().and_then(|()| std::fs::rename(&beside, path)).map_err(Error::io(path))
@@ -53,6 +56,25 @@ pub fn write_with(path: &Path, contents: impl FnOnce(&mut BufWriter<File>) -> Re
         let _ = std::fs::remove_file(&beside);
     }
     written
+}
+
+/// Removes the temporary files that killed processes have left of this file; those of living processes stay. It is no error if
+/// one cannot be removed: nothing reads them.
+pub fn remove_leftovers(path: &Path) {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(".".as_ref());
+    let begin = format!(".{}.", path.file_name().unwrap_or_default().to_string_lossy());
+    let is_number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        let name = name.to_string_lossy();
+        let numbers = name.strip_prefix(&begin).and_then(|rest| rest.strip_suffix(".part"));
+        let is_ours = numbers.and_then(|numbers| numbers.split_once('-'));
+        if is_ours.is_some_and(|(process, count)| is_number(process) && is_number(count))
+            && File::open(entry.path()).is_ok_and(|file| file.try_lock().is_ok())
+        {
+            let _ = std::fs::remove_file(entry.path());
+        }
+    }
 }
 
 /// Syncs the folder, so that the rename reaches the disk: without this, a crash of the system may bring back the older file.

@@ -68,7 +68,7 @@ pub mod shipped;
 pub mod with_linfa;
 mod words;
 
-pub use compute::on_threads;
+pub use compute::{instruction_set, on_threads};
 /// The crate of the arrays in the public interface. Type inference in notebooks needs the names of its types here.
 pub use ndarray;
 

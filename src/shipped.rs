@@ -51,6 +51,11 @@ pub fn views_weights() -> [PathBuf; 2] {
     ["views-capsules", "views-plain"].map(|name| asset(&format!("capsnet/{name}.safetensors")))
 }
 
+/// Returns the file of the claims about capsules, which `cargo bench --bench claims` writes.
+pub fn claims_file() -> PathBuf {
+    asset("capsnet/claims.csv")
+}
+
 fn asset(name: &str) -> PathBuf {
     let assets = Path::new(env!("CARGO_MANIFEST_DIR")).join("assets");
     // join the components one by one, so that the path has the system's separators

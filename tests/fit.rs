@@ -177,7 +177,7 @@ fn a_bad_or_missing_cell_is_named_with_a_remedy_that_works() {
     let said = fails(
         &folder,
         "fit mixture t.csv --components 2",
-        &["t.csv: line 42, column 3 (c, d) is \"x\", which is not a number", "--columns a,b"],
+        &["t.csv: line 42, column 3 (c, d) is \"x\", which is not a number", "--columns=a,b"],
     );
     next(&folder, &said);
     assert_eq!(gmm(&folder, "model.json").means.ncols(), 2);
@@ -188,7 +188,7 @@ fn a_bad_or_missing_cell_is_named_with_a_remedy_that_works() {
     let said = fails(
         &folder,
         "fit mixture t.csv --components 2",
-        &["every number of column b is missing", "--columns a,3"],
+        &["every number of column b is missing", "--columns=a,3"],
     );
     next(&folder, &said);
     fails(&folder, "fit kmeans t.csv --columns e --components 2", &["no column \"e\"", "a, b, c, d"]);
@@ -203,6 +203,32 @@ fn a_bad_or_missing_cell_is_named_with_a_remedy_that_works() {
     fails(&folder, "fit kmeans empty.csv --components 1", &["empty.csv", "no rows"]);
     folder.write("infinite.csv", b"1,2\n3,inf\n");
     fails(&folder, "fit kmeans infinite.csv --components 1", &["line 2, column 2 is inf"]);
+}
+
+#[test]
+fn a_quote_that_is_not_closed_is_an_error_and_a_field_of_several_lines_is_none() {
+    let folder = Folder::new("quotes");
+    let words = "fit kmeans t.csv --columns x,y --components 1";
+    let rows = "7,8,d\n9,10,e\n".repeat(1000);
+    for (text, line) in [
+        ("x,y,t\n1,2,a\n3,4,\"b\n5,6,c\n", 3),
+        ("x,y,t\n1,2,a\n3,4,\"b\n5,6,\"c\"\n9,10,d\n", 3), // the next opening quote closes it
+        ("x,y,t\n\"1,2,a\n3,4,b", 2),
+        ("\u{feff}x,y,\"t\n1,2,a\n", 1),
+        (&format!("x;y;t\r\n1;2;a\r\n3;\"4;b\r\n{rows}"), 3),
+        (&format!("x,y,t\n{rows}1,\"2,a\n{rows}\"\n"), 2002),
+    ] {
+        folder.write("t.csv", text.as_bytes());
+        let at = format!("t.csv: the quote that opens on line {line} is not closed");
+        fails(&folder, words, &[&at]);
+    }
+    let comment = "a \"\"word\"\", a comma\n".repeat(99);
+    folder.write(
+        "t.csv",
+        format!("\u{feff}\"x\",\"y\",\"t\"\n1,2,\"{comment}\"\n\"3\",4,5\" wide\n").as_bytes(),
+    );
+    let said = succeeds(&folder, words);
+    assert!(said.contains("2 rows, 2 of 3 columns"), "{said}");
 }
 
 #[test]
@@ -280,8 +306,10 @@ fn the_number_of_components_is_chosen_by_the_criterion() {
         assert_eq!(gmm(&folder, "model.json").means, best.1.means, "{name}");
         assert!(fits.iter().all(|fit| said.contains(&format!("{:.2}", fit.0.bic))), "{said}");
     }
-    let said = fails(&folder, "fit kmeans iris.csv --components 2..4", &["no likelihood"]);
+    let said = fails(&folder, "fit kmeans iris.csv --columns 1,3 --components 2..4", &["no likelihood"]);
     next(&folder, &said);
+    assert_eq!(gmm(&folder, "model.json").means.ncols(), 2);
+    succeeds(&folder, "fit mixture iris.csv --components 1..4");
     let said =
         fails(&folder, "fit mixture iris.csv --components 200", &["200 components, but only 150 rows"]);
     assert!(said.contains("--components 150"));
@@ -308,6 +336,38 @@ fn weights_count_rows_as_often_as_they_say() {
     let expected = Gmm::fit_weighted(&data, &weights, &options).unwrap().into_model();
     expected.save(folder.0.join("expected.json")).unwrap();
     assert_eq!(gmm(&folder, "model.json"), gmm(&folder, "expected.json"));
+    // `score` and `describe` weigh as the fit did, or say that they do not
+    let criteria = expected.criteria_weighted(&data, &weights).unwrap();
+    let mean = criteria.log_likelihood / weights.iter().sum::<f64>();
+    let said = succeeds(&folder, "score model.json t.csv");
+    assert!(said.contains("weight in column times") && said.contains(&format!("{mean} nats")), "{said}");
+    let said = succeeds(&folder, "describe model.json t.csv");
+    assert!(said.contains(&format!("{:.2}", criteria.bic)), "{said}");
+    folder.write("plain.csv", b"x,y\n1,2\n3,4\n");
+    for command in ["score", "describe"] {
+        let said = succeeds(&folder, &format!("{command} model.json plain.csv"));
+        assert!(said.contains("column times, which this table lacks"), "{said}");
+    }
+    succeeds(&folder, "fit kmeans t.csv --components 2 --weights times --out k.json");
+    let repeated: Vec<usize> = (0..60).flat_map(|i| std::iter::repeat_n(i, weight(i))).collect();
+    let repeated = data.select(Axis(0), &repeated);
+    let model = KMeans::load(folder.0.join("k.json")).unwrap();
+    let expected = model.inertia(&repeated).unwrap();
+    let said = succeeds(&folder, "score k.json t.csv");
+    let found = said.lines().find_map(|line| line.strip_prefix("inertia of 60 rows: ")).unwrap();
+    assert!((found.parse::<f64>().unwrap() - expected).abs() <= 1e-12 * expected, "{said}");
+    let said = succeeds(&folder, "describe k.json t.csv");
+    for size in model.sizes(&repeated, None).unwrap() {
+        assert!(said.contains(&format!("  {size}  ")), "{size}: {said}");
+    }
+    // without a header, a number of the fit may be another column here
+    folder.write("t.csv", text.as_bytes());
+    succeeds(&folder, "fit kmeans t.csv --components 2 --weights 2 --out k.json");
+    folder.write("plain.csv", b"1,2\n3,4\n");
+    assert!(succeeds(&folder, "score k.json plain.csv").contains("which this table lacks"));
+
+    folder.write("t.csv", text.replace(",2,", ",0,").replace(",1,", ",0,").replace(",3,", ",0,").as_bytes());
+    fails(&folder, "fit mixture t.csv --components 2 --weights 2", &["the weights of the rows add up to 0"]);
     folder.write("t.csv", format!("x,times,y\n{text}1,-1,2\n").as_bytes());
     fails(&folder, "fit mixture t.csv --components 2 --weights times", &["the weight of line 62 is -1"]);
 }
@@ -435,5 +495,86 @@ fn a_model_labels_scores_and_draws_rows() {
     assert_eq!(found.column(0).mapv(|label| label as usize), model.predict(&flowers).unwrap());
     assert_eq!(found.column(1), model.squared_distances(&flowers).unwrap().mapv(f64::sqrt));
     succeeds(&folder, "describe means.json iris.csv --figures figures");
-    fails(&folder, "sample means.json --out d.csv", &["K-means is no distribution"]);
+    let said = fails(&folder, "sample means.json --out d.csv", &["K-means is no distribution"]);
+    assert!(next(&folder, &said).contains("mixture"));
+
+    // the next step uses the same columns, and folders of outputs are made
+    folder.write("renamed.csv", format!("text,a,-b,c,d\n{text}").as_bytes());
+    let said = succeeds(&folder, "predict model.json renamed.csv --columns d,c,-b,a --out new/o.csv");
+    assert_eq!(bytes(&folder, "new/o.csv"), bytes(&folder, "l.csv"));
+    assert!(next(&folder, &said).contains(&format!("{mean} nats")));
+    succeeds(&folder, "score model.json iris.csv --out new/er/s.csv");
+    succeeds(&folder, "sample model.json --out newest/d.csv");
+    let said = succeeds(&folder, "describe model.json renamed.csv --columns d,c,-b,a");
+    next(&folder, &said);
+    assert!(folder.0.join("figures/pairs.svg").is_file());
+}
+
+#[test]
+fn a_row_without_any_value_gets_the_mixing_weights_or_the_first_cluster_at_distance_0() {
+    let folder = Folder::new("empty-rows");
+    folder.write("t.csv", b"a,b\n1,2\n3,4\n5,7\n1,3\n");
+    folder.write("empty.csv", b"a,b\n1,2\n,\n");
+    succeeds(&folder, "fit mixture t.csv --components 2");
+    succeeds(&folder, "predict model.json empty.csv --out l.csv");
+    let (found, weights) = (read(&folder.0.join("l.csv")), gmm(&folder, "model.json").weights);
+    assert_eq!(found.slice(s![1, 1..]), weights);
+    assert_eq!(found[(1, 0)], if weights[1] > weights[0] { 1.0 } else { 0.0 });
+    succeeds(&folder, "score model.json empty.csv --out s.csv");
+    assert_eq!(read(&folder.0.join("s.csv"))[(1, 0)], 0.0);
+    succeeds(&folder, "fit kmeans t.csv --components 2 --out k.json");
+    succeeds(&folder, "predict k.json empty.csv --out l.csv");
+    assert_eq!(read(&folder.0.join("l.csv")).row(1), array![0.0, 0.0]);
+}
+
+#[test]
+fn covariances_larger_than_the_memory_are_refused_before_the_fit() {
+    let folder = Folder::new("wide");
+    npy::write(&folder.0.join("t.npy"), &Array2::zeros((300, 20_000)), npy::Precision::F64).unwrap();
+    if cfg!(target_os = "linux") {
+        let words = "fit mixture t.npy --components 300";
+        fails(&folder, words, &["take about 7680 GB of memory", "--covariance diagonal"]);
+    }
+}
+
+/// A killed process leaves a hidden file. The next one with the same output removes it, but no file that a living one writes.
+#[test]
+fn leftovers_of_killed_processes_are_removed_and_files_of_living_ones_are_not() {
+    let folder = iris_folder("leftovers");
+    succeeds(&folder, "fit mixture iris.csv --components 2");
+    let others =
+        [".model.json.copy.7-0.part", ".model.json.7-x.part", ".other.csv.7-0.part", ".l.csv.7-2.part"];
+    let leftovers = [
+        ".model.json.7-0.part",
+        ".model.json.checkpoint.7-1.part",
+        ".model.json.numbers.npy.7-0.part",
+        ".l.csv.7-0.part",
+    ];
+    for name in others.iter().chain(&leftovers) {
+        folder.write(name, b"1");
+    }
+    let held = std::fs::File::open(folder.0.join(".l.csv.7-2.part")).unwrap();
+    held.try_lock().unwrap();
+    succeeds(&folder, "fit mixture iris.csv --components 2");
+    succeeds(&folder, "predict model.json iris.csv --out l.csv");
+    let found = files(&folder);
+    assert!(others.iter().all(|name| found.contains(&(*name).to_owned())), "{found:?}");
+    assert!(!leftovers.iter().any(|name| found.contains(&(*name).to_owned())), "{found:?}");
+
+    // a process that is killed while it writes
+    let words = "sample model.json --rows 3000000 --out big.csv";
+    let mut child = em_routing(&folder, words).spawn().unwrap();
+    let is_written = |name: &String| name.starts_with(".big.csv.");
+    while !files(&folder).iter().any(is_written) {
+        assert!(child.try_wait().unwrap().is_none(), "it has ended");
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    // another one with the same output leaves its file alone
+    succeeds(&folder, "sample model.json --rows 5 --out big.csv");
+    let count = files(&folder).iter().filter(|name| is_written(name)).count();
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert_eq!(count, 1);
+    succeeds(&folder, "sample model.json --rows 5 --out big.csv");
+    assert!(!files(&folder).iter().any(is_written));
 }

@@ -3,9 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use em_routing::data::tables::Tables;
-use em_routing::data::{Incomplete, RowBuffer, Rows as _};
+use em_routing::data::{Incomplete, Rows};
 use em_routing::draw::{Figure, Palette, Table};
-use em_routing::error::{Error, Result};
+use em_routing::error::Result;
 use em_routing::figures::{chapter04, pairs};
 use em_routing::kmeans::KMeans;
 use em_routing::ndarray::{Array1, Array2, ArrayView1};
@@ -54,15 +54,20 @@ pub fn describe(arguments: &Arguments) -> Outcome<()> {
         let source = Source { data: data.clone(), columns: columns.clone(), array: array.clone() };
         let mut table = source.open()?;
         let columns = file.select(&mut table, &source)?;
+        let weights = file.read_weights(&mut table, &columns)?;
         let explain = |error| table::explain(error, &table, &columns, false);
-        print(&file, Some(sizes(&file.model, &table).map_err(explain)?))?;
+        let (rows, weights) = (Incomplete(&table), weights.as_deref());
+        print(&file, Some(sizes(&file.model, &rows, weights).map_err(explain)?))?;
         say!("{} rows", table.samples());
-        match &file.model {
-            Model::Mixture(model) => {
-                let criteria = model.criteria(&Incomplete(&table)).map_err(explain)?;
-                say_criteria(&[Rated::new(file.model.components(), &criteria)])?;
+        match (&file.model, weights) {
+            (Model::Mixture(model), weights) => {
+                let criteria = match weights {
+                    Some(weights) => model.criteria_weighted(&rows, weights),
+                    None => model.criteria(&rows),
+                };
+                say_criteria(&[Rated::new(file.model.components(), &criteria.map_err(explain)?)])?;
             }
-            Model::KMeans(model) => say!("inertia {}", model.inertia(&Incomplete(&table)).map_err(explain)?),
+            (model, weights) => say!("inertia {}", model.total(&rows, weights).map_err(explain)?.0),
         }
         if arguments.figures.is_some() && file.model.dimensions() > 1 {
             figures.push(draw(&file, &table).map_err(explain)?);
@@ -82,10 +87,8 @@ pub fn describe(arguments: &Arguments) -> Outcome<()> {
             Ok(())
         }
         None => {
-            let source = ["describe".into(), command::path(&arguments.model)].into_iter();
-            let words = source.chain(data.iter().map(|path| command::path(path)));
-            let more = ["--figures".into(), "figures".into()];
-            say!("To draw the model with its table:\nNext: {}", command::line(words.chain(more)));
+            let next = command::again(&[], ["--figures", "figures"]);
+            say!("To draw the model with its table:\nNext: {next}");
             Ok(())
         }
     }
@@ -106,21 +109,22 @@ fn save(figures: &[Figure], folder: &Path, palette: Palette) -> Outcome<()> {
     Ok(())
 }
 
-/// Counts the rows of each cluster or component.
-fn sizes(model: &Model, table: &Tables) -> Result<Vec<usize>> {
-    let mut sizes = vec![0; model.components()];
-    let mut count = |labels: Array1<usize>| labels.into_iter().for_each(|label| sizes[label] += 1);
+/// Counts the rows of each cluster or component, or adds up their weights.
+fn sizes(model: &Model, rows: &dyn Rows, weights: Option<&[f64]>) -> Result<Array1<f64>> {
     match model {
-        Model::KMeans(model) => {
-            return Ok(model.sizes(&Incomplete(table), None)?.iter().map(|&size| size as usize).collect());
+        Model::KMeans(model) => model.sizes(rows, weights),
+        Model::Mixture(mixture) => {
+            let mut sizes = Array1::zeros(model.components());
+            for (row, label) in mixture.predict(rows)?.into_iter().enumerate() {
+                sizes[label] += weights.map_or(1.0, |weights| weights[row]);
+            }
+            Ok(sizes)
         }
-        Model::Mixture(model) => count(model.predict(&Incomplete(table))?),
     }
-    Ok(sizes)
 }
 
 /// Prints a row for each component or cluster: its weight, its size, and its means and standard deviations.
-fn print(file: &ModelFile, sizes: Option<Vec<usize>>) -> Outcome<()> {
+fn print(file: &ModelFile, sizes: Option<Array1<f64>>) -> Outcome<()> {
     let part = file.model.part();
     let columns = file.header();
     let shown = &columns[..columns.len().min(SHOWN)];
@@ -144,7 +148,10 @@ fn print(file: &ModelFile, sizes: Option<Vec<usize>>) -> Outcome<()> {
     for k in 0..centres.nrows() {
         let mut cells = vec![k.to_string()];
         cells.extend(weights.map(|weights| format!("{:.4}", weights[k])));
-        cells.extend(sizes.as_ref().map(|sizes| sizes[k].to_string()));
+        cells.extend(sizes.as_ref().map(|sizes| match sizes[k] {
+            size if size.fract() == 0.0 => size.to_string(),
+            size => short(size),
+        }));
         cells.extend(row(centres.row(k)));
         add(&mut table, &cells)?;
     }
@@ -203,13 +210,13 @@ fn draw(file: &ModelFile, table: &Tables) -> Result<Figure> {
     let (rows, dimensions) = (table.samples(), table.dimensions());
     let every = rows.div_ceil(DRAWN);
     let mut values = Vec::new();
-    let mut buffer = RowBuffer::default();
-    for row in (0..rows).step_by(every) {
-        values.extend(table.read(row..row + 1, &mut buffer)?);
-    }
+    table::each_row(table, |at, row| {
+        if at % every == 0 {
+            values.extend(row);
+        }
+    })?;
     let shape = (values.len() / dimensions, dimensions);
-    let length = |_| Error::Length { name: "the rows", expected: shape.0, found: 0 };
-    let data = Array2::from_shape_vec(shape, values).map_err(length)?;
+    let data = Array2::from_shape_vec(shape, values).expect("each row has one number for each column");
     let names = file.header();
     match &file.model {
         Model::Mixture(model) => {

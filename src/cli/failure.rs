@@ -11,12 +11,23 @@ pub struct Failure {
     message: String,
     mend: Option<String>,
     next: Option<String>,
+    elsewhere: bool,
 }
 
 impl Failure {
     /// Creates a failure from one sentence that says what is wrong.
     pub fn new(message: impl Into<String>) -> Failure {
-        Failure { message: message.into(), mend: None, next: None }
+        Failure { message: message.into(), mend: None, next: None, elsewhere: false }
+    }
+
+    /// Creates the failure of a process that ends because another one has failed, and says so.
+    pub fn elsewhere() -> Failure {
+        Failure { elsewhere: true, ..Failure::new("another process of this fit has failed") }
+    }
+
+    /// Whether another process has the message for the user.
+    pub fn is_elsewhere(&self) -> bool {
+        self.elsewhere
     }
 
     /// Adds the remedy in words.
@@ -49,6 +60,7 @@ impl From<Error> for Failure {
     fn from(error: Error) -> Failure {
         let failure = Failure::new(error.to_string());
         match error {
+            Error::OtherRank { .. } => Failure::elsewhere(),
             Error::Io { source, .. } if source.kind() == std::io::ErrorKind::StorageFull => {
                 failure.mend("free some space on that disk and start again; finished work is kept")
             }

@@ -2,9 +2,11 @@
 
 mod checkpoint;
 mod keeper;
+mod memory;
 mod missing;
 mod numbers;
 mod places;
+mod report;
 
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
@@ -14,24 +16,25 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
 use em_routing::data::tables::Tables;
-use em_routing::data::{Incomplete, Rows};
+use em_routing::data::{Incomplete, Rows, all_numbers, count_missing, own_rows};
 use em_routing::em::{Course, Stop};
 use em_routing::error::Error;
 use em_routing::gmm::{CovarianceKind, Criteria, Gmm, GmmCourse, GmmOptions};
 use em_routing::kmeans::{KMeans, KMeansOptions};
-use em_routing::on_threads;
+use em_routing::{instruction_set, on_threads};
 
 use self::checkpoint::{Checkpoint, Settings};
 use self::keeper::Keeper;
 use self::numbers::Numbers;
 use self::places::Places;
+use self::report::{report, say_written};
 use super::command;
-use super::describe::say_criteria;
 use super::failure::{Failure, Outcome};
-use super::model::{Model, ModelFile, Rated};
+use super::model::{Model, ModelFile, Rated, save_json};
 use super::progress::{Board, seconds};
+use super::ranks::Ranks;
 use super::stop;
-use super::table::{self, Column, Source};
+use super::table::{self, Source};
 
 #[derive(clap::Args)]
 pub struct Arguments {
@@ -149,6 +152,7 @@ struct Job<'a> {
     places: &'a Places,
     board: Board,
     stop: Arc<AtomicUsize>,
+    ranks: &'a Ranks,
 }
 
 /// How a fit ended.
@@ -159,62 +163,112 @@ enum Ended {
     Stopped { model: Option<Model>, criteria: Vec<Rated> },
 }
 
-/// Fits a model and writes it, or continues a stopped fit with `--resume`.
+/// Fits a model and writes it, or continues a stopped fit with `--resume`. Under `mpirun` the processes share the rows.
 pub fn fit(arguments: &Arguments) -> Outcome<ExitCode> {
-    let started = Instant::now();
-    check(arguments)?;
-    let board = Board::default();
-    let mut task = board.task("reading the table");
-    let mut table = arguments.source.open()?;
-    let weight = arguments.weights.as_ref().map(|column| table::find(&table, column)).transpose()?;
-    let columns = arguments.source.columns(&table, weight)?;
-    if columns.is_empty() {
-        return Err(Failure::new("the table has no columns beside the weights"));
+    match Ranks::join().and_then(|ranks| fit_together(arguments, &ranks)) {
+        // the process that has the message ends with the code of an error
+        Err(failure) if failure.is_elsewhere() => Ok(ExitCode::SUCCESS),
+        ended => ended,
     }
+}
+
+fn fit_together(arguments: &Arguments, ranks: &Ranks) -> Outcome<ExitCode> {
+    let started = Instant::now();
+    let board = Board::default();
+    let (mut table, columns, weight) = ranks.agree(open(arguments, &board))?;
+    let settings = ranks.agree(settings(arguments, &columns))?;
+    check_same(ranks, &settings)?;
     let weights = match weight {
-        Some(column) => {
-            let read = table::read_column(&mut table, column);
-            Some(read.map_err(|error| table::explain(error, &table, &[column], false))?)
-        }
+        Some(column) => Some(ranks.agree(weights(arguments, ranks, &mut table, column))?),
         None => None,
     };
     table.select(&columns);
-    check_rows(arguments, &table)?;
-    task.message(&format!("{} rows", table.samples()));
-    task.done(&format!("{} rows, {} of {} columns", table.samples(), columns.len(), table.columns()));
-
-    let places = Places::take(&arguments.out, &arguments.source)?;
-    let settings = settings(arguments, &columns)?;
-    let checkpoint = checkpoint(arguments, &settings, &places)?;
+    let places = ranks.agree(match ranks.place() {
+        (0, _) => Places::take(&arguments.out, &arguments.source),
+        (rank, _) => Ok(Places::of_rank(&arguments.out, rank)),
+    })?;
+    let checkpoint = ranks.same_as_first(|| checkpoint(arguments, &settings, &places))?;
     let explain = |error: Error| explain(error, arguments, &table, &columns);
     let stop = stop::on_signals(&board, "this iteration will be finished and saved");
-    let numbers = match Numbers::new(&table, &places, &board, &stop) {
+    let own = own_rows(&ranks.share(&table));
+    let numbers = match Numbers::new(&table, own, &places, &board, &stop) {
         Err(_) if stop.load(Ordering::Relaxed) > 0 => {
             say!("\nstopped before the first iteration; nothing was written.");
             return Ok(ExitCode::from(stop::INTERRUPTED));
         }
-        numbers => numbers.map_err(explain)?,
+        numbers => ranks.agree(numbers.map_err(explain))?,
     };
-    let missing = missing::count(numbers.rows()).map_err(explain)?;
-    let incomplete = Incomplete(numbers.rows());
+    let rows = ranks.share(&numbers);
+    let missing = on_threads(arguments.threads.into(), || count_missing(&rows));
+    let missing = ranks.agree(missing.map_err(explain))?;
+    let incomplete = Incomplete(&rows);
     let names = table::names(&table, &columns);
     let data: &dyn Rows = match missing::words(arguments.family, &missing, &names, table.samples()) {
         Some(words) => {
             board.say(&words);
             &incomplete
         }
-        None => numbers.rows(),
+        None => &rows,
     };
-    let job = Job { arguments, data, weights, settings, places: &places, board, stop };
+    let job = Job { arguments, data, weights, settings, places: &places, board, stop, ranks };
     let ended = on_threads(arguments.threads.into(), || match arguments.family {
         Family::Mixture => job.mixtures(checkpoint),
         Family::Kmeans => job.kmeans(checkpoint),
     });
-    let ended = ended.map_err(|fault| match fault {
+    let ended = ranks.agree(ended.map_err(|fault| match fault {
         Fault::Library(error) => explain(error),
         Fault::Command(failure) => failure,
-    })?;
-    finish(arguments, ended, &places, names, started)
+    }))?;
+    if let Some(bytes) = ranks.bytes_sent() {
+        say!("  the ranks sent each other {bytes} bytes");
+    }
+    let row_weights = weight.map(|column| table::names(&table, &[column]).remove(0));
+    let file = |model, criteria| ModelFile { model, columns: names, row_weights, criteria };
+    match ranks.is_first() {
+        true => finish(arguments, ended, &places, file, started),
+        false => Ok(ExitCode::SUCCESS),
+    }
+}
+
+/// Opens the table. Returns it, the columns of the fit, and that of the weights.
+fn open(arguments: &Arguments, board: &Board) -> Outcome<(Tables, Vec<usize>, Option<usize>)> {
+    check(arguments)?;
+    let mut task = board.task("reading the table");
+    let table = arguments.source.open()?;
+    let weight = arguments.weights.as_ref().map(|column| table::find(&table, column)).transpose()?;
+    let columns = arguments.source.columns(&table, weight)?;
+    if columns.is_empty() {
+        return Err(Failure::new("the table has no columns beside the weights"));
+    }
+    check_rows(arguments, &table)?;
+    memory::check(arguments, columns.len(), board)?;
+    task.message(&format!("{} rows", table.samples()));
+    task.done(&format!("{} rows, {} of {} columns", table.samples(), columns.len(), table.columns()));
+    Ok((table, columns, weight))
+}
+
+/// Reads the weights of all rows.
+fn weights(arguments: &Arguments, ranks: &Ranks, table: &mut Tables, column: usize) -> Outcome<Vec<f64>> {
+    table.select(&[column]);
+    let weights = on_threads(arguments.threads.into(), || all_numbers(&ranks.share(table)));
+    weights.map_err(|error| table::explain(error, table, &[column], false))
+}
+
+/// Checks that all ranks have the same options and see the same files, and compute with the same vector instructions.
+fn check_same(ranks: &Ranks, settings: &Settings) -> Outcome<()> {
+    let mut settings = settings.clone();
+    settings.insert("the processor's vector instructions".to_owned(), instruction_set().to_owned());
+    let of_first = ranks.same_as_first(|| Ok(settings.clone()))?;
+    let differs = settings.iter().find(|(name, value)| of_first.get(*name) != Some(value));
+    ranks.agree(match differs {
+        None => Ok(()),
+        Some((name, value)) => Err(Failure::new(format!(
+            "rank {} differs from rank 0: {name} is {value}, but there {}",
+            ranks.place().0,
+            of_first.get(name).map_or("nothing", String::as_str)
+        ))
+        .mend("use machines of one kind, with the same files and options")),
+    })
 }
 
 /// Writes the model of a fit that has ended or was stopped, and says what to do next.
@@ -222,14 +276,13 @@ fn finish(
     arguments: &Arguments,
     ended: Ended,
     places: &Places,
-    columns: Vec<Column>,
+    file: impl FnOnce(Model, Vec<Rated>) -> ModelFile,
     started: Instant,
 ) -> Outcome<ExitCode> {
-    let file = |model, criteria| ModelFile { model, columns, criteria };
     match ended {
         Ended::Done { model, criteria, collapsed } => {
             let file = file(model, criteria);
-            file.save(&arguments.out)?;
+            save_json(&file, &arguments.out)?;
             places.remove_checkpoint();
             report(arguments, &file, &collapsed)?;
             say!("\nfitted in {}.", seconds(started.elapsed()));
@@ -243,7 +296,7 @@ fn finish(
                 places.checkpoint.display()
             );
             if let Some(model) = model {
-                file(model, criteria).save(&arguments.out)?;
+                save_json(&file(model, criteria), &arguments.out)?;
                 say!("  {}   the best model so far", arguments.out.display());
             }
             say!(
@@ -291,12 +344,13 @@ fn check(arguments: &Arguments) -> Outcome<()> {
             "--components".into(),
             format!("{from}..{to}").into(),
         ];
+        let weights = arguments.weights.as_ref().map(|column| format!("--weights={column}").into());
         let out = ["--out".into(), command::path(&arguments.out)];
         return Err(Failure::new(
             "K-means has no likelihood, so no criterion chooses its number of clusters",
         )
         .mend("give one number of --components, or choose by a mixture of spheres")
-        .next(command::line(words.chain(options).chain(out))));
+        .next(command::line(words.chain(options).chain(weights).chain(out))));
     }
     Ok(())
 }
@@ -407,7 +461,7 @@ impl Job<'_> {
             None => Course::default(),
         };
         let name = format!("K-means, {clusters} clusters");
-        let mut keeper = Keeper::new(self, &name, &[], &[], None);
+        let mut keeper = Keeper::new(self, &name, 0, &[], None);
         let weights = self.weights.as_deref();
         let fit = KMeans::fit_course(self.data, weights, &options, &mut course, &mut |course| {
             keeper.watch(course, None)
@@ -428,19 +482,16 @@ impl Job<'_> {
 
     fn mixtures(&self, checkpoint: Option<Checkpoint>) -> Result<Ended, Fault> {
         let mut course = GmmCourse::default();
-        let (mut done, mut criteria, mut chosen) = (Vec::new(), Vec::new(), None);
+        let (mut done, mut criteria, mut chosen) = (0, Vec::new(), None);
         if let Some(mut checkpoint) = checkpoint {
-            done = std::mem::take(&mut checkpoint.done);
+            done = checkpoint.done;
             criteria = std::mem::take(&mut checkpoint.criteria);
             let state = checkpoint.into_state().ok_or_else(|| self.places.damaged())?;
             (chosen, course.start, course.fit) = state;
         }
         let mut collapse = None;
-        for components in self.arguments.components.clone() {
-            if done.contains(&components) {
-                continue;
-            }
-            match self.mixture(components, &mut course, (&done, &criteria, chosen.as_ref())) {
+        for components in self.arguments.components.clone().skip(done) {
+            match self.mixture(components, &mut course, (done, &criteria, chosen.as_ref())) {
                 Ok(Some((model, rated))) => {
                     let of = |rated: &Rated| self.arguments.criterion.of(&rated.criteria());
                     if criteria.iter().all(|before| of(&rated) < of(before)) {
@@ -458,12 +509,13 @@ impl Job<'_> {
                 Err(fault) => return Err(fault),
             }
             course = GmmCourse::default();
-            done.push(components);
+            done += 1;
         }
         match (chosen, collapse) {
             (Some(model), _) => {
                 let rated = |&components: &usize| criteria.iter().any(|rated| rated.components == components);
-                let collapsed = done.into_iter().filter(|components| !rated(components)).collect();
+                let collapsed = self.arguments.components.clone().filter(|components| !rated(components));
+                let collapsed = collapsed.collect();
                 Ok(Ended::Done { model, criteria, collapsed })
             }
             (None, Some(collapse)) => Err(collapse.into()),
@@ -476,7 +528,7 @@ impl Job<'_> {
         &self,
         components: usize,
         course: &mut GmmCourse,
-        (done, criteria, chosen): (&[usize], &[Rated], Option<&Model>),
+        (done, criteria, chosen): (usize, &[Rated], Option<&Model>),
     ) -> Result<Option<(Gmm, Rated)>, Fault> {
         let arguments = self.arguments;
         let options = GmmOptions {
@@ -512,66 +564,16 @@ impl Job<'_> {
     }
 }
 
-/// Prints the criteria by number of components.
-fn report(arguments: &Arguments, file: &ModelFile, collapsed: &[usize]) -> Outcome<()> {
-    say_criteria(&file.criteria)?;
-    for components in collapsed {
-        say!("{components} components: every run collapsed; a larger --floor may help");
-    }
-    if file.criteria.len() + collapsed.len() > 1 {
-        let name = format!("{:?}", arguments.criterion).to_uppercase();
-        say!("the smallest {name} is that of {} components.", file.model.components());
-    }
-    warn_of_flat_components(arguments, file);
-    Ok(())
-}
-
-/// Warns of a component with a variance near the floor: it sits on equal values, and the floor decides its likelihood.
-fn warn_of_flat_components(arguments: &Arguments, file: &ModelFile) {
-    let Model::Mixture(mixture) = &file.model else { return };
-    let is_flat = |variance: f64| variance < 4.0 * arguments.floor;
-    let flat = (0..mixture.weights.len()).find_map(|k| {
-        let variances = mixture.covariance(k).into_diag();
-        variances.iter().position(|&variance| is_flat(variance)).map(|column| (k, column))
-    });
-    let Some((k, column)) = flat else { return };
-    let floor = format!("{:e}", 1e3 * arguments.floor);
-    say!(
-        "\ncaution: component {k} has a variance near --floor in {}. Either its rows have nearly equal values there, or the \
-         floor is\nlarge for the unit of this column. The floor decides its likelihood and the criteria. Try another one: {}",
-        file.header()[column],
-        command::again(&[], ["--floor", &floor])
-    );
-}
-
-/// Prints what was written and the next command.
-fn say_written(arguments: &Arguments, file: &ModelFile) {
-    let out = command::path(&arguments.out);
-    let contents = match file.model {
-        Model::Mixture(_) => "the mixture: weights, means, covariances, columns, criteria (JSON)",
-        Model::KMeans(_) => "the centroids and their columns (JSON)",
-    };
-    say!("  {}   {contents}", arguments.out.display());
-    let with = |command: &str, more: &[&str]| {
-        let data = arguments.source.again();
-        let words = [command.into(), out.clone()].into_iter().chain(data);
-        command::line(words.chain(more.iter().map(std::ffi::OsString::from)))
-    };
-    say!("To label each row: {}", with("predict", &["--out", "labels.csv"]));
-    say!(
-        "To see the {}s, and to draw them:\nNext: {}",
-        file.model.part(),
-        with("describe", &["--figures", "figures"])
-    );
-}
-
 /// Adds a remedy to an error of the library.
 fn explain(error: Error, arguments: &Arguments, table: &Tables, columns: &[usize]) -> Failure {
     match error {
-        Error::Collapsed { suggestion, .. } => {
-            let floor = format!("{suggestion:e}");
-            Failure::from(error)
-                .mend(format!("add {floor} to each variance"))
+        Error::Collapsed { component, column, deviation, suggestion, regularisation } => {
+            let (floor, column) = (format!("{suggestion:e}"), &table::names(table, columns)[column]);
+            Failure::new(format!(
+                "component {component} has collapsed: its covariance has no inverse with --floor {regularisation:e}; the \
+                 largest standard deviation of the data is {deviation:.3e} (column {column})"
+            ))
+                .mend(format!("add {floor} to each variance; fewer components or another --seed may help too"))
                 .next(command::again(&[], ["--floor", &floor]))
         }
         Error::TooFewCounted { counted, .. }

@@ -19,6 +19,7 @@ mod model;
 mod predict;
 mod progress;
 mod python;
+mod ranks;
 mod render;
 mod shell;
 mod show;

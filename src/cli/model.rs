@@ -3,6 +3,7 @@
 use std::io::Write as _;
 use std::path::Path;
 
+use em_routing::data::Rows;
 use em_routing::data::tables::Tables;
 use em_routing::error::Error;
 use em_routing::files;
@@ -15,7 +16,8 @@ use super::failure::{AtPath, Failure, Outcome};
 use super::table::{self, Column, Source};
 
 /// A fitted model.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(untagged)]
 pub enum Model {
     /// A mixture.
     Mixture(Gmm),
@@ -47,22 +49,28 @@ impl Rated {
 }
 
 /// The contents of a model file.
-#[derive(Debug)]
+#[derive(Debug, Serialize)]
 pub struct ModelFile {
+    #[serde(flatten)]
     pub model: Model,
     /// The columns that the model was fitted to; empty in a file that the library has saved.
     pub columns: Vec<Column>,
+    /// The column with the weights of the rows, if the fit had weights.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub row_weights: Option<Column>,
     /// The criteria of each number of components that the fit tried; empty for K-means.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub criteria: Vec<Rated>,
 }
 
-#[derive(Serialize)]
-struct Written<'a, M> {
-    #[serde(flatten)]
-    model: &'a M,
-    columns: &'a [Column],
-    #[serde(skip_serializing_if = "<[Rated]>::is_empty")]
-    criteria: &'a [Rated],
+/// Writes a value as a line of JSON, atomically.
+pub fn save_json(value: &impl Serialize, path: &Path) -> Outcome<()> {
+    files::write_with(path, |file| {
+        let io = |source| Error::Io { path: path.to_path_buf(), source };
+        serde_json::to_writer(&mut *file, value).map_err(|error| io(error.into()))?;
+        file.write_all(b"\n").map_err(io)
+    })?;
+    Ok(())
 }
 
 /// What a file holds beside the model.
@@ -72,30 +80,12 @@ struct Beside {
     centroids: Option<IgnoredAny>,
     #[serde(default)]
     columns: Vec<Column>,
+    row_weights: Option<Column>,
     #[serde(default)]
     criteria: Vec<Rated>,
 }
 
 impl ModelFile {
-    /// Writes the file atomically.
-    pub fn save(&self, path: &Path) -> Outcome<()> {
-        let ModelFile { model, columns, criteria } = self;
-        files::write_with(path, |file| {
-            let written = match model {
-                Model::Mixture(model) => {
-                    serde_json::to_writer(&mut *file, &Written { model, columns, criteria })
-                }
-                Model::KMeans(model) => {
-                    serde_json::to_writer(&mut *file, &Written { model, columns, criteria })
-                }
-            };
-            let io = |source| Error::Io { path: path.to_path_buf(), source };
-            written.map_err(|error| io(error.into()))?;
-            file.write_all(b"\n").map_err(io)
-        })?;
-        Ok(())
-    }
-
     /// Reads a file that `fit` or the library has written.
     pub fn load(path: &Path) -> Outcome<ModelFile> {
         let contents = std::fs::read(path).at(path)?;
@@ -109,11 +99,11 @@ impl ModelFile {
             Beside { centroids: Some(_), .. } => Model::KMeans(KMeans::load(path)?),
             _ => return Err(wrong("it has neither means nor centroids")),
         };
-        let Beside { columns, criteria, .. } = beside;
+        let Beside { columns, row_weights, criteria, .. } = beside;
         if !(columns.is_empty() || columns.len() == model.dimensions()) {
             return Err(wrong("its columns are not as many as those of its means"));
         }
-        Ok(ModelFile { model, columns, criteria })
+        Ok(ModelFile { model, columns, row_weights, criteria })
     }
 
     /// Selects the columns of the table that the model takes: those of `--columns`, or else those that it was fitted to. A
@@ -149,14 +139,23 @@ impl ModelFile {
         if self.columns.is_empty() {
             return Ok((0..table.columns()).collect());
         }
-        let find = |column: &Column| match (column, table.names()) {
-            // a name is never taken for a number
-            (Column::Name(name), None) => {
-                Err(Failure::new(format!("the model takes a column {name:?}, but the table has no header")))
-            }
-            _ => table::find(table, &column.to_string()),
+        self.columns.iter().map(|column| column.find(table)).collect()
+    }
+
+    /// Reads the weights of the rows, if the fit had weights and the table has their column beside those of the model, and says
+    /// how rows count.
+    pub fn read_weights(&self, table: &mut Tables, columns: &[usize]) -> Outcome<Option<Vec<f64>>> {
+        let Some(name) = &self.row_weights else { return Ok(None) };
+        let found = name.find(table).ok().filter(|column| !columns.contains(column));
+        let Some(column) = found else {
+            say!("the fit took weights from column {name}, which this table lacks: each row counts once");
+            return Ok(None);
         };
-        self.columns.iter().map(find).collect()
+        let weights = table::read_column(table, column);
+        let weights = weights.map_err(|error| table::explain(error, table, &[column], false))?;
+        table.select(columns);
+        say!("each row counts with its weight in column {name}, as in the fit");
+        Ok(Some(weights))
     }
 
     /// Returns the name of each column for a header.
@@ -175,6 +174,30 @@ impl ModelFile {
 }
 
 impl Model {
+    /// Returns the log-likelihood or inertia of the rows, and the sum of their weights; without weights, each row counts once.
+    pub fn total(&self, rows: &dyn Rows, weights: Option<&[f64]>) -> Result<(f64, f64), Error> {
+        let Some(weights) = weights else {
+            let sum = match self {
+                Model::Mixture(model) => model.log_likelihood(rows)?,
+                Model::KMeans(model) => model.inertia(rows)?,
+            };
+            return Ok((sum, rows.samples() as f64));
+        };
+        let sum = match self {
+            Model::Mixture(model) => model.criteria_weighted(rows, weights)?.log_likelihood,
+            Model::KMeans(model) => {
+                model.sizes(rows, Some(weights))?; // checks the weights
+                model
+                    .squared_distances(rows)?
+                    .iter()
+                    .zip(weights)
+                    .map(|(distance, weight)| distance * weight)
+                    .sum()
+            }
+        };
+        Ok((sum, weights.iter().sum()))
+    }
+
     /// Returns the number of components or clusters.
     pub fn components(&self) -> usize {
         match self {

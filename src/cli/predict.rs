@@ -1,5 +1,6 @@
 //! `em-routing predict`, `score` and `sample`: use a fitted model.
 
+use std::ffi::OsString;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
@@ -24,7 +25,8 @@ pub struct Arguments {
     #[command(flatten)]
     source: Source,
     /// File for the labels, .csv or .npy: one row for each row of the table, with the component (from 0) and the
-    /// responsibility of each component, or with the cluster (from 0) and the distance to its centroid
+    /// responsibility of each component, or with the cluster (from 0) and the distance to its centroid. A row without any value
+    /// gets the mixing weights, or cluster 0 at distance 0
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
 }
@@ -93,10 +95,7 @@ impl Derived<'_> {
     /// Writes the table as CSV or .npy.
     fn write(&self, path: &Path, columns: &[usize]) -> Outcome<()> {
         let task = Board::default().task(&format!("writing {}", path.display()));
-        write(path, &self.header(), self).map_err(|failure| match failure {
-            Written::Library(error) => table::explain(error, self.table, columns, false),
-            Written::Command(failure) => failure,
-        })?;
+        write(path, &self.header(), self, |error| table::explain(error, self.table, columns, false))?;
         task.done(&format!("{} rows", self.table.samples()));
         Ok(())
     }
@@ -115,9 +114,7 @@ impl Rows for Derived<'_> {
         let (first, shape) = (range.start, (range.len(), self.table.dimensions()));
         let mut inner = RowBuffer { values: Vec::new(), bytes: std::mem::take(&mut buffer.bytes) };
         let rows = self.table.read(range, &mut inner)?;
-        let found = rows.len();
-        let length = |_| Error::Length { name: "the rows", expected: shape.0 * shape.1, found };
-        let rows = ArrayView2::from_shape(shape, rows).map_err(length)?;
+        let rows = ArrayView2::from_shape(shape, rows).expect("`read` returns whole rows");
         let computed =
             compute(self.model, self.computed, &Incomplete(&rows)).map_err(|error| shifted(error, first))?;
         buffer.values.clear();
@@ -159,30 +156,21 @@ fn shifted(error: Error, first: usize) -> Error {
     }
 }
 
-/// Why a table was not written.
-enum Written {
-    Library(Error),
-    Command(Failure),
-}
-
-/// Writes a table by the extension of its file.
-fn write(path: &Path, header: &[String], rows: &dyn Rows) -> std::result::Result<(), Written> {
+/// Writes a table by the extension of its file; `explain` words an error of the library.
+fn write(path: &Path, header: &[String], rows: &dyn Rows, explain: impl Fn(Error) -> Failure) -> Outcome<()> {
+    table::make_room(path)?;
     let written = match path.extension().and_then(|end| end.to_str()) {
         Some("csv") => csv::write(path, Some(header), rows),
         Some("npy") => npy::write(path, rows, Precision::F64),
         _ => {
             let (name, mended) = (path.display(), path.with_extension("csv"));
-            return Err(Written::Command(
-                Failure::new(format!("{name} ends neither in .csv nor in .npy"))
-                    .mend("name a file that does")
-                    .next(command::again::<std::ffi::OsString>(
-                        &[],
-                        ["--out".into(), command::path(&mended)],
-                    )),
-            ));
+            let out: [OsString; 2] = ["--out".into(), command::path(&mended)];
+            return Err(Failure::new(format!("{name} ends neither in .csv nor in .npy"))
+                .mend("name a file that does")
+                .next(command::again(&[], out)));
         }
     };
-    written.map_err(Written::Library)
+    written.map_err(explain)
 }
 
 /// Opens the table of a model.
@@ -207,20 +195,18 @@ pub fn predict(arguments: &Arguments) -> Outcome<()> {
 
 /// Prints the mean log-density or squared distance; it is the last line.
 pub fn score(arguments: &ScoreArguments) -> Outcome<()> {
-    let (file, table, columns) = open(&arguments.model, &arguments.source)?;
+    let (file, mut table, columns) = open(&arguments.model, &arguments.source)?;
     if let Some(out) = &arguments.out {
         arguments.source.check_output(out, Some(&arguments.model))?;
         let derived = Derived { table: &table, model: &file.model, computed: Computed::Score };
         derived.write(out, &columns)?;
         say!("  {}   {}", out.display(), derived.header().join(", "));
     }
-    let sum = on_threads(arguments.threads.into(), || match &file.model {
-        Model::Mixture(model) => model.log_likelihood(&Incomplete(&table)),
-        Model::KMeans(model) => model.inertia(&Incomplete(&table)),
-    });
-    let sum = sum.map_err(|error| table::explain(error, &table, &columns, false))?;
-    let rows = table.samples();
-    let mean = sum / rows as f64;
+    let weights = file.read_weights(&mut table, &columns)?;
+    let total = || file.model.total(&Incomplete(&table), weights.as_deref());
+    let (sum, count) = on_threads(arguments.threads.into(), total)
+        .map_err(|error| table::explain(error, &table, &columns, false))?;
+    let (rows, mean) = (table.samples(), sum / count);
     match &file.model {
         Model::Mixture(_) => {
             say!("log-likelihood of {rows} rows: {sum} nats");
@@ -239,7 +225,8 @@ pub fn sample(arguments: &SampleArguments) -> Outcome<()> {
     let file = ModelFile::load(&arguments.model)?;
     let Model::Mixture(model) = &file.model else {
         return Err(Failure::new("K-means is no distribution, so no rows can be drawn from it")
-            .mend("fit a mixture, for example with --covariance spherical: em-routing fit mixture"));
+            .mend("fit a mixture to the same table with `fit mixture`, which is explained by")
+            .next(command::line(["fit", "--help"])));
     };
     table::check_output(&arguments.out, [arguments.model.as_path()])?;
     let (mut drawn, labels) = model.sample(arguments.rows, arguments.seed)?;
@@ -248,10 +235,7 @@ pub fn sample(arguments: &SampleArguments) -> Outcome<()> {
         drawn = joined(&drawn, &labels.mapv(|label| label as f64).insert_axis(Axis(1)));
         header.push("component".to_owned());
     }
-    write(&arguments.out, &header, &drawn).map_err(|failure| match failure {
-        Written::Library(error) => error.into(),
-        Written::Command(failure) => failure,
-    })?;
+    write(&arguments.out, &header, &drawn, Failure::from)?;
     say!("  {}   {} rows drawn with seed {}", arguments.out.display(), arguments.rows, arguments.seed);
     if !arguments.labels {
         let words = ["score".into(), command::path(&arguments.model), command::path(&arguments.out)];

@@ -11,6 +11,23 @@ use super::failure::{Failure, Outcome};
 /// Minimum time between two progress lines of a task when there is no terminal.
 const QUIET: Duration = Duration::from_secs(15);
 
+/// Whether this process prints nothing, because another one does.
+static SILENT: AtomicBool = AtomicBool::new(false);
+
+/// Prints nothing from here on, except errors.
+pub fn be_silent() {
+    SILENT.store(true, Ordering::Relaxed);
+}
+
+/// Whether this process prints nothing.
+pub fn is_silent() -> bool {
+    SILENT.load(Ordering::Relaxed)
+}
+
+fn shows_bars() -> bool {
+    !is_silent() && std::io::stderr().is_terminal()
+}
+
 /// The progress bars of all running tasks.
 #[derive(Clone, Default)]
 pub struct Board {
@@ -29,7 +46,7 @@ pub struct Task {
 impl Board {
     /// Prints a line above the bars.
     pub fn say(&self, line: &str) {
-        if std::io::stderr().is_terminal() {
+        if shows_bars() {
             drop(self.bars.println(line));
         } else {
             say!("{line}");
@@ -38,7 +55,7 @@ impl Board {
 
     /// Starts a task and shows its progress bar.
     pub fn task(&self, name: &str) -> Task {
-        let bar = std::io::stderr().is_terminal().then(|| {
+        let bar = shows_bars().then(|| {
             let bar = self.bars.add(ProgressBar::new_spinner());
             bar.set_style(style("{spinner} {prefix:<34} {elapsed:>5} {wide_msg}"));
             bar.set_prefix(name.to_owned());
@@ -112,7 +129,8 @@ static LOST: AtomicBool = AtomicBool::new(false);
 /// Prints a line to the standard output. A closed pipe, as in `train | head`, is ignored, so that it does not end hours of work.
 /// Other errors, such as a full disk, are reported by [`all_said`] at the end.
 pub fn line(words: std::fmt::Arguments) {
-    if let Err(error) = writeln!(std::io::stdout(), "{words}")
+    if !is_silent()
+        && let Err(error) = writeln!(std::io::stdout(), "{words}")
         && error.kind() != ErrorKind::BrokenPipe
     {
         LOST.store(true, Ordering::Relaxed);

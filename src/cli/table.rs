@@ -6,18 +6,19 @@ use std::path::{Path, PathBuf};
 use em_routing::data::csv;
 use em_routing::data::npy;
 use em_routing::data::tables::Tables;
-use em_routing::data::{RowBuffer, Rows as _};
+use em_routing::data::{RowBuffer, Rows};
 use em_routing::error::Error;
+use em_routing::files;
 use serde::{Deserialize, Serialize};
 
 use super::command;
-use super::failure::{Failure, Outcome};
+use super::failure::{AtPath as _, Failure, Outcome};
 
 /// The arguments that select a table.
 #[derive(clap::Args)]
 pub struct Source {
-    /// Files with the table, .npy, .npz or CSV (a header is found; separated by , ; or tab; empty, NA and NaN are missing);
-    /// several files follow each other as one table
+    /// Files with the table, .npy, .npz or CSV (a first line with a word is the header; separated by , ; or tab; empty, NA and
+    /// NaN are missing); several files follow each other as one table
     #[arg(required = true, value_name = "DATA")]
     pub data: Vec<PathBuf>,
     /// Columns to use, by name or by number from 1 [default: all]
@@ -43,6 +44,18 @@ impl std::fmt::Display for Column {
         match self {
             Column::Name(name) => f.write_str(name),
             Column::Number(number) => write!(f, "{number}"),
+        }
+    }
+}
+
+impl Column {
+    /// Finds this column. A name is never taken for a number.
+    pub fn find(&self, table: &Tables) -> Outcome<usize> {
+        match (self, table.names()) {
+            (Column::Name(name), None) => {
+                Err(Failure::new(format!("the model takes a column {name:?}, but the table has no header")))
+            }
+            _ => find(table, &self.to_string()),
         }
     }
 }
@@ -81,14 +94,27 @@ impl Source {
         check_output(out, self.data.iter().map(PathBuf::as_path).chain(model))
     }
 
-    /// Returns the arguments that select the same files again.
+    /// Returns the arguments that select the same table again.
     pub fn again(&self) -> Vec<OsString> {
-        let mut words: Vec<OsString> = self.data.iter().map(|path| command::path(path)).collect();
-        if let Some(array) = &self.array {
-            words.extend(["--array".into(), array.into()]);
-        }
-        words
+        let files = self.data.iter().map(|path| command::path(path));
+        let columns = (!self.columns.is_empty()).then(|| select(&self.columns).into());
+        let array = self.array.as_ref().map(|array| format!("--array={array}").into());
+        files.chain(columns).chain(array).collect()
     }
+}
+
+/// Returns the option that selects these columns. With `=`, a name may begin with a dash.
+fn select(columns: &[String]) -> String {
+    format!("--columns={}", columns.join(","))
+}
+
+/// Makes the folder of an output if it is missing, and removes what killed processes have left of the output.
+pub fn make_room(out: &Path) -> Outcome<()> {
+    if let Some(folder) = out.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+        std::fs::create_dir_all(folder).at(folder)?;
+    }
+    files::remove_leftovers(out);
+    Ok(())
 }
 
 /// Returns an error if `out` is one of these inputs, which it would replace, or something else than a regular file.
@@ -140,14 +166,22 @@ pub fn names(table: &Tables, columns: &[usize]) -> Vec<Column> {
 
 /// Reads one column.
 pub fn read_column(table: &mut Tables, column: usize) -> Result<Vec<f64>, Error> {
-    const ROWS: usize = 1 << 14;
     table.select(&[column]);
     let mut values = Vec::with_capacity(table.samples());
-    let mut buffer = RowBuffer::default();
-    for first in (0..table.samples()).step_by(ROWS) {
-        values.extend(table.read(first..(first + ROWS).min(table.samples()), &mut buffer)?);
-    }
+    each_row(table, |_, row| values.extend(row))?;
     Ok(values)
+}
+
+/// Reads all rows and passes each to `each`, with its index.
+pub fn each_row(rows: &dyn Rows, mut each: impl FnMut(usize, &[f64])) -> Result<(), Error> {
+    const NUMBERS: usize = 1 << 16;
+    let (samples, columns) = (rows.samples(), rows.dimensions().max(1));
+    let (step, mut buffer) = ((NUMBERS / columns).max(1), RowBuffer::default());
+    for first in (0..samples).step_by(step) {
+        let read = rows.read(first..(first + step).min(samples), &mut buffer)?.chunks_exact(columns);
+        read.enumerate().for_each(|(at, row)| each(first + at, row));
+    }
+    Ok(())
 }
 
 /// Names the place of a fault in its file. If `may_choose`, proposes the columns without faults.
@@ -175,12 +209,16 @@ pub fn explain(error: Error, table: &Tables, columns: &[usize], may_choose: bool
             }
             Err(error) => return error.into(),
         },
+        Error::Setting { name: "the sum of sample_weights", expected, value } => {
+            let sum = value + 0.0; // an empty sum is -0
+            format!("the weights of the rows add up to {sum}, but should add up to {expected}")
+        }
         error if matches!(error.fault(), Some(csv::Fault::Cell { .. })) => error.to_string(),
         _ => return error.into(),
     };
     let failure = Failure::new(message);
     if may_choose && let Some(kept) = numeric(table, columns) {
-        let next = command::again(&[], ["--columns".to_owned(), short_names(table, &kept).join(",")]);
+        let next = command::again(&[], [select(&short_names(table, &kept))]);
         return failure.mend("leave out the columns without numbers").next(next);
     }
     failure

@@ -3,9 +3,19 @@
 mod chunks;
 mod product;
 pub(crate) mod simd;
+mod team;
 #[cfg_attr(target_family = "wasm", path = "one_thread.rs")]
 mod threads;
 
 pub(crate) use chunks::{for_each_chunk, in_pool, sum_chunks};
 pub(crate) use product::multiply;
+pub use team::Team;
+pub(crate) use team::{Message, message_of_fields, parts, sum_in_team};
 pub use threads::on_threads;
+
+/// Returns the name of the vector instructions that this process computes with, such as `avx2`. Other instructions round
+/// differently.
+#[must_use]
+pub fn instruction_set() -> &'static str {
+    simd::InstructionSet::detect().name()
+}

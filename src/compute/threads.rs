@@ -17,7 +17,7 @@ fn thread_count(threads: usize) -> usize {
     }
 }
 
-/// Runs `job` on this many threads (0: one per core).
+/// Runs `job` on this many threads (0: one per core), at most 64 or one per core.
 ///
 /// Inside `job`, every parallel computation of this crate, such as [`Gmm::predict`](crate::gmm::Gmm::predict), uses these
 /// threads instead of all cores; so does a fit whose option `threads` is 0. Results do not depend on the number of threads.
@@ -51,6 +51,9 @@ pub(super) fn with_pool<R: Send>(threads: usize, job: impl FnOnce(bool) -> R + S
     }
 }
 
+/// A pool has at most this many threads, or one per core if there are more cores: beyond, threads wait for each other.
+const MOST: usize = 64;
+
 /// Returns the pool of this many threads, created at its first use. Returns None if the system cannot start threads.
 fn pool(threads: usize) -> Option<Arc<ThreadPool>> {
     static POOLS: Mutex<BTreeMap<usize, Arc<ThreadPool>>> = Mutex::new(BTreeMap::new());
@@ -58,7 +61,8 @@ fn pool(threads: usize) -> Option<Arc<ThreadPool>> {
     if let Some(pool) = pools.get(&threads) {
         return Some(pool.clone());
     }
-    let pool = Arc::new(ThreadPoolBuilder::new().num_threads(threads).build().ok()?);
+    let most = thread_count(0).max(MOST);
+    let pool = Arc::new(ThreadPoolBuilder::new().num_threads(threads.min(most)).build().ok()?);
     pools.insert(threads, pool.clone());
     Some(pool)
 }

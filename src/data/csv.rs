@@ -2,11 +2,11 @@
 //!
 //! [`CsvFile::open`] opens a file for any fit; [`write()`] writes a table. The fields are separated by commas, semicolons or
 //! tabs and may be quoted. A first record with a field that is neither a number nor missing is a header. A field that is
-//! empty, `NA` or `NaN` is missing and is read as NaN. Blank lines are skipped.
+//! empty, `NA` or `NaN` is missing and is read as NaN. Blank lines are skipped. A field in quotes may span 100 lines.
 
 use std::fmt::Formatter;
 use std::fs::File;
-use std::io::{ErrorKind, Write as _};
+use std::io::{ErrorKind, Read, Seek as _, Write as _};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
@@ -28,6 +28,9 @@ const SHOWING: usize = 20;
 /// The buffer of the first pass over a file.
 const BUFFER: usize = 1 << 20;
 
+/// The lines that a quoted field may span.
+const QUOTED_LINES: u64 = 100;
+
 /// The reason why a file cannot be read as a table.
 #[derive(Debug, thiserror::Error)]
 #[allow(missing_docs, reason = "the message beside each variant says what its fields are")]
@@ -48,6 +51,9 @@ pub enum Fault {
     /// A line with more or fewer fields than the first.
     #[error("line {line} has {found} fields, but the first line has {expected}")]
     Fields { line: u64, found: usize, expected: usize },
+    /// A quote without its end, which would make one field of all rows after it.
+    #[error("the quote that opens on line {line} is not closed (a field may span {QUOTED_LINES} lines)")]
+    Quote { line: u64 },
 }
 
 fn cell_in_words(
@@ -152,12 +158,22 @@ impl CsvFile {
 
     /// Finds the places of the rows, and checks their numbers of fields.
     fn find_rows(&mut self, length: u64) -> Result<()> {
-        let file = self.file.try_clone().map_err(Error::io(&self.path))?;
-        let mut reader = builder(self.delimiter).buffer_capacity(BUFFER).from_reader(file);
+        let mut file = self.file.try_clone().map_err(Error::io(&self.path))?;
+        // on Windows, reading the file's begin has moved its cursor
+        file.rewind().map_err(Error::io(&self.path))?;
+        let quotes = Quotes { file, delimiter: self.delimiter, at: At::Begin, line: 1, opened: 1 };
+        let mut reader = builder(self.delimiter).buffer_capacity(BUFFER).from_reader(quotes);
         let mut record = ByteRecord::new();
         let mut is_header = self.names.is_some();
         let mut last = 1;
-        while reader.read_byte_record(&mut record).map_err(|error| self.unreadable(error))? {
+        loop {
+            let more = reader.read_byte_record(&mut record);
+            if reader.get_ref().at == At::Unclosed {
+                return Err(self.fault(Fault::Quote { line: reader.get_ref().opened }));
+            }
+            if !more.map_err(|error| self.unreadable(error))? {
+                break;
+            }
             let Some(place) = record.position() else { break };
             let place = Place { byte: place.byte(), line: place.line() };
             if record.len() != self.fields {
@@ -313,6 +329,68 @@ impl Rows for CsvFile {
     }
 }
 
+/// Where in a field the last byte was.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum At {
+    /// Before the field.
+    Begin,
+    Unquoted,
+    Quoted,
+    /// At a quote within quotes: the end, or the first of two that stand for one.
+    Quote,
+    /// Behind a fault.
+    Unclosed,
+}
+
+/// A file that ends at an unclosed quote, which the parser would follow to the end of the file.
+struct Quotes {
+    file: File,
+    delimiter: u8,
+    at: At,
+    /// Counts from 1.
+    line: u64,
+    /// The line of the last opening quote.
+    opened: u64,
+}
+
+impl Quotes {
+    fn step(&mut self, byte: u8) {
+        let spans = self.line - self.opened;
+        self.at = match (self.at, byte) {
+            (At::Quoted, b'"') => At::Quote,
+            (At::Quoted, _) if spans >= QUOTED_LINES => At::Unclosed,
+            (At::Quoted, _) | (At::Quote, b'"') => At::Quoted,
+            (At::Unclosed, _) => At::Unclosed,
+            (_, b'\n' | b'\r') => At::Begin,
+            (_, byte) if byte == self.delimiter => At::Begin,
+            (At::Begin, b'"') => {
+                self.opened = self.line;
+                At::Quoted
+            }
+            // the byte order mark of a file from Windows
+            (At::Begin, b'\xef' | b'\xbb' | b'\xbf') => At::Begin,
+            // on a later line, this quote opens the next field: that one's opening quote has closed this field
+            (At::Quote, _) if spans > 0 => At::Unclosed,
+            _ => At::Unquoted,
+        };
+        self.line += u64::from(byte == b'\n');
+    }
+}
+
+impl Read for Quotes {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        if self.at == At::Unclosed {
+            return Ok(0);
+        }
+        let count = self.file.read(buffer)?;
+        buffer[..count].iter().for_each(|&byte| self.step(byte));
+        if count == 0 && self.at == At::Quoted {
+            self.at = At::Unclosed;
+        }
+        Ok(count)
+    }
+}
+
 fn builder(delimiter: u8) -> ReaderBuilder {
     let mut builder = ReaderBuilder::new();
     builder.has_headers(false).flexible(true).delimiter(delimiter);
@@ -325,8 +403,9 @@ fn records(bytes: &[u8], delimiter: u8) -> Vec<ByteRecord> {
     reader.into_byte_records().take(SHOWING).map_while(std::result::Result::ok).collect()
 }
 
-/// Finds the separator by the first records: the first of these that splits them into equally many fields. A comma is the
-/// last, because with the others it may be the decimal point. If none does, the one that splits the first record most.
+/// Finds the separator by the first records: tab, semicolon or comma, the first of them that splits all records into equally
+/// many fields. The comma is tried last, because beside another separator it may be the decimal point. If none splits them
+/// evenly, it is the one that splits the first record most.
 fn delimiter(begin: &[u8]) -> u8 {
     const CANDIDATES: [u8; 3] = [b'\t', b';', b','];
     let fields =

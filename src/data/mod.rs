@@ -14,7 +14,8 @@ mod rows;
 #[cfg(feature = "csv")]
 pub mod tables;
 
+pub use crate::compute::Team;
 #[cfg(any(feature = "serde", feature = "csv"))]
 pub(crate) use plain::{looks_like, open};
-pub(crate) use rows::{Checked, ColumnScan, Weighted, chunk_ranges, chunks_with_output, fits};
-pub use rows::{Incomplete, RowBuffer, Rows};
+pub(crate) use rows::{Checked, ColumnScan, Weighted, chunk_ranges, chunks_with_output, fits, sum_rows};
+pub use rows::{Incomplete, RowBuffer, Rows, Shared, all_numbers, count_missing, own_rows};

@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use ndarray::{ArrayBase, Data, Ix2};
 
-use crate::compute::sum_chunks;
+use crate::compute::{Message, Team, message_of_fields, parts, sum_chunks, sum_in_team};
 use crate::error::{Error, Result};
 
 /// A table of n samples (rows) with d numbers each, such as an array in memory or a file ([`crate::data::npy::NpyFile`]).
@@ -33,6 +33,44 @@ pub trait Rows: Sync {
     /// Whether NaN stands for a missing value, as in [`Incomplete`]. Otherwise NaN is an error.
     fn nan_is_missing(&self) -> bool {
         false
+    }
+
+    /// Returns the processes that share the rows, as in [`Shared`]; None for one.
+    fn team(&self) -> Option<&dyn Team> {
+        None
+    }
+}
+
+/// A table whose rows are shared by several processes.
+///
+/// All of them run the same fit. Each reads and computes its part of the rows, and all get the same model, equal to the last
+/// bit to that of one process.
+pub struct Shared<'a> {
+    /// The whole table. A process reads the rows of [`own_rows`], and a few others.
+    pub rows: &'a dyn Rows,
+    /// The processes; None for one.
+    pub team: Option<&'a dyn Team>,
+}
+
+impl Rows for Shared<'_> {
+    fn samples(&self) -> usize {
+        self.rows.samples()
+    }
+
+    fn dimensions(&self) -> usize {
+        self.rows.dimensions()
+    }
+
+    fn read<'a>(&'a self, range: Range<usize>, buffer: &'a mut RowBuffer) -> Result<&'a [f64]> {
+        self.rows.read(range, buffer)
+    }
+
+    fn nan_is_missing(&self) -> bool {
+        self.rows.nan_is_missing()
+    }
+
+    fn team(&self) -> Option<&dyn Team> {
+        self.team
     }
 }
 
@@ -70,6 +108,10 @@ impl Rows for Incomplete<'_> {
 
     fn nan_is_missing(&self) -> bool {
         true
+    }
+
+    fn team(&self) -> Option<&dyn Team> {
+        self.0.team()
     }
 }
 
@@ -114,6 +156,67 @@ pub(super) fn chunk_samples(dimensions: usize) -> usize {
 pub(crate) fn chunk_ranges(data: &dyn Rows) -> impl Iterator<Item = Range<usize>> + use<> {
     let (samples, of_chunk) = (data.samples(), chunk_samples(data.dimensions()));
     (0..samples).step_by(of_chunk).map(move |first| first..(first + of_chunk).min(samples))
+}
+
+/// Sums over the chunks of a table with [`sum_chunks`], or with [`sum_in_team`] if processes share it.
+///
+/// # Errors
+///
+/// Returns the error of the first chunk that fails. Returns `None` if the table has no samples.
+pub(crate) fn sum_rows<T: Send, S: Send + Message>(
+    data: &dyn Rows,
+    threads: usize,
+    state: impl Fn() -> T + Sync,
+    work: impl Fn(&mut T, Range<usize>) -> Result<S> + Sync,
+    merge: impl Fn(&mut S, S) + Sync,
+) -> Result<Option<S>> {
+    match data.team() {
+        // a web page has one process, and should not load what more would need
+        Some(team) if !cfg!(target_family = "wasm") => {
+            sum_in_team(team, chunk_ranges(data).collect(), threads, state, work, merge)
+        }
+        _ => sum_chunks(chunk_ranges(data), threads, state, work, merge),
+    }
+}
+
+/// Returns the range of rows that this process reads in sums over the table: all rows, unless processes share it.
+pub fn own_rows(data: &dyn Rows) -> Range<usize> {
+    let (samples, of_chunk) = (data.samples(), chunk_samples(data.dimensions()));
+    let Some(team) = data.team() else { return 0..samples };
+    let starts = parts(samples.div_ceil(of_chunk), team.size());
+    let row = |rank: usize| (starts[rank] * of_chunk).min(samples);
+    row(team.rank())..row(team.rank() + 1)
+}
+
+/// Returns all numbers of a table, row by row. If processes share it, each reads its part, and all get the whole.
+///
+/// # Errors
+///
+/// Returns an error if the numbers cannot be read.
+pub fn all_numbers(data: &dyn Rows) -> Result<Vec<f64>> {
+    let work = |buffer: &mut RowBuffer, range| Ok(vec![data.read(range, buffer)?.to_vec()]);
+    let parts = sum_rows(data, 0, RowBuffer::default, work, |all, more| all.extend(more))?;
+    Ok(parts.unwrap_or_default().concat())
+}
+
+/// Counts the missing numbers (NaN) of each column (d).
+///
+/// # Errors
+///
+/// Returns an error if the numbers cannot be read.
+pub fn count_missing(data: &dyn Rows) -> Result<Vec<usize>> {
+    let columns = data.dimensions();
+    let work = |buffer: &mut RowBuffer, range| {
+        let mut missing = vec![0; columns];
+        for row in data.read(range, buffer)?.chunks_exact(columns) {
+            missing.iter_mut().zip(row).for_each(|(count, value)| *count += usize::from(value.is_nan()));
+        }
+        Ok(missing)
+    };
+    let merge = |all: &mut Vec<usize>, more: Vec<usize>| {
+        all.iter_mut().zip(more).for_each(|(all, more)| *all += more);
+    };
+    Ok(sum_rows(data, 0, RowBuffer::default, work, merge)?.unwrap_or_else(|| vec![0; columns]))
 }
 
 /// Returns, for each chunk, its range of samples and its part of `output` (at least one number per sample: `width`).
@@ -169,6 +272,10 @@ impl Rows for Checked<'_> {
     fn nan_is_missing(&self) -> bool {
         self.0.nan_is_missing()
     }
+
+    fn team(&self) -> Option<&dyn Team> {
+        self.0.team()
+    }
 }
 
 /// Whether a number is small enough that its square, and sums of such squares, are finite.
@@ -205,6 +312,10 @@ impl Rows for Chosen<'_> {
 
     fn nan_is_missing(&self) -> bool {
         self.data.nan_is_missing()
+    }
+
+    fn team(&self) -> Option<&dyn Team> {
+        self.data.team()
     }
 }
 
@@ -363,7 +474,7 @@ impl ColumnScan {
             Ok(sums)
         };
         let merge = |all: &mut ColumnSums, more: ColumnSums| all.merge(more);
-        let sums = sum_chunks(chunk_ranges(&data), threads, RowBuffer::default, work, merge)?;
+        let sums = sum_rows(&data, threads, RowBuffer::default, work, merge)?;
         let sums = sums.unwrap_or_else(|| ColumnSums::new(dimensions));
         let total = weights.map_or(data.samples() as f64, |weights| weights.iter().sum());
         let mean = |column: usize| match sums.incomplete[column] {
@@ -384,6 +495,8 @@ struct ColumnSums {
     /// Whether a value is missing.
     incomplete: Vec<bool>,
 }
+
+message_of_fields! { ColumnSums { values, observed, incomplete } }
 
 impl ColumnSums {
     fn new(dimensions: usize) -> ColumnSums {
@@ -426,17 +539,17 @@ impl ColumnSums {
 ///
 /// Returns an error if all rows are such rows, or if the data cannot be read.
 fn rows_without_values(data: &dyn Rows) -> Result<Vec<usize>> {
-    let mut without = Vec::new();
     let (samples, dimensions) = (data.samples(), data.dimensions());
     if !data.nan_is_missing() || samples == 0 || dimensions == 0 {
-        return Ok(without);
+        return Ok(Vec::new());
     }
-    let mut buffer = RowBuffer::default();
-    for range in chunk_ranges(data) {
+    let work = |buffer: &mut RowBuffer, range: Range<usize>| {
         let first = range.start;
-        let rows = data.read(range, &mut buffer)?.chunks_exact(dimensions).enumerate();
-        without.extend(rows.filter(|(_, row)| row.iter().all(|x| x.is_nan())).map(|(at, _)| first + at));
-    }
+        let rows = data.read(range, buffer)?.chunks_exact(dimensions).enumerate();
+        Ok(rows.filter(|(_, row)| row.iter().all(|x| x.is_nan())).map(|(at, _)| first + at).collect())
+    };
+    let merge = |all: &mut Vec<usize>, more: Vec<usize>| all.extend(more);
+    let without = sum_rows(data, 0, RowBuffer::default, work, merge)?.unwrap_or_default();
     match without.len() < samples {
         true => Ok(without),
         false => Err(Error::NoValues { column: 0 }),

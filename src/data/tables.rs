@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use crate::data::csv::{CsvFile, Survey};
 use crate::data::npy::NpyFile;
-use crate::data::{RowBuffer, Rows, chunk_ranges};
+use crate::data::{RowBuffer, Rows, count_missing};
 use crate::error::{Error, Result};
 
 /// The reason why files are not one table.
@@ -179,7 +179,10 @@ impl Tables {
         for (_, source) in &self.files {
             let of_file = match source {
                 Source::Csv(file) => file.survey()?,
-                Source::Npy(file) => count_missing(file)?,
+                Source::Npy(file) => {
+                    let missing = count_missing(file)?.into_iter();
+                    missing.map(|missing| Survey { missing, ..Survey::default() }).collect()
+                }
             };
             for (found, more) in found.iter_mut().zip(of_file) {
                 found.missing += more.missing;
@@ -188,18 +191,6 @@ impl Tables {
         }
         Ok(found)
     }
-}
-
-fn count_missing(file: &NpyFile) -> Result<Vec<Survey>> {
-    let columns = file.dimensions();
-    let mut found = vec![Survey::default(); columns];
-    let mut buffer = RowBuffer::default();
-    for range in chunk_ranges(file) {
-        for (index, value) in file.read(range, &mut buffer)?.iter().enumerate() {
-            found[index % columns].missing += usize::from(value.is_nan());
-        }
-    }
-    Ok(found)
 }
 
 impl Source {

@@ -4,12 +4,14 @@ use ndarray::{Array1, Array2, Array3, Axis as Direction};
 
 use super::checks;
 use super::clusters::draw_ellipses;
-use crate::draw::{Axis, Figure, GREY, Grid, INK, Mark, Pen, Point, component, legend_row, ranges, stride};
+use crate::draw::{
+    Axis, Figure, GREY, Grid, INK, Ink, Mark, Pen, Point, component, legend_row, ranges, stride,
+};
 use crate::error::{Error, Result};
 use crate::gmm::{Covariances, Gmm};
 
 /// The maximum number of columns in the plot.
-pub const MOST_COLUMNS: usize = 6;
+const MOST_COLUMNS: usize = 6;
 
 /// The maximum number of points in all panels together.
 const POINTS: usize = 9000;
@@ -21,7 +23,8 @@ const SIGMAS: [Pen; 2] = [
 ];
 
 /// Draws the samples (n x d, d at least 2) in the plane of each pair of columns, coloured by their labels (n), with the
-/// centres (K x d) and, of a mixture, the ellipses of one and two standard deviations of each component.
+/// centres (K x d) with their numbers from 0 and, of a mixture, the ellipses of one and two standard deviations of each
+/// component.
 ///
 /// `names` are the names of the columns (d). Of more than six columns the first six are drawn, and of many samples every
 /// n-th. A sample in which one of two columns is NaN, a missing value, is left out of their plane.
@@ -38,7 +41,7 @@ pub fn pairs(
     mixture: Option<&Gmm>,
 ) -> Result<Figure> {
     checks::samples(&data.mapv(|value| if value.is_nan() { 0.0 } else { value }))?;
-    checks::labels(data, labels)?;
+    let clusters = checks::labels(data, labels)?.max(centres.nrows());
     checks::length("the names of the columns", data.ncols(), names.len())?;
     checks::length("a centre", data.ncols(), centres.ncols())?;
     if let Some(mixture) = mixture {
@@ -68,7 +71,7 @@ pub fn pairs(
             let y_axis = if column == 0 { y_axis } else { y_axis.bare() };
             let mut part = chart.panel(grid.corner(row * side + column), grid.panel, x_axis, y_axis);
             let every = stride(points.len(), POINTS / (side * (side + 1) / 2));
-            for k in 0..centres.len().max(labels.iter().max().map_or(0, |label| label + 1)) {
+            for k in 0..clusters {
                 let members = (0..points.len()).step_by(every);
                 let members = members.filter(|&i| labels[i] == k && is_whole(&points[i]));
                 part.scatter(members.map(|i| points[i]), 2.1, component(k), 0.8);
@@ -79,12 +82,18 @@ pub fn pairs(
                 draw_ellipses(&mut part, &marginal, |_| SIGMAS)?;
             }
             centres.iter().enumerate().for_each(|(k, &at)| part.centre(at, component(k)));
+            for (k, &at) in centres.iter().enumerate() {
+                part.label(at, (11.0, -10.0), Ink::new(INK).size(12.5), k.to_string());
+            }
             chart.add(part);
         }
     }
-    let clusters = centres.nrows();
+    let centre = match mixture {
+        Some(_) => "mean of the component with this number",
+        None => "centroid of the cluster with this number",
+    };
     let marks = [
-        (true, Mark::Centre(GREY), if mixture.is_some() { "mean" } else { "centroid" }),
+        (true, Mark::Centre(GREY), centre),
         (mixture.is_some(), Mark::Line(SIGMAS[0]), "ellipse of 1 σ"),
         (mixture.is_some(), Mark::Line(SIGMAS[1]), "2 σ"),
     ];

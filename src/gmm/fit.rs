@@ -1,5 +1,7 @@
 //! Fits: starts, restarts, and the diagnosis of collapsed components.
 
+use std::ops::Range;
+
 use ndarray::{Array2, ArrayView2};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -8,7 +10,7 @@ use super::missing::independent;
 use super::statistics::{GivenResponsibilities, Pass, Responsibilities};
 use super::{Gmm, GmmCourse, GmmOptions, GmmStart, Watch};
 use crate::compute::in_pool;
-use crate::data::{ColumnScan, Incomplete, RowBuffer, Weighted, chunk_ranges};
+use crate::data::{ColumnScan, Incomplete, RowBuffer, Weighted, sum_rows};
 use crate::em::{Course, Fit, Run};
 use crate::error::{Error, Result};
 use crate::kmeans::{KMeans, KMeansOptions};
@@ -136,32 +138,39 @@ impl Problem<'_> {
     fn collapse(&self, component: usize) -> Result<Error> {
         let (data, mean) = (self.samples.data(), &self.scan.mean);
         let dimensions = mean.len();
-        let (mut squares, mut lowest) = (vec![0.0; dimensions], vec![f64::INFINITY; dimensions]);
-        let (mut highest, mut totals) = (vec![f64::NEG_INFINITY; dimensions], vec![0.0; dimensions]);
-        let mut buffer = RowBuffer::default();
-        for range in chunk_ranges(data) {
-            let first = range.start;
-            for (at, row) in data.read(range, &mut buffer)?.chunks_exact(dimensions).enumerate() {
+        // the sum of the weights, the weighted sum of the squares, the lowest and the highest value of each column
+        let none = || vec![[0.0, 0.0, f64::INFINITY, f64::NEG_INFINITY]; dimensions];
+        let add = |[w, squares, lowest, highest]: &mut [f64; 4], more: [f64; 4]| {
+            *w += more[0];
+            *squares += more[1];
+            (*lowest, *highest) = (lowest.min(more[2]), highest.max(more[3]));
+        };
+        let work = |buffer: &mut RowBuffer, range: Range<usize>| {
+            let (first, mut columns) = (range.start, none());
+            for (at, row) in data.read(range, buffer)?.chunks_exact(dimensions).enumerate() {
                 let weight = self.samples.weights().map_or(1.0, |weights| weights[first + at]);
                 for (j, &x) in row.iter().enumerate().filter(|(_, x)| !x.is_nan()) {
-                    totals[j] += weight;
-                    squares[j] += weight * (x - mean[j]).powi(2);
-                    (lowest[j], highest[j]) = (lowest[j].min(x), highest[j].max(x));
+                    add(&mut columns[j], [weight, weight * (x - mean[j]).powi(2), x, x]);
                 }
             }
-        }
-        let variances = squares.iter().zip(totals).map(|(square, total)| square / total);
-        let deviations: Vec<f64> = variances.map(f64::sqrt).collect();
+            Ok(columns)
+        };
+        let merge = |all: &mut Vec<[f64; 4]>, more: Vec<[f64; 4]>| {
+            all.iter_mut().zip(more).for_each(|(all, more)| add(all, more));
+        };
+        let columns = sum_rows(data, self.options.threads, RowBuffer::default, work, merge)?;
+        let columns = columns.unwrap_or_else(none);
+        let deviations: Vec<f64> = columns.iter().map(|[w, squares, ..]| (squares / w).sqrt()).collect();
         let widest = |a: &usize, b: &usize| deviations[*a].total_cmp(&deviations[*b]);
         let column = (0..dimensions).max_by(widest).unwrap_or(0);
         // The variance of a component is at most (range / 2)^2, and the rounding error of its moments is at most 1e-11 of
         // this bound. So with SHARE of the bound as regularisation every covariance has a precise inverse. For large,
         // almost equal numbers, their rounding error replaces the range.
         const SHARE: f64 = 1e-8;
-        let half = |j: usize| {
-            (0.5 * highest[j] - 0.5 * lowest[j]).max(1e-10 * highest[j].abs().max(lowest[j].abs()))
+        let half = |&[_, _, lowest, highest]: &[f64; 4]| {
+            (0.5 * highest - 0.5 * lowest).max(1e-10 * highest.abs().max(lowest.abs()))
         };
-        let half = (0..dimensions).map(half).fold(0.0, f64::max);
+        let half = columns.iter().map(half).fold(0.0, f64::max);
         let regularisation = self.options.regularisation;
         let least = if deviations[column] > 0.0 { f64::MIN_POSITIVE } else { 1e-6 };
         let needed = (SHARE * half * half).max(10.0 * regularisation).max(least);

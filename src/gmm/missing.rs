@@ -34,8 +34,7 @@ use super::{Covariances, Gmm};
 use crate::compute::simd::{
     BLOCK, Chunk, F64s, InstructionSet, Lanes, Plain, Simd, Vector, WithSimd, ZERO_LANES, dot,
 };
-use crate::compute::sum_chunks;
-use crate::data::{RowBuffer, Weighted, chunk_ranges};
+use crate::data::{RowBuffer, Weighted, sum_rows};
 use crate::error::{Error, Result};
 
 /// The samples that pass through a factor together.
@@ -425,6 +424,6 @@ fn observed_moments(
     let merge = |all: &mut [Array2<f64>; 3], more: [Array2<f64>; 3]| {
         all.iter_mut().zip(&more).for_each(|(all, more)| *all += more);
     };
-    let sums = sum_chunks(chunk_ranges(samples.data()), threads, RowBuffer::default, work, merge)?;
+    let sums = sum_rows(samples.data(), threads, RowBuffer::default, work, merge)?;
     Ok(sums.unwrap_or_else(none))
 }

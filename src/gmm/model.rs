@@ -13,9 +13,9 @@ use super::missing::{Completion, Order};
 use super::statistics::{check_possible, log_likelihood, weight_lanes};
 use super::{CovarianceKind, Covariances, Gmm, GmmOptions};
 use crate::coin::{weight_rounding, weight_sum};
+use crate::compute::for_each_chunk;
 use crate::compute::simd::{BLOCK, InstructionSet};
-use crate::compute::{for_each_chunk, sum_chunks};
-use crate::data::{Checked, RowBuffer, Rows, Weighted, chunk_ranges, chunks_with_output, fits};
+use crate::data::{Checked, RowBuffer, Rows, Weighted, chunks_with_output, fits, sum_rows};
 use crate::error::{Error, Result};
 
 /// Information criteria for choosing the number of components: choose the smallest AIC, BIC or ICL.
@@ -140,7 +140,7 @@ impl Gmm {
             e_step.each_block(space, range, |space, _| sum += log_likelihood(space, &[1.0; BLOCK]))?;
             Ok(sum)
         };
-        let sum = sum_chunks(chunk_ranges(&data), 0, || e_step.space(), work, |all, more| *all += more)?;
+        let sum = sum_rows(&data, 0, || e_step.space(), work, |all, more| *all += more)?;
         Ok(sum.unwrap_or_default())
     }
 
@@ -177,7 +177,7 @@ impl Gmm {
             Ok([log_density, entropy])
         };
         let merge = |all: &mut [f64; 2], more: [f64; 2]| *all = [all[0] + more[0], all[1] + more[1]];
-        let sums = sum_chunks(chunk_ranges(&data), 0, || e_step.space(), work, merge);
+        let sums = sum_rows(&data, 0, || e_step.space(), work, merge);
         let [log_likelihood, entropy] = sums.map_err(|error| samples.rename(error))?.unwrap_or_default();
         let parameters = self.parameters();
         let p = parameters as f64;

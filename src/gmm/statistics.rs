@@ -7,9 +7,9 @@ use ndarray::{Array1, Array2};
 use super::density::{Prepared, Sums, Workspace, accumulate, expectation};
 use super::missing::{Completion, Order};
 use super::{CovarianceKind, Gmm};
+use crate::compute::message_of_fields;
 use crate::compute::simd::{InstructionSet, Lanes, ZERO_LANES};
-use crate::compute::sum_chunks;
-use crate::data::{RowBuffer, Weighted, chunk_ranges};
+use crate::data::{RowBuffer, Weighted, sum_rows};
 use crate::error::{Error, Result};
 
 /// A variance below this times E[z^2] is cancellation noise and is set to 0.
@@ -38,6 +38,8 @@ pub struct GmmStatistics {
     /// components far from 0.
     pub origins: Array2<f64>,
 }
+
+message_of_fields! { GmmStatistics { log_likelihood, effective_counts, first_moments, second_moments, origins } }
 
 impl GmmStatistics {
     fn new(origins: &Array2<f64>, covariance: CovarianceKind) -> GmmStatistics {
@@ -259,7 +261,7 @@ pub(super) fn accumulate_statistics(
         }
         Ok(statistics)
     };
-    let sum = sum_chunks(chunk_ranges(samples.data()), threads, state, work, |all, more| all.merge(&more))?;
+    let sum = sum_rows(samples.data(), threads, state, work, |all, more| all.merge(&more))?;
     Ok(sum.unwrap_or_else(|| GmmStatistics::new(origins, covariance)))
 }
 

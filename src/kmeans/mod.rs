@@ -58,8 +58,8 @@ use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use crate::compute::simd::{BLOCK, InstructionSet};
-use crate::compute::{for_each_chunk, in_pool, sum_chunks};
-use crate::data::{Checked, ColumnScan, RowBuffer, Rows, Weighted, chunk_ranges, chunks_with_output, fits};
+use crate::compute::{for_each_chunk, in_pool};
+use crate::data::{Checked, ColumnScan, RowBuffer, Rows, Weighted, chunks_with_output, fits, sum_rows};
 use crate::em::{Course, Fit, Run, Stop};
 use crate::error::{Error, Result};
 use nearest::{Workspace, nearest};
@@ -297,7 +297,7 @@ impl KMeans {
             Ok(statistics)
         };
         let merge = |all: &mut KMeansStatistics, more: KMeansStatistics| all.merge(&more);
-        let sum = sum_chunks(chunk_ranges(samples.data()), threads, || search.space(), work, merge)?;
+        let sum = sum_rows(samples.data(), threads, || search.space(), work, merge)?;
         let mut found = sum.unwrap_or_else(none);
         if samples.weights().is_none() {
             found.weights = found.counts.mapv(|count| count as f64);
@@ -381,7 +381,7 @@ impl KMeans {
             search.each_block(space, range, |block| inertia += sum_of_four(block.distances))?;
             Ok(inertia)
         };
-        let sum = sum_chunks(chunk_ranges(&data), 0, || search.space(), work, |all, more| *all += more)?;
+        let sum = sum_rows(&data, 0, || search.space(), work, |all, more| *all += more)?;
         Ok(sum.unwrap_or_default())
     }
 
@@ -418,7 +418,7 @@ impl KMeans {
             Ok(sizes)
         };
         let merge = |all: &mut Array1<f64>, more: Array1<f64>| *all += &more;
-        let sum = sum_chunks(chunk_ranges(&data), 0, || search.space(), work, merge)?;
+        let sum = sum_rows(&data, 0, || search.space(), work, merge)?;
         Ok(sum.unwrap_or_else(|| Array1::zeros(clusters)))
     }
 

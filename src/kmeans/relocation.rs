@@ -6,8 +6,8 @@ use ndarray::Array1;
 
 use super::statistics::KMeansStatistics;
 use super::{Block, KMeans, Search, Space};
-use crate::compute::sum_chunks;
-use crate::data::{Weighted, chunk_ranges};
+use crate::compute::message_of_fields;
+use crate::data::{Weighted, sum_rows};
 use crate::error::Result;
 
 /// A point far from its centroid, with all samples equal to that point. These samples move together, so that a sample of
@@ -23,6 +23,8 @@ struct FarPoint {
     samples: u64,
     weight: f64,
 }
+
+message_of_fields! { FarPoint { distance, row, label, point, samples, weight } }
 
 /// Merges equal points and keeps the `most` farthest points, in descending order of distance.
 fn keep_farthest(far: &mut Vec<FarPoint>, most: usize) {
@@ -89,7 +91,7 @@ impl KMeans {
             far.extend(more);
             keep_farthest(far, clusters);
         };
-        let farthest = sum_chunks(chunk_ranges(data), threads, || search.space(), work, merge)?;
+        let farthest = sum_rows(data, threads, || search.space(), work, merge)?;
         let mut farthest = farthest.unwrap_or_default().into_iter();
         let mut moved = self.clone();
         for empty in 0..clusters {

@@ -1,12 +1,14 @@
 //! Random initial centroids.
 
+use std::ops::Range;
+
 use ndarray::Array2;
 use rand::Rng;
 use rand::seq::index;
 
 use super::nearest::{Workspace, nearest};
 use crate::compute::simd::{BLOCK, InstructionSet};
-use crate::data::{ColumnScan, RowBuffer, Rows, Weighted, chunk_ranges};
+use crate::data::{ColumnScan, RowBuffer, Rows, Weighted, sum_rows};
 use crate::error::Result;
 
 /// The maximum count of numbers that k-means++ reads (16 MiB), unless 64 rows per cluster have more.
@@ -133,17 +135,17 @@ fn choose(rows: usize, count: usize, rng: &mut impl Rng) -> Vec<usize> {
 /// Copies the rows with these indices, which must be in ascending order.
 fn gather(data: &dyn Rows, wanted: &[usize]) -> Result<Vec<f64>> {
     let dimensions = data.dimensions();
-    let mut rows = Vec::with_capacity(wanted.len() * dimensions);
-    let mut wanted = wanted.iter().copied().peekable();
-    let mut buffer = RowBuffer::default();
-    for range in chunk_ranges(data) {
-        if wanted.peek().is_none_or(|&row| row >= range.end) {
-            continue;
+    let work = |buffer: &mut RowBuffer, range: Range<usize>| {
+        let place = |row| wanted.partition_point(|&wanted| wanted < row);
+        let wanted = &wanted[place(range.start)..place(range.end)];
+        if wanted.is_empty() {
+            return Ok(Vec::new());
         }
-        let chunk = data.read(range.clone(), &mut buffer)?;
-        while let Some(row) = wanted.next_if(|&row| row < range.end) {
-            rows.extend(&chunk[(row - range.start) * dimensions..][..dimensions]);
-        }
-    }
-    Ok(rows)
+        let first = range.start;
+        let chunk = data.read(range, buffer)?;
+        let rows = wanted.iter().flat_map(|row| &chunk[(row - first) * dimensions..][..dimensions]);
+        Ok(vec![rows.copied().collect::<Vec<f64>>()])
+    };
+    let parts = sum_rows(data, 0, RowBuffer::default, work, |all, more| all.extend(more))?;
+    Ok(parts.unwrap_or_default().concat())
 }

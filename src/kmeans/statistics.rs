@@ -4,6 +4,7 @@ use ndarray::{Array1, Array2};
 
 use super::nearest::{accumulate, accumulate_observed, accumulate_weighted};
 use super::{Block, KMeans};
+use crate::compute::message_of_fields;
 use crate::compute::simd::InstructionSet;
 
 /// The sufficient statistics of an E-step: sums over samples, so that the statistics of parts of the data can be merged.
@@ -24,6 +25,8 @@ pub struct KMeansStatistics {
     /// the same point.
     pub origin: Array1<f64>,
 }
+
+message_of_fields! { KMeansStatistics { inertia, counts, weights, sums, observed, origin } }
 
 impl KMeansStatistics {
     pub(super) fn new(clusters: usize, origin: &[f64], nan_is_missing: bool) -> KMeansStatistics {

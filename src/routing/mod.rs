@@ -46,6 +46,7 @@ mod gradient;
 pub mod ladder;
 mod layer;
 mod reference;
+mod shares;
 
 use ndarray::{Array1, Array2, Array3, Array4};
 use serde::{Deserialize, Serialize};

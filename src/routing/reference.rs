@@ -40,7 +40,7 @@ fn first_responsibilities(input: &RoutingInput, options: &RoutingOptions) -> Arr
 }
 
 /// The M-step: masses, means, variances, costs and activations, from the responsibilities.
-fn maximisation(
+pub(super) fn maximisation(
     input: &RoutingInput,
     options: &RoutingOptions,
     responsibilities: Array3<f64>,

@@ -2,6 +2,7 @@
 
 mod files;
 mod golden;
+mod incomplete;
 mod missing;
 mod predictions;
 mod properties;

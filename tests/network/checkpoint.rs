@@ -191,6 +191,30 @@ fn a_file_without_a_checksum_of_its_images_is_resumed() {
     assert_eq!(bits(&training), bits(&trained(2, 1)));
 }
 
+/// The setting `coordinate-addition` is newer than the first files, whose networks add coordinates.
+#[test]
+fn a_network_without_coordinate_addition_is_restored_and_a_file_without_the_line_adds() {
+    let folder = Folder::new("coordinates");
+    let file = folder.0.join("network");
+    let mut settings = settings();
+    settings.set("coordinate-addition", "false").unwrap();
+    let mut training = Training::new(settings, 7, 1).unwrap();
+    training.step(&images()).unwrap();
+    training.save(&file, &images()).unwrap();
+    let read = CapsNet::load(&file).unwrap();
+    assert_eq!(read, training.result());
+    let parts = Parts::read(&file);
+    let text = parts.text.replace("coordinate-addition = false\n", "");
+    assert_ne!(text, parts.text);
+    Parts { text, ..parts }.write(&file);
+    let adds = CapsNet::load(&file).unwrap();
+    assert!(adds.architecture().routing.coordinate_addition);
+    let pixels = read.pixels(&images(), &[0]).unwrap();
+    // with one position, coordinates only move the mean
+    let [with, without] = [&adds, &read].map(|net| net.forward(&pixels, 1).unwrap().classes().poses.clone());
+    assert!((with[0] - without[0] - 0.5).abs() <= 1e-5, "{} and {}", with[0], without[0]);
+}
+
 /// The parts of a file, read by the safetensors library, to be changed and written again.
 #[derive(Clone)]
 struct Parts {

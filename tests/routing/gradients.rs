@@ -131,6 +131,7 @@ fn gradients_match_finite_differences_with_all_options_combined() {
             variance_floor: 0.1,
             mean_damping: 0.3,
             stop_gradient_at_responsibilities: false,
+            coordinate_addition: true,
         };
         check(&format!("seed {seed}"), &input, &options, &mut rng);
     }
@@ -176,10 +177,11 @@ fn the_stop_gradient_option_treats_responsibilities_as_constants() {
 #[test]
 fn layer_gradients_match_finite_differences() {
     let reaches = [Reach::Neighbourhood { size: 2, stride: 1 }, Reach::Everywhere];
-    for (reach, competition) in [
-        (reaches[0], Competition::Position),
-        (reaches[0], Competition::AllPositions),
-        (reaches[1], Competition::Position),
+    for (reach, competition, coordinate_addition) in [
+        (reaches[0], Competition::Position, true),
+        (reaches[0], Competition::AllPositions, true),
+        (reaches[1], Competition::Position, true),
+        (reaches[1], Competition::Position, false),
     ] {
         let (_, mut rng) = random_input([1, 1, 1, 1], 5);
         let below = Capsules {
@@ -193,8 +195,13 @@ fn layer_gradients_match_finite_differences() {
             beta_v: uniform(2, -1.0, 1.0, &mut rng),
             beta_a: uniform(2, -1.0, 1.0, &mut rng),
         };
-        let options =
-            RoutingOptions { competition, cost_scale: CostScale::PerChild, variance_floor: 0.1, ..base() };
+        let options = RoutingOptions {
+            competition,
+            coordinate_addition,
+            cost_scale: CostScale::PerChild,
+            variance_floor: 0.1,
+            ..base()
+        };
         let run = layer.forward(&below, &options).unwrap();
         let d_poses = uniform(run.capsules.poses.raw_dim(), -1.0, 1.0, &mut rng);
         let d_activations = uniform(run.capsules.activations.raw_dim(), -9.0, 9.0, &mut rng);
@@ -204,7 +211,7 @@ fn layer_gradients_match_finite_differences() {
         };
         let gradient = layer.gradient(&run, &options, &d_poses, &d_activations).unwrap();
         let both = (layer, below);
-        let what = format!("{reach:?}, {competition:?}");
+        let what = format!("{reach:?}, {competition:?}, coordinates: {coordinate_addition}");
         close(&what, &gradient.d_poses, &differences(&both, |both| &mut both.1.poses, loss));
         close(&what, &gradient.d_activations, &differences(&both, |both| &mut both.1.activations, loss));
         close(&what, &gradient.d_transforms, &differences(&both, |both| &mut both.0.transforms, loss));

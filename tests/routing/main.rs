@@ -4,6 +4,7 @@ mod golden;
 mod gradients;
 mod ladder;
 mod safety;
+mod shares;
 
 use em_routing::routing::RoutingInput;
 use ndarray::{Array, Dimension, ShapeBuilder};

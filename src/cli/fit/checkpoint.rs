@@ -1,19 +1,16 @@
 //! Checkpoints of a fit: all that its rest depends on, to the bit.
 
 use std::collections::BTreeMap;
-use std::io::Write as _;
 use std::path::Path;
 
 use em_routing::em::{Course, Fit, Run};
-use em_routing::error::Error;
-use em_routing::files;
 use em_routing::gmm::{CovarianceKind, Covariances, Gmm};
 use em_routing::kmeans::KMeans;
 use em_routing::ndarray::{Array, ArrayD, ArrayViewD, Dimension};
 use serde::{Deserialize, Serialize};
 
 use super::super::failure::{AtPath, Failure, Outcome};
-use super::super::model::{Model, Rated};
+use super::super::model::{Model, Rated, save_json};
 
 /// The options and data of a fit, as names and values.
 pub type Settings = BTreeMap<String, String>;
@@ -22,8 +19,8 @@ pub type Settings = BTreeMap<String, String>;
 #[derive(Serialize, Deserialize)]
 pub struct Checkpoint {
     pub settings: Settings,
-    /// The numbers of components that are done.
-    pub done: Vec<usize>,
+    /// How many numbers of components are done.
+    pub done: usize,
     /// The criteria of those that did not collapse.
     pub criteria: Vec<Rated>,
     /// The model with the best criterion so far.
@@ -162,7 +159,7 @@ impl RawCourse {
 impl Checkpoint {
     pub fn new<M: Stored>(
         settings: Settings,
-        done: Vec<usize>,
+        done: usize,
         criteria: Vec<Rated>,
         chosen: Option<&Model>,
         fit: &Course<M>,
@@ -184,12 +181,7 @@ impl Checkpoint {
 
     /// Writes the checkpoint atomically.
     pub fn save(&self, path: &Path) -> Outcome<()> {
-        files::write_with(path, |file| {
-            let io = |source| Error::Io { path: path.to_path_buf(), source };
-            serde_json::to_writer(&mut *file, self).map_err(|error| io(error.into()))?;
-            file.write_all(b"\n").map_err(io)
-        })?;
-        Ok(())
+        save_json(self, path)
     }
 
     /// Reads a checkpoint; None if there is none.

@@ -13,14 +13,14 @@ use super::super::progress::Task;
 use super::Job;
 use super::checkpoint::{Checkpoint, Stored};
 
-/// A checkpoint is written when this many times the duration of the last writing have passed: it costs at most 5 % of the
-/// time.
+/// The time from one checkpoint to the next, in multiples of the time that writing the last one took: checkpoints cost at most
+/// 5 % of a fit.
 const PAUSE: u32 = 20;
 
 /// Watches the fit with one number of components.
 pub struct Keeper<'a> {
     job: &'a Job<'a>,
-    done: &'a [usize],
+    done: usize,
     criteria: &'a [Rated],
     chosen: Option<&'a Model>,
     task: Task,
@@ -33,7 +33,7 @@ impl<'a> Keeper<'a> {
     pub fn new(
         job: &'a Job<'a>,
         name: &str,
-        done: &'a [usize],
+        done: usize,
         criteria: &'a [Rated],
         chosen: Option<&'a Model>,
     ) -> Keeper<'a> {
@@ -43,6 +43,12 @@ impl<'a> Keeper<'a> {
 
     /// Is called before each iteration.
     pub fn watch<M: Stored>(&mut self, fit: &Course<M>, start: Option<&Course<KMeans>>) -> ControlFlow<()> {
+        let ranks = self.job.ranks;
+        let flow = if ranks.is_first() { self.keep(fit, start) } else { ControlFlow::Continue(()) };
+        ranks.follow_first(flow)
+    }
+
+    fn keep<M: Stored>(&mut self, fit: &Course<M>, start: Option<&Course<KMeans>>) -> ControlFlow<()> {
         self.show(fit, start);
         let stopped = self.job.stop.load(Ordering::Relaxed) > 0;
         if !stopped && self.saved.elapsed() < PAUSE * self.cost {
@@ -50,8 +56,7 @@ impl<'a> Keeper<'a> {
         }
         let begun = Instant::now();
         let (settings, chosen) = (self.job.settings.clone(), self.chosen);
-        let checkpoint =
-            Checkpoint::new(settings, self.done.to_vec(), self.criteria.to_vec(), chosen, fit, start);
+        let checkpoint = Checkpoint::new(settings, self.done, self.criteria.to_vec(), chosen, fit, start);
         let saved = checkpoint.save(&self.job.places.checkpoint);
         self.saved = Instant::now();
         self.cost = self.saved - begun;

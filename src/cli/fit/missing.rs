@@ -1,24 +1,7 @@
 //! Missing numbers of a table: how many there are, and what a fit does about them.
 
-use em_routing::data::{RowBuffer, Rows};
-use em_routing::error::Error;
-
 use super::super::table::Column;
 use super::Family;
-
-/// Counts the missing numbers of each column.
-pub fn count(rows: &dyn Rows) -> Result<Vec<usize>, Error> {
-    const NUMBERS: usize = 1 << 16;
-    let (samples, columns) = (rows.samples(), rows.dimensions());
-    let (mut missing, mut buffer) = (vec![0; columns], RowBuffer::default());
-    let step = (NUMBERS / columns.max(1)).max(1);
-    for first in (0..samples).step_by(step) {
-        for row in rows.read(first..(first + step).min(samples), &mut buffer)?.chunks_exact(columns) {
-            missing.iter_mut().zip(row).for_each(|(count, value)| *count += usize::from(value.is_nan()));
-        }
-    }
-    Ok(missing)
-}
 
 /// Says how many numbers are missing, where, and what the fit does about them; None if there are none.
 pub fn words(family: Family, missing: &[usize], columns: &[Column], rows: usize) -> Option<String> {

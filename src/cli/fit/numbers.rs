@@ -2,7 +2,7 @@
 
 use std::io::ErrorKind;
 use std::ops::Range;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -19,38 +19,49 @@ use super::places::Places;
 const MEMORY: usize = 1 << 26;
 
 /// The numbers that each iteration reads.
-pub enum Numbers<'a> {
-    /// Binary files.
-    Files(&'a Tables),
-    /// A small table of text.
+pub struct Numbers<'a> {
+    table: &'a Tables,
+    /// The rows of this process, if they are text.
+    own: Range<usize>,
+    /// Their numbers.
+    copy: Kept,
+}
+
+enum Kept {
+    /// There is none: the files are binary.
+    None,
     Memory(Array2<f64>),
-    /// A large table of text, as a file that is removed at the end.
-    Copy(NpyFile, PathBuf),
+    /// A large table of text, as a file that [`Places`] removes.
+    File(NpyFile),
 }
 
 impl Numbers<'_> {
-    /// Parsing text in each iteration would take most of the time of a fit, so it is parsed once.
+    /// Parsing text in each iteration would take most of the time of a fit, so the rows of this process (`own`) are parsed
+    /// once. Others are parsed each time that they are read.
     ///
     /// # Errors
     ///
     /// Returns an error if the table cannot be read, if the copy cannot be written, or after a signal to stop.
     pub fn new<'a>(
         table: &'a Tables,
+        own: Range<usize>,
         places: &Places,
         board: &Board,
         stop: &AtomicUsize,
     ) -> Result<Numbers<'a>> {
         if !table.has_text() {
-            return Ok(Numbers::Files(table));
+            return Ok(Numbers { table, own: 0..0, copy: Kept::None });
         }
-        let (samples, dimensions) = (table.samples(), table.dimensions());
+        let (samples, dimensions) = (own.len(), table.dimensions());
         let bytes = 8 * samples * dimensions;
         if bytes <= MEMORY {
             let mut buffer = RowBuffer::default();
-            table.read(0..samples, &mut buffer)?;
+            if samples > 0 {
+                table.read(own.clone(), &mut buffer)?;
+            }
             let numbers = Array2::from_shape_vec((samples, dimensions), buffer.values);
-            let shape = |_| Error::Length { name: "the table", expected: samples, found: 0 };
-            return numbers.map(Numbers::Memory).map_err(shape);
+            let numbers = numbers.expect("`read` returns whole rows");
+            return Ok(Numbers { table, own, copy: Kept::Memory(numbers) });
         }
         let megabytes = bytes.div_ceil(1_000_000);
         board.say(&format!(
@@ -60,29 +71,35 @@ impl Numbers<'_> {
         let task = Mutex::new(board.task("parsing the text"));
         npy::write(
             &places.numbers,
-            &Shown { table, task: &task, stop, copy: &places.numbers },
+            &Shown { table, own: own.clone(), task: &task, stop, copy: &places.numbers },
             Precision::F64,
         )?;
         let file = NpyFile::open(&places.numbers)?;
         // On Unix the open file stays readable without a name, and the disk is free again even after a kill.
         #[cfg(unix)]
-        let _ = std::fs::remove_file(&places.numbers);
-        Ok(Numbers::Copy(file, places.numbers.clone()))
-    }
-
-    pub fn rows(&self) -> &dyn Rows {
-        match self {
-            Numbers::Files(table) => *table,
-            Numbers::Memory(array) => array,
-            Numbers::Copy(file, _) => file,
-        }
+        places.remove_numbers();
+        Ok(Numbers { table, own, copy: Kept::File(file) })
     }
 }
 
-impl Drop for Numbers<'_> {
-    fn drop(&mut self) {
-        if let Numbers::Copy(_, path) = self {
-            let _ = std::fs::remove_file(path);
+impl Rows for Numbers<'_> {
+    fn samples(&self) -> usize {
+        self.table.samples()
+    }
+
+    fn dimensions(&self) -> usize {
+        self.table.dimensions()
+    }
+
+    fn read<'a>(&'a self, range: Range<usize>, buffer: &'a mut RowBuffer) -> Result<&'a [f64]> {
+        let copy: &dyn Rows = match &self.copy {
+            Kept::Memory(array) => array,
+            Kept::File(file) => file,
+            Kept::None => self.table,
+        };
+        match self.own.start <= range.start && range.end <= self.own.end {
+            true => copy.read(range.start - self.own.start..range.end - self.own.start, buffer),
+            false => self.table.read(range, buffer),
         }
     }
 }
@@ -90,6 +107,8 @@ impl Drop for Numbers<'_> {
 /// A table that shows how much of it has been read. After a signal it cannot be read any more, so that its copy is removed.
 struct Shown<'a> {
     table: &'a Tables,
+    /// The rows that are shown.
+    own: Range<usize>,
     task: &'a Mutex<Task>,
     stop: &'a AtomicUsize,
     copy: &'a Path,
@@ -97,7 +116,7 @@ struct Shown<'a> {
 
 impl Rows for Shown<'_> {
     fn samples(&self) -> usize {
-        self.table.samples()
+        self.own.len()
     }
 
     fn dimensions(&self) -> usize {
@@ -112,6 +131,6 @@ impl Rows for Shown<'_> {
         if let Ok(mut task) = self.task.lock() {
             task.at(range.end, self.samples(), "rows");
         }
-        self.table.read(range, buffer)
+        self.table.read(self.own.start + range.start..self.own.start + range.end, buffer)
     }
 }

@@ -2,63 +2,60 @@
 
 use std::path::{Path, PathBuf};
 
+use em_routing::files;
+
 use super::super::failure::{AtPath, Failure, Outcome};
 use super::super::lock::{self, Lock};
-use super::super::table::Source;
+use super::super::table::{self, Source};
 use super::checkpoint;
 
-/// The files beside the output, held for one process. The lock's file is removed at the end.
+/// The files beside the output, held for one fit. The lock's file and the copy of the numbers are removed at the end.
 pub struct Places {
     /// `OUT.checkpoint`.
     pub checkpoint: PathBuf,
-    /// `OUT.numbers.npy`, a copy of tables of text.
+    /// `OUT.numbers.npy`, a copy of tables of text. Each further process of the fit has its own, `OUT.numbers.RANK.npy`.
     pub numbers: PathBuf,
     lock: PathBuf,
-    _held: Lock,
+    /// None in the further processes.
+    held: Option<Lock>,
 }
 
 impl Places {
     /// Takes the lock, and removes what a killed process has left.
     pub fn take(out: &Path, source: &Source) -> Outcome<Places> {
-        let name = out.file_name().ok_or_else(|| {
-            Failure::new(format!("{} is not the name of a file", out.display()))
-                .mend("name a file with --out")
-        })?;
-        let beside = |end: &str| {
-            let mut name = name.to_owned();
-            name.push(end);
-            out.with_file_name(name)
-        };
+        if out.file_name().is_none() {
+            return Err(Failure::new(format!("{} is not the name of a file", out.display()))
+                .mend("name a file with --out"));
+        }
         source.check_output(out, None)?;
         for end in [".lock", ".checkpoint", ".numbers.npy"] {
-            source.check_output(&beside(end), None)?;
+            source.check_output(&beside(out, end), None)?;
         }
-        if let Some(folder) = out.parent().filter(|folder| !folder.as_os_str().is_empty()) {
-            std::fs::create_dir_all(folder).at(folder)?;
-        }
-        let lock = beside(".lock");
+        table::make_room(out)?;
+        let lock = beside(out, ".lock");
         let Some(held) = Lock::try_take(&lock)? else {
             let holder = lock::holder(&lock);
             return Err(Failure::new(format!("another fit ({holder}) writes to {}", out.display()))
                 .mend("wait until it ends, or name another file with --out"));
         };
-        let places =
-            Places { checkpoint: beside(".checkpoint"), numbers: beside(".numbers.npy"), lock, _held: held };
-        places.remove_leftovers(&name.to_string_lossy(), out);
+        let mut places = Places::of_rank(out, 0);
+        places.held = Some(held);
+        for file in [&places.checkpoint, &places.numbers] {
+            files::remove_leftovers(file);
+        }
+        places.remove_numbers();
         Ok(places)
     }
 
-    /// Removes partly written files of a killed process. It is no error if one cannot be removed: nothing reads them.
-    fn remove_leftovers(&self, name: &str, out: &Path) {
-        let folder = out.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(".".as_ref());
-        let begins = format!(".{name}.");
-        for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
-            let file = entry.file_name();
-            let file = file.to_string_lossy();
-            if file.starts_with(&begins) && file.ends_with(".part") {
-                let _ = std::fs::remove_file(entry.path());
-            }
-        }
+    /// Returns the files for one of the processes, without the lock, which the first of them has to take.
+    pub fn of_rank(out: &Path, rank: usize) -> Places {
+        let numbers = if rank == 0 { ".numbers.npy".to_owned() } else { format!(".numbers.{rank}.npy") };
+        let (checkpoint, lock) = (beside(out, ".checkpoint"), beside(out, ".lock"));
+        Places { checkpoint, numbers: beside(out, &numbers), lock, held: None }
+    }
+
+    /// Removes the copy of the numbers. It is no error if it stays: nothing reads it after this fit.
+    pub fn remove_numbers(&self) {
         let _ = std::fs::remove_file(&self.numbers);
     }
 
@@ -75,8 +72,18 @@ impl Places {
 
 impl Drop for Places {
     fn drop(&mut self) {
-        let _ = std::fs::remove_file(&self.lock);
+        self.remove_numbers();
+        if self.held.is_some() {
+            let _ = std::fs::remove_file(&self.lock);
+        }
     }
+}
+
+/// Returns the path of the output with this end added to its name.
+fn beside(out: &Path, end: &str) -> PathBuf {
+    let mut name = out.file_name().unwrap_or_default().to_owned();
+    name.push(end);
+    out.with_file_name(name)
 }
 
 /// Returns a mark of a file's contents: its length, and a checksum of its first and last MiB.

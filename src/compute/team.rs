@@ -1,0 +1,457 @@
+//! Sums over chunks that several processes share. They are equal to the last bit for any number of processes.
+
+use std::ops::Range;
+
+use ndarray::{Array, Dim, Dimension, IxDyn};
+
+use super::sum_chunks;
+use crate::error::{Error, Result};
+
+/// The processes that share the rows of a table, numbered from 0: the ranks of MPI.
+///
+/// All ranks run the same program on the same data. Each computes its part of every sum over the rows; the parts are sent
+/// to rank 0, and the whole is sent to all.
+pub trait Team: Sync {
+    /// Returns the number of this process.
+    fn rank(&self) -> usize;
+    /// Returns the number of processes.
+    fn size(&self) -> usize;
+    /// Sends bytes to another rank, which receives them.
+    fn send(&self, to: usize, bytes: &[u8]);
+    /// Waits for bytes from another rank.
+    fn receive(&self, from: usize) -> Vec<u8>;
+    /// Replaces the bytes of each rank by those of rank 0.
+    fn broadcast(&self, bytes: &mut Vec<u8>);
+}
+
+/// A value that ranks send each other. All ranks run on processors with the same order of bytes.
+pub(crate) trait Message: Sized {
+    /// Appends the value.
+    fn write(&self, to: &mut Vec<u8>);
+
+    /// Takes the value from the front of what [`Message::write`] has written.
+    ///
+    /// # Panics
+    ///
+    /// Panics if the bytes end before the value.
+    fn read(from: &mut &[u8]) -> Self;
+}
+
+macro_rules! message_of_number {
+    ($($number:ty)*) => {$(
+        impl Message for $number {
+            fn write(&self, to: &mut Vec<u8>) {
+                to.extend(self.to_ne_bytes());
+            }
+
+            fn read(from: &mut &[u8]) -> $number {
+                let (bytes, rest) = from.split_first_chunk().expect("a whole message");
+                *from = rest;
+                <$number>::from_ne_bytes(*bytes)
+            }
+        }
+    )*};
+}
+
+message_of_number! { u8 u64 usize f64 }
+
+impl Message for bool {
+    fn write(&self, to: &mut Vec<u8>) {
+        to.push((*self).into());
+    }
+
+    fn read(from: &mut &[u8]) -> bool {
+        u8::read(from) == 1
+    }
+}
+
+/// Implements [`Message`] for a struct by the list of its fields.
+macro_rules! message_of_fields {
+    ($name:ident { $($field:ident),* }) => {
+        impl $crate::compute::Message for $name {
+            fn write(&self, to: &mut Vec<u8>) {
+                $(self.$field.write(to);)*
+            }
+
+            fn read(from: &mut &[u8]) -> $name {
+                $(let $field = $crate::compute::Message::read(from);)*
+                $name { $($field),* }
+            }
+        }
+    };
+}
+
+pub(crate) use message_of_fields;
+
+impl<T: Message> Message for Vec<T> {
+    fn write(&self, to: &mut Vec<u8>) {
+        self.len().write(to);
+        self.iter().for_each(|item| item.write(to));
+    }
+
+    fn read(from: &mut &[u8]) -> Vec<T> {
+        let length = usize::read(from);
+        (0..length).map(|_| T::read(from)).collect()
+    }
+}
+
+impl<T: Message, const N: usize> Message for [T; N] {
+    fn write(&self, to: &mut Vec<u8>) {
+        self.iter().for_each(|item| item.write(to));
+    }
+
+    fn read(from: &mut &[u8]) -> [T; N] {
+        std::array::from_fn(|_| T::read(from))
+    }
+}
+
+impl<T: Message> Message for Option<T> {
+    fn write(&self, to: &mut Vec<u8>) {
+        self.is_some().write(to);
+        self.iter().for_each(|item| item.write(to));
+    }
+
+    fn read(from: &mut &[u8]) -> Option<T> {
+        bool::read(from).then(|| T::read(from))
+    }
+}
+
+impl<T: Message + Clone, const N: usize> Message for Array<T, Dim<[usize; N]>>
+where
+    Dim<[usize; N]>: Dimension,
+{
+    fn write(&self, to: &mut Vec<u8>) {
+        self.shape().iter().for_each(|size| size.write(to));
+        self.iter().for_each(|item| item.write(to));
+    }
+
+    fn read(from: &mut &[u8]) -> Self {
+        let shape = <[usize; N]>::read(from);
+        let items = (0..shape.iter().product()).map(|_| T::read(from)).collect();
+        let array = Array::from_shape_vec(IxDyn(&shape), items).expect("as many items as the shape says");
+        array.into_dimensionality().expect("an array of N dimensions")
+    }
+}
+
+/// What a rank tells the others of an error.
+#[derive(Clone, Copy)]
+enum Fault {
+    Impossible(usize),
+    NotPositiveDefinite(usize),
+    /// Any other error. Only this rank can explain it.
+    Of(usize),
+}
+
+impl Fault {
+    fn new(error: &Error, rank: usize) -> Fault {
+        match *error {
+            Error::Impossible { index } => Fault::Impossible(index),
+            Error::NotPositiveDefinite { component } => Fault::NotPositiveDefinite(component),
+            _ => Fault::Of(rank),
+        }
+    }
+
+    fn error(self) -> Error {
+        match self {
+            Fault::Impossible(index) => Error::Impossible { index },
+            Fault::NotPositiveDefinite(component) => Error::NotPositiveDefinite { component },
+            Fault::Of(rank) => Error::OtherRank { rank },
+        }
+    }
+}
+
+impl<S: Message> Message for std::result::Result<S, Fault> {
+    fn write(&self, to: &mut Vec<u8>) {
+        let (kind, number) = match *self {
+            Ok(ref sum) => {
+                to.push(0);
+                return sum.write(to);
+            }
+            Err(Fault::Impossible(index)) => (1, index),
+            Err(Fault::NotPositiveDefinite(component)) => (2, component),
+            Err(Fault::Of(rank)) => (3, rank),
+        };
+        to.push(kind);
+        number.write(to);
+    }
+
+    fn read(from: &mut &[u8]) -> Self {
+        match u8::read(from) {
+            0 => Ok(S::read(from)),
+            1 => Err(Fault::Impossible(usize::read(from))),
+            2 => Err(Fault::NotPositiveDefinite(usize::read(from))),
+            _ => Err(Fault::Of(usize::read(from))),
+        }
+    }
+}
+
+/// Returns the first chunk of each rank, and the number of chunks at the end. Rank 0 has the first chunk.
+///
+/// The parts are equal up to a 32nd of a part, and begin at multiples of a power of two, so that a part is made of few
+/// subtrees.
+pub(crate) fn parts(chunks: usize, ranks: usize) -> Vec<usize> {
+    let share = chunks / (32 * ranks);
+    let multiple = if share == 0 { 1 } else { 1 << share.ilog2() };
+    (0..=ranks).map(|rank| (chunks * rank).div_ceil(ranks).next_multiple_of(multiple).min(chunks)).collect()
+}
+
+/// Computes what [`sum_chunks`] computes, on all ranks together: the same tree, of whose subtrees each rank computes its own.
+///
+/// # Errors
+///
+/// Returns the error of the first chunk that fails; on other ranks [`Error::OtherRank`] stands for one that only its rank
+/// can explain. Returns `None` if there are no chunks.
+pub(crate) fn sum_in_team<C: Send, T: Send, S: Send + Message>(
+    team: &dyn Team,
+    chunks: Vec<C>,
+    threads: usize,
+    state: impl Fn() -> T + Sync,
+    work: impl Fn(&mut T, C) -> Result<S> + Sync,
+    merge: impl Fn(&mut S, S) + Sync,
+) -> Result<Option<S>> {
+    let (count, rank) = (chunks.len(), team.rank());
+    if count == 0 {
+        return Ok(None);
+    }
+    let starts = parts(count, team.size());
+    let mut tree = Tree { team, starts: &starts, subtrees: Vec::new(), sums: Vec::new().into_iter() };
+    tree.find_subtrees(0..count);
+    let subtrees = std::mem::take(&mut tree.subtrees);
+    let mut chunks = chunks.into_iter().skip(starts[rank]);
+    let subtrees = subtrees.into_iter().map(|subtree| chunks.by_ref().take(subtree.len()).collect());
+    let subtrees: Vec<Vec<C>> = subtrees.collect();
+    let number = subtrees.len();
+    let sums = sum_chunks(
+        subtrees,
+        threads,
+        || (),
+        |(), chunks| sum_chunks(chunks, threads, &state, &work, &merge).map(|sum| Vec::from_iter(sum)),
+        |all, more| all.extend(more),
+    );
+    let (sums, error) = match sums {
+        Ok(sums) => (sums.unwrap_or_default().into_iter().map(Ok).collect(), None),
+        Err(error) => ((0..number).map(|_| Err(Fault::new(&error, rank))).collect::<Vec<_>>(), Some(error)),
+    };
+    tree.sums = sums.into_iter();
+    let sum = tree.sum(0..count, &merge);
+    let mut bytes = Vec::new();
+    if let Some(sum) = &sum {
+        sum.write(&mut bytes);
+    }
+    team.broadcast(&mut bytes);
+    match (<std::result::Result<S, Fault>>::read(&mut &bytes[..]), error) {
+        (Ok(sum), _) => Ok(Some(sum)),
+        (Err(Fault::Of(failed)), Some(error)) if failed == rank => Err(error),
+        (Err(fault), _) => Err(fault.error()),
+    }
+}
+
+/// The tree of [`sum_chunks`] over the chunks of all ranks.
+struct Tree<'a, S> {
+    team: &'a dyn Team,
+    starts: &'a [usize],
+    /// The largest subtrees of which this rank has all chunks, from left to right.
+    subtrees: Vec<Range<usize>>,
+    /// Their sums.
+    sums: std::vec::IntoIter<std::result::Result<S, Fault>>,
+}
+
+impl<S: Message> Tree<'_, S> {
+    /// Returns the rank that has this chunk.
+    fn owner(&self, chunk: usize) -> usize {
+        self.starts.partition_point(|&start| start <= chunk) - 1
+    }
+
+    /// Returns the rank that has all of these chunks, if one has.
+    fn owner_of_all(&self, chunks: &Range<usize>) -> Option<usize> {
+        let owner = self.owner(chunks.start);
+        (owner == self.owner(chunks.end - 1)).then_some(owner)
+    }
+
+    fn find_subtrees(&mut self, chunks: Range<usize>) {
+        match self.owner_of_all(&chunks) {
+            Some(owner) if owner == self.team.rank() => self.subtrees.push(chunks),
+            Some(_) => {}
+            None => {
+                let middle = middle(&chunks);
+                self.find_subtrees(chunks.start..middle);
+                self.find_subtrees(middle..chunks.end);
+            }
+        }
+    }
+
+    /// Sums the chunks. The rank of the first chunk gets the sum. All ranks walk the tree in the same order, so that each
+    /// message finds its receiver.
+    fn sum(
+        &mut self,
+        chunks: Range<usize>,
+        merge: &impl Fn(&mut S, S),
+    ) -> Option<std::result::Result<S, Fault>> {
+        let rank = self.team.rank();
+        if let Some(owner) = self.owner_of_all(&chunks) {
+            return if owner == rank { self.sums.next() } else { None };
+        }
+        let middle = middle(&chunks);
+        let (left_rank, right_rank) = (self.owner(chunks.start), self.owner(middle));
+        let left = self.sum(chunks.start..middle, merge);
+        let mut right = self.sum(middle..chunks.end, merge);
+        if left_rank != right_rank {
+            if let Some(right) = right.take() {
+                let mut bytes = Vec::new();
+                right.write(&mut bytes);
+                self.team.send(left_rank, &bytes);
+            } else if left.is_some() {
+                right = Some(Message::read(&mut &self.team.receive(right_rank)[..]));
+            }
+        }
+        Some(match (left?, right?) {
+            (Ok(mut left), Ok(right)) => {
+                merge(&mut left, right);
+                Ok(left)
+            }
+            (Err(fault), _) | (_, Err(fault)) => Err(fault),
+        })
+    }
+}
+
+/// Returns the chunk at which the right subtree begins.
+fn middle(chunks: &Range<usize>) -> usize {
+    chunks.start + chunks.len().next_power_of_two() / 2
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+    use std::sync::mpsc::{Receiver, Sender, channel};
+
+    use super::*;
+
+    /// Ranks that are threads of one process.
+    struct Threads {
+        rank: usize,
+        to: Vec<Mutex<Sender<Vec<u8>>>>,
+        from: Vec<Mutex<Receiver<Vec<u8>>>>,
+    }
+
+    impl Team for Threads {
+        fn rank(&self) -> usize {
+            self.rank
+        }
+
+        fn size(&self) -> usize {
+            self.to.len()
+        }
+
+        fn send(&self, to: usize, bytes: &[u8]) {
+            assert!(to != self.rank);
+            self.to[to].lock().unwrap().send(bytes.to_vec()).unwrap();
+        }
+
+        fn receive(&self, from: usize) -> Vec<u8> {
+            assert!(from != self.rank);
+            self.from[from].lock().unwrap().recv().unwrap()
+        }
+
+        fn broadcast(&self, bytes: &mut Vec<u8>) {
+            match self.rank {
+                0 => (1..self.size()).for_each(|to| self.send(to, bytes)),
+                _ => *bytes = self.receive(0),
+            }
+        }
+    }
+
+    /// Runs the job on each rank and returns the results.
+    fn on_ranks<R: Send>(ranks: usize, job: impl Fn(&dyn Team) -> R + Sync) -> Vec<R> {
+        let new = |rank| Threads { rank, to: Vec::new(), from: Vec::new() };
+        let mut team: Vec<Threads> = (0..ranks).map(new).collect();
+        for from in 0..ranks {
+            for to in 0..ranks {
+                let (sender, receiver) = channel();
+                team[from].to.push(Mutex::new(sender));
+                team[to].from.push(Mutex::new(receiver));
+            }
+        }
+        let job = &job;
+        std::thread::scope(|scope| {
+            let running: Vec<_> = team.iter().map(|rank| scope.spawn(move || job(rank))).collect();
+            running.into_iter().map(|rank| rank.join().unwrap()).collect()
+        })
+    }
+
+    /// Draws the tree over this many chunks with brackets.
+    fn brackets(team: &dyn Team, chunks: usize, threads: usize) -> String {
+        let work = |(): &mut (), chunk: usize| Ok(chunk.to_string().into_bytes());
+        let merge =
+            |left: &mut Vec<u8>, right: Vec<u8>| *left = [b"(", &left[..], b" ", &right, b")"].concat();
+        let sum = sum_in_team(team, (0..chunks).collect(), threads, || (), work, merge);
+        String::from_utf8(sum.unwrap().unwrap_or_default()).unwrap()
+    }
+
+    #[test]
+    fn all_ranks_get_the_tree_of_one() {
+        for chunks in [0, 1, 2, 5, 7, 64, 100, 489] {
+            let expected = on_ranks(1, |team| brackets(team, chunks, 1)).remove(0);
+            assert_eq!(expected.matches('(').count(), chunks.saturating_sub(1));
+            for (ranks, threads) in [(2, 1), (3, 2), (4, 1), (7, 1), (9, 2)] {
+                for found in on_ranks(ranks, |team| brackets(team, chunks, threads)) {
+                    assert_eq!(found, expected, "{chunks} chunks on {ranks} ranks");
+                }
+            }
+        }
+        assert_eq!(on_ranks(3, |team| brackets(team, 3, 1)), ["((0 1) 2)"; 3]);
+    }
+
+    #[test]
+    fn parts_are_balanced_and_made_of_few_subtrees() {
+        for (chunks, ranks) in [(489, 2), (1000, 3), (100_000, 256), (5, 8), (1, 2)] {
+            let starts = parts(chunks, ranks);
+            assert!(starts[0] == 0 && starts[ranks] == chunks && starts[1] > 0 && starts.is_sorted());
+            let most = starts.windows(2).map(|part| part[1] - part[0]).max().unwrap();
+            assert!(
+                most as f64 <= 1.0 + chunks as f64 / ranks as f64 * (33.0 / 32.0),
+                "{chunks}, {ranks}: {most}"
+            );
+        }
+        let subtrees = on_ranks(256, |team| {
+            let starts = parts(100_000, 256);
+            let mut tree = Tree::<f64> { team, starts: &starts, subtrees: vec![], sums: vec![].into_iter() };
+            tree.find_subtrees(0..100_000);
+            tree.subtrees.len()
+        });
+        assert!(subtrees.iter().all(|&count| count <= 12), "{subtrees:?}");
+    }
+
+    #[test]
+    fn the_first_failing_chunk_gives_the_error_on_all_ranks() {
+        let fail = |team: &dyn Team, error: fn(usize) -> Error| {
+            let work = |(): &mut (), chunk: usize| if chunk >= 70 { Err(error(chunk)) } else { Ok(1.0) };
+            let merge = |all: &mut f64, more| *all += more;
+            sum_in_team(team, (0..100).collect(), 1, || (), work, merge).unwrap_err()
+        };
+        let errors = on_ranks(4, |team| fail(team, |index| Error::Impossible { index }));
+        assert!(errors.iter().all(|error| matches!(error, Error::Impossible { index: 70 })), "{errors:?}");
+        let errors = on_ranks(4, |team| fail(team, |column| Error::NoValues { column }));
+        for (rank, error) in errors.iter().enumerate() {
+            match rank {
+                2 => assert!(matches!(error, Error::NoValues { column: 70 }), "{error}"),
+                _ => assert!(matches!(error, Error::OtherRank { rank: 2 }), "{error}"),
+            }
+        }
+    }
+
+    #[test]
+    fn messages_are_read_as_they_were_written() {
+        let value =
+            (ndarray::array![[1.0, f64::NAN, -0.0]], Some(vec![vec![1usize], vec![]]), [7u64, u64::MAX]);
+        let mut bytes = Vec::new();
+        value.0.write(&mut bytes);
+        value.1.write(&mut bytes);
+        value.2.write(&mut bytes);
+        let rest = &mut &bytes[..];
+        let found: ndarray::Array2<f64> = Message::read(rest);
+        assert_eq!(found.mapv(f64::to_bits), value.0.mapv(f64::to_bits));
+        assert_eq!(Option::<Vec<Vec<usize>>>::read(rest), value.1);
+        assert_eq!(<[u64; 2]>::read(rest), value.2);
+        assert!(rest.is_empty() && Option::<f64>::read(&mut &[0u8][..]).is_none());
+    }
+}
