@@ -10,6 +10,7 @@ use em_routing::figures::chapter04;
 use em_routing::figures::chapter05::{self, View};
 use em_routing::figures::chapter06;
 use em_routing::figures::chapter07::{self, StoppedGradient};
+use em_routing::figures::chapter11::{self, TrainingCurve, TrainingPoint};
 use em_routing::figures::{self, chapter01, chapter02};
 use em_routing::gmm::Criteria;
 use em_routing::prelude::*;
@@ -207,6 +208,10 @@ const DRAWN: &[(&str, Draw)] = &[
         let fit = h.fit(Hostile::coins);
         chapter02::likelihood_trace(&h.experiments(), &fit)
     }),
+    ("log_densities", |h| {
+        let count = h.size();
+        chapter11::log_densities(&h.numbers(count))
+    }),
     ("maps", |h| {
         let (_, images) = h.evaluation();
         let (shown, columns, kinds) = (vec![h.index(); h.size()], h.size(), h.size());
@@ -286,6 +291,11 @@ const DRAWN: &[(&str, Draw)] = &[
         let (_, routing) = h.routing();
         figures::chapter08::position_assignments(&routing, h.index())
     }),
+    ("predictions", |h| {
+        let counts = h.counts();
+        let name = h.name();
+        chapter11::predictions(&vec![(name.as_str(), &counts[..]); h.size()])
+    }),
     ("responsibilities", |h| {
         let experiments = h.experiments();
         let coins = h.two();
@@ -341,6 +351,15 @@ const DRAWN: &[(&str, Draw)] = &[
         let activations = if h.odds(2) { activations } else { Array2::from_elem((count, parents), 0.5) };
         let scheduled = if h.odds(2) { h.numbers(parents) } else { vec![0.5; parents] };
         chapter06::temperatures(&lambdas, &activations, &Array1::from(scheduled))
+    }),
+    ("trainings", |h| {
+        let points = |h: &mut Hostile| -> Vec<TrainingPoint> {
+            let point = |at: usize| TrainingPoint { seen: at, loss: h.number(), accuracy: h.number() };
+            (1..=5).map(point).collect()
+        };
+        let run = |h: &mut Hostile| TrainingCurve { name: h.name(), points: points(h), diverged: h.odds(2) };
+        let runs: Vec<TrainingCurve> = (0..h.size()).map(|_| run(h)).collect();
+        chapter11::trainings(&runs, &named_values(&h.bars()))
     }),
     ("viewpoint", |h| {
         let parts = if h.odds(6) { 4 } else { h.size() };

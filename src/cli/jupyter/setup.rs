@@ -240,7 +240,7 @@ pub fn has_library(places: &Places) -> bool {
 }
 
 /// The shipped notebooks, in notebooks/. A reader's own notebooks beside them need not compile, so set-up does not run their cells.
-pub const SHIPPED: [&str; 11] = [
+pub const SHIPPED: [&str; 12] = [
     "01_known_labels",
     "02_hidden_labels",
     "03_kmeans",
@@ -250,6 +250,7 @@ pub const SHIPPED: [&str; 11] = [
     "07_gradient",
     "08_network",
     "09_training",
+    "11_clinic",
     "appendix/beside_linfa",
     "appendix/fast_kernel",
 ];
