@@ -17,6 +17,7 @@ pub mod chapter07;
 pub mod chapter08;
 pub mod chapter09;
 pub mod chapter10;
+pub mod chapter11;
 mod checks;
 pub(crate) mod clusters;
 mod coins;
@@ -36,7 +37,7 @@ use crate::error::{Error, Result};
 pub type Entry = (&'static str, fn() -> Result<Figure>);
 
 /// The lists of the chapters, from chapter 1 on.
-const CHAPTERS: [&[Entry]; 10] = [
+const CHAPTERS: [&[Entry]; 11] = [
     chapter01::FIGURES,
     chapter02::FIGURES,
     chapter03::FIGURES,
@@ -47,6 +48,7 @@ const CHAPTERS: [&[Entry]; 10] = [
     chapter08::FIGURES,
     chapter09::FIGURES,
     chapter10::FIGURES,
+    chapter11::FIGURES,
 ];
 
 /// The reproducible figures of a chapter, in order; empty for an unknown chapter.

@@ -2,6 +2,7 @@
 
 use em_routing::error::Error;
 use em_routing::figures::chapter09;
+use em_routing::figures::chapter11::{self, TrainingCurve, TrainingPoint};
 use em_routing::figures::records::{EpochRecord, Trial};
 
 use super::svg::assert_sound;
@@ -203,4 +204,39 @@ fn the_grid_names_its_best_and_worst_cell_and_counts_those_near_chance() {
     assert!(chapter09::grid_errors(&trials, true, false, "linear", 2).is_empty());
     assert!(matches!(chapter09::grid(&[]), Err(Error::Empty { .. })));
     assert!(matches!(chapter09::grid(&[trial(true, "other", Some(0.5))]), Err(Error::Empty { .. })));
+}
+
+#[test]
+fn trainings_say_how_each_run_ends_and_where_it_diverged() {
+    let run = |name: &str, ends: f64, diverged: bool| TrainingCurve {
+        name: name.to_owned(),
+        points: vec![
+            TrainingPoint { seen: 8, loss: 0.36, accuracy: 0.125 },
+            TrainingPoint { seen: 16, loss: 0.25, accuracy: ends },
+        ],
+        diverged,
+    };
+    let runs = [run("sick", 0.0, true), run("cured", 0.75, false)];
+    let figure = chapter11::trainings(&runs, &[("all equal", 0.36)]).unwrap();
+    assert_sound(&figure);
+    assert!(figure.alt().contains("sick: NaN here; cured: 75 %, loss 0.25"), "{}", figure.alt());
+    assert!(matches!(chapter11::trainings(&[], &[]), Err(Error::Empty { .. })));
+    assert!(chapter11::trainings(&vec![run("many", 0.5, false); 5], &[]).is_err());
+    for (seen, loss, accuracy) in [(8, 0.1, 0.5), (9, f64::NAN, 0.5), (9, -0.1, 0.5), (9, 0.1, 1.1)] {
+        let mut bad = run("bad", 0.5, false);
+        bad.points[1] = TrainingPoint { seen, loss, accuracy };
+        assert!(matches!(chapter11::trainings(&[bad], &[]), Err(Error::Setting { .. })));
+    }
+}
+
+#[test]
+fn predictions_and_densities_reject_what_they_cannot_draw() {
+    let figure = chapter11::predictions(&[("one class", &[500, 0, 0]), ("all", &[160, 170, 170])]).unwrap();
+    assert_sound(&figure);
+    assert!(figure.alt().contains("one class 500, 0, 0; all 160, 170, 170"), "{}", figure.alt());
+    assert!(chapter11::predictions(&[("two", &[1, 2]), ("three", &[1, 2, 3])]).is_err());
+    assert!(matches!(chapter11::predictions(&[("none", &[])]), Err(Error::Empty { .. })));
+    assert_sound(&chapter11::log_densities(&[0.0, 100.0]).unwrap());
+    assert!(matches!(chapter11::log_densities(&[f64::NAN]), Err(Error::Setting { .. })));
+    assert!(matches!(chapter11::log_densities(&[]), Err(Error::Empty { .. })));
 }

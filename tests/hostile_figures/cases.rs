@@ -7,6 +7,9 @@ use em_routing::figures::chapter04;
 use em_routing::figures::chapter05::{self, View};
 use em_routing::figures::chapter06;
 use em_routing::figures::chapter07::{self, StoppedGradient};
+use em_routing::figures::chapter10;
+use em_routing::figures::chapter11::{self, TrainingCurve, TrainingPoint};
+use em_routing::figures::records::ViewTrial;
 use em_routing::figures::{self, chapter01, chapter02};
 use em_routing::gmm::Criteria;
 use em_routing::prelude::*;
@@ -22,6 +25,21 @@ pub const DRAWN: &[(&str, Draw)] = &[
         let runs = |h: &mut Hostile| (0..h.size()).map(|_| h.odds(4).then(|| h.number())).collect::<Vec<_>>();
         let rows: Vec<(String, Vec<Option<f64>>)> = (0..h.size()).map(|_| (h.name(), runs(h))).collect();
         figures::chapter09::ablation(&rows)
+    }),
+    ("accuracies", |h| {
+        let share = |h: &mut Hostile| h.odds(4).then(|| h.number());
+        let trial = |h: &mut Hostile| ViewTrial {
+            set: h.name(),
+            arm: h.name(),
+            seed: 1,
+            epochs: h.size(),
+            parameters: h.size(),
+            familiar: share(h),
+            novel: share(h),
+        };
+        let arms: Vec<chapter10::Arm> =
+            (0..h.size()).map(|_| (h.name(), (0..h.size()).map(|_| trial(h)).collect())).collect();
+        chapter10::accuracies(&arms)
     }),
     ("activation_histograms", |h| {
         let (networks, layers) = (h.size(), h.size());
@@ -190,6 +208,10 @@ pub const DRAWN: &[(&str, Draw)] = &[
         let fit = h.fit(Hostile::coins);
         chapter02::likelihood_trace(&h.experiments(), &fit)
     }),
+    ("log_densities", |h| {
+        let count = h.size();
+        chapter11::log_densities(&h.numbers(count))
+    }),
     ("maps", |h| {
         let (_, images) = h.evaluation();
         let (shown, columns, kinds) = (vec![h.index(); h.size()], h.size(), h.size());
@@ -227,6 +249,11 @@ pub const DRAWN: &[(&str, Draw)] = &[
     ("objective_trace", |h| {
         let fits: Vec<Fit<()>> = (0..h.size()).map(|_| h.fit(|_| ())).collect();
         chapter03::objective_trace(&h.name(), &fits, h.objective())
+    }),
+    ("over_azimuths", |h| {
+        let curves = h.curves();
+        let familiar = (h.number(), h.number());
+        chapter10::over_azimuths(&h.name(), familiar, &curves)
     }),
     ("pair_plot", |h| {
         let data = match h.odds(2) {
@@ -268,6 +295,11 @@ pub const DRAWN: &[(&str, Draw)] = &[
     ("position_assignments", |h| {
         let (_, routing) = h.routing();
         figures::chapter08::position_assignments(&routing, h.index())
+    }),
+    ("predictions", |h| {
+        let counts = h.counts();
+        let name = h.name();
+        chapter11::predictions(&vec![(name.as_str(), &counts[..]); h.size()])
     }),
     ("responsibilities", |h| {
         let experiments = h.experiments();
@@ -324,6 +356,15 @@ pub const DRAWN: &[(&str, Draw)] = &[
         let activations = if h.odds(2) { activations } else { Array2::from_elem((count, parents), 0.5) };
         let scheduled = if h.odds(2) { h.numbers(parents) } else { vec![0.5; parents] };
         chapter06::temperatures(&lambdas, &activations, &Array1::from(scheduled))
+    }),
+    ("trainings", |h| {
+        let points = |h: &mut Hostile| -> Vec<TrainingPoint> {
+            let point = |at: usize| TrainingPoint { seen: at, loss: h.number(), accuracy: h.number() };
+            (1..=5).map(point).collect()
+        };
+        let run = |h: &mut Hostile| TrainingCurve { name: h.name(), points: points(h), diverged: h.odds(2) };
+        let runs: Vec<TrainingCurve> = (0..h.size()).map(|_| run(h)).collect();
+        chapter11::trainings(&runs, &named_values(&h.bars()))
     }),
     ("viewpoint", |h| {
         let parts = if h.odds(6) { 4 } else { h.size() };
