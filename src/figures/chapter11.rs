@@ -85,7 +85,7 @@ pub fn trainings(runs: &[TrainingCurve], levels: &[(&str, f64)]) -> Result<Figur
         }
         let end = run.points[run.points.len() - 1];
         let note = match run.diverged {
-            true => "NaN here".to_owned(),
+            true => "diverged here".to_owned(),
             false => format!("{} %, loss {}", number(100.0 * end.accuracy, 0), number(end.loss, 2)),
         };
         words.push(format!("{}: {note}", run.name));

@@ -219,7 +219,7 @@ fn trainings_say_how_each_run_ends_and_where_it_diverged() {
     let runs = [run("sick", 0.0, true), run("cured", 0.75, false)];
     let figure = chapter11::trainings(&runs, &[("all equal", 0.36)]).unwrap();
     assert_sound(&figure);
-    assert!(figure.alt().contains("sick: NaN here; cured: 75 %, loss 0.25"), "{}", figure.alt());
+    assert!(figure.alt().contains("sick: diverged here; cured: 75 %, loss 0.25"), "{}", figure.alt());
     assert!(matches!(chapter11::trainings(&[], &[]), Err(Error::Empty { .. })));
     assert!(chapter11::trainings(&vec![run("many", 0.5, false); 5], &[]).is_err());
     for (seen, loss, accuracy) in [(8, 0.1, 0.5), (9, f64::NAN, 0.5), (9, -0.1, 0.5), (9, 0.1, 1.1)] {
