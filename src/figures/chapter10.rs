@@ -142,7 +142,7 @@ pub fn accuracies(arms: &[Arm]) -> Result<Figure> {
 /// # Errors
 ///
 /// Returns an error if there are no curves or more than six, if a curve has no points, if a value is outside [0, 1], or if an azimuth
-/// is not finite.
+/// is not from 0 to 360.
 pub fn over_azimuths<N: AsRef<str>, P: AsRef<[Point]>>(
     quantity: &str,
     familiar: (f64, f64),
@@ -153,9 +153,9 @@ pub fn over_azimuths<N: AsRef<str>, P: AsRef<[Point]>>(
     for (_, points) in curves {
         checks::not_empty("points of a curve", points.as_ref())?;
         checks::shares("a value", points.as_ref().iter().map(|point| point.1))?;
-        checks::finite("an azimuth", points.as_ref().iter().map(|point| point.0))?;
+        check_azimuths(points.as_ref().iter().map(|point| point.0))?;
     }
-    checks::finite("a familiar azimuth", [familiar.0, familiar.1])?;
+    check_azimuths([familiar.0, familiar.1])?;
     let low = extent(curves.iter().flat_map(|curve| curve.1.as_ref().iter().map(|point| point.1))).0;
     let ticks = (0..=6).map(|at| (f64::from(60 * at), (60 * at).to_string())).collect();
     let x = Axis::new("azimuth in degrees", 0.0, 360.0).ticks(ticks);
@@ -184,6 +184,13 @@ pub fn over_azimuths<N: AsRef<str>, P: AsRef<[Point]>>(
     chart
         .alt(format!("Curves of {quantity} over the azimuth; at novel azimuths {}.", words.join("; ")))
         .finish()
+}
+
+fn check_azimuths(azimuths: impl IntoIterator<Item = f64>) -> Result<()> {
+    match azimuths.into_iter().find(|azimuth| !(0.0..=360.0).contains(azimuth)) {
+        Some(value) => Err(Error::Setting { name: "an azimuth", expected: "from 0 to 360 degrees", value }),
+        None => Ok(()),
+    }
 }
 
 #[cfg(test)]
