@@ -10,6 +10,7 @@ use em_routing::figures::chapter04;
 use em_routing::figures::chapter05::{self, View};
 use em_routing::figures::chapter06;
 use em_routing::figures::chapter07::{self, StoppedGradient};
+use em_routing::figures::records::ClaimRecord;
 use em_routing::figures::{self, chapter01, chapter02};
 use em_routing::gmm::Criteria;
 use em_routing::prelude::*;
@@ -50,6 +51,17 @@ const DRAWN: &[(&str, Draw)] = &[
         let rows: Vec<(&str, &[figures::chapter09::LayerActivations])> =
             rows.iter().map(|row| (name.as_str(), &row[..])).collect();
         figures::chapter09::activation_histograms(&rows)
+    }),
+    ("affine_bars", |h| {
+        let record = |h: &mut Hostile| ClaimRecord {
+            claim: h.pick(&["affine", "attack", ""]).into(),
+            measure: h.pick(&["clean error", "affine error", "error; 0.1"]).into(),
+            arm: h.pick(&["routing-1", "routing-2", "plain", "plain-pooled", ""]).into(),
+            seed: h.pick(&[0, 1, 2]),
+            value: h.number(),
+        };
+        let claims: Vec<ClaimRecord> = (0..h.size()).map(|_| record(h)).collect();
+        figures::chapter10::affine_bars(&claims)
     }),
     ("agreement", |h| {
         let routings: Vec<_> = (0..h.size()).map(|_| h.routing().1).collect();
@@ -312,6 +324,11 @@ const DRAWN: &[(&str, Draw)] = &[
         let votes = Array3::from_shape_simple_fn((children, parents, h.two()), || h.number());
         let rungs = h.rungs(children, parents);
         chapter06::routing_ladder(&votes, &Array1::from(h.numbers(children)), &rungs)
+    }),
+    ("share_curves", |h| {
+        let curves = h.curves();
+        let titles = [h.name(), h.name()];
+        figures::chapter10::share_curves(&h.name(), &h.name(), [&titles[0], &titles[1]], &curves)
     }),
     ("spread_loss", |h| {
         let count = h.size();

@@ -16,6 +16,7 @@ pub mod chapter06;
 pub mod chapter07;
 pub mod chapter08;
 pub mod chapter09;
+pub mod chapter10;
 mod checks;
 pub(crate) mod clusters;
 mod coins;
@@ -35,7 +36,7 @@ use crate::error::{Error, Result};
 pub type Entry = (&'static str, fn() -> Result<Figure>);
 
 /// The lists of the chapters, from chapter 1 on.
-const CHAPTERS: [&[Entry]; 9] = [
+const CHAPTERS: [&[Entry]; 10] = [
     chapter01::FIGURES,
     chapter02::FIGURES,
     chapter03::FIGURES,
@@ -45,6 +46,7 @@ const CHAPTERS: [&[Entry]; 9] = [
     chapter07::FIGURES,
     chapter08::FIGURES,
     chapter09::FIGURES,
+    chapter10::FIGURES,
 ];
 
 /// The reproducible figures of a chapter, in order; empty for an unknown chapter.
