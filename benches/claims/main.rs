@@ -28,7 +28,7 @@ Usage: cargo bench --bench claims -- [OPTIONS]
 Options:
   --seeds N    train with seeds 1 to N (default 3)
   --digits N   train on the first N digits (default 5500); polarity needs 1000
-  --epochs N   see them N times (default 1)
+  --epochs N   see them N times (default 1); networks without routing or with pooling learn slowly and see them 3 N times
   --test N     classify the first N test digits (default 1000); attack 250 of them
   --few N      route N of them in f64, where each responsibility is read or replaced (default 20)
   --only NAME  measure only this claim; may be repeated. The claims are listed below

@@ -188,10 +188,10 @@ pub fn epoch_panels<N: AsRef<str>, P: AsRef<[Point]>>(curves: &[(N, P)]) -> Resu
 
 /// Checks that a curve has points, increasing x, and errors from 0 to 1.
 /// A name, and the curves of this name.
-type Named<'a> = (&'a str, Vec<&'a [Point]>);
+pub(super) type Named<'a> = (&'a str, Vec<&'a [Point]>);
 
 /// Checks all curves and groups them by name.
-fn by_name<N: AsRef<str>, P: AsRef<[Point]>>(curves: &[(N, P)]) -> Result<Vec<Named<'_>>> {
+pub(super) fn by_name<N: AsRef<str>, P: AsRef<[Point]>>(curves: &[(N, P)]) -> Result<Vec<Named<'_>>> {
     checks::not_empty("curves", curves)?;
     curves.iter().try_for_each(|(_, points)| check_curve(points.as_ref()))?;
     Ok(grouped(curves.iter().map(|(name, points)| (name.as_ref(), points.as_ref()))))

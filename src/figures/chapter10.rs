@@ -4,8 +4,10 @@ use std::collections::BTreeMap;
 
 use statrs::distribution::{ContinuousCDF, StudentsT};
 
+pub use super::claims::{affine_bars, attack_curves, entropy_curves, share_curves};
+use super::claims::{attack_errors, entropy_by_iteration};
 pub use super::clusters::{PictureRow, pictures};
-use super::records::{ViewCount, ViewTrial, read_view_counts, read_view_trials};
+use super::records::{ViewCount, ViewTrial, read_claims, read_view_counts, read_view_trials};
 use super::trials::mean;
 use super::{Entry, checks};
 use crate::draw::{
@@ -28,6 +30,9 @@ pub const FIGURES: &[Entry] = &[
         let figure = over_azimuths("correctly classified images", FAMILIAR, &curves)?;
         Ok(figure.named("accuracy-by-azimuth"))
     }),
+    ("attack-errors", || attack_errors(&read_claims(shipped::claims_file())?)),
+    ("affine-errors", || affine_bars(&read_claims(shipped::claims_file())?)),
+    ("entropy-by-iteration", || entropy_by_iteration(&read_claims(shipped::claims_file())?)),
 ];
 
 /// The azimuths of training in the published test, from the first to the last, in degrees.

@@ -19,6 +19,7 @@ pub mod chapter09;
 pub mod chapter10;
 pub mod chapter11;
 mod checks;
+mod claims;
 pub(crate) mod clusters;
 mod coins;
 mod curves;

@@ -1,7 +1,7 @@
 //! Results shipped beside the weights: the effect of each switch of the recipe, the full trainings, and the trainings on some
 //! viewpoints.
 //!
-//! All are CSV files with a header and one line per run, epoch or view, without quotes:
+//! All are CSV files with a header and one line per run, epoch, view or number, without quotes:
 //!
 //! ```text
 //! setting,seed,images,saturated,kept,error     ablation.csv, grid.csv: one short training
@@ -17,6 +17,9 @@
 //!
 //! set,arm,seed,epochs,part,azimuth,elevation,images,correct           viewpoints-views.csv: its images of one view
 //! published,plain,1,30,novel,200,10,10,7
+//!
+//! claim,measure,arm,seed,digits,epochs,value      claims.csv: a number that decides a claim about capsules
+//! attack,error; 0.1,plain,1,5500,1,0.412
 //! ```
 
 use std::path::Path;
@@ -115,6 +118,22 @@ pub struct ViewCount {
     pub correct: usize,
 }
 
+/// A number that decides a claim about capsules, of one network.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ClaimRecord {
+    /// The claim, such as `attack`.
+    pub claim: String,
+    /// What was measured, such as `error; 0.1`.
+    pub measure: String,
+    /// The network: `shipped`, `routing-2`, `plain`, …
+    pub arm: String,
+    /// The seed of the training; 0 for the shipped network.
+    pub seed: u64,
+    /// The number.
+    pub value: f64,
+}
+
+const CLAIMS: &str = "claim,measure,arm,seed,digits,epochs,value";
 const TRIALS: &str = "setting,seed,images,saturated,kept,error";
 const EPOCHS: &str = "recipe,seed,epochs,epoch,validation_errors,validation_images,test_errors,test_images";
 const VIEW_TRIALS: &str = "set,arm,seed,epochs,parameters,loss,familiar,novel";
@@ -169,6 +188,7 @@ pub fn read_epochs(path: impl AsRef<Path>) -> Result<Vec<EpochRecord>> {
 }
 
 /// Reads `viewpoints.csv`.
+/// Reads `claims.csv`, the numbers of `cargo bench --bench claims`.
 ///
 /// # Errors
 ///
@@ -211,6 +231,24 @@ pub fn read_view_counts(path: impl AsRef<Path>) -> Result<Vec<ViewCount>> {
             elevation: line.field(6, "an angle in degrees", |angle: &f64| angle.abs() <= 360.0)?,
             images,
             correct: line.field(8, expected, |&correct| correct <= images)?,
+        })
+    })
+}
+
+/// Reads `claims.csv`.
+///
+/// # Errors
+///
+/// Returns the errors of [`read_trials`].
+pub fn read_claims(path: impl AsRef<Path>) -> Result<Vec<ClaimRecord>> {
+    let words = |word: &String| !word.is_empty();
+    read(path.as_ref(), CLAIMS, |line| {
+        Ok(ClaimRecord {
+            claim: line.field(0, "not empty", words)?,
+            measure: line.field(1, "not empty", words)?,
+            arm: line.field(2, "not empty", words)?,
+            seed: line.field(3, "a whole number", |_| true)?,
+            value: line.field(6, "a number", |value: &f64| value.is_finite())?,
         })
     })
 }
@@ -327,6 +365,20 @@ mod tests {
         assert!(matches!(root, Some(Fault { line: 2, field: "seed", .. })), "{error:?}");
         std::fs::remove_file(&path).unwrap();
         assert!(matches!(read_trials(&path), Err(Error::Io { .. })));
+    }
+
+    #[test]
+    fn claims_are_read_and_errors_name_the_line() {
+        let header = "claim,measure,arm,seed,digits,epochs,value\n";
+        let path = written("claims", &format!("{header}attack,error; 0.1,plain,1,5500,1,-4e-1\n"));
+        let found = read_claims(&path).unwrap();
+        assert_eq!((found[0].measure.as_str(), found[0].seed, found[0].value), ("error; 0.1", 1, -0.4));
+        for line in ["attack,error,plain,1,5500,1,inf", "attack,,plain,1,5500,1,0", "a,b,plain,-1,5500,1,0"] {
+            std::fs::write(&path, format!("{header}{line}\n")).unwrap();
+            let error = read_claims(&path).unwrap_err().to_string();
+            assert!(error.contains("line 2"), "{error}");
+        }
+        std::fs::remove_file(&path).unwrap();
     }
 
     #[test]

@@ -9,7 +9,7 @@ use em_routing::figures::chapter06;
 use em_routing::figures::chapter07::{self, StoppedGradient};
 use em_routing::figures::chapter10;
 use em_routing::figures::chapter11::{self, TrainingCurve, TrainingPoint};
-use em_routing::figures::records::ViewTrial;
+use em_routing::figures::records::{ClaimRecord, ViewTrial};
 use em_routing::figures::{self, chapter01, chapter02};
 use em_routing::gmm::Criteria;
 use em_routing::prelude::*;
@@ -51,6 +51,17 @@ pub const DRAWN: &[(&str, Draw)] = &[
         let rows: Vec<(&str, &[figures::chapter09::LayerActivations])> =
             rows.iter().map(|row| (name.as_str(), &row[..])).collect();
         figures::chapter09::activation_histograms(&rows)
+    }),
+    ("affine_bars", |h| {
+        let record = |h: &mut Hostile| ClaimRecord {
+            claim: h.pick(&["affine", "attack", ""]).into(),
+            measure: h.pick(&["clean error", "affine error", "error; 0.1"]).into(),
+            arm: h.pick(&["routing-1", "routing-2", "plain", "plain-pooled", ""]).into(),
+            seed: h.pick(&[0, 1, 2]),
+            value: h.number(),
+        };
+        let claims: Vec<ClaimRecord> = (0..h.size()).map(|_| record(h)).collect();
+        chapter10::affine_bars(&claims)
     }),
     ("agreement", |h| {
         let routings: Vec<_> = (0..h.size()).map(|_| h.routing().1).collect();
@@ -327,6 +338,11 @@ pub const DRAWN: &[(&str, Draw)] = &[
         let votes = Array3::from_shape_simple_fn((children, parents, h.two()), || h.number());
         let rungs = h.rungs(children, parents);
         chapter06::routing_ladder(&votes, &Array1::from(h.numbers(children)), &rungs)
+    }),
+    ("share_curves", |h| {
+        let curves = h.curves();
+        let titles = [h.name(), h.name()];
+        chapter10::share_curves(&h.name(), &h.name(), [&titles[0], &titles[1]], &curves)
     }),
     ("spread_loss", |h| {
         let count = h.size();
