@@ -176,6 +176,9 @@ pub fn names() -> impl Iterator<Item = &'static str> {
 pub fn html(name: &str) -> Result<String> {
     let live = found(ALL.into_iter().chain(with_networks()), name)?;
     let files = WITH_NETWORKS.into_iter().find(|(own, _)| own.name == name).map(|(_, files)| files);
+    if files.is_some() {
+        object::load_shipped()?;
+    }
     let controls = (live.controls)();
     let scene = (live.draw)(&Settings::start(&controls))?;
     Ok(form::html(live, files, &controls, &scene))

@@ -15,7 +15,7 @@ use crate::capsnet::{CapsNet, NetworkKind};
 use crate::draw::{
     Axis, Chart, FRAME, Figure, GREEN, GREY, INK, Ink, PALE, Pen, Side, VERMILION, component, number,
 };
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::samples::views::{SHAPE_NAMES, SHAPE_SIDE, shape_views};
 use crate::shipped;
 
@@ -40,7 +40,7 @@ thread_local! {
     static NETS: RefCell<Option<Rc<[CapsNet; 2]>>> = const { RefCell::new(None) };
 }
 
-/// Gives the networks of the live figure `object` to this thread: with capsules, and plain. Without them it loads the shipped files.
+/// Gives the networks of the live figure `object` to this thread: with capsules, and plain.
 pub fn give_networks(capsules: CapsNet, plain: CapsNet) {
     NETS.set(Some(Rc::new([capsules, plain])));
 }
@@ -50,13 +50,15 @@ pub fn has_networks() -> bool {
     NETS.with_borrow(Option::is_some)
 }
 
-fn networks() -> Result<Rc<[CapsNet; 2]>> {
-    if let Some(nets) = NETS.with_borrow(Option::clone) {
-        return Ok(nets);
-    }
+/// Gives this thread the shipped networks. The page's module does not call this: it has no files to open.
+pub(super) fn load_shipped() -> Result<()> {
     let [capsules, plain] = shipped::views_weights();
     give_networks(CapsNet::load(capsules)?, CapsNet::load(plain)?);
-    networks()
+    Ok(())
+}
+
+fn networks() -> Result<Rc<[CapsNet; 2]>> {
+    NETS.with_borrow(Option::clone).ok_or(Error::Empty { what: "networks for this figure" })
 }
 
 fn controls() -> Vec<Control> {
@@ -200,7 +202,7 @@ fn draw(settings: &Settings) -> Result<Scene> {
             format!("the {} {verdict} says {}", NAMES[net], SHAPE_NAMES[found])
         })
         .collect();
-    let frame = figure.frame(0);
+    let frame = figure.frame(1); // frame 0 is that of the whole picture
     let at = (view.azimuth, view.elevation);
     Ok(Scene {
         handles: frame.map(|frame| Handle::only("view", "viewpoint", at, frame)).into_iter().collect(),
@@ -232,6 +234,9 @@ mod tests {
     use super::*;
 
     fn view(class: &str, azimuth: f64, elevation: f64) -> View {
+        if !has_networks() {
+            load_shipped().unwrap();
+        }
         let mut settings = Settings::start(&controls());
         settings.set("shape", class).unwrap();
         settings.put("azimuth", azimuth, 0).unwrap();
@@ -250,6 +255,15 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn the_handle_lies_in_the_plane_of_viewpoints() {
+        load_shipped().unwrap();
+        let scene = draw(&Settings::start(&controls())).unwrap();
+        let (x, y) = scene.handles[0].frame.pixel(scene.handles[0].at);
+        // azimuth 304 of 360 in an axis from 74 to 694, elevation 30 of 60 in one from 296 to 380
+        assert!((x - (74.0 + 620.0 * 304.0 / 360.0)).abs() < 3.0 && (y - 338.0).abs() < 3.0, "{x} {y}");
     }
 
     #[test]
