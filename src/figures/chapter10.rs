@@ -180,10 +180,12 @@ pub fn over_azimuths<N: AsRef<str>, P: AsRef<[Point]>>(
         labels.push(Label { at, tint: component(index), text, note: String::new() });
     }
     chart.labels(&labels, true);
-    let words = curves.iter().map(|(name, points)| {
-        let novel = points.as_ref().iter().filter(|point| !(familiar.0..=familiar.1).contains(&point.0));
-        let (least, most) = extent(novel.map(|point| point.1));
-        format!("{} {least:.2} to {most:.2}", name.as_ref())
+    // a curve without novel azimuths has no range there
+    let words = curves.iter().filter_map(|(name, points)| {
+        let is_novel = |point: &&Point| !(familiar.0..=familiar.1).contains(&point.0);
+        let novel: Vec<f64> = points.as_ref().iter().filter(is_novel).map(|point| point.1).collect();
+        let (least, most) = extent(novel.iter().copied());
+        (!novel.is_empty()).then(|| format!("{} {least:.2} to {most:.2}", name.as_ref()))
     });
     let words: Vec<String> = words.collect();
     chart
