@@ -293,7 +293,7 @@ fn run(
     mut seen: impl FnMut(usize, usize),
 ) -> Outcome<Option<f64>> {
     let mut training = Training::new(settings, seed, 0)?;
-    let trained = (|| {
+    let trained: Result<f64, Error> = (|| {
         while training.step < training.steps(images.len()) {
             let report = training.step(images)?;
             seen((report.step + 1) * report.images, 0);
@@ -303,9 +303,7 @@ fn run(
     })();
     match trained {
         Ok(error) => Ok(Some(error)),
-        Err(Error::Diverged { .. }) => Ok(None),
-        // the evaluation diverged: a layer returned a number that is not finite, which the next layer rejects
-        Err(Error::EntryOutOfRange { value, .. }) if !value.is_finite() => Ok(None),
+        Err(error) if error.is_divergence() => Ok(None),
         Err(error) => Err(error.into()),
     }
 }

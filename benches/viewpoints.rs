@@ -8,7 +8,7 @@ use em_routing::capsnet::{Evaluation, Settings, Training};
 use em_routing::data::idx::ImageSet;
 use em_routing::error::Error;
 use em_routing::files;
-use em_routing::samples::views::{self, Split, ViewSet, Views};
+use em_routing::samples::views::{self, SHAPE_SIDE, Split, ViewSet, Views};
 use em_routing::shipped::{mnist_folder, viewpoints_file};
 
 type Outcome<T> = Result<T, Box<dyn std::error::Error>>;
@@ -59,8 +59,6 @@ const ARMS: [&str; 7] =
     ["routing-2", "routing-1", "plain", "plain-pooled", "stop-gradient", "no-coordinates", "routing-3"];
 const HEADER: &str = "set,arm,seed,epochs,parameters,loss,familiar,novel\n";
 const VIEWS_HEADER: &str = "set,arm,seed,epochs,part,azimuth,elevation,images,correct\n";
-/// The side of the images of bodies.
-const SIDE: usize = 32;
 
 /// A set of images, and the epochs that its networks are trained for by default.
 #[derive(Clone, Copy)]
@@ -105,9 +103,9 @@ impl Set {
 
     fn draw(self, seed: u64) -> Outcome<ViewSet> {
         Ok(match self {
-            Set::Published => views::shapes(SIDE, seed)?,
-            Set::Solids => views::solids(SIDE, Split::Azimuth, seed)?,
-            Set::Development => views::solids(SIDE, Split::Elevation, seed)?,
+            Set::Published => views::shapes(SHAPE_SIDE, seed)?,
+            Set::Solids => views::solids(SHAPE_SIDE, Split::Azimuth, seed)?,
+            Set::Development => views::solids(SHAPE_SIDE, Split::Elevation, seed)?,
             Set::Affine => views::affine_digits(&ImageSet::load(mnist_folder(), 0)?, seed)?,
         })
     }
@@ -127,7 +125,7 @@ fn settings(arm: &str, options: &Options) -> Outcome<Settings> {
     };
     settings.set_lines(change)?;
     let (side, classes) = match options.set {
-        Set::Published | Set::Solids | Set::Development => (SIDE, 5),
+        Set::Published | Set::Solids | Set::Development => (SHAPE_SIDE, 5),
         Set::Affine => (40, 10),
     };
     let epochs = options.epochs();
@@ -162,17 +160,17 @@ impl Options {
         let mut arguments = arguments.iter();
         while let Some(argument) = arguments.next() {
             let mut value = || arguments.next().cloned().ok_or(format!("{argument} needs a value"));
-            let number = |text: String| match text.parse() {
-                Ok(number) if number > 0 => Ok(number),
-                _ => Err(format!("{argument} needs a whole number of at least 1")),
+            let number = |text: String, least: usize| match text.parse() {
+                Ok(number) if number >= least => Ok(number),
+                _ => Err(format!("{argument} needs a whole number of at least {least}")),
             };
             match argument.as_str() {
                 "--set" => options.set = Set::parse(&value()?)?,
-                "--seeds" => options.seeds = number(value()?)? as u64,
-                "--epochs" => options.epochs = Some(number(value()?)?),
+                "--seeds" => options.seeds = number(value()?, 1)? as u64,
+                "--epochs" => options.epochs = Some(number(value()?, 1)?),
                 "--only" => options.only.push(value()?),
                 "--change" => options.changes.push(value()?.replacen('=', " = ", 1)),
-                "--threads" => options.threads = number(value()?)?,
+                "--threads" => options.threads = number(value()?, 0)?,
                 "--out" => options.out = value()?.into(),
                 other => return Err(format!("{other}? See --help.").into()),
             }
@@ -209,7 +207,7 @@ fn run(settings: Settings, seed: u64, threads: usize, set: &ViewSet) -> Outcome<
     let images = &set.train.images;
     let (steps, last_epoch) = (training.steps(images.len()), training.steps_per_epoch(images.len()));
     let mut loss = 0.0;
-    let trained = (|| {
+    let trained: Result<[Evaluation; 2], Error> = (|| {
         while training.step < steps {
             let report = training.step(images)?;
             if report.step + last_epoch >= steps {
@@ -227,11 +225,7 @@ fn run(settings: Settings, seed: u64, threads: usize, set: &ViewSet) -> Outcome<
             views.extend(count_views("novel", &set.novel, &novel));
             Ok(Found { line: format!("{parameters},{loss:.6},{own:.6},{other:.6}"), views })
         }
-        Err(Error::Diverged { .. }) => Ok(Found { line: format!("{parameters},,,"), views: vec![] }),
-        // the evaluation diverged: a layer returned a number that is not finite
-        Err(Error::EntryOutOfRange { value, .. }) if !value.is_finite() => {
-            Ok(Found { line: format!("{parameters},,,"), views: vec![] })
-        }
+        Err(error) if error.is_divergence() => Ok(Found { line: format!("{parameters},,,"), views: vec![] }),
         Err(error) => Err(error.into()),
     }
 }
@@ -266,6 +260,12 @@ fn read(path: &Path, header: &str) -> Outcome<Vec<String>> {
     Ok(lines.lines().map(str::to_owned).collect())
 }
 
+/// Writes a file of these lines.
+fn write(path: &Path, header: &str, lines: &[String]) -> Outcome<()> {
+    let text: String = lines.iter().map(|line| format!("{line}\n")).collect();
+    Ok(files::write(path, format!("{header}{text}").as_bytes())?)
+}
+
 fn measure(options: &Options) -> Outcome<()> {
     let arms: Vec<&str> = match options.only.is_empty() {
         true => ARMS.to_vec(),
@@ -289,19 +289,19 @@ fn measure(options: &Options) -> Outcome<()> {
             if lines.iter().any(|line| line.starts_with(&key)) {
                 continue;
             }
-            if set.is_none() {
-                set = Some(options.set.draw(seed)?);
-            }
-            let Some(set) = &set else { continue };
+            let set = match &mut set {
+                Some(set) => set,
+                none => none.insert(options.set.draw(seed)?),
+            };
             let began = Instant::now();
             let found = run(settings(arm, options)?, seed, options.threads, set)?;
             eprintln!("{key}{}    in {:.0} s", found.line, began.elapsed().as_secs_f64());
             views.retain(|line| !line.starts_with(&key));
             views.extend(found.views.iter().map(|line| format!("{key}{line}")));
-            files::write(&views_out, format!("{VIEWS_HEADER}{}\n", views.join("\n")).as_bytes())?;
+            write(&views_out, VIEWS_HEADER, &views)?;
             // last, since this line says that the run is complete
             lines.push(format!("{key}{}", found.line));
-            files::write(out, format!("{HEADER}{}\n", lines.join("\n")).as_bytes())?;
+            write(out, HEADER, &lines)?;
         }
     }
     print_table(&lines, &arms, options);

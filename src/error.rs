@@ -192,6 +192,15 @@ impl Error {
         std::iter::successors(Some(first), |error| error.source()).find_map(|error| error.downcast_ref())
     }
 
+    /// Whether a network's numbers were no longer finite: in training, or in a layer that was given them.
+    pub fn is_divergence(&self) -> bool {
+        match self {
+            Error::Diverged { .. } => true,
+            Error::EntryOutOfRange { value, .. } => !value.is_finite(),
+            _ => false,
+        }
+    }
+
     /// Checks that every label is below `count`.
     pub(crate) fn check_labels(
         item: &'static str,

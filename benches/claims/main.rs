@@ -27,13 +27,13 @@ Usage: cargo bench --bench claims -- [OPTIONS]
 
 Options:
   --seeds N    train with seeds 1 to N (default 3)
-  --digits N   train on the first N digits (default 5500); polarity needs 1000
+  --digits N   train on the first N digits (default 5500); polarity uses at most 1000
   --epochs N   see them N times (default 1); networks without routing or with pooling learn slowly and see them 3 N times
   --test N     classify the first N test digits (default 1000); attack 250 of them
   --few N      route N of them in f64, where each responsibility is read or replaced (default 20)
   --only NAME  measure only this claim; may be repeated. The claims are listed below
   --out FILE   CSV file (claim,measure,arm,seed,digits,epochs,value) to which each measurement adds lines (default
-               assets/capsnet/claims.csv). Those that it already holds are skipped. Use one file per --test and --few
+               assets/capsnet/claims.csv). Those that it already holds are skipped. Use one file per --digits, --epochs, --test and --few
   --help       show this help
 
 Claims:
@@ -109,25 +109,25 @@ struct Digits {
 
 fn measures(
     claim: &str,
-    arm: &str,
+    (arm, net): (&str, &CapsNet),
     seed: u64,
     digits: &Digits,
     get: impl Fn(&str) -> Outcome<CapsNet>,
 ) -> Outcome<Measures> {
-    let (net, Digits { all, test, few }) = (get(arm)?, digits);
+    let Digits { all, test, few } = digits;
     match claim {
-        "shares" => routing::replaced_shares(&net, test, few, seed),
-        "iterations" => routing::iterations(&net, test, few),
-        "starvation" => routing::starvation(&net, test, few),
+        "shares" => routing::replaced_shares(net, test, few, seed),
+        "iterations" => routing::iterations(net, test, few),
+        "starvation" => routing::starvation(net, test, few),
         "negative" if arm == "plain" => {
-            Ok(vec![("negated image: same class".to_owned(), routing::negated_image(&net, test)?)])
+            Ok(vec![("negated image: same class".to_owned(), routing::negated_image(net, test)?)])
         }
-        "negative" => routing::negatives(&net, test),
-        "polarity" => routing::polarity(&net, test),
-        "affine" => robust::affine_errors(&net, test, &robust::affine(all, test.len(), seed)?),
+        "negative" => routing::negatives(net, test),
+        "polarity" => routing::polarity(net, test),
+        "affine" => robust::affine_errors(net, test, &robust::affine(all, test.len(), seed)?),
         "attack" => {
             let other = if arm.starts_with("plain") { "routing-2" } else { "plain" };
-            robust::attacked(&net, &get(other)?, &test.slice(0..test.len().min(250)))
+            robust::attacked(net, &get(other)?, &test.slice(0..test.len().min(250)))
         }
         _ => Err(format!("there is no claim {claim}").into()),
     }
@@ -150,9 +150,9 @@ fn run(options: &Options) -> Outcome<()> {
                     continue;
                 }
                 let get = |arm: &str| network(arm, seed, budget, &digits.all);
-                get(arm)?; // not part of the time
+                let net = get(arm)?; // a training is not part of the time
                 let began = Instant::now();
-                let measures = measures(claim, arm, seed, &digits, get)?;
+                let measures = measures(claim, (arm, &net), seed, &digits, get)?;
                 eprintln!("{claim}, {arm}, seed {seed}: measured in {:.0} s", began.elapsed().as_secs_f64());
                 table.add(claim, arm, seed, budget, measures)?;
             }

@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use em_routing::error::Error;
+use em_routing::figures::records::{ClaimRecord, read_claims};
 use em_routing::files;
 
 use crate::Outcome;
@@ -10,45 +12,39 @@ use crate::routing::Measures;
 
 const HEADER: &str = "claim,measure,arm,seed,digits,epochs,value\n";
 
-/// A measured number.
-#[derive(Debug, Clone, PartialEq)]
-struct Row {
-    claim: String,
-    measure: String,
-    arm: String,
-    seed: u64,
-    budget: Budget,
-    value: f64,
-}
-
 pub struct Table {
     path: PathBuf,
-    rows: Vec<Row>,
+    rows: Vec<ClaimRecord>,
 }
 
 impl Table {
     /// Reads a table; it is empty if there is no such file.
     pub fn read(path: &Path) -> Outcome<Table> {
-        let mut table = Table { path: path.to_owned(), rows: Vec::new() };
-        let text = match std::fs::read_to_string(path) {
-            Ok(text) => text,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(table),
-            Err(error) => return Err(format!("{}: {error}", path.display()).into()),
+        let rows = match read_claims(path) {
+            Ok(rows) => rows,
+            Err(Error::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => Vec::new(),
+            Err(error) => return Err(error.into()),
         };
-        let lines =
-            text.strip_prefix(HEADER).ok_or_else(|| format!("{} has another header", path.display()))?;
-        for (at, line) in lines.lines().enumerate() {
-            let row = row(line).ok_or_else(|| format!("{}, line {}: {line}", path.display(), at + 2))?;
-            table.rows.push(row);
-        }
-        Ok(table)
+        Ok(Table { path: path.to_owned(), rows })
+    }
+
+    /// The numbers of a claim for this network.
+    fn of<'a>(
+        &'a self,
+        claim: &'a str,
+        arm: &'a str,
+        seed: u64,
+        budget: Budget,
+    ) -> impl Iterator<Item = &'a ClaimRecord> {
+        let key = (claim, arm, seed, budget.digits, budget.epochs);
+        self.rows.iter().filter(move |row| {
+            (row.claim.as_str(), row.arm.as_str(), row.seed, row.digits, row.epochs) == key
+        })
     }
 
     /// Whether the table has a claim's numbers for this network.
     pub fn has(&self, claim: &str, arm: &str, seed: u64, budget: Budget) -> bool {
-        self.rows
-            .iter()
-            .any(|row| row.claim == claim && row.arm == arm && row.seed == seed && row.budget == budget)
+        self.of(claim, arm, seed, budget).next().is_some()
     }
 
     /// Adds numbers and writes the file.
@@ -64,7 +60,8 @@ impl Table {
             // a comma would end the field
             let measure = measure.replace(',', ";");
             let (claim, arm) = (claim.to_owned(), arm.to_owned());
-            self.rows.push(Row { claim, measure, arm, seed, budget, value });
+            let Budget { digits, epochs } = budget;
+            self.rows.push(ClaimRecord { claim, measure, arm, seed, digits, epochs, value });
         }
         let lines: Vec<String> = self.rows.iter().map(line).collect();
         if let Some(folder) = self.path.parent() {
@@ -76,30 +73,12 @@ impl Table {
     /// Returns a number.
     pub fn value(&self, claim: &str, arm: &str, seed: u64, budget: Budget, measure: &str) -> Option<f64> {
         let measure = measure.replace(',', ";");
-        let row = self.rows.iter().find(|row| {
-            (&*row.claim, &*row.arm, row.seed, row.budget) == (claim, arm, seed, budget)
-                && row.measure == measure
-        });
-        row.map(|row| row.value)
+        self.of(claim, arm, seed, budget).find(|row| row.measure == measure).map(|row| row.value)
     }
 }
 
-fn row(line: &str) -> Option<Row> {
-    let [claim, measure, arm, seed, digits, epochs, value] = line.split(',').collect::<Vec<_>>()[..] else {
-        return None;
-    };
-    Some(Row {
-        claim: claim.to_owned(),
-        measure: measure.to_owned(),
-        arm: arm.to_owned(),
-        seed: seed.parse().ok()?,
-        budget: Budget { digits: digits.parse().ok()?, epochs: epochs.parse().ok()? },
-        value: value.parse().ok()?,
-    })
-}
-
-fn line(row: &Row) -> String {
-    let Row { claim, measure, arm, seed, budget: Budget { digits, epochs }, value } = row;
+fn line(row: &ClaimRecord) -> String {
+    let ClaimRecord { claim, measure, arm, seed, digits, epochs, value } = row;
     // six digits after the point; small numbers as powers of ten
     let value =
         if value.abs() >= 1e-3 || *value == 0.0 { format!("{value:.6}") } else { format!("{value:.3e}") };

@@ -1,6 +1,6 @@
 //! The claims, each with the number that decides it and the limit that was set before the runs.
 
-use statrs::distribution::{ContinuousCDF, StudentsT};
+use em_routing::figures::chapter10;
 
 use crate::networks::{Budget, SHIPPED};
 use crate::table::Table;
@@ -287,17 +287,6 @@ const CLAIMS: &[Claim] = &[
     ),
 ];
 
-/// Returns the mean of numbers and half the width of its 95 % interval by Student's t: infinite for fewer than two numbers.
-fn interval(values: &[f64]) -> (f64, f64) {
-    let count = values.len() as f64;
-    let mean = values.iter().sum::<f64>() / count;
-    let variance = values.iter().map(|value| (value - mean).powi(2)).sum::<f64>() / (count - 1.0);
-    match StudentsT::new(0.0, 1.0, count - 1.0) {
-        Ok(t) => (mean, t.inverse_cdf(0.975) * (variance / count).sqrt()),
-        Err(_) => (mean, f64::INFINITY),
-    }
-}
-
 /// Judges by the interval: it must lie on one side of the limit as a whole.
 fn verdict(claim: &Claim, mean: f64, half: f64) -> &'static str {
     let (below, above) = (mean + half < claim.limit, mean - half > claim.limit);
@@ -327,7 +316,8 @@ pub fn print(table: &Table, seeds: u64, budget: Budget) {
             println!("{start} – | – | {shipped} | not measured, or not comparable |");
             continue;
         }
-        let (mean, half) = interval(&values);
+        // one number has no interval
+        let (mean, half) = chapter10::interval(&values).unwrap_or((values[0], f64::INFINITY));
         let each: Vec<String> = values.iter().copied().map(short).collect();
         let verdict = verdict(claim, mean, half);
         println!(

@@ -59,15 +59,15 @@ pub fn describe(arguments: &Arguments) -> Outcome<()> {
         let (rows, weights) = (Incomplete(&table), weights.as_deref());
         print(&file, Some(sizes(&file.model, &rows, weights).map_err(explain)?))?;
         say!("{} rows", table.samples());
-        match (&file.model, weights) {
-            (Model::Mixture(model), weights) => {
+        match &file.model {
+            Model::Mixture(model) => {
                 let criteria = match weights {
                     Some(weights) => model.criteria_weighted(&rows, weights),
                     None => model.criteria(&rows),
                 };
                 say_criteria(&[Rated::new(file.model.components(), &criteria.map_err(explain)?)])?;
             }
-            (model, weights) => say!("inertia {}", model.total(&rows, weights).map_err(explain)?.0),
+            model => say!("inertia {}", model.total(&rows, weights).map_err(explain)?.0),
         }
         if arguments.figures.is_some() && file.model.dimensions() > 1 {
             figures.push(draw(&file, &table).map_err(explain)?);

@@ -20,7 +20,7 @@ impl Failure {
         Failure { message: message.into(), mend: None, next: None, elsewhere: false }
     }
 
-    /// Creates the failure of a process that ends because another one has failed, and says so.
+    /// Creates the failure of a process that ends because another one has failed or was stopped.
     pub fn elsewhere() -> Failure {
         Failure { elsewhere: true, ..Failure::new("another process of this fit has failed") }
     }

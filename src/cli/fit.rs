@@ -183,20 +183,24 @@ fn fit_together(arguments: &Arguments, ranks: &Ranks) -> Outcome<ExitCode> {
         None => None,
     };
     table.select(&columns);
-    let places = ranks.agree(match ranks.place() {
-        (0, _) => Places::take(&arguments.out, &arguments.source),
-        (rank, _) => Ok(Places::of_rank(&arguments.out, rank)),
-    })?;
+    let (out, source) = (&arguments.out, &arguments.source);
+    // the first has the lock before the others touch the files beside the output
+    let first = ranks.agree(if ranks.is_first() { Places::take(out, source).map(Some) } else { Ok(None) })?;
+    let own_places = || Places::of_rank(out, source, ranks.place().0);
+    let places = ranks.agree(first.map_or_else(own_places, Ok))?;
     let checkpoint = ranks.same_as_first(|| checkpoint(arguments, &settings, &places))?;
     let explain = |error: Error| explain(error, arguments, &table, &columns);
     let stop = stop::on_signals(&board, "this iteration will be finished and saved");
     let own = own_rows(&ranks.share(&table));
-    let numbers = match Numbers::new(&table, own, &places, &board, &stop) {
-        Err(_) if stop.load(Ordering::Relaxed) > 0 => {
+    let numbers = Numbers::new(&table, own, &places, &board, &stop);
+    let stopped = numbers.is_err() && stop.load(Ordering::Relaxed) > 0;
+    let why = |error| if stopped { Failure::elsewhere() } else { explain(error) };
+    let numbers = match ranks.agree(numbers.map_err(why)) {
+        Err(failure) if stopped && failure.is_elsewhere() => {
             say!("\nstopped before the first iteration; nothing was written.");
             return Ok(ExitCode::from(stop::INTERRUPTED));
         }
-        numbers => ranks.agree(numbers.map_err(explain))?,
+        numbers => numbers?,
     };
     let rows = ranks.share(&numbers);
     let missing = on_threads(arguments.threads.into(), || count_missing(&rows));

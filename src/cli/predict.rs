@@ -158,17 +158,18 @@ fn shifted(error: Error, first: usize) -> Error {
 
 /// Writes a table by the extension of its file; `explain` words an error of the library.
 fn write(path: &Path, header: &[String], rows: &dyn Rows, explain: impl Fn(Error) -> Failure) -> Outcome<()> {
+    let end = path.extension().and_then(|end| end.to_str());
+    if !matches!(end, Some("csv" | "npy")) {
+        let (name, mended) = (path.display(), path.with_extension("csv"));
+        let out: [OsString; 2] = ["--out".into(), command::path(&mended)];
+        return Err(Failure::new(format!("{name} ends neither in .csv nor in .npy"))
+            .mend("name a file that does")
+            .next(command::again(&[], out)));
+    }
     table::make_room(path)?;
-    let written = match path.extension().and_then(|end| end.to_str()) {
+    let written = match end {
         Some("csv") => csv::write(path, Some(header), rows),
-        Some("npy") => npy::write(path, rows, Precision::F64),
-        _ => {
-            let (name, mended) = (path.display(), path.with_extension("csv"));
-            let out: [OsString; 2] = ["--out".into(), command::path(&mended)];
-            return Err(Failure::new(format!("{name} ends neither in .csv nor in .npy"))
-                .mend("name a file that does")
-                .next(command::again(&[], out)));
-        }
+        _ => npy::write(path, rows, Precision::F64),
     };
     written.map_err(explain)
 }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use em_routing::data::csv;
 use em_routing::data::npy;
 use em_routing::data::tables::Tables;
-use em_routing::data::{RowBuffer, Rows};
+use em_routing::data::{RowBuffer, Rows, all_numbers};
 use em_routing::error::Error;
 use em_routing::files;
 use serde::{Deserialize, Serialize};
@@ -167,9 +167,7 @@ pub fn names(table: &Tables, columns: &[usize]) -> Vec<Column> {
 /// Reads one column.
 pub fn read_column(table: &mut Tables, column: usize) -> Result<Vec<f64>, Error> {
     table.select(&[column]);
-    let mut values = Vec::with_capacity(table.samples());
-    each_row(table, |_, row| values.extend(row))?;
-    Ok(values)
+    all_numbers(table)
 }
 
 /// Reads all rows and passes each to `each`, with its index.

@@ -100,7 +100,7 @@ impl<T: Send, State: Fn() -> T + Sync, Work: Sync, Merge: Sync> Tree<'_, T, Stat
                 Some(error)
             });
         }
-        let middle = chunks.len().next_power_of_two() / 2;
+        let middle = middle(chunks.len());
         let (left, right) = chunks.split_at_mut(middle);
         let (left, right) = if parallel {
             join(|| self.sum(left, first, true), || self.sum(right, first + middle, true))
@@ -116,6 +116,11 @@ impl<T: Send, State: Fn() -> T + Sync, Work: Sync, Merge: Sync> Tree<'_, T, Stat
 /// Locks a mutex even if it is poisoned. The panic reaches the caller, and interrupted results are discarded.
 pub(super) fn lock<T>(of: &Mutex<T>) -> MutexGuard<'_, T> {
     of.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+}
+
+/// Returns how many of `count` chunks, at least two, are in the left subtree of their sum. So the tree depends only on their number.
+pub(super) fn middle(count: usize) -> usize {
+    count.next_power_of_two() / 2
 }
 
 #[cfg(test)]

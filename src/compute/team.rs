@@ -316,7 +316,7 @@ impl<S: Message> Tree<'_, S> {
 
 /// Returns the chunk at which the right subtree begins.
 fn middle(chunks: &Range<usize>) -> usize {
-    chunks.start + chunks.len().next_power_of_two() / 2
+    chunks.start + super::chunks::middle(chunks.len())
 }
 
 #[cfg(test)]

@@ -17,7 +17,7 @@ fn thread_count(threads: usize) -> usize {
     }
 }
 
-/// Runs `job` on this many threads (0: one per core), at most 64 or one per core.
+/// Runs `job` on this many threads (0: one per core), but at most 64, or one per core if there are more cores.
 ///
 /// Inside `job`, every parallel computation of this crate, such as [`Gmm::predict`](crate::gmm::Gmm::predict), uses these
 /// threads instead of all cores; so does a fit whose option `threads` is 0. Results do not depend on the number of threads.

@@ -58,7 +58,7 @@ pub fn mnist_trainings(epochs: &[EpochRecord]) -> Vec<EpochRecord> {
 }
 
 /// Groups values by key, in the order in which keys first appear.
-fn grouped<K: PartialEq, V>(pairs: impl IntoIterator<Item = (K, V)>) -> Vec<(K, Vec<V>)> {
+pub(super) fn grouped<K: PartialEq, V>(pairs: impl IntoIterator<Item = (K, V)>) -> Vec<(K, Vec<V>)> {
     let mut groups: Vec<(K, Vec<V>)> = Vec::new();
     for (key, value) in pairs {
         match groups.iter_mut().find(|group| group.0 == key) {
@@ -186,7 +186,6 @@ pub fn epoch_panels<N: AsRef<str>, P: AsRef<[Point]>>(curves: &[(N, P)]) -> Resu
     figure.alt(alt).finish()
 }
 
-/// Checks that a curve has points, increasing x, and errors from 0 to 1.
 /// A name, and the curves of this name.
 pub(super) type Named<'a> = (&'a str, Vec<&'a [Point]>);
 
@@ -197,6 +196,7 @@ pub(super) fn by_name<N: AsRef<str>, P: AsRef<[Point]>>(curves: &[(N, P)]) -> Re
     Ok(grouped(curves.iter().map(|(name, points)| (name.as_ref(), points.as_ref()))))
 }
 
+/// Checks that a curve has points, increasing x, and errors from 0 to 1.
 fn check_curve(points: &[Point]) -> Result<()> {
     checks::not_empty("points of a curve", points)?;
     checks::finite("x of a point", points.iter().map(|point| point.0))?;

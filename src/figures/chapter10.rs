@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use statrs::distribution::{ContinuousCDF, StudentsT};
 
-pub use super::claims::{affine_bars, attack_curves, entropy_curves, share_curves};
+use super::chapter09::grouped;
+pub use super::claims::{affine_bars, share_curves};
 use super::claims::{attack_errors, entropy_by_iteration};
 pub use super::clusters::{PictureRow, pictures};
 use super::records::{ViewCount, ViewTrial, read_claims, read_view_counts, read_view_trials};
@@ -42,15 +43,9 @@ pub const FAMILIAR: (f64, f64) = (0.0, 150.0);
 pub type Arm = (String, Vec<ViewTrial>);
 
 /// Returns the trainings on a set by kind of network, in the order of the file.
-pub fn of_set(trials: &[ViewTrial], set: &str) -> Vec<Arm> {
-    let mut arms: Vec<Arm> = Vec::new();
-    for trial in trials.iter().filter(|trial| trial.set == set) {
-        match arms.iter_mut().find(|arm| arm.0 == trial.arm) {
-            Some(arm) => arm.1.push(trial.clone()),
-            None => arms.push((trial.arm.clone(), vec![trial.clone()])),
-        }
-    }
-    arms
+fn of_set(trials: &[ViewTrial], set: &str) -> Vec<Arm> {
+    let own = trials.iter().filter(|trial| trial.set == set);
+    grouped(own.map(|trial| (trial.arm.clone(), trial.clone())))
 }
 
 /// Returns the mean of some values and half the width of its 95 % confidence interval by Student's t distribution: t s / sqrt(n),
@@ -101,10 +96,12 @@ pub fn accuracies(arms: &[Arm]) -> Result<Figure> {
     let shares =
         |arm: &Arm, of: fn(&ViewTrial) -> Option<f64>| arm.1.iter().filter_map(of).collect::<Vec<f64>>();
     let novel: Vec<Vec<f64>> = arms.iter().map(|arm| shares(arm, |trial| trial.novel)).collect();
-    checks::shares("a share of correctly classified images", novel.iter().flatten().copied())?;
+    let familiar: Vec<Vec<f64>> = arms.iter().map(|arm| shares(arm, |trial| trial.familiar)).collect();
+    let all = || novel.iter().chain(&familiar).flatten().copied();
+    checks::shares("a share of correctly classified images", all())?;
     let intervals: Vec<(f64, f64)> = novel.iter().map(|shares| interval(shares)).collect::<Result<_>>()?;
     let ends = intervals.iter().map(|(mean, half)| mean - half);
-    let low = extent(novel.iter().flatten().copied().chain(ends)).0;
+    let low = extent(all().chain(ends)).0;
     let tall = ROW * arms.len() as f64;
     let level = |row: usize| tall - ROW * (row as f64 + 0.5);
     let title = "Accuracy on novel and familiar viewpoints";
@@ -127,7 +124,7 @@ pub fn accuracies(arms: &[Arm]) -> Result<Figure> {
         let place = |training: usize| at + 15.0 * ((training as f64 + 0.5) / count as f64 - 0.5);
         panel.line_anywhere([(mean - half, at), (mean + half, at)], Pen::new(INK, 2.4));
         panel.line([(mean, at - 11.0), (mean, at + 11.0)], Pen::new(INK, 2.4));
-        for (training, &share) in shares(arm, |trial| trial.familiar).iter().enumerate() {
+        for (training, &share) in familiar[row].iter().enumerate() {
             panel.ring((share, place(training)), 3.2, GREY);
         }
         for (training, &share) in novel[row].iter().enumerate() {
@@ -158,9 +155,10 @@ pub fn over_azimuths<N: AsRef<str>, P: AsRef<[Point]>>(
     for (_, points) in curves {
         checks::not_empty("points of a curve", points.as_ref())?;
         checks::shares("a value", points.as_ref().iter().map(|point| point.1))?;
-        check_azimuths(points.as_ref().iter().map(|point| point.0))?;
     }
-    check_azimuths([familiar.0, familiar.1])?;
+    let azimuths = curves.iter().flat_map(|curve| curve.1.as_ref().iter().map(|point| point.0));
+    let azimuths = azimuths.chain([familiar.0, familiar.1]);
+    checks::within("an azimuth", (0.0, 360.0), "from 0 to 360 degrees", azimuths)?;
     let low = extent(curves.iter().flat_map(|curve| curve.1.as_ref().iter().map(|point| point.1))).0;
     let ticks = (0..=6).map(|at| (f64::from(60 * at), (60 * at).to_string())).collect();
     let x = Axis::new("azimuth in degrees", 0.0, 360.0).ticks(ticks);
@@ -191,13 +189,6 @@ pub fn over_azimuths<N: AsRef<str>, P: AsRef<[Point]>>(
     chart
         .alt(format!("Curves of {quantity} over the azimuth; at novel azimuths {}.", words.join("; ")))
         .finish()
-}
-
-fn check_azimuths(azimuths: impl IntoIterator<Item = f64>) -> Result<()> {
-    match azimuths.into_iter().find(|azimuth| !(0.0..=360.0).contains(azimuth)) {
-        Some(value) => Err(Error::Setting { name: "an azimuth", expected: "from 0 to 360 degrees", value }),
-        None => Ok(()),
-    }
 }
 
 #[cfg(test)]

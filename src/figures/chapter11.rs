@@ -52,7 +52,7 @@ pub fn trainings(runs: &[TrainingCurve], levels: &[(&str, f64)]) -> Result<Figur
     checks::at_most("the number of runs", runs.len(), TINTS.len(), "at most 4")?;
     checks::at_most("the number of levels", levels.len(), 4, "at most 4")?;
     runs.iter().try_for_each(check_run)?;
-    levels.iter().try_for_each(|level| check_loss(level.1))?;
+    check_losses(levels.iter().map(|level| level.1))?;
     let all = || runs.iter().flat_map(|run| &run.points);
     let most = extent(all().map(|point| point.loss).chain(levels.iter().map(|level| level.1))).1;
     let top = if most > 0.0 { 1.12 * most } else { 1.0 };
@@ -101,7 +101,7 @@ pub fn trainings(runs: &[TrainingCurve], levels: &[(&str, f64)]) -> Result<Figur
 
 fn check_run(run: &TrainingCurve) -> Result<()> {
     checks::not_empty("points of a run", &run.points)?;
-    run.points.iter().try_for_each(|point| check_loss(point.loss))?;
+    check_losses(run.points.iter().map(|point| point.loss))?;
     if let Some(pair) = run.points.windows(2).find(|pair| pair[1].seen <= pair[0].seen) {
         let (name, expected) = ("the number of images seen", "greater than the one before it");
         return Err(Error::Setting { name, expected, value: pair[1].seen as f64 });
@@ -109,11 +109,8 @@ fn check_run(run: &TrainingCurve) -> Result<()> {
     checks::shares("an accuracy", run.points.iter().map(|point| point.accuracy))
 }
 
-fn check_loss(loss: f64) -> Result<()> {
-    match (0.0..=1e6).contains(&loss) {
-        true => Ok(()),
-        false => Err(Error::Setting { name: "a loss", expected: "from 0 to 1e6", value: loss }),
-    }
+fn check_losses(losses: impl IntoIterator<Item = f64>) -> Result<()> {
+    checks::within("a loss", (0.0, 1e6), "from 0 to 1e6", losses)
 }
 
 /// Draws how many images each of several networks classifies as each class: a panel for each network, a bar for each class.
@@ -172,9 +169,7 @@ pub fn predictions(networks: &[(&str, &[usize])]) -> Result<Figure> {
 pub fn log_densities(distances: &[f64]) -> Result<Figure> {
     checks::not_empty("distances", distances)?;
     checks::at_most("the number of distances", distances.len(), TINTS.len(), "at most 4")?;
-    if let Some(&value) = distances.iter().find(|distance| !(0.0..=100.0).contains(*distance)) {
-        return Err(Error::Setting { name: "a distance", expected: "from 0 to 100", value });
-    }
+    checks::within("a distance", (0.0, 100.0), "from 0 to 100", distances.iter().copied())?;
     let (low, high) = (-240.0, 200.0);
     let (least, most) = (-5.0, 1.0);
     let ticks = ["0.00001", "0.0001", "0.001", "0.01", "0.1", "1", "10"];

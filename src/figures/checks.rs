@@ -28,8 +28,18 @@ pub(super) fn not_empty<T>(what: &'static str, items: &[T]) -> Result<()> {
 
 /// Checks that all numbers are from 0 to 1.
 pub(super) fn shares(name: &'static str, values: impl IntoIterator<Item = f64>) -> Result<()> {
-    match values.into_iter().find(|value| !(0.0..=1.0).contains(value)) {
-        Some(value) => Err(Error::Setting { name, expected: "from 0 to 1", value }),
+    within(name, (0.0, 1.0), "from 0 to 1", values)
+}
+
+/// Checks that all numbers are in a closed range. `expected` states the range in words.
+pub(super) fn within(
+    name: &'static str,
+    (low, high): (f64, f64),
+    expected: &'static str,
+    values: impl IntoIterator<Item = f64>,
+) -> Result<()> {
+    match values.into_iter().find(|value| !(low..=high).contains(value)) {
+        Some(value) => Err(Error::Setting { name, expected, value }),
         None => Ok(()),
     }
 }

@@ -43,7 +43,7 @@ fn seeds(claims: &[ClaimRecord], claim: &str) -> Vec<u64> {
 }
 
 /// Returns the error of each network and seed over the size of the attack.
-pub fn attack_curves(claims: &[ClaimRecord]) -> Vec<(String, Vec<Point>)> {
+fn attack_curves(claims: &[ClaimRecord]) -> Vec<(String, Vec<Point>)> {
     let curves = ARMS.iter().flat_map(|(arm, name)| {
         let curve = |seed| ((*name).to_owned(), numbers(claims, "attack", arm, seed, "error; "));
         seeds(claims, "attack").into_iter().map(curve)
@@ -52,7 +52,7 @@ pub fn attack_curves(claims: &[ClaimRecord]) -> Vec<(String, Vec<Point>)> {
 }
 
 /// Returns the entropy of the responsibilities of each routed layer and seed over the iterations.
-pub fn entropy_curves(claims: &[ClaimRecord]) -> Vec<(String, Vec<Point>)> {
+fn entropy_curves(claims: &[ClaimRecord]) -> Vec<(String, Vec<Point>)> {
     let curves = ["first", "second", "class"].into_iter().flat_map(|layer| {
         let words = format!("entropy of {layer}; ");
         let curve =

@@ -79,7 +79,7 @@ pub struct EpochRecord {
 /// A training on familiar views.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ViewTrial {
-    /// The set of images: `published`, `solids` or `affine`.
+    /// The set of images: `published`, `solids`, `affine` or `development`.
     pub set: String,
     /// The kind of network.
     pub arm: String,
@@ -129,6 +129,10 @@ pub struct ClaimRecord {
     pub arm: String,
     /// The seed of the training; 0 for the shipped network.
     pub seed: u64,
+    /// The number of digits in training.
+    pub digits: usize,
+    /// How often each of them was seen, by the networks that do not need more.
+    pub epochs: usize,
     /// The number.
     pub value: f64,
 }
@@ -147,14 +151,13 @@ const VIEW_COUNTS: &str = "set,arm,seed,epochs,part,azimuth,elevation,images,cor
 /// names the line.
 pub fn read_trials(path: impl AsRef<Path>) -> Result<Vec<Trial>> {
     read(path.as_ref(), TRIALS, |line| {
-        let share = |error: &f64| (0.0..=1.0).contains(error);
         Ok(Trial {
-            setting: line.field(0, "not empty", |word: &String| !word.is_empty())?,
-            seed: line.field(1, "a whole number", |_| true)?,
+            setting: line.word(0)?,
+            seed: line.seed(1)?,
             images: line.count(2)?,
-            saturated: line.optional(3, "a share from 0 to 1, or nothing", share)?,
+            saturated: line.share(3)?,
             kept: line.optional(4, "a number, or nothing", |kept: &f64| kept.is_finite())?,
-            error: line.optional(5, "a share from 0 to 1, or nothing", share)?,
+            error: line.share(5)?,
         })
     })
 }
@@ -177,8 +180,8 @@ pub fn read_epochs(path: impl AsRef<Path>) -> Result<Vec<EpochRecord>> {
             Ok(Some(errors as f64 / images as f64))
         };
         Ok(EpochRecord {
-            recipe: line.field(0, "not empty", |word: &String| !word.is_empty())?,
-            seed: line.field(1, "a whole number", |_| true)?,
+            recipe: line.word(0)?,
+            seed: line.seed(1)?,
             epochs,
             epoch: line.field(3, "from 1 to the number of epochs", |epoch| (1..=epochs).contains(epoch))?,
             validation: share(4)?,
@@ -188,24 +191,20 @@ pub fn read_epochs(path: impl AsRef<Path>) -> Result<Vec<EpochRecord>> {
 }
 
 /// Reads `viewpoints.csv`.
-/// Reads `claims.csv`, the numbers of `cargo bench --bench claims`.
 ///
 /// # Errors
 ///
 /// Returns the errors of [`read_trials`].
 pub fn read_view_trials(path: impl AsRef<Path>) -> Result<Vec<ViewTrial>> {
     read(path.as_ref(), VIEW_TRIALS, |line| {
-        let share = |at: usize| {
-            line.optional(at, "a share from 0 to 1, or nothing", |share: &f64| (0.0..=1.0).contains(share))
-        };
         Ok(ViewTrial {
-            set: line.field(0, "not empty", |word: &String| !word.is_empty())?,
-            arm: line.field(1, "not empty", |word: &String| !word.is_empty())?,
-            seed: line.field(2, "a whole number", |_| true)?,
+            set: line.word(0)?,
+            arm: line.word(1)?,
+            seed: line.seed(2)?,
             epochs: line.count(3)?,
             parameters: line.count(4)?,
-            familiar: share(6)?,
-            novel: share(7)?,
+            familiar: line.share(6)?,
+            novel: line.share(7)?,
         })
     })
 }
@@ -222,9 +221,9 @@ pub fn read_view_counts(path: impl AsRef<Path>) -> Result<Vec<ViewCount>> {
         let part =
             line.field(4, "familiar or novel", |part: &String| part == "familiar" || part == "novel")?;
         Ok(ViewCount {
-            set: line.field(0, "not empty", |word: &String| !word.is_empty())?,
-            arm: line.field(1, "not empty", |word: &String| !word.is_empty())?,
-            seed: line.field(2, "a whole number", |_| true)?,
+            set: line.word(0)?,
+            arm: line.word(1)?,
+            seed: line.seed(2)?,
             epochs: line.count(3)?,
             novel: part == "novel",
             azimuth: line.field(5, "an angle in degrees", |angle: &f64| angle.abs() <= 360.0)?,
@@ -235,19 +234,20 @@ pub fn read_view_counts(path: impl AsRef<Path>) -> Result<Vec<ViewCount>> {
     })
 }
 
-/// Reads `claims.csv`.
+/// Reads `claims.csv`, the numbers of `cargo bench --bench claims`.
 ///
 /// # Errors
 ///
 /// Returns the errors of [`read_trials`].
 pub fn read_claims(path: impl AsRef<Path>) -> Result<Vec<ClaimRecord>> {
-    let words = |word: &String| !word.is_empty();
     read(path.as_ref(), CLAIMS, |line| {
         Ok(ClaimRecord {
-            claim: line.field(0, "not empty", words)?,
-            measure: line.field(1, "not empty", words)?,
-            arm: line.field(2, "not empty", words)?,
-            seed: line.field(3, "a whole number", |_| true)?,
+            claim: line.word(0)?,
+            measure: line.word(1)?,
+            arm: line.word(2)?,
+            seed: line.seed(3)?,
+            digits: line.count(4)?,
+            epochs: line.count(5)?,
             value: line.field(6, "a number", |value: &f64| value.is_finite())?,
         })
     })
@@ -283,6 +283,19 @@ impl<'a> Line<'a> {
         good: impl Fn(&T) -> bool,
     ) -> Result<Option<T>> {
         if self.text(at).is_empty() { Ok(None) } else { self.field(at, expected, good).map(Some) }
+    }
+
+    fn word(&self, at: usize) -> Result<String> {
+        self.field(at, "not empty", |word: &String| !word.is_empty())
+    }
+
+    fn seed(&self, at: usize) -> Result<u64> {
+        self.field(at, "a whole number", |_| true)
+    }
+
+    /// Parses a share, which is left out if the training diverged.
+    fn share(&self, at: usize) -> Result<Option<f64>> {
+        self.optional(at, "a share from 0 to 1, or nothing", |share: &f64| (0.0..=1.0).contains(share))
     }
 
     fn count(&self, at: usize) -> Result<usize> {

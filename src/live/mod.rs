@@ -143,14 +143,6 @@ impl Happening {
 }
 
 /// Finds a live figure by its name.
-///
-/// # Errors
-///
-/// Returns an error if there is none of this name.
-pub fn find(name: &str) -> Result<&'static Live> {
-    found(ALL.into_iter(), name)
-}
-
 fn found(all: impl Iterator<Item = &'static Live> + Clone, name: &str) -> Result<&'static Live> {
     all.clone().find(|live| live.name == name).ok_or_else(|| Error::UnknownName {
         what: "live figure",

@@ -16,7 +16,9 @@ use crate::draw::{
     Axis, Chart, FRAME, Figure, GREEN, GREY, INK, Ink, PALE, Pen, Side, VERMILION, component, number,
 };
 use crate::error::{Error, Result};
-use crate::samples::views::{SHAPE_NAMES, SHAPE_SIDE, shape_views};
+use crate::samples::views::{
+    FAMILIAR_SHAPE_AZIMUTHS as AZIMUTHS, SHAPE_ELEVATIONS as ELEVATIONS, SHAPE_NAMES, SHAPE_SIDE, shape_views,
+};
 use crate::shipped;
 
 pub(super) const LIVE: Live = Live {
@@ -30,9 +32,6 @@ pub(super) const LIVE: Live = Live {
     restart: &[],
 };
 
-/// The azimuths and elevations of the views in training, in degrees.
-const AZIMUTHS: [f64; 6] = [0.0, 30.0, 60.0, 90.0, 120.0, 150.0];
-const ELEVATIONS: [f64; 3] = [10.0, 30.0, 50.0];
 /// The names of the two networks.
 const NAMES: [&str; 2] = ["network with capsules", "plain network"];
 
@@ -62,8 +61,13 @@ fn networks() -> Result<Rc<[CapsNet; 2]>> {
 }
 
 fn controls() -> Vec<Control> {
-    const SHAPES: &[(&str, &str)] =
-        &[("0", "cross"), ("1", "L"), ("2", "T"), ("3", "wire frame"), ("4", "tripod")];
+    const SHAPES: &[(&str, &str)] = &[
+        ("0", SHAPE_NAMES[0]),
+        ("1", SHAPE_NAMES[1]),
+        ("2", SHAPE_NAMES[2]),
+        ("3", SHAPE_NAMES[3]),
+        ("4", SHAPE_NAMES[4]),
+    ];
     vec![
         Control::new("shape", "shape", Kind::Choice(SHAPES), "1"),
         Control::range("azimuth", "azimuth (degrees)", (0.0, 359.0), 1.0, 304.0),

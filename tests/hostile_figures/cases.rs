@@ -58,6 +58,8 @@ pub const DRAWN: &[(&str, Draw)] = &[
             measure: h.pick(&["clean error", "affine error", "error; 0.1"]).into(),
             arm: h.pick(&["routing-1", "routing-2", "plain", "plain-pooled", ""]).into(),
             seed: h.pick(&[0, 1, 2]),
+            digits: h.size(),
+            epochs: h.size(),
             value: h.number(),
         };
         let claims: Vec<ClaimRecord> = (0..h.size()).map(|_| record(h)).collect();

@@ -21,18 +21,8 @@ const MEMORY: usize = 1 << 26;
 /// The numbers that each iteration reads.
 pub struct Numbers<'a> {
     table: &'a Tables,
-    /// The rows of this process, if they are text.
-    own: Range<usize>,
-    /// Their numbers.
-    copy: Kept,
-}
-
-enum Kept {
-    /// There is none: the files are binary.
-    None,
-    Memory(Array2<f64>),
-    /// A large table of text, as a file that [`Places`] removes.
-    File(NpyFile),
+    /// The rows of this process and their numbers, if they are text: in memory, or in a file that [`Places`] removes.
+    copy: Option<(Range<usize>, Box<dyn Rows>)>,
 }
 
 impl Numbers<'_> {
@@ -50,7 +40,7 @@ impl Numbers<'_> {
         stop: &AtomicUsize,
     ) -> Result<Numbers<'a>> {
         if !table.has_text() {
-            return Ok(Numbers { table, own: 0..0, copy: Kept::None });
+            return Ok(Numbers { table, copy: None });
         }
         let (samples, dimensions) = (own.len(), table.dimensions());
         let bytes = 8 * samples * dimensions;
@@ -61,7 +51,7 @@ impl Numbers<'_> {
             }
             let numbers = Array2::from_shape_vec((samples, dimensions), buffer.values);
             let numbers = numbers.expect("`read` returns whole rows");
-            return Ok(Numbers { table, own, copy: Kept::Memory(numbers) });
+            return Ok(Numbers { table, copy: Some((own, Box::new(numbers))) });
         }
         let megabytes = bytes.div_ceil(1_000_000);
         board.say(&format!(
@@ -78,7 +68,7 @@ impl Numbers<'_> {
         // On Unix the open file stays readable without a name, and the disk is free again even after a kill.
         #[cfg(unix)]
         places.remove_numbers();
-        Ok(Numbers { table, own, copy: Kept::File(file) })
+        Ok(Numbers { table, copy: Some((own, Box::new(file))) })
     }
 }
 
@@ -92,14 +82,11 @@ impl Rows for Numbers<'_> {
     }
 
     fn read<'a>(&'a self, range: Range<usize>, buffer: &'a mut RowBuffer) -> Result<&'a [f64]> {
-        let copy: &dyn Rows = match &self.copy {
-            Kept::Memory(array) => array,
-            Kept::File(file) => file,
-            Kept::None => self.table,
-        };
-        match self.own.start <= range.start && range.end <= self.own.end {
-            true => copy.read(range.start - self.own.start..range.end - self.own.start, buffer),
-            false => self.table.read(range, buffer),
+        match &self.copy {
+            Some((own, copy)) if own.start <= range.start && range.end <= own.end => {
+                copy.read(range.start - own.start..range.end - own.start, buffer)
+            }
+            _ => self.table.read(range, buffer),
         }
     }
 }

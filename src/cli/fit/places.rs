@@ -38,20 +38,24 @@ impl Places {
             return Err(Failure::new(format!("another fit ({holder}) writes to {}", out.display()))
                 .mend("wait until it ends, or name another file with --out"));
         };
-        let mut places = Places::of_rank(out, 0);
-        places.held = Some(held);
-        for file in [&places.checkpoint, &places.numbers] {
-            files::remove_leftovers(file);
-        }
-        places.remove_numbers();
-        Ok(places)
+        let (checkpoint, numbers) = (beside(out, ".checkpoint"), beside(out, ".numbers.npy"));
+        files::remove_leftovers(&checkpoint);
+        Ok(Places { checkpoint, numbers, lock, held: Some(held) }.cleared())
     }
 
-    /// Returns the files for one of the processes, without the lock, which the first of them has to take.
-    pub fn of_rank(out: &Path, rank: usize) -> Places {
-        let numbers = if rank == 0 { ".numbers.npy".to_owned() } else { format!(".numbers.{rank}.npy") };
+    /// Returns the files for a further process of the fit. The first must hold the lock by then.
+    pub fn of_rank(out: &Path, source: &Source, rank: usize) -> Outcome<Places> {
+        let numbers = beside(out, &format!(".numbers.{rank}.npy"));
+        source.check_output(&numbers, None)?;
         let (checkpoint, lock) = (beside(out, ".checkpoint"), beside(out, ".lock"));
-        Places { checkpoint, numbers: beside(out, &numbers), lock, held: None }
+        Ok(Places { checkpoint, numbers, lock, held: None }.cleared())
+    }
+
+    /// Removes what a killed process has left of the copy of the numbers.
+    fn cleared(self) -> Places {
+        files::remove_leftovers(&self.numbers);
+        self.remove_numbers();
+        self
     }
 
     /// Removes the copy of the numbers. It is no error if it stays: nothing reads it after this fit.

@@ -1,7 +1,7 @@
 //! Images with known viewpoints, to measure how well a network classifies views that training never showed.
 //!
 //! [`shapes`] and [`solids`] draw views of bodies in space, [`shape_views`] chosen views, [`affine_digits`] moves digits in the plane, and [`small_norb`] divides the
-//! photographs of smallNORB. Each returns a [`ViewSet`].
+//! photographs of smallNORB. All but the second return a [`ViewSet`].
 
 mod affine;
 mod bodies;
@@ -18,7 +18,10 @@ use rand_chacha::ChaCha8Rng;
 pub use self::affine::affine_digits;
 pub use self::bodies::solids;
 pub use self::norb::{Crop, small_norb};
-pub use self::points::{NAMES as SHAPE_NAMES, PUBLISHED_SIDE as SHAPE_SIDE, shape_views, shapes};
+pub use self::points::{
+    ELEVATIONS as SHAPE_ELEVATIONS, FAMILIAR as FAMILIAR_SHAPE_AZIMUTHS, NAMES as SHAPE_NAMES,
+    PUBLISHED_SIDE as SHAPE_SIDE, shape_views, shapes,
+};
 use crate::compute::for_each_chunk;
 use crate::data::idx::Images;
 use crate::error::{Error, Result};

@@ -18,8 +18,10 @@ const BLOB: f64 = 1.6;
 const MARGIN: f64 = 4.0;
 /// The standard deviation of the noise of a pixel.
 const NOISE: f64 = 0.04;
-const ELEVATIONS: [f64; 3] = [10.0, 30.0, 50.0];
-const FAMILIAR: [f64; 6] = [0.0, 30.0, 60.0, 90.0, 120.0, 150.0];
+/// The elevations of all views, in degrees.
+pub const ELEVATIONS: [f64; 3] = [10.0, 30.0, 50.0];
+/// The azimuths of familiar views, in degrees.
+pub const FAMILIAR: [f64; 6] = [0.0, 30.0, 60.0, 90.0, 120.0, 150.0];
 const NOVEL: [f64; 6] = [200.0, 226.0, 252.0, 278.0, 304.0, 330.0];
 
 type Point = [f64; 3];
