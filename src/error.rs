@@ -102,6 +102,9 @@ pub enum Error {
     /// Fewer images than one batch.
     #[error("a batch has {batch} images, but there are only {images} to train on")]
     BatchTooLarge { batch: usize, images: usize },
+    /// More processes share a batch than it has images.
+    #[error("a batch has {batch} images, too few for {ranks} processes")]
+    BatchTooSmall { batch: usize, ranks: usize },
     /// Data with a different number of columns than the model or the start.
     #[error("the data have {found} column{}, but {of} {expected}", if *.found == 1 { "" } else { "s" })]
     Columns { found: usize, of: &'static str, expected: usize },
@@ -351,6 +354,7 @@ mod tests {
                 Error::BatchTooLarge { batch: 24, images: 10 },
                 "a batch has 24 images, but there are only 10 to train on",
             ),
+            (Error::BatchTooSmall { batch: 8, ranks: 9 }, "a batch has 8 images, too few for 9 processes"),
             (
                 Error::Columns { found: 1, of: "the model", expected: 2 },
                 "the data have 1 column, but the model 2",
@@ -501,6 +505,7 @@ mod tests {
             Error::OtherArchitecture { .. } => 33,
             Error::NoValues { .. } => 36,
             Error::OtherRank { .. } => 37,
+            Error::BatchTooSmall { .. } => 38,
         }
     }
 
@@ -513,6 +518,6 @@ mod tests {
         }
         let seen: std::collections::BTreeSet<usize> = table.iter().map(|(error, _)| number(error)).collect();
         let with_features = usize::from(cfg!(feature = "linfa")) + 2 * usize::from(cfg!(feature = "serde"));
-        assert_eq!(seen.len(), 35 + with_features, "a variant is not in the table");
+        assert_eq!(seen.len(), 36 + with_features, "a variant is not in the table");
     }
 }

@@ -1,4 +1,4 @@
-//! The command `fit` on several ranks of MPI, with Open MPI's `mpirun` on this machine.
+//! The commands `fit` and `train` on several ranks of MPI, with Open MPI's `mpirun` on this machine.
 //!
 //! Without the feature `mpi` or without `mpirun` these tests say that they are left out; `EM_ROUTING_NEED_MPI=1` makes that a
 //! failure.
@@ -12,6 +12,8 @@ use rand::{Rng, SeedableRng};
 
 #[path = "support/folder.rs"]
 mod folder;
+#[path = "support/small_set.rs"]
+mod small_set;
 
 use folder::Folder;
 
@@ -200,6 +202,102 @@ fn an_error_in_the_rows_of_one_rank_ends_all_with_its_message_once() {
     fails("fit mixture flat.npy --components 3 --floor 0", "has collapsed");
     fails("fit mixture none.npy --components 3", "none.npy");
     fails("fit mixture t.npy --components 3 --out t.npy", "t.npy is also an input");
+}
+
+/// This command on several ranks.
+fn ranks_of(ranks: usize, command: &Command) -> Command {
+    let mut all = Command::new("mpirun");
+    all.args(["--allow-run-as-root", "--oversubscribe", "-n", &ranks.to_string()]);
+    all.arg(command.get_program()).args(command.get_args());
+    all.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    all
+}
+
+/// Returns the network, the last checkpoint, and the log without its times.
+fn trained(folder: &small_set::Folder, out: &str) -> [Vec<u8>; 3] {
+    let read = |name: &str| std::fs::read(folder.out(out).join(name)).unwrap();
+    let log = String::from_utf8(read("log.csv")).unwrap();
+    let untimed = |line: &str| {
+        let columns: Vec<&str> = line.split(',').collect();
+        [&columns[..4], &columns[5..]].concat().join(",")
+    };
+    let log: Vec<String> = log.lines().map(untimed).collect();
+    assert_eq!(log.len(), 5, "four epochs");
+    let newest = small_set::checkpoints(&folder.out(out)).pop().expect("at least one checkpoint");
+    [read("network.safetensors"), std::fs::read(newest).unwrap(), log.join("\n").into_bytes()]
+}
+
+#[test]
+fn any_number_of_ranks_trains_to_the_same_bytes() {
+    if !has_mpi() {
+        return;
+    }
+    let folder = small_set::Folder::new("mpi-train");
+    for (name, flags) in [
+        ("capsules", &["--threads", "1"][..]),
+        ("plain", &["--threads", "1", "--config", "plain"]),
+        // the last rank has no image of the validation set
+        ("few", &["--threads", "2", "--set", "iterations=3", "--validation", "3"]),
+    ] {
+        let whole = folder.train(&format!("{name}-0"), flags).output().unwrap();
+        assert!(whole.status.success(), "{}", said(&whole));
+        for ranks in [1, 2, 4] {
+            let out = format!("{name}-{ranks}");
+            let output = ranks_of(ranks, &folder.train(&out, flags)).output().unwrap();
+            assert!(output.status.success(), "{ranks} ranks, {flags:?}: {}", said(&output));
+            assert!(trained(&folder, &out) == trained(&folder, &format!("{name}-0")), "{ranks}: {flags:?}");
+            assert_eq!(said(&output).matches("Next: ").count(), 1, "one rank speaks: {}", said(&output));
+        }
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_training_goes_on_after_a_rank_was_killed() {
+    if !has_mpi() {
+        return;
+    }
+    let folder = small_set::Folder::new("mpi-train-killed");
+    assert!(folder.train("whole", &[]).output().unwrap().status.success());
+    for (ranks, killed, then) in [(4, 3, 2), (2, 0, 4)] {
+        let out = format!("killed-{killed}");
+        let mut running = ranks_of(ranks, &folder.train(&out, &["--threads", "1"])).spawn().unwrap();
+        let begun = || {
+            let newest = small_set::checkpoints(&folder.out(&out)).pop();
+            newest.is_some_and(|path| !path.ends_with("checkpoint-00000000.safetensors"))
+        };
+        wait_until("there is no checkpoint", begun);
+        let process = process_of(running.id(), killed).expect("the rank runs");
+        assert!(Command::new("kill").args(["-KILL", &process.to_string()]).status().unwrap().success());
+        wait_until("mpirun has not ended", || running.try_wait().unwrap().is_some());
+        let output = running.wait_with_output().unwrap();
+        assert!(!output.status.success() && !folder.out(&out).join("network.safetensors").exists());
+        assert!(said(&output).contains(&format!("rank {killed} ")), "{}", said(&output));
+        let output = ranks_of(then, &folder.train(&out, &["--threads", "1", "--resume"])).output().unwrap();
+        assert!(output.status.success(), "{}", said(&output));
+        let network = |out: &str| std::fs::read(folder.out(out).join("network.safetensors")).unwrap();
+        assert!(network(&out) == network("whole"), "{killed} of {ranks}");
+    }
+}
+
+#[test]
+fn a_training_that_ranks_cannot_share_ends_with_one_message() {
+    if !has_mpi() {
+        return;
+    }
+    let folder = small_set::Folder::new("mpi-train-errors");
+    let fails = |ranks: usize, flags: &[&str], message: &str| {
+        let mut running = ranks_of(ranks, &folder.train("out", flags)).spawn().unwrap();
+        wait_until(message, || running.try_wait().unwrap().is_some());
+        let said = said(&running.wait_with_output().unwrap());
+        assert_eq!(said.matches(message).count(), 1, "{message:?} once: {said}");
+        assert_eq!(said.matches("error: ").count(), 1, "{said}");
+        assert!(!folder.out("out").join("network.safetensors").exists());
+    };
+    fails(5, &[], "a batch has 4 images, too few for 5 processes");
+    fails(2, &["--set", "height=30"], "ask for [30, 18, 1]");
+    fails(2, &["--resume"], "holds no checkpoint to resume from");
+    fails(2, &["--set", "pose-gain=1e30"], "step 0 ");
 }
 
 /// Set as `mpirun` sets it, but for one process.

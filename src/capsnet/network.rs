@@ -6,8 +6,9 @@ use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use super::Architecture;
-use super::layers::{Batch, Dropout, Forward, Grid, Layer, Memory, plain};
+use super::layers::{Batch, Dropout, Forward, Grid, Layer, Memory, Share, plain};
 use super::parameters::{ParameterSpec, Parameters};
+use crate::compute::agree;
 use crate::error::{Error, Result};
 use crate::routing::CapsuleLayerRun;
 use crate::routing::fused::{LayerOutput, check_numbers};
@@ -179,7 +180,7 @@ impl CapsNet {
     ///
     /// Returns an error if there are no images, if the pixels do not fill a whole number of images, or if a number is not finite.
     pub fn forward(&self, pixels: &[f32], threads: usize) -> Result<Pass> {
-        self.forward_and(pixels, threads, false, None)
+        self.forward_and(pixels, threads, false, None, None)
     }
 
     /// Runs [`CapsNet::forward`] for a training step: keeps the routing results for [`CapsNet::backward`]. For the blog's network,
@@ -189,22 +190,23 @@ impl CapsNet {
     ///
     /// Returns the errors of [`CapsNet::forward`].
     pub fn forward_keeping(&self, pixels: &[f32], threads: usize) -> Result<Pass> {
-        self.forward_and(pixels, threads, true, None)
+        self.forward_and(pixels, threads, true, None, None)
     }
 
-    /// Runs [`CapsNet::forward_keeping`] with dropout: each input of a dense layer is dropped with the probability `share`.
+    /// Runs [`CapsNet::forward_keeping`] for a step of a training, on this process's share of the batch. With dropout, which is a
+    /// probability and a generator, each input of a dense layer is dropped with that probability.
     ///
     /// # Errors
     ///
     /// Returns the errors of [`CapsNet::forward`].
-    pub(super) fn forward_dropping(
+    pub(super) fn forward_training(
         &self,
         pixels: &[f32],
         threads: usize,
-        share: f64,
-        rng: &mut ChaCha8Rng,
+        dropout: Option<(f64, &mut ChaCha8Rng)>,
+        share: Option<Share>,
     ) -> Result<Pass> {
-        self.forward_and(pixels, threads, true, Some((share, rng)))
+        self.forward_and(pixels, threads, true, dropout, share)
     }
 
     fn forward_and(
@@ -213,6 +215,7 @@ impl CapsNet {
         threads: usize,
         keep: bool,
         mut dropout: Option<(f64, &mut ChaCha8Rng)>,
+        share: Option<Share>,
     ) -> Result<Pass> {
         let Architecture { height, width, channels, .. } = self.architecture;
         let image = height * width * channels;
@@ -228,8 +231,9 @@ impl CapsNet {
         let layers = self.list();
         let pixels = Output { name: PIXELS, numbers: plain(pixels.to_vec()), memory: Arc::new(()) };
         let mut outputs = vec![pixels];
-        for (layer, mut batch) in layers.iter().zip(self.batches(&layers, images, threads)) {
-            batch.dropout = dropout.as_mut().map(|(share, rng)| Dropout { share: *share, seed: rng.r#gen() });
+        for (layer, mut batch) in layers.iter().zip(self.batches(&layers, images, threads, share)) {
+            batch.dropout =
+                dropout.as_mut().map(|(dropped, rng)| Dropout { share: *dropped, seed: rng.r#gen() });
             let (numbers, memory) = layer.forward(&batch, &outputs[outputs.len() - 1].numbers, keep)?;
             outputs.push(Output { name: layer.name(), numbers, memory });
         }
@@ -245,7 +249,7 @@ impl CapsNet {
     ///
     /// Returns an error if the pass comes from another architecture, or if `d_activations` has another length.
     pub fn backward(&self, pass: &Pass, d_activations: &[f32], threads: usize) -> Result<Parameters> {
-        self.backward_and(pass, d_activations, threads, false).map(|gradient| gradient.parameters)
+        self.backward_and(pass, d_activations, threads, false, None).map(|gradient| gradient.parameters)
     }
 
     /// Computes the gradient of a loss with respect to all parameters, as [`CapsNet::backward`] does, and with respect to the
@@ -255,7 +259,22 @@ impl CapsNet {
     ///
     /// Returns the errors of [`CapsNet::backward`].
     pub fn backward_to_pixels(&self, pass: &Pass, d_activations: &[f32], threads: usize) -> Result<Gradient> {
-        self.backward_and(pass, d_activations, threads, true)
+        self.backward_and(pass, d_activations, threads, true, None)
+    }
+
+    /// Runs [`CapsNet::backward`] for this process's share of a batch, and returns the gradient of the whole batch.
+    ///
+    /// # Errors
+    ///
+    /// Returns the errors of [`CapsNet::backward`], and [`Error::OtherRank`] if another process has failed.
+    pub(super) fn backward_training(
+        &self,
+        pass: &Pass,
+        d_activations: &[f32],
+        threads: usize,
+        share: Option<Share>,
+    ) -> Result<Parameters> {
+        self.backward_and(pass, d_activations, threads, false, share).map(|gradient| gradient.parameters)
     }
 
     fn backward_and(
@@ -264,10 +283,11 @@ impl CapsNet {
         d_activations: &[f32],
         threads: usize,
         to_pixels: bool,
+        share: Option<Share>,
     ) -> Result<Gradient> {
         self.check_pass(pass)?;
         let layers = self.list();
-        let batches = self.batches(&layers, pass.images, threads);
+        let batches = self.batches(&layers, pass.images, threads, share);
         let mut parameters = self.parameters.zeros_like();
         let mut rest = parameters.numbers_mut();
         let poses = vec![0.0; pass.classes().poses.len()];
@@ -275,7 +295,12 @@ impl CapsNet {
         for (at, (layer, batch)) in layers.iter().zip(batches).enumerate().rev() {
             let [input, output] = [&pass.outputs[at], &pass.outputs[at + 1]];
             let forward = Forward { input: &input.numbers, output: &output.numbers, memory: &output.memory };
-            let backward = layer.backward(&batch, forward, d_output, at > 0 || to_pixels)?;
+            let backward = layer.backward(&batch, forward, d_output, at > 0 || to_pixels);
+            let backward = match share {
+                None => backward?,
+                // without a process that fails here, the others would wait in the sums of the next layer
+                Some(Share { team, .. }) => agree(team, backward, |_| ())?.0,
+            };
             // `rest` keeps the numbers of the layers before this one
             for d in backward.d_parameters.iter().rev() {
                 let (before, own) = rest.split_at_mut(rest.len() - d.len());
@@ -303,7 +328,7 @@ impl CapsNet {
         let layers = self.list();
         let mut known = Vec::new();
         for ((own, batch), input) in
-            layers.iter().zip(self.batches(&layers, pass.images, 1)).zip(&pass.outputs)
+            layers.iter().zip(self.batches(&layers, pass.images, 1, None)).zip(&pass.outputs)
         {
             let Some(routed) = own.as_routed() else { continue };
             if own.name() == layer {
@@ -319,7 +344,13 @@ impl CapsNet {
     }
 
     /// Returns a [`Batch`] for each layer, with the layer's own parameters.
-    fn batches<'a>(&'a self, layers: &[Box<dyn Layer>], images: usize, threads: usize) -> Vec<Batch<'a>> {
+    fn batches<'a>(
+        &'a self,
+        layers: &[Box<dyn Layer>],
+        images: usize,
+        threads: usize,
+        share: Option<Share<'a>>,
+    ) -> Vec<Batch<'a>> {
         let mut rest = self.parameters.numbers();
         let mut take = |spec: &ParameterSpec| {
             let (own, behind) = rest.split_at(spec.count() as usize);
@@ -328,7 +359,7 @@ impl CapsNet {
         };
         let mut batch = |layer: &dyn Layer| {
             let parameters = layer.parameters().iter().map(&mut take).collect();
-            Batch { images, threads, parameters, dropout: None }
+            Batch { images, threads, parameters, dropout: None, share }
         };
         layers.iter().map(|layer| batch(layer.as_ref())).collect()
     }

@@ -5,11 +5,13 @@ use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use super::adam::Adam;
+use super::layers::Share;
 use super::loss::{cross_entropy, spread_loss};
 use super::network::CapsNet;
 use super::parameters::Parameters;
 use super::recipe::{Loss, Recipe};
 use super::settings::Settings;
+use crate::compute::{Team, agree};
 use crate::data::idx::Images;
 use crate::error::{Error, Result};
 use ndarray::Array2;
@@ -118,27 +120,61 @@ impl Training {
         self.net.pixels(data, &[0]).map(drop)
     }
 
+    /// Checks that these processes can share a batch.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if there are more processes than images in a batch.
+    pub fn check_team(&self, team: Option<&dyn Team>) -> Result<()> {
+        match team.map_or(1, Team::size) {
+            size if size <= self.recipe.batch => Ok(()),
+            size => Err(Error::BatchTooSmall { batch: self.recipe.batch, ranks: size }),
+        }
+    }
+
     /// Trains on the next batch: forward pass, loss, backward pass, update.
     ///
     /// # Errors
     ///
     /// Returns the errors of [`Training::check`], and an error if a label is not a class or if a number is no longer finite.
     pub fn step(&mut self, data: &Images) -> Result<StepReport> {
+        self.step_in_team(data, None)
+    }
+
+    /// Trains on the next batch as [`Training::step`] does, together with other processes: each computes a part of the batch's
+    /// images, and all make the same update. The result has the same bits for any number of processes.
+    ///
+    /// All processes hold the same training and the same images.
+    ///
+    /// # Errors
+    ///
+    /// Returns the errors of [`Training::step`] and of [`Training::check_team`], and [`Error::OtherRank`] if another process has
+    /// failed.
+    pub fn step_in_team(&mut self, data: &Images, team: Option<&dyn Team>) -> Result<StepReport> {
         self.check(data)?;
+        self.check_team(team)?;
         let recipe = self.recipe;
         let steps_per_epoch = self.steps_per_epoch(data.len());
         let batch = self.batch(data.len(), steps_per_epoch);
         let labels: Vec<usize> = batch.iter().map(|&image| usize::from(data.labels[image])).collect();
+        let share = team.map(|team| {
+            let first = batch.len() * team.rank() / team.size();
+            Share { team, first, all: batch.len() }
+        });
+        let own = share.map_or(0..batch.len(), |share| {
+            share.first..batch.len() * (share.team.rank() + 1) / share.team.size()
+        });
         let margin = recipe.margin(self.step, steps_per_epoch);
         let learning_rate = recipe.learning_rate(self.step, steps_per_epoch);
 
         let pixels = match recipe.shift as isize {
-            0 => self.net.pixels(data, &batch)?,
+            0 => self.net.pixels(data, &batch[own.clone()])?,
             most => {
                 let rng = &mut self.random(SHIFTS + self.step as u64);
                 let mut pixels = || rng.gen_range(-most..=most);
                 let moves: Vec<[isize; 2]> = batch.iter().map(|_| [pixels(), pixels()]).collect();
-                self.net.pixels(&data.moved(&batch, &moves), &(0..batch.len()).collect::<Vec<_>>())?
+                let moved = data.moved(&batch[own.clone()], &moves[own.clone()]);
+                self.net.pixels(&moved, &(0..own.len()).collect::<Vec<_>>())?
             }
         };
         // The pixels are checked to be finite, so a number out of range comes from the parameters: the bad output of one layer is
@@ -147,17 +183,24 @@ impl Training {
             Error::EntryOutOfRange { .. } => Error::Diverged { step: self.step, what: error.to_string() },
             error => error,
         };
-        let pass = match recipe.dropout {
-            0.0 => self.net.forward_keeping(&pixels, self.threads),
-            share => {
-                let rng = &mut self.random(DROPOUT + self.step as u64);
-                self.net.forward_dropping(&pixels, self.threads, share, rng)
+        let rng = &mut self.random(DROPOUT + self.step as u64);
+        let dropout = (recipe.dropout > 0.0).then_some((recipe.dropout, rng));
+        let pass = self.net.forward_training(&pixels, self.threads, dropout, share).map_err(diverged);
+        let classes = self.net.architecture().classes;
+        let (pass, activations) = match team {
+            None => {
+                let pass = pass?;
+                let all = pass.classes().activations.clone();
+                (pass, all)
+            }
+            Some(team) => {
+                let (pass, all) = agree(team, pass, |pass| pass.classes().activations.clone())?;
+                (pass, all.concat())
             }
         };
-        let pass = pass.map_err(diverged)?;
-        let (loss, d_activations) =
-            recipe.loss.of_batch(&pass.classes().activations, &labels, margin, recipe.mean_loss)?;
-        let gradient = self.net.backward(&pass, &d_activations, self.threads).map_err(diverged)?;
+        let (loss, d_activations) = recipe.loss.of_batch(&activations, &labels, margin, recipe.mean_loss)?;
+        let d_own = &d_activations[own.start * classes..own.end * classes];
+        let gradient = self.net.backward_training(&pass, d_own, self.threads, share).map_err(diverged)?;
         let gradient_length = gradient.length();
         if !(loss.is_finite() && gradient_length.is_finite()) {
             let what = if loss.is_finite() { not_finite(&gradient) } else { format!("the loss is {loss}") };
@@ -173,8 +216,7 @@ impl Training {
                 *average = decay * *average + (1.0 - decay) * now;
             }
         }
-        let classes = self.net.architecture().classes;
-        let chosen = pass.classes().activations.chunks_exact(classes).map(most_active);
+        let chosen = activations.chunks_exact(classes).map(most_active);
         let correct = chosen.zip(&labels).filter(|(chosen, label)| chosen == *label).count();
         let report = StepReport {
             step: self.step,
@@ -287,21 +329,76 @@ pub fn most_active(activations: &[f32]) -> usize {
 mod tests {
     use super::*;
     use crate::capsnet::Settings;
+    use crate::compute::on_ranks;
+
+    fn images() -> Images {
+        let pixels = (0..12 * 17 * 17).map(|i| (i * i % 37 * 6 + i / 300) as u8).collect();
+        let labels = [0, 1, 2, 0, 2, 1].repeat(2);
+        Images { pixels, labels, height: 17, width: 17, classes: 3 }
+    }
+
+    /// Settings of a small network of three classes for [`images`].
+    fn small(mut settings: Settings, changes: &str) -> Settings {
+        let sizes =
+            "height = 17\nwidth = 17\nfeatures = 2\ndeep-features = 2\nprimary = 2\nfirst = 2\nsecond = 2";
+        settings.set_lines(&format!("{sizes}\nclasses = 3\n{changes}")).unwrap();
+        settings
+    }
+
+    #[test]
+    fn any_number_of_processes_trains_to_the_same_bits() {
+        for (settings, changes) in [
+            (Settings::default(), "batch = 7\nmargin = constant:0.9"),
+            (Settings::default(), "batch = 4\nshift = 2\nmean-loss = false\niterations = 3"),
+            // most images have a loss of 0 and no gradient
+            (Settings::blog(), "batch = 6\nmargin = constant:0.01\nlearning-rate = 0.02"),
+            (Settings::plain(), "batch = 5"),
+            (Settings::plain_pooled(), "batch = 4\nshift = 1"),
+        ] {
+            let settings = small(settings, changes);
+            let trained = |team: Option<&dyn Team>, threads| {
+                let mut training = Training::new(settings.clone(), 5, threads).unwrap();
+                let step = |_| training.step_in_team(&images(), team).unwrap();
+                let reports: Vec<StepReport> = (0..5).map(step).collect();
+                (reports, training.net, training.average)
+            };
+            let expected = trained(None, 1);
+            for ranks in 1..=4 {
+                for found in on_ranks(ranks, |team| trained(Some(team), 1 + ranks % 2)) {
+                    assert!(found == expected, "{ranks} processes, {changes}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn all_processes_end_with_the_error_of_one() {
+        let mut settings = small(Settings::default(), "batch = 4");
+        let start = |settings: &Settings| Training::new(settings.clone(), 1, 1).unwrap();
+        let errors = on_ranks(3, |team| {
+            let mut training = start(&settings);
+            if team.rank() == 1 {
+                training.net.parameters_mut().numbers_mut().fill(f32::NAN);
+            }
+            training.step_in_team(&images(), Some(team)).unwrap_err()
+        });
+        assert!(matches!(errors[1], Error::Diverged { step: 0, .. }), "{}", errors[1]);
+        for rank in [0, 2] {
+            assert!(matches!(errors[rank], Error::OtherRank { rank: 1 }), "{}", errors[rank]);
+        }
+        settings.recipe.batch = 2;
+        let errors = on_ranks(3, |team| start(&settings).step_in_team(&images(), Some(team)).unwrap_err());
+        assert!(errors.iter().all(|error| matches!(error, Error::BatchTooSmall { batch: 2, ranks: 3 })));
+    }
 
     #[test]
     fn the_error_for_divergence_at_step_0_blames_the_initialisation() {
-        let pixels = (0..4 * 17 * 17).map(|i| (i * 37 % 256) as u8).collect();
-        let images = Images { pixels, labels: vec![0, 1, 2, 0], height: 17, width: 17, classes: 3 };
-        let mut settings = Settings::default();
-        settings
-            .set_lines("height = 17\nwidth = 17\nfeatures = 2\ndeep-features = 2\nprimary = 2\nfirst = 2\nsecond = 2")
-            .unwrap();
-        settings.set_lines("classes = 3\nbatch = 4").unwrap();
+        let settings = small(Settings::default(), "batch = 4");
         for setting in ["pose-gain = 1e30", "transform-deviation = 1e30", "feature-gain = 1e30"] {
             let mut settings = settings.clone();
             settings.set_lines(setting).unwrap();
             let mut training = Training::new(settings, 1, 1).unwrap();
-            let text = training.step(&images).unwrap_err().to_string();
+            let text = training.step(&images()).unwrap_err().to_string();
             assert!(
                 text.starts_with("step 0 ") && text.contains("the start is to blame"),
                 "{setting}: {text}"

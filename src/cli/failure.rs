@@ -22,7 +22,7 @@ impl Failure {
 
     /// Creates the failure of a process that ends because another one has failed or was stopped.
     pub fn elsewhere() -> Failure {
-        Failure { elsewhere: true, ..Failure::new("another process of this fit has failed") }
+        Failure { elsewhere: true, ..Failure::new("another process of this command has failed") }
     }
 
     /// Whether another process has the message for the user.

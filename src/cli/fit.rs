@@ -21,7 +21,7 @@ use em_routing::em::{Course, Stop};
 use em_routing::error::Error;
 use em_routing::gmm::{CovarianceKind, Criteria, Gmm, GmmCourse, GmmOptions};
 use em_routing::kmeans::{KMeans, KMeansOptions};
-use em_routing::{instruction_set, on_threads};
+use em_routing::on_threads;
 
 use self::checkpoint::{Checkpoint, Settings};
 use self::keeper::Keeper;
@@ -165,11 +165,7 @@ enum Ended {
 
 /// Fits a model and writes it, or continues a stopped fit with `--resume`. Under `mpirun` the processes share the rows.
 pub fn fit(arguments: &Arguments) -> Outcome<ExitCode> {
-    match Ranks::join().and_then(|ranks| fit_together(arguments, &ranks)) {
-        // the process that has the message ends with the code of an error
-        Err(failure) if failure.is_elsewhere() => Ok(ExitCode::SUCCESS),
-        ended => ended,
-    }
+    Ranks::run("the rows", |ranks| fit_together(arguments, ranks))
 }
 
 fn fit_together(arguments: &Arguments, ranks: &Ranks) -> Outcome<ExitCode> {
@@ -177,7 +173,7 @@ fn fit_together(arguments: &Arguments, ranks: &Ranks) -> Outcome<ExitCode> {
     let board = Board::default();
     let (mut table, columns, weight) = ranks.agree(open(arguments, &board))?;
     let settings = ranks.agree(settings(arguments, &columns))?;
-    check_same(ranks, &settings)?;
+    ranks.check_same(settings.clone())?;
     let weights = match weight {
         Some(column) => Some(ranks.agree(weights(arguments, ranks, &mut table, column))?),
         None => None,
@@ -256,23 +252,6 @@ fn weights(arguments: &Arguments, ranks: &Ranks, table: &mut Tables, column: usi
     table.select(&[column]);
     let weights = on_threads(arguments.threads.into(), || all_numbers(&ranks.share(table)));
     weights.map_err(|error| table::explain(error, table, &[column], false))
-}
-
-/// Checks that all ranks have the same options and see the same files, and compute with the same vector instructions.
-fn check_same(ranks: &Ranks, settings: &Settings) -> Outcome<()> {
-    let mut settings = settings.clone();
-    settings.insert("the processor's vector instructions".to_owned(), instruction_set().to_owned());
-    let of_first = ranks.same_as_first(|| Ok(settings.clone()))?;
-    let differs = settings.iter().find(|(name, value)| of_first.get(*name) != Some(value));
-    ranks.agree(match differs {
-        None => Ok(()),
-        Some((name, value)) => Err(Failure::new(format!(
-            "rank {} differs from rank 0: {name} is {value}, but there {}",
-            ranks.place().0,
-            of_first.get(name).map_or("nothing", String::as_str)
-        ))
-        .mend("use machines of one kind, with the same files and options")),
-    })
 }
 
 /// Writes the model of a fit that has ended or was stopped, and says what to do next.

@@ -1,14 +1,17 @@
-//! The processes of a fit: one, or the ranks that `mpirun` has started (feature `mpi`).
+//! The processes of a fit or a training: one, or the ranks that `mpirun` has started (feature `mpi`).
 //!
 //! Each stage of the command ends with [`Ranks::agree`]: all ranks go on, or all end, and one of them says why.
 
 #[cfg(feature = "mpi")]
 mod world;
 
+use std::collections::BTreeMap;
 use std::ops::ControlFlow;
+use std::process::ExitCode;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use em_routing::data::{Rows, Shared, Team};
+use em_routing::instruction_set;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -18,15 +21,24 @@ use super::progress;
 /// The bytes that this rank has sent.
 static SENT: AtomicU64 = AtomicU64::new(0);
 
-/// The processes of a fit.
+/// The processes of a fit or a training.
 pub struct Ranks {
     /// None for one process.
     team: Option<Box<dyn Team>>,
 }
 
 impl Ranks {
-    /// Meets the other ranks if `mpirun` has started this process. All ranks except the first are silent from here on.
-    pub fn join() -> Outcome<Ranks> {
+    /// Runs a command on all ranks together; `shared` is what they share, in words. All ranks except the first are silent.
+    pub fn run(shared: &str, command: impl FnOnce(&Ranks) -> Outcome<ExitCode>) -> Outcome<ExitCode> {
+        match Ranks::join(shared).and_then(|ranks| command(&ranks)) {
+            // the process that has the message ends with the code of an error
+            Err(failure) if failure.is_elsewhere() => Ok(ExitCode::SUCCESS),
+            ended => ended,
+        }
+    }
+
+    /// Meets the other ranks if `mpirun` has started this process.
+    fn join(shared: &str) -> Outcome<Ranks> {
         let number = |names: &[&str]| names.iter().find_map(|name| std::env::var(name).ok()?.parse().ok());
         // as Open MPI, MPICH and Slurm tell a process
         let size: Option<usize> = number(&["OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "SLURM_STEP_NUM_TASKS"]);
@@ -37,18 +49,18 @@ impl Ranks {
         if rank.is_some_and(|rank| rank > 0) {
             progress::be_silent();
         }
-        Ranks::meet()
+        Ranks::meet(shared)
     }
 
     #[cfg(feature = "mpi")]
-    fn meet() -> Outcome<Ranks> {
+    fn meet(shared: &str) -> Outcome<Ranks> {
         let team: Box<dyn Team> = Box::new(world::World::join()?);
-        say!("  {} ranks share the rows", team.size());
+        say!("  {} ranks share {shared}", team.size());
         Ok(Ranks { team: Some(team) })
     }
 
     #[cfg(not(feature = "mpi"))]
-    fn meet() -> Outcome<Ranks> {
+    fn meet(_shared: &str) -> Outcome<Ranks> {
         match progress::is_silent() {
             true => Err(Failure::elsewhere()),
             false => Err(Failure::new("mpirun has started several processes, but this program has no MPI")
@@ -57,7 +69,7 @@ impl Ranks {
     }
 
     /// Returns the ranks, or None for one process.
-    fn team(&self) -> Option<&dyn Team> {
+    pub fn team(&self) -> Option<&dyn Team> {
         self.team.as_deref()
     }
 
@@ -123,15 +135,44 @@ impl Ranks {
         if goes_on == [1] { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
     }
 
+    /// Checks that all ranks have the same options and see the same files, and compute with the same vector instructions.
+    pub fn check_same(&self, mut settings: BTreeMap<String, String>) -> Outcome<()> {
+        settings.insert("the processor's vector instructions".to_owned(), instruction_set().to_owned());
+        let of_first = self.same_as_first(|| Ok(settings.clone()))?;
+        let differs = settings.iter().find(|(name, value)| of_first.get(*name) != Some(value));
+        self.agree(match differs {
+            None => Ok(()),
+            Some((name, value)) => Err(Failure::new(format!(
+                "rank {} differs from rank 0: {name} is {value}, but there {}",
+                self.place().0,
+                of_first.get(name).map_or("nothing", String::as_str)
+            ))
+            .mend("use machines of one kind, with the same files and options")),
+        })
+    }
+
+    /// Returns the sum of a number over all ranks.
+    pub fn total(&self, own: usize) -> usize {
+        let Some(team) = self.team() else { return own };
+        let mut total = Ranks::sum_on_first(team, own as u64).to_ne_bytes().to_vec();
+        team.broadcast(&mut total);
+        total.try_into().map_or(0, u64::from_ne_bytes) as usize
+    }
+
+    /// Returns the sum of a number over all ranks on the first; the number itself on the others.
+    fn sum_on_first(team: &dyn Team, own: u64) -> u64 {
+        if team.rank() > 0 {
+            team.send(0, &own.to_ne_bytes());
+            return own;
+        }
+        let of = |rank| team.receive(rank).try_into().map_or(0, u64::from_ne_bytes);
+        own + (1..team.size()).map(of).sum::<u64>()
+    }
+
     /// Returns how many bytes all ranks have sent, on the first rank; None on others and for one process.
     pub fn bytes_sent(&self) -> Option<u64> {
         let team = self.team()?;
-        let own = SENT.load(Ordering::Relaxed);
-        if !self.is_first() {
-            team.send(0, &own.to_ne_bytes());
-            return None;
-        }
-        let of = |rank| team.receive(rank).try_into().map_or(0, u64::from_ne_bytes);
-        Some(own + (1..team.size()).map(of).sum::<u64>())
+        let all = Ranks::sum_on_first(team, SENT.load(Ordering::Relaxed));
+        self.is_first().then_some(all)
     }
 }

@@ -3,32 +3,30 @@
 mod events;
 pub mod folder;
 mod meter;
+mod run;
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use em_routing::capsnet::{Settings, Training};
 use em_routing::data::idx::Images;
 use em_routing::error::Error;
 
 use self::events::EventLog;
-use self::folder::{EpochRow, Folder, Newest};
+use self::folder::{Folder, Newest};
 use self::meter::Meter;
+use self::run::{Files, Run};
 use super::command;
 use super::failure::{AtPath, Failure, Outcome};
 use super::images::{Source, fitting_settings, set};
-use super::progress::{Board, seconds};
+use super::progress::Board;
+use super::ranks::Ranks;
 use super::stop;
 
 /// Default size of the validation set.
 pub const VALIDATION: usize = 5_000;
-
-/// Steps between two points of TensorBoard's curves.
-const LOG_STEPS: usize = 10;
 
 #[derive(clap::Args)]
 pub struct Arguments {
@@ -71,9 +69,49 @@ pub struct Arguments {
     all_images: bool,
 }
 
-/// Trains a network, or continues a training with `--resume`.
+/// Trains a network, or continues a training with `--resume`. Under `mpirun` the processes share each batch.
 pub fn train(arguments: &Arguments) -> Outcome<ExitCode> {
+    Ranks::run("the images of each batch", |ranks| train_together(arguments, ranks))
+}
+
+fn train_together(arguments: &Arguments, ranks: &Ranks) -> Outcome<ExitCode> {
     let board = Board::default();
+    ranks.check_same(Default::default())?;
+    let first = ranks.agree(match ranks.is_first() {
+        true => begin(arguments, ranks, &board).map(Some),
+        false => Ok(None),
+    })?;
+    // the others read the training from the checkpoint that the first has just written, which also compares the images
+    let path = ranks.same_as_first(|| Ok(first.as_ref().map(|(_, files)| files.saved.clone())))?;
+    let (state, files) = match (first, path) {
+        (Some((state, files)), _) => (Ok(state), Some(files)),
+        (None, path) => (follow(arguments, &path.unwrap_or_default()), None),
+    };
+    let State { training, images, validation } = ranks.agree(state)?;
+    Run { training, images, validation, files, board, ranks }.train()
+}
+
+/// A training and its images.
+struct State {
+    training: Training,
+    images: Images,
+    validation: Images,
+}
+
+/// Reads the training from a checkpoint that another process has written, and the same images.
+fn follow(arguments: &Arguments, path: &Path) -> Outcome<State> {
+    let threads = usize::from(arguments.threads);
+    let (training, count) = Training::load(path, threads)?;
+    let settings = training.settings();
+    let newest = Newest { path: path.to_owned(), training, images: count, damaged: Vec::new() };
+    let folder = Folder::new(path.parent().unwrap_or(Path::new("")).to_owned());
+    let (images, validation) = read_images(arguments, &settings, Some(&newest), &folder)?;
+    let training = Training::resume(path, &settings, newest.training.seed, &images, threads)?;
+    Ok(State { training, images, validation })
+}
+
+/// Reads the images, takes the output folder and writes the first checkpoint into it, on the first process.
+fn begin(arguments: &Arguments, ranks: &Ranks, board: &Board) -> Outcome<(State, Files)> {
     let interval = Duration::try_from_secs_f64(60.0 * arguments.minutes).map_err(|_| {
         Failure::new(format!("--minutes is {}, but should be from 0 to a million", arguments.minutes))
     })?;
@@ -84,8 +122,8 @@ pub fn train(arguments: &Arguments) -> Outcome<ExitCode> {
     let folder = Folder::new(arguments.out.clone().unwrap_or_else(default_out));
 
     // lock before reading: another training may be writing to the folder
-    let mut lock = if folder.path().is_dir() { Some(folder.lock(arguments.resume)?) } else { None };
-    let newest = if arguments.resume { Some(newest(arguments, &folder, &board)?) } else { None };
+    let lock = if folder.path().is_dir() { Some(folder.lock(arguments.resume)?) } else { None };
+    let newest = if arguments.resume { Some(newest(arguments, &folder, board)?) } else { None };
     let config = config(arguments, newest.as_ref().map(|newest| newest.training.settings()))?;
     config.check().map_err(|error| explain_config(arguments, &config, error))?;
     let (images, validation) = read_images(arguments, &config, newest.as_ref(), &folder)?;
@@ -100,10 +138,14 @@ pub fn train(arguments: &Arguments) -> Outcome<ExitCode> {
     };
     // check before anything is written or moved
     training.check(&images).map_err(|error| explain(error, &training.settings(), &images))?;
-    if lock.is_none() {
-        std::fs::create_dir_all(folder.path()).at(folder.path())?;
-        lock = Some(folder.lock(false)?);
-    }
+    training.check_team(ranks.team()).map_err(|error| explain(error, &training.settings(), &images))?;
+    let lock = match lock {
+        Some(lock) => lock,
+        None => {
+            std::fs::create_dir_all(folder.path()).at(folder.path())?;
+            folder.lock(false)?
+        }
+    };
     if newest.is_none() {
         refuse_earlier(&folder, &training, &images)?;
     }
@@ -113,11 +155,12 @@ pub fn train(arguments: &Arguments) -> Outcome<ExitCode> {
     let kept = validation.len();
     let way_on = way_on(arguments, &folder, kept);
     let to_eval = to_eval(arguments, &folder, &training, kept);
-    let stop = stop::on_signals(&board, "this step will be finished and saved");
-    let run = Run { training, images, validation, folder, events, board, interval, stop, way_on, to_eval };
-    let ended = run.train();
-    drop(lock);
-    ended
+    let stop = stop::on_signals(board, "this step will be finished and saved");
+    let log = folder.log(training.step)?;
+    let saved = folder.save(&training, &images)?;
+    let meter = Meter::new(training.steps(images.len()));
+    let files = Files { folder, events, log, meter, interval, saved, stop, way_on, to_eval, lock };
+    Ok((State { training, images, validation }, files))
 }
 
 /// Loads the newest checkpoint that can be read.
@@ -327,127 +370,6 @@ fn explain_config(arguments: &Arguments, config: &Settings, error: Error) -> Fai
     }
 }
 
-struct Run {
-    training: Training,
-    images: Images,
-    validation: Images,
-    folder: Folder,
-    events: EventLog,
-    board: Board,
-    interval: Duration,
-    stop: Arc<AtomicUsize>,
-    way_on: String,
-    to_eval: String,
-}
-
-impl Run {
-    fn train(mut self) -> Outcome<ExitCode> {
-        let started = Instant::now();
-        let images = self.images.len();
-        let (steps, steps_per_epoch) = (self.training.steps(images), self.training.steps_per_epoch(images));
-        let mut log = self.folder.log(self.training.step)?;
-        let mut meter = Meter::new(steps);
-        let mut saved = Instant::now();
-        self.folder.save(&self.training, &self.images)?;
-        self.greet(steps);
-        let mut task = self.board.task("training");
-        loop {
-            let step = self.training.step;
-            if step > 0 && step.is_multiple_of(steps_per_epoch) && log.last_epoch() < step / steps_per_epoch {
-                self.folder.save(&self.training, &self.images)?;
-                let row = self.end_of_epoch(step / steps_per_epoch, &mut meter)?;
-                log.add(row)?;
-                meter.restart();
-            }
-            if step == steps && steps_per_epoch > 0 {
-                break;
-            }
-            if self.stop.load(Ordering::Relaxed) > 0 {
-                let file = self.folder.save(&self.training, &self.images)?;
-                self.events.flush()?;
-                drop(task);
-                say!("\nstopped after {step} of {steps} steps; saved in {}.", file.display());
-                say!("To resume:\nNext: {}", self.way_on);
-                return Ok(ExitCode::from(stop::INTERRUPTED));
-            }
-            let report = self.training.step(&self.images)?;
-            meter.add(&report);
-            if self.training.step.is_multiple_of(LOG_STEPS) {
-                let (loss, accuracy) = meter.since_last_time();
-                for (tag, value) in [
-                    ("train/loss", loss),
-                    ("train/accuracy", accuracy),
-                    ("train/margin", report.margin),
-                    ("train/learning_rate", report.learning_rate),
-                    ("train/gradient_length", report.gradient_length),
-                ] {
-                    self.events.scalar(tag, value as f32, report.step as u64)?;
-                }
-                self.events.flush()?;
-            }
-            task.at(self.training.step, steps, &meter.words());
-            if saved.elapsed() >= self.interval {
-                self.folder.save(&self.training, &self.images)?;
-                saved = Instant::now();
-            }
-        }
-        drop(task);
-        let network = self.folder.path().join("network.safetensors");
-        self.training.save_result(&network)?;
-        let out = self.folder.path().display();
-        say!("\ntraining finished after {steps} steps; this run took {}.", seconds(started.elapsed()));
-        say!("  {}     the network: settings and parameters", network.display());
-        say!("  {out}/log.csv                 one line per epoch; settings.txt holds the settings");
-        say!("  tensorboard --logdir {}    training curves", command::quoted(self.folder.path().as_os_str()));
-        say!("To evaluate it:\nNext: {}", self.to_eval);
-        Ok(ExitCode::SUCCESS)
-    }
-
-    fn greet(&self, steps: usize) {
-        let Run { training, images, validation, folder, .. } = self;
-        self.board.say(&format!(
-            "{} parameters; {} images to train on and {} for validation; steps {} to {steps} go to {}",
-            training.net.parameters().len(),
-            images.len(),
-            validation.len(),
-            training.step,
-            folder.path().display(),
-        ));
-    }
-
-    /// Evaluates the network, as it would be saved now, on the validation set, and reports the epoch's results.
-    fn end_of_epoch(&mut self, epoch: usize, meter: &mut Meter) -> Outcome<EpochRow> {
-        let seen = meter.epoch();
-        let mut words = vec![format!("epoch {epoch}")];
-        if let Some((loss, accuracy, time)) = seen {
-            words.push(format!("loss {loss:.4}, accuracy {:.2} % in {}", 100.0 * accuracy, seconds(time)));
-        }
-        let mut errors = None;
-        if !self.validation.is_empty() {
-            let mut task = self.board.task("validation");
-            let net = self.training.result();
-            let images = self.validation.len();
-            let evaluation = net.evaluate(&self.validation, self.training.threads, |seen| {
-                task.at(seen, images, "images");
-            })?;
-            drop(task);
-            errors = Some((evaluation.errors(), images));
-            words.push(format!(
-                "validation error {:.2} % ({} of {images})",
-                100.0 * evaluation.error_rate(),
-                evaluation.errors()
-            ));
-        }
-        self.board.say(&format!("  {}", words.join("; ")));
-        if let Some((errors, images)) = errors {
-            let rate = errors as f64 / images as f64;
-            self.events.scalar("validation/error", rate as f32, self.training.step as u64 - 1)?;
-            self.events.flush()?;
-        }
-        Ok(EpochRow { epoch, step: self.training.step, seen, errors })
-    }
-}
-
 /// Adds a remedy to an error about images that do not fit the settings.
 fn explain(error: Error, config: &Settings, images: &Images) -> Failure {
     match error {
@@ -464,6 +386,9 @@ fn explain(error: Error, config: &Settings, images: &Images) -> Failure {
         Error::BatchTooLarge { images, .. } => Failure::from(error)
             .mend(format!("name a --batch of at most {images}"))
             .next(command::again(&[], ["--batch", &images.to_string()])),
+        Error::BatchTooSmall { batch, .. } => {
+            Failure::from(error).mend(format!("start at most {batch} processes, or name a larger --batch"))
+        }
         error => error.into(),
     }
 }

@@ -10,7 +10,9 @@ mod threads;
 pub(crate) use chunks::{for_each_chunk, in_pool, sum_chunks};
 pub(crate) use product::multiply;
 pub use team::Team;
-pub(crate) use team::{Message, message_of_fields, parts, sum_in_team};
+#[cfg(test)]
+pub(crate) use team::tests::on_ranks;
+pub(crate) use team::{Message, agree, gather, message_of_fields, parts, sum_in_team, sum_over_ranks};
 pub use threads::on_threads;
 
 /// Returns the name of the vector instructions that this process computes with, such as `avx2`. Other instructions round

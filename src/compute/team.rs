@@ -7,10 +7,10 @@ use ndarray::{Array, Dim, Dimension, IxDyn};
 use super::sum_chunks;
 use crate::error::{Error, Result};
 
-/// The processes that share the rows of a table, numbered from 0: the ranks of MPI.
+/// The processes that share the rows of a table or the images of a batch, numbered from 0: the ranks of MPI.
 ///
-/// All ranks run the same program on the same data. Each computes its part of every sum over the rows; the parts are sent
-/// to rank 0, and the whole is sent to all.
+/// All ranks run the same program on the same data. Each computes its part of every sum over the rows or images; the parts are
+/// sent to rank 0, and the whole is sent to all.
 pub trait Team: Sync {
     /// Returns the number of this process.
     fn rank(&self) -> usize;
@@ -53,7 +53,7 @@ macro_rules! message_of_number {
     )*};
 }
 
-message_of_number! { u8 u64 usize f64 }
+message_of_number! { u8 u64 usize f32 f64 }
 
 impl Message for bool {
     fn write(&self, to: &mut Vec<u8>) {
@@ -82,6 +82,23 @@ macro_rules! message_of_fields {
 }
 
 pub(crate) use message_of_fields;
+
+impl Message for () {
+    fn write(&self, _to: &mut Vec<u8>) {}
+
+    fn read(_from: &mut &[u8]) {}
+}
+
+impl<A: Message, B: Message> Message for (A, B) {
+    fn write(&self, to: &mut Vec<u8>) {
+        self.0.write(to);
+        self.1.write(to);
+    }
+
+    fn read(from: &mut &[u8]) -> (A, B) {
+        (A::read(from), B::read(from))
+    }
+}
 
 impl<T: Message> Message for Vec<T> {
     fn write(&self, to: &mut Vec<u8>) {
@@ -151,6 +168,14 @@ impl Fault {
         }
     }
 
+    /// Returns the error for this rank, which may have the fault's own error.
+    fn on(self, rank: usize, own: Option<Error>) -> Error {
+        match (self, own) {
+            (Fault::Of(failed), Some(own)) if failed == rank => own,
+            (fault, _) => fault.error(),
+        }
+    }
+
     fn error(self) -> Error {
         match self {
             Fault::Impossible(index) => Error::Impossible { index },
@@ -195,7 +220,7 @@ pub(crate) fn parts(chunks: usize, ranks: usize) -> Vec<usize> {
     (0..=ranks).map(|rank| (chunks * rank).div_ceil(ranks).next_multiple_of(multiple).min(chunks)).collect()
 }
 
-/// Computes what [`sum_chunks`] computes, on all ranks together: the same tree, of whose subtrees each rank computes its own.
+/// Computes what [`sum_chunks`] computes, on all ranks together: each computes its part of the chunks.
 ///
 /// # Errors
 ///
@@ -209,17 +234,98 @@ pub(crate) fn sum_in_team<C: Send, T: Send, S: Send + Message>(
     work: impl Fn(&mut T, C) -> Result<S> + Sync,
     merge: impl Fn(&mut S, S) + Sync,
 ) -> Result<Option<S>> {
-    let (count, rank) = (chunks.len(), team.rank());
+    let starts = parts(chunks.len(), team.size());
+    let own = starts[team.rank()]..starts[team.rank() + 1];
+    let own = chunks.into_iter().skip(own.start).take(own.len());
+    sum_parts(team, &starts, own, threads, state, work, merge)
+}
+
+/// Computes what [`sum_chunks`] computes for the chunks of all ranks, in the order of the ranks; `own` are those of this one.
+/// With one process (`team` is `None`) this is [`sum_chunks`].
+///
+/// # Errors
+///
+/// Returns the errors of [`sum_in_team`]. Returns `None` if no rank has a chunk.
+pub(crate) fn sum_over_ranks<C: Send, T: Send, S: Send + Message>(
+    team: Option<&dyn Team>,
+    own: Vec<C>,
+    threads: usize,
+    state: impl Fn() -> T + Sync,
+    work: impl Fn(&mut T, C) -> Result<S> + Sync,
+    merge: impl Fn(&mut S, S) + Sync,
+) -> Result<Option<S>> {
+    let Some(team) = team else { return sum_chunks(own, threads, state, work, merge) };
+    let mut starts = vec![0];
+    for count in gather(team, Ok(own.len()))? {
+        starts.push(starts[starts.len() - 1] + count);
+    }
+    sum_parts(team, &starts, own.into_iter(), threads, state, work, merge)
+}
+
+/// Returns the values of all ranks, in the order of the ranks.
+///
+/// # Errors
+///
+/// Returns the error of the first rank that has one, in the form of [`sum_in_team`].
+pub(crate) fn gather<M: Message>(team: &dyn Team, own: Result<M>) -> Result<Vec<M>> {
+    let rank = team.rank();
+    let (own, error) = match own {
+        Ok(own) => (Ok(own), None),
+        Err(error) => (Err(Fault::new(&error, rank)), Some(error)),
+    };
+    let mut bytes = Vec::new();
+    own.write(&mut bytes);
+    match rank {
+        0 => (1..team.size()).for_each(|from| bytes.extend(team.receive(from))),
+        _ => team.send(0, &bytes),
+    }
+    team.broadcast(&mut bytes);
+    let rest = &mut &bytes[..];
+    let values: Vec<std::result::Result<M, Fault>> = (0..team.size()).map(|_| Message::read(rest)).collect();
+    let values: std::result::Result<Vec<M>, Fault> = values.into_iter().collect();
+    values.map_err(|fault| fault.on(rank, error))
+}
+
+/// Returns this rank's value, and what all ranks say of theirs, in the order of the ranks.
+///
+/// # Errors
+///
+/// Returns the errors of [`gather`].
+pub(crate) fn agree<T, M: Message>(
+    team: &dyn Team,
+    own: Result<T>,
+    message: impl FnOnce(&T) -> M,
+) -> Result<(T, Vec<M>)> {
+    let (value, said) = match own {
+        Ok(value) => {
+            let said = message(&value);
+            (Some(value), Ok(said))
+        }
+        Err(error) => (None, Err(error)),
+    };
+    let said = gather(team, said)?;
+    Ok((value.expect("gather returns this rank's error"), said))
+}
+
+/// Sums the chunks of all ranks; rank r has those from `starts[r]` to `starts[r + 1]`.
+fn sum_parts<C: Send, T: Send, S: Send + Message>(
+    team: &dyn Team,
+    starts: &[usize],
+    mut own: impl Iterator<Item = C>,
+    threads: usize,
+    state: impl Fn() -> T + Sync,
+    work: impl Fn(&mut T, C) -> Result<S> + Sync,
+    merge: impl Fn(&mut S, S) + Sync,
+) -> Result<Option<S>> {
+    let (count, rank) = (starts[team.size()], team.rank());
     if count == 0 {
         return Ok(None);
     }
-    let starts = parts(count, team.size());
-    let mut tree = Tree { team, starts: &starts, subtrees: Vec::new(), sums: Vec::new().into_iter() };
+    let mut tree = Tree { team, starts, subtrees: Vec::new(), sums: Vec::new().into_iter() };
     tree.find_subtrees(0..count);
     let subtrees = std::mem::take(&mut tree.subtrees);
-    let mut chunks = chunks.into_iter().skip(starts[rank]);
-    let subtrees = subtrees.into_iter().map(|subtree| chunks.by_ref().take(subtree.len()).collect());
-    let subtrees: Vec<Vec<C>> = subtrees.collect();
+    let subtrees: Vec<Vec<C>> =
+        subtrees.into_iter().map(|subtree| own.by_ref().take(subtree.len()).collect()).collect();
     let number = subtrees.len();
     let sums = sum_chunks(
         subtrees,
@@ -238,12 +344,16 @@ pub(crate) fn sum_in_team<C: Send, T: Send, S: Send + Message>(
     if let Some(sum) = &sum {
         sum.write(&mut bytes);
     }
-    team.broadcast(&mut bytes);
-    match (<std::result::Result<S, Fault>>::read(&mut &bytes[..]), error) {
-        (Ok(sum), _) => Ok(Some(sum)),
-        (Err(Fault::Of(failed)), Some(error)) if failed == rank => Err(error),
-        (Err(fault), _) => Err(fault.error()),
+    // the rank of the first chunk has the sum, and rank 0 sends it to all
+    match tree.owner(0) {
+        0 => {}
+        owner if owner == rank => team.send(0, &bytes),
+        owner if rank == 0 => bytes = team.receive(owner),
+        _ => {}
     }
+    team.broadcast(&mut bytes);
+    let sum = <std::result::Result<S, Fault>>::read(&mut &bytes[..]);
+    sum.map(Some).map_err(|fault| fault.on(rank, error))
 }
 
 /// The tree of [`sum_chunks`] over the chunks of all ranks.
@@ -320,7 +430,7 @@ fn middle(chunks: &Range<usize>) -> usize {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use std::sync::Mutex;
     use std::sync::mpsc::{Receiver, Sender, channel};
 
@@ -361,7 +471,7 @@ mod tests {
     }
 
     /// Runs the job on each rank and returns the results.
-    fn on_ranks<R: Send>(ranks: usize, job: impl Fn(&dyn Team) -> R + Sync) -> Vec<R> {
+    pub(crate) fn on_ranks<R: Send>(ranks: usize, job: impl Fn(&dyn Team) -> R + Sync) -> Vec<R> {
         let new = |rank| Threads { rank, to: Vec::new(), from: Vec::new() };
         let mut team: Vec<Threads> = (0..ranks).map(new).collect();
         for from in 0..ranks {
@@ -399,6 +509,38 @@ mod tests {
             }
         }
         assert_eq!(on_ranks(3, |team| brackets(team, 3, 1)), ["((0 1) 2)"; 3]);
+    }
+
+    #[test]
+    fn ranks_with_chunks_of_their_own_get_the_tree_of_one() {
+        for counts in [[3, 4, 1], [0, 2, 5], [6, 0, 0], [0, 0, 3], [1, 0, 1], [0, 0, 0]] {
+            let all: usize = counts.iter().sum();
+            let expected = on_ranks(1, |team| brackets(team, all, 1)).remove(0);
+            let found = on_ranks(3, |team| {
+                let first: usize = counts[..team.rank()].iter().sum();
+                let own = (first..first + counts[team.rank()]).collect();
+                let work = |(): &mut (), chunk: usize| Ok(chunk.to_string().into_bytes());
+                let merge = |left: &mut Vec<u8>, right: Vec<u8>| {
+                    *left = [b"(", &left[..], b" ", &right, b")"].concat()
+                };
+                sum_over_ranks(Some(team), own, 2, || (), work, merge).unwrap().unwrap_or_default()
+            });
+            assert_eq!(found, vec![expected.into_bytes(); 3], "{counts:?}");
+        }
+    }
+
+    #[test]
+    fn gather_returns_all_values_or_the_first_error() {
+        let found = on_ranks(3, |team| gather(team, Ok((team.rank(), vec![0.5f32; team.rank()]))).unwrap());
+        assert_eq!(found, vec![vec![(0, vec![]), (1, vec![0.5]), (2, vec![0.5; 2])]; 3]);
+        let errors = on_ranks(3, |team| {
+            let own = if team.rank() > 0 { Err(Error::NoValues { column: team.rank() }) } else { Ok(()) };
+            gather(team, own).unwrap_err()
+        });
+        assert!(matches!(errors[1], Error::NoValues { column: 1 }));
+        for rank in [0, 2] {
+            assert!(matches!(errors[rank], Error::OtherRank { rank: 1 }), "{}", errors[rank]);
+        }
     }
 
     #[test]

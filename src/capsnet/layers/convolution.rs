@@ -2,7 +2,8 @@
 
 use ndarray::{ArrayView2, ArrayViewMut2};
 
-use crate::compute::{for_each_chunk, multiply, sum_chunks};
+use crate::compute::{Team, for_each_chunk, multiply, sum_over_ranks};
+use crate::error::Result;
 
 /// A convolution with a bias.
 ///
@@ -68,8 +69,20 @@ impl Convolution {
     }
 
     /// Computes the gradient with respect to x, w and b from `d_y`, the gradient with respect to y. Leaves the gradient of x empty
-    /// unless `with_d_x` is true. Skips images whose `d_y` is 0.
-    pub fn backward(&self, x: &[f32], weights: &[f32], d_y: &[f32], with_d_x: bool) -> ConvolutionGradient {
+    /// unless `with_d_x` is true. Skips images whose `d_y` is 0. If a team shares the images of a batch, the gradients of w and b
+    /// are those of all images.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error only if another process of the team has failed.
+    pub fn backward(
+        &self,
+        team: Option<&dyn Team>,
+        x: &[f32],
+        weights: &[f32],
+        d_y: &[f32],
+        with_d_x: bool,
+    ) -> Result<ConvolutionGradient> {
         let (positions, window) = (self.positions(), self.window());
         let w = ArrayView2::from_shape((window, self.features), weights).expect("weights fit the shape");
         let image_length = self.height * self.width * self.channels;
@@ -77,8 +90,9 @@ impl Convolution {
         let mut parts_of_d_x = d_x.chunks_exact_mut(image_length);
         let images = d_y.chunks_exact(positions * self.features).enumerate();
         let images = images.map(|(image, d_y)| (image, d_y, parts_of_d_x.next().unwrap_or_default()));
-        let sums = sum_chunks(
-            images.filter(|(_, d_y, _)| d_y.iter().any(|&d| d != 0.0)),
+        let sums = sum_over_ranks(
+            team,
+            images.filter(|(_, d_y, _)| d_y.iter().any(|&d| d != 0.0)).collect(),
             self.threads,
             || vec![0.0; positions * window],
             |patches, (image, d_y, d_x)| {
@@ -104,11 +118,10 @@ impl Convolution {
                 all.0.iter_mut().zip(more.0).for_each(|(all, more)| *all += more);
                 all.1.iter_mut().zip(more.1).for_each(|(all, more)| *all += more);
             },
-        );
-        let sums = sums.expect("no image returns an error");
+        )?;
         let (d_weights, d_bias) =
             sums.unwrap_or_else(|| (vec![0.0; weights.len()], vec![0.0; self.features]));
-        ConvolutionGradient { d_x, d_weights, d_bias }
+        Ok(ConvolutionGradient { d_x, d_weights, d_bias })
     }
 
     fn positions(&self) -> usize {
@@ -221,16 +234,16 @@ mod tests {
                     d_y[still * image..][..image].fill(if still == 1 { -0.0 } else { 0.0 });
                 }
                 let [_, d_x, d_w, d_b] = plainly(&of, &x, &w, &b, Some(&d_y));
-                let found = of.backward(&x, &w, &d_y, true);
+                let found = of.backward(None, &x, &w, &d_y, true).unwrap();
                 close(&found.d_x, &d_x);
                 close(&found.d_weights, &d_w);
                 close(&found.d_bias, &d_b);
-                let without = of.backward(&x, &w, &d_y, false);
+                let without = of.backward(None, &x, &w, &d_y, false).unwrap();
                 assert!(without.d_x.is_empty() && without.d_weights == found.d_weights);
             }
             let mut d_y = vec![0.0; 4 * image];
             d_y[2 * image] = f32::NAN;
-            assert!(of.backward(&x, &w, &d_y, true).d_bias[0].is_nan(), "a NaN was left out");
+            assert!(of.backward(None, &x, &w, &d_y, true).unwrap().d_bias[0].is_nan(), "a NaN was left out");
         }
     }
 }

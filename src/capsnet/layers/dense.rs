@@ -7,8 +7,9 @@ use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use super::convolution::Convolution;
-use super::{Backward, Batch, Caption, Dropout, Forward, Grid, Layer, Memory, plain, relu_backward};
+use super::{Backward, Batch, Caption, Dropout, Forward, Grid, Layer, Memory, Share, plain, relu_backward};
 use crate::capsnet::parameters::{Draw, ParameterSpec};
+use crate::compute::gather;
 use crate::error::Result;
 use crate::routing::fused::{LayerOutput, check_numbers};
 
@@ -35,10 +36,10 @@ impl Dense {
     }
 
     /// Returns the map as a 1 x 1 convolution over one image whose positions are the images of the batch: one matrix product.
-    fn map(&self, batch: &Batch) -> Convolution {
+    fn map(&self, batch: &Batch, images: usize) -> Convolution {
         Convolution {
             images: 1,
-            height: batch.images,
+            height: images,
             width: 1,
             channels: self.inputs(),
             features: self.outputs,
@@ -49,11 +50,13 @@ impl Dense {
     }
 }
 
-/// Returns the factor of each number of the input: 0 or 1 / (1 - p).
-fn factors(dropout: Dropout, count: usize) -> Vec<f32> {
+/// Returns the factor of each number of the input: 0 or 1 / (1 - p). The draws for the `before` numbers of other processes come
+/// first.
+fn factors(dropout: Dropout, before: usize, count: usize) -> Vec<f32> {
     let rng = &mut ChaCha8Rng::seed_from_u64(dropout.seed);
     let kept = (1.0 / (1.0 - dropout.share)) as f32;
-    (0..count).map(|_| if rng.gen_bool(dropout.share) { 0.0 } else { kept }).collect()
+    let draws = (0..before + count).map(|_| if rng.gen_bool(dropout.share) { 0.0 } else { kept });
+    draws.skip(before).collect()
 }
 
 fn product(x: &[f32], factors: &[f32]) -> Vec<f32> {
@@ -81,9 +84,10 @@ impl Layer for Dense {
     /// Computes the output, and keeps the factors of the dropout.
     fn forward(&self, batch: &Batch, input: &LayerOutput, _keep: bool) -> Result<(LayerOutput, Memory)> {
         let ([weights, bias], x) = (batch.parameters(), &input.activations);
-        let factors = batch.dropout.map(|dropout| factors(dropout, x.len()));
+        let before = batch.share.map_or(0, |share| share.first * self.inputs());
+        let factors = batch.dropout.map(|dropout| factors(dropout, before, x.len()));
         let dropped = factors.as_ref().map(|factors| product(x, factors));
-        let mut y = self.map(batch).forward(dropped.as_deref().unwrap_or(x), weights, bias);
+        let mut y = self.map(batch, batch.images).forward(dropped.as_deref().unwrap_or(x), weights, bias);
         // the classification would not notice a NaN
         let name = "the output of a dense layer";
         check_numbers(name, &[batch.images, self.outputs], &y, "finite", f32::is_finite)?;
@@ -108,7 +112,18 @@ impl Layer for Dense {
         // y = (f x) w + b  gives  dx = f (dy w^T)
         let factors = forward.memory::<Option<Vec<f32>>>().as_deref();
         let dropped = factors.map(|factors| product(x, factors));
-        let mut d = self.map(batch).backward(dropped.as_deref().unwrap_or(x), weights, &d_y, with_input);
+        let x = dropped.as_deref().unwrap_or(x);
+        let mut d = match batch.share {
+            None => self.map(batch, batch.images).backward(None, x, weights, &d_y, with_input)?,
+            // A matrix product sums over all images at once, so each process computes the whole and keeps its part of dx.
+            Some(Share { team, first, all }) => {
+                let (x, d_y) = (gather(team, Ok(x.to_vec()))?.concat(), gather(team, Ok(d_y))?.concat());
+                let mut d = self.map(batch, all).backward(None, &x, weights, &d_y, with_input)?;
+                let own = first * self.inputs()..(first + batch.images) * self.inputs();
+                d.d_x = d.d_x.get(own).map(<[f32]>::to_vec).unwrap_or_default();
+                d
+            }
+        };
         if let Some(factors) = factors {
             d.d_x.iter_mut().zip(factors).for_each(|(d, factor)| *d *= factor);
         }
@@ -144,7 +159,7 @@ mod tests {
             let coefficients: Vec<f32> = (0..12).map(|i| noise(i + 700)).collect();
             let run = |numbers: &[f32]| {
                 let parameters = vec![&numbers[..48], &numbers[48..52]];
-                let batch = Batch { images: 3, threads: 1, parameters, dropout };
+                let batch = Batch { images: 3, threads: 1, parameters, dropout, share: None };
                 let input = plain(numbers[52..].to_vec());
                 let (output, memory) = layer.forward(&batch, &input, true).unwrap();
                 let products = output.activations.iter().zip(&coefficients);
@@ -169,7 +184,7 @@ mod tests {
 
     #[test]
     fn dropout_drops_its_share_and_keeps_the_mean() {
-        let factors = factors(Dropout { share: 0.25, seed: 3 }, 40_000);
+        let factors = factors(Dropout { share: 0.25, seed: 3 }, 0, 40_000);
         let dropped = factors.iter().filter(|&&factor| factor == 0.0).count();
         assert!((dropped as f64 / 40_000.0 - 0.25).abs() < 0.01);
         assert!(factors.iter().all(|&factor| factor == 0.0 || factor == 4.0 / 3.0));

@@ -101,7 +101,8 @@ impl Layer for Features {
         if let Some(pooling) = self.max_pooling() {
             d_y = pooling.backward(forward.memory::<Vec<u8>>(), &d_y);
         }
-        let d = self.convolution(batch).backward(&forward.input.activations, weights, &d_y, with_input);
+        let x = &forward.input.activations;
+        let d = self.convolution(batch).backward(batch.team(), x, weights, &d_y, with_input)?;
         Ok(Backward { d_parameters: vec![d.d_weights, d.d_bias], d_input: plain(d.d_x) })
     }
 
@@ -155,7 +156,7 @@ mod tests {
             let x: Vec<f32> = (0..2 * 9 * 12 * 2).map(noise).collect();
             let w: Vec<f32> = (0..size * size * 6).map(|i| noise(i + 5000)).collect();
             let b = [0.5, -0.25, 0.0];
-            let batch = Batch { images: 2, threads: 1, parameters: vec![&w, &b], dropout: None };
+            let batch = Batch { images: 2, threads: 1, parameters: vec![&w, &b], dropout: None, share: None };
             let y = layer.convolution(&batch).forward(&x, &w, &b);
             let found = layer.forward(&batch, &plain(x), false).unwrap().0.activations;
             let (rows, columns) = if pooling.is_some() { (5, 6) } else { (9, 12) };

@@ -21,6 +21,7 @@ pub(crate) use self::features::Features;
 pub(crate) use self::primary::Primary;
 pub(crate) use self::routed::Routed;
 use super::parameters::ParameterSpec;
+use crate::compute::Team;
 use crate::error::Result;
 use crate::routing::fused::LayerOutput;
 
@@ -89,6 +90,18 @@ pub(crate) struct Batch<'a> {
     pub parameters: Vec<&'a [f32]>,
     /// The dropout of a training step.
     pub dropout: Option<Dropout>,
+    /// If processes share a batch: which of its images these are.
+    pub share: Option<Share<'a>>,
+}
+
+/// The part of a batch that one process computes.
+#[derive(Clone, Copy)]
+pub(crate) struct Share<'a> {
+    pub team: &'a dyn Team,
+    /// The number of the first image in the batch.
+    pub first: usize,
+    /// The number of images in the batch.
+    pub all: usize,
 }
 
 /// The dropout of one layer in one step of a training.
@@ -104,6 +117,11 @@ impl<'a> Batch<'a> {
     /// Returns the layer's N parameter arrays.
     fn parameters<const N: usize>(&self) -> [&'a [f32]; N] {
         self.parameters[..].try_into().expect("the network passes all parameters of the layer")
+    }
+
+    /// Returns the processes that share the batch, if there are several.
+    fn team(&self) -> Option<&'a dyn Team> {
+        self.share.map(|share| share.team)
     }
 }
 

@@ -87,13 +87,13 @@ impl Layer for Primary {
         with_input: bool,
     ) -> Result<Backward> {
         let ([to_poses, to_activations], x) = (self.maps(batch), &forward.input.activations);
-        let [pose_weights, _, weights, _] = batch.parameters();
+        let ([pose_weights, _, weights, _], team) = (batch.parameters(), batch.team());
         // a = sigmoid(x) gives dx = a (1 - a) da
         for (d, a) in d_output.activations.iter_mut().zip(&forward.output.activations) {
             *d *= a * (1.0 - a);
         }
-        let poses = to_poses.backward(x, pose_weights, &d_output.poses, with_input);
-        let activations = to_activations.backward(x, weights, &d_output.activations, with_input);
+        let poses = to_poses.backward(team, x, pose_weights, &d_output.poses, with_input)?;
+        let activations = to_activations.backward(team, x, weights, &d_output.activations, with_input)?;
         let d_x = poses.d_x.iter().zip(&activations.d_x).map(|(one, other)| one + other).collect();
         Ok(Backward {
             d_parameters: vec![poses.d_weights, poses.d_bias, activations.d_weights, activations.d_bias],

@@ -135,10 +135,9 @@ impl Layer for Routed {
         _with_input: bool,
     ) -> Result<Backward> {
         let (kernel, input) = (self.kernel(batch)?, Routed::input(batch, forward.input));
-        let d = match forward.memory::<Option<Kept>>() {
-            Some(kept) => kernel.backward_kept(&input, kept, &d_output.poses, &d_output.activations)?,
-            None => kernel.backward(&input, &d_output.poses, &d_output.activations)?,
-        };
+        let kept = forward.memory::<Option<Kept>>().as_ref();
+        let LayerOutput { poses: d_poses, activations: d_activations } = &d_output;
+        let d = kernel.backward_in_team(batch.team(), &input, kept, d_poses, d_activations)?;
         Ok(Backward {
             d_parameters: vec![d.d_transforms, d.d_beta_v, d.d_beta_a],
             d_input: LayerOutput { poses: d.d_poses, activations: d.d_activations },

@@ -26,7 +26,7 @@ use self::position::{Backward, Forward, Found, Limits, ParameterSums, Parameters
 use super::{Competition, ELEMENTS, Reach, RoutingOptions, RoutingStart, SIDE};
 pub use crate::compute::simd::InstructionSet;
 use crate::compute::simd::{WIDTH, ZEROS};
-use crate::compute::{for_each_chunk, sum_chunks};
+use crate::compute::{Team, for_each_chunk, gather, sum_over_ranks};
 use crate::error::{Error, Result};
 
 /// The smallest number of chunks for the threads to share. If there are fewer images, each image is split.
@@ -260,7 +260,8 @@ impl Kernel {
         let mut poses = vec![0.0; positions * parents * ELEMENTS];
         let mut activations = vec![0.0; positions * parents];
         let mut kept = vec![K::default(); positions];
-        let chunks = self.chunks(&(0..self.shape.images).collect::<Vec<_>>());
+        let images = self.shape.images;
+        let chunks = self.chunks(&(0..images).collect::<Vec<_>>(), images);
         // each chunk with its part of the outputs
         let (mut all_poses, mut all_activations, mut all_kept) =
             (&mut poses[..], &mut activations[..], &mut kept[..]);
@@ -342,7 +343,7 @@ impl Kernel {
         d_poses: &[f32],
         d_activations: &[f32],
     ) -> Result<LayerGradient> {
-        self.backward_from(input, None, d_poses, d_activations)
+        self.backward_in_team(None, input, None, d_poses, d_activations)
     }
 
     /// Computes the gradient for a training step, as [`Kernel::backward`] does, from the results that [`Kernel::forward_keeping`]
@@ -358,11 +359,18 @@ impl Kernel {
         d_poses: &[f32],
         d_activations: &[f32],
     ) -> Result<LayerGradient> {
-        self.backward_from(input, Some(kept), d_poses, d_activations)
+        self.backward_in_team(None, input, Some(kept), d_poses, d_activations)
     }
 
-    fn backward_from(
+    /// Computes the gradient as [`Kernel::backward`] does, or as [`Kernel::backward_kept`] if there is something kept. If a team
+    /// shares the images of a batch, the gradients of the parameters are those of all images, in the same bits as in one process.
+    ///
+    /// # Errors
+    ///
+    /// Returns the errors of [`Kernel::backward_kept`], and [`Error::OtherRank`] if another process fails in the sum.
+    pub(crate) fn backward_in_team(
         &self,
+        team: Option<&dyn Team>,
         input: &LayerInput,
         kept: Option<&Kept>,
         d_poses: &[f32],
@@ -386,16 +394,22 @@ impl Kernel {
         };
         let pushed: Vec<usize> =
             d_above.enumerate().filter(|&(_, d)| is_pushed(d)).map(|(image, _)| image).collect();
-        let chunks = self.chunks(&pushed);
+        let all = match team {
+            Some(team) => gather(team, Ok(pushed.len()))?.iter().sum(),
+            None => pushed.len(),
+        };
+        let chunks = self.chunks(&pushed, all);
+        let mut parts: Vec<Option<Below>> = chunks.iter().map(|_| None).collect();
         let row_length = width * capsules;
         // the first capsule of a chunk's part of the layer below
         let first_capsule =
             |chunk: &Chunk| (chunk.image * height + chunk.rows.start * self.stride) * row_length;
-        let sums = sum_chunks(
-            &chunks,
+        let sums = sum_over_ranks(
+            team,
+            chunks.iter().zip(&mut parts).collect(),
             self.threads,
             || Space::new(&self.plan, true),
-            |space, chunk| {
+            |space, (chunk, part)| {
                 let mut sums = ParameterSums::new(&self.plan);
                 let capsules_below = ((chunk.rows.len() - 1) * self.stride + self.tiles.0) * row_length;
                 let mut below = (vec![0.0; capsules_below * ELEMENTS], vec![0.0; capsules_below]);
@@ -418,14 +432,13 @@ impl Kernel {
                     self.instructions.run(Backward { plan: &self.plan, parameters, space, sums });
                     self.scatter(row - chunk.rows.start, column, space, &mut below);
                 }
-                Ok((sums, vec![(first_capsule(chunk), below)]))
+                *part = Some(below);
+                Ok(sums)
             },
-            |(sums, parts), (more, more_parts)| {
-                sums.merge(&more);
-                parts.extend(more_parts);
-            },
+            |all, more| all.merge(&more),
         )?;
-        let (sums, parts) = sums.unwrap_or_else(|| (ParameterSums::new(&self.plan), Vec::new()));
+        let sums = sums.unwrap_or_else(|| ParameterSums::new(&self.plan));
+        let parts = chunks.iter().map(first_capsule).zip(parts.into_iter().flatten());
         let gradient = self.assemble(input, &sums, parts);
         if d_poses.iter().chain(d_activations).fold(true, |good, d| good & d.is_finite()) {
             let results: [(&'static str, &[f32]); 5] = [
@@ -446,7 +459,7 @@ impl Kernel {
         &self,
         input: &LayerInput,
         sums: &ParameterSums,
-        parts: Vec<(usize, Below)>,
+        parts: impl Iterator<Item = (usize, Below)>,
     ) -> LayerGradient {
         let parents = self.shape.parents;
         // parts of one image overlap if their neighbourhoods overlap
@@ -470,11 +483,11 @@ impl Kernel {
         LayerGradient { d_poses, d_activations, d_transforms, d_beta_v, d_beta_a }
     }
 
-    /// Divides these images into chunks: one for each image, or several if there are few images. The chunks do not depend on the
-    /// number of threads.
-    fn chunks(&self, images: &[usize]) -> Vec<Chunk> {
+    /// Divides these images into chunks: one for each image, or several if `all`, the number of images in all processes, is small.
+    /// The chunks do not depend on the number of threads.
+    fn chunks(&self, images: &[usize], all: usize) -> Vec<Chunk> {
         let rows = self.grid.0;
-        let parts = CHUNKS.div_ceil(images.len().max(1)).min(rows);
+        let parts = CHUNKS.div_ceil(all.max(1)).min(rows);
         let part =
             |image: usize, at: usize| Chunk { image, rows: rows * at / parts..rows * (at + 1) / parts };
         images.iter().flat_map(|&image| (0..parts).map(move |at| part(image, at))).collect()
