@@ -441,16 +441,21 @@ impl Kernel {
         let parts = chunks.iter().map(first_capsule).zip(parts.into_iter().flatten());
         let gradient = self.assemble(input, &sums, parts);
         if d_poses.iter().chain(d_activations).fold(true, |good, d| good & d.is_finite()) {
-            let results: [(&'static str, &[f32]); 5] = [
-                ("the gradient of the poses", &gradient.d_poses),
-                ("the gradient of the activations", &gradient.d_activations),
-                ("the gradient of the transforms", &gradient.d_transforms),
-                ("the gradient of beta_v", &gradient.d_beta_v),
-                ("the gradient of beta_a", &gradient.d_beta_a),
-            ];
-            self.check_result(input, &results)?;
+            self.check_gradient(input, &gradient)?;
         }
         Ok(gradient)
+    }
+
+    /// Checks that a gradient is finite, as [`Kernel::check_result`] does.
+    fn check_gradient(&self, input: &LayerInput, gradient: &LayerGradient) -> Result<()> {
+        let results: [(&'static str, &[f32]); 5] = [
+            ("the gradient of the poses", &gradient.d_poses),
+            ("the gradient of the activations", &gradient.d_activations),
+            ("the gradient of the transforms", &gradient.d_transforms),
+            ("the gradient of beta_v", &gradient.d_beta_v),
+            ("the gradient of beta_a", &gradient.d_beta_a),
+        ];
+        self.check_result(input, &results)
     }
 
     /// Assembles the gradient from the sums over positions and the parts of the gradient of the layer below. Each part comes with
