@@ -76,7 +76,7 @@ pub enum Error {
         "column {column} has no value in any sample that counts, so it cannot be fitted; drop the column"
     )]
     NoValues { column: usize },
-    /// An error of another process that shares a fit; that process has the error itself.
+    /// An error of another process that shares a fit or a training; that process has the error itself.
     #[error("rank {rank} has failed")]
     OtherRank { rank: usize },
     /// A number too large for a fit (its square must fit in `f64`) or for a file of `f32`.

@@ -193,8 +193,8 @@ impl CapsNet {
         self.forward_and(pixels, threads, true, None, None)
     }
 
-    /// Runs [`CapsNet::forward_keeping`] for a step of a training, on this process's share of the batch. With dropout, which is a
-    /// probability and a generator, each input of a dense layer is dropped with that probability.
+    /// Runs [`CapsNet::forward_keeping`] for a step of a training, on this process's share of the batch. `dropout`
+    /// holds the probability that an input of a dense layer is dropped, and the generator of the draws.
     ///
     /// # Errors
     ///
@@ -233,7 +233,7 @@ impl CapsNet {
         let mut outputs = vec![pixels];
         for (layer, mut batch) in layers.iter().zip(self.batches(&layers, images, threads, share)) {
             batch.dropout =
-                dropout.as_mut().map(|(dropped, rng)| Dropout { share: *dropped, seed: rng.r#gen() });
+                dropout.as_mut().map(|(dropped, rng)| Dropout { probability: *dropped, seed: rng.r#gen() });
             let (numbers, memory) = layer.forward(&batch, &outputs[outputs.len() - 1].numbers, keep)?;
             outputs.push(Output { name: layer.name(), numbers, memory });
         }
@@ -298,7 +298,7 @@ impl CapsNet {
             let backward = layer.backward(&batch, forward, d_output, at > 0 || to_pixels);
             let backward = match share {
                 None => backward?,
-                // without a process that fails here, the others would wait in the sums of the next layer
+                // if one process fails here, the others must not wait for it in the sums of the next layer
                 Some(Share { team, .. }) => agree(team, backward, |_| ())?.0,
             };
             // `rest` keeps the numbers of the layers before this one

@@ -6,6 +6,7 @@ mod meter;
 mod run;
 
 use std::ffi::OsString;
+use std::hash::{Hash, Hasher};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -77,18 +78,35 @@ pub fn train(arguments: &Arguments) -> Outcome<ExitCode> {
 fn train_together(arguments: &Arguments, ranks: &Ranks) -> Outcome<ExitCode> {
     let board = Board::default();
     ranks.check_same(Default::default())?;
-    let first = ranks.agree(match ranks.is_first() {
-        true => begin(arguments, ranks, &board).map(Some),
-        false => Ok(None),
+    let mut first = None;
+    let step = ranks.same_as_first(|| {
+        let (state, files) = begin(arguments, ranks, &board)?;
+        let step = state.training.step;
+        first = Some((state, files));
+        Ok(step)
     })?;
     // the others read the training from the checkpoint that the first has just written, which also compares the images
-    let path = ranks.same_as_first(|| Ok(first.as_ref().map(|(_, files)| files.saved.clone())))?;
-    let (state, files) = match (first, path) {
-        (Some((state, files)), _) => (Ok(state), Some(files)),
-        (None, path) => (follow(arguments, &path.unwrap_or_default()), None),
+    let (state, files) = match first {
+        Some((state, files)) => (Ok(state), Some(files)),
+        None => (follow(arguments, step, &board), None),
     };
     let State { training, images, validation } = ranks.agree(state)?;
-    Run { training, images, validation, files, board, ranks }.train()
+    let (validated, (rank, ranks_in_all)) = (validation.len(), ranks.place());
+    ranks.check_same(
+        [("the validation set", mark(&validation))].map(|(name, mark)| (name.to_owned(), mark)).into(),
+    )?;
+    let validation = match ranks_in_all {
+        1 => validation,
+        all => validation.slice(validated * rank / all..validated * (rank + 1) / all),
+    };
+    Run { training, images, validation, validated, files, board, ranks }.train()
+}
+
+/// Returns the number of images and a hash of them.
+fn mark(images: &Images) -> String {
+    let mut hasher = std::hash::DefaultHasher::new();
+    (&images.pixels, &images.labels).hash(&mut hasher);
+    format!("{} images with the hash {:016x}", images.len(), hasher.finish())
 }
 
 /// A training and its images.
@@ -98,16 +116,27 @@ struct State {
     validation: Images,
 }
 
-/// Reads the training from a checkpoint that another process has written, and the same images.
-fn follow(arguments: &Arguments, path: &Path) -> Outcome<State> {
-    let threads = usize::from(arguments.threads);
-    let (training, count) = Training::load(path, threads)?;
+/// Reads the training from the checkpoint of this step, which another process has written, and the same images.
+fn follow(arguments: &Arguments, step: usize, board: &Board) -> Outcome<State> {
+    // mpirun passes signals to all; the first process decides when to stop
+    stop::on_signals(board, "this step will be finished and saved");
+    let (folder, threads) = (folder(arguments), usize::from(arguments.threads));
+    let path = folder.checkpoint(step);
+    let (training, count) = Training::load(&path, threads)?;
     let settings = training.settings();
-    let newest = Newest { path: path.to_owned(), training, images: count, damaged: Vec::new() };
-    let folder = Folder::new(path.parent().unwrap_or(Path::new("")).to_owned());
+    let newest = Newest { path, training, images: count, damaged: Vec::new() };
     let (images, validation) = read_images(arguments, &settings, Some(&newest), &folder)?;
-    let training = Training::resume(path, &settings, newest.training.seed, &images, threads)?;
+    let training = Training::resume(&newest.path, &settings, newest.training.seed, &images, threads)?;
     Ok(State { training, images, validation })
+}
+
+/// Returns the output folder.
+fn folder(arguments: &Arguments) -> Folder {
+    let name = arguments.config.as_deref().unwrap_or("default");
+    let stem = Path::new(name).file_stem().unwrap_or_default().to_string_lossy().into_owned();
+    let seed = arguments.seed.unwrap_or(1);
+    let default_out = || Path::new("target").join("train").join(format!("{stem}-seed{seed}"));
+    Folder::new(arguments.out.clone().unwrap_or_else(default_out))
 }
 
 /// Reads the images, takes the output folder and writes the first checkpoint into it, on the first process.
@@ -115,11 +144,7 @@ fn begin(arguments: &Arguments, ranks: &Ranks, board: &Board) -> Outcome<(State,
     let interval = Duration::try_from_secs_f64(60.0 * arguments.minutes).map_err(|_| {
         Failure::new(format!("--minutes is {}, but should be from 0 to a million", arguments.minutes))
     })?;
-    let name = arguments.config.as_deref().unwrap_or("default");
-    let stem = Path::new(name).file_stem().unwrap_or_default().to_string_lossy().into_owned();
-    let seed = arguments.seed.unwrap_or(1);
-    let default_out = || Path::new("target").join("train").join(format!("{stem}-seed{seed}"));
-    let folder = Folder::new(arguments.out.clone().unwrap_or_else(default_out));
+    let (seed, folder) = (arguments.seed.unwrap_or(1), folder(arguments));
 
     // lock before reading: another training may be writing to the folder
     let lock = if folder.path().is_dir() { Some(folder.lock(arguments.resume)?) } else { None };
@@ -159,7 +184,7 @@ fn begin(arguments: &Arguments, ranks: &Ranks, board: &Board) -> Outcome<(State,
     let log = folder.log(training.step)?;
     let saved = folder.save(&training, &images)?;
     let meter = Meter::new(training.steps(images.len()));
-    let files = Files { folder, events, log, meter, interval, saved, stop, way_on, to_eval, lock };
+    let files = Files { folder, events, log, meter, interval, saved, stop, way_on, to_eval, _lock: lock };
     Ok((State { training, images, validation }, files))
 }
 

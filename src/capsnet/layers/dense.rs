@@ -54,8 +54,8 @@ impl Dense {
 /// first.
 fn factors(dropout: Dropout, before: usize, count: usize) -> Vec<f32> {
     let rng = &mut ChaCha8Rng::seed_from_u64(dropout.seed);
-    let kept = (1.0 / (1.0 - dropout.share)) as f32;
-    let draws = (0..before + count).map(|_| if rng.gen_bool(dropout.share) { 0.0 } else { kept });
+    let kept = (1.0 / (1.0 - dropout.probability)) as f32;
+    let draws = (0..before + count).map(|_| if rng.gen_bool(dropout.probability) { 0.0 } else { kept });
     draws.skip(before).collect()
 }
 
@@ -152,9 +152,9 @@ mod tests {
     #[test]
     fn the_gradient_with_dropout_matches_differences() {
         let below = Grid { rows: 2, columns: 3, kinds: 2 };
-        for (relu, share) in [(false, None), (true, None), (false, Some(0.3)), (true, Some(0.3))] {
+        for (relu, probability) in [(false, None), (true, None), (false, Some(0.3)), (true, Some(0.3))] {
             let layer = Dense { name: "d", below, outputs: 4, relu, gain: 1.0 };
-            let dropout = share.map(|share| Dropout { share, seed: 5 });
+            let dropout = probability.map(|probability| Dropout { probability, seed: 5 });
             let numbers: Vec<f32> = (0..48 + 4 + 36).map(noise).collect();
             let coefficients: Vec<f32> = (0..12).map(|i| noise(i + 700)).collect();
             let run = |numbers: &[f32]| {
@@ -184,7 +184,7 @@ mod tests {
 
     #[test]
     fn dropout_drops_its_share_and_keeps_the_mean() {
-        let factors = factors(Dropout { share: 0.25, seed: 3 }, 0, 40_000);
+        let factors = factors(Dropout { probability: 0.25, seed: 3 }, 0, 40_000);
         let dropped = factors.iter().filter(|&&factor| factor == 0.0).count();
         assert!((dropped as f64 / 40_000.0 - 0.25).abs() < 0.01);
         assert!(factors.iter().all(|&factor| factor == 0.0 || factor == 4.0 / 3.0));

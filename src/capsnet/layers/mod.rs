@@ -108,7 +108,7 @@ pub(crate) struct Share<'a> {
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Dropout {
     /// The probability that a number is dropped.
-    pub share: f64,
+    pub probability: f64,
     /// The seed of the draws.
     pub seed: u64,
 }

@@ -147,9 +147,14 @@ impl Folder {
         Ok(em_routing::files::write(&self.path.join("settings.txt"), text.as_bytes())?)
     }
 
+    /// Returns the path of the checkpoint of a step.
+    pub fn checkpoint(&self, step: usize) -> PathBuf {
+        self.path.join(format!("{PREFIX}{step:08}{SUFFIX}"))
+    }
+
     /// Writes a checkpoint, then removes all but the newest `KEPT`.
     pub fn save(&self, training: &Training, images: &Images) -> Outcome<PathBuf> {
-        let path = self.path.join(format!("{PREFIX}{:08}{SUFFIX}", training.step));
+        let path = self.checkpoint(training.step);
         if !path.exists() {
             training.save(&path, images)?;
         }

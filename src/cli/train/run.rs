@@ -27,7 +27,10 @@ const LOG_STEPS: usize = 10;
 pub struct Run<'a> {
     pub training: Training,
     pub images: Images,
+    /// The part of the validation set that this process classifies.
     pub validation: Images,
+    /// The number of images of the validation set.
+    pub validated: usize,
     /// The first process writes files; the others have none.
     pub files: Option<Files>,
     pub board: Board,
@@ -51,8 +54,7 @@ pub struct Files {
     /// The command that evaluates the network.
     pub to_eval: String,
     /// Keeps other trainings out of the folder.
-    #[expect(dead_code)]
-    pub lock: Lock,
+    pub _lock: Lock,
 }
 
 /// What all processes do next.
@@ -82,9 +84,10 @@ impl Run<'_> {
             match next {
                 Next::Step => {
                     let report = self.training.step_in_team(&self.images, self.ranks.team());
-                    let report = self.ranks.agree(report.map_err(Into::into))?;
-                    let kept =
-                        self.files.as_mut().map_or(Ok(()), |files| files.keep(&report, steps, &mut task));
+                    let kept = report.map_err(Into::into).and_then(|report| match &mut self.files {
+                        Some(files) => files.keep(&report, steps, &mut task),
+                        None => Ok(()),
+                    });
                     self.ranks.agree(kept)?;
                 }
                 Next::Validate(epoch) => {
@@ -103,13 +106,12 @@ impl Run<'_> {
     }
 
     fn greet(&self, steps: usize) {
-        let Run { training, images, validation, files, .. } = self;
+        let Run { training, images, validated, files, .. } = self;
         let Some(files) = files else { return };
         self.board.say(&format!(
-            "{} parameters; {} images to train on and {} for validation; steps {} to {steps} go to {}",
+            "{} parameters; {} images to train on and {validated} for validation; steps {} to {steps} go to {}",
             training.net.parameters().len(),
             images.len(),
-            validation.len(),
             training.step,
             files.folder.path().display(),
         ));
@@ -118,22 +120,20 @@ impl Run<'_> {
     /// Returns how many images of the validation set the network, as it would be saved now, misclassifies, and their number. The
     /// processes share the set.
     fn errors(&self) -> Outcome<Option<(usize, usize)>> {
-        let images = self.validation.len();
-        if images == 0 {
+        if self.validated == 0 {
             return Ok(None);
         }
         let mut task = self.board.task("validation");
         let net = self.training.result();
-        let (rank, ranks) = self.ranks.place();
-        let own = self.validation.slice(images * rank / ranks..images * (rank + 1) / ranks);
+        let own = &self.validation;
         let errors = match own.is_empty() {
             true => Ok(0),
             false => net
-                .evaluate(&own, self.training.threads, |seen| task.at(seen, own.len(), "images"))
+                .evaluate(own, self.training.threads, |seen| task.at(seen, own.len(), "images"))
                 .map(|evaluation| evaluation.errors()),
         };
         let errors = self.ranks.agree(errors.map_err(Into::into))?;
-        Ok(Some((self.ranks.total(errors), images)))
+        Ok(Some((self.ranks.total(errors), self.validated)))
     }
 
     /// Writes the network, or the checkpoint of a stopped training, and says what to do next.

@@ -18,9 +18,12 @@
 //! With [`RoutingOptions::default`], all results are finite for votes, activations and betas up to 1e8 in size. Gradients are
 //! clamped so that their products do not overflow.
 
+mod check;
 mod lanes;
 mod position;
 
+pub(crate) use self::check::check_numbers;
+use self::check::{check_length, largest};
 use self::lanes::{from_lanes, from_tiles, in_lanes, to_lanes, to_tiles};
 use self::position::{Backward, Forward, Found, Limits, ParameterSums, Parameters, Plan, Space};
 use super::{Competition, ELEMENTS, Reach, RoutingOptions, RoutingStart, SIDE};
@@ -255,7 +258,7 @@ impl Kernel {
         keep: impl Fn(&Space) -> K + Sync,
     ) -> Result<(LayerOutput, Vec<K>)> {
         self.check(input)?;
-        let parameters = self.parameters(input);
+        let parameters = self.parameters(input, largest(input.poses));
         let (positions, parents) = (self.shape.images * self.grid.0 * self.grid.1, self.plan.parents);
         let mut poses = vec![0.0; positions * parents * ELEMENTS];
         let mut activations = vec![0.0; positions * parents];
@@ -384,7 +387,6 @@ impl Kernel {
         if let Some(kept) = kept {
             kept.check(&self.shape, &self.plan)?;
         }
-        let parameters = self.parameters(input);
         // the parents of one image
         let capsules_above = rows * columns * parents;
         let d_above =
@@ -394,11 +396,13 @@ impl Kernel {
         };
         let pushed: Vec<usize> =
             d_above.enumerate().filter(|&(_, d)| is_pushed(d)).map(|(image, _)| image).collect();
-        let all = match team {
-            Some(team) => gather(team, Ok(pushed.len()))?.iter().sum(),
-            None => pushed.len(),
-        };
-        let chunks = self.chunks(&pushed, all);
+        // what the sums below depend on besides this process's images
+        let own = (pushed.len(), largest(input.poses));
+        let all = team.map_or(Ok(vec![own]), |team| gather(team, Ok(own)))?;
+        let (pushed_of_all, pose) =
+            all.into_iter().fold((0, 0.0f32), |(count, pose), one| (count + one.0, pose.max(one.1)));
+        let parameters = self.parameters(input, pose);
+        let chunks = self.chunks(&pushed, pushed_of_all);
         let mut parts: Vec<Option<Below>> = chunks.iter().map(|_| None).collect();
         let row_length = width * capsules;
         // the first capsule of a chunk's part of the layer below
@@ -531,14 +535,15 @@ impl Kernel {
         }
     }
 
-    fn parameters(&self, input: &LayerInput) -> Parameters {
+    /// Lays out the parameters for the vector code. `largest_pose` is the largest pose in size of all processes.
+    fn parameters(&self, input: &LayerInput, largest_pose: f32) -> Parameters {
         let (parents, blocks) = (self.plan.parents, self.plan.blocks);
         let mut transforms = vec![ZEROS; self.plan.transforms * blocks];
         let numbers = input.transforms.chunks_exact(parents * ELEMENTS);
         for (tiles, numbers) in transforms.chunks_exact_mut(blocks).zip(numbers) {
             to_tiles(numbers, parents, tiles);
         }
-        let limits = Limits::new(&self.plan, largest(input.poses), largest(input.transforms));
+        let limits = Limits::new(&self.plan, largest_pose, largest(input.transforms));
         Parameters { transforms, beta_v: in_lanes(input.beta_v), beta_a: in_lanes(input.beta_a), limits }
     }
 
@@ -554,47 +559,4 @@ impl Kernel {
         check_numbers("beta_v", &[parents], input.beta_v, "finite", f32::is_finite)?;
         check_numbers("beta_a", &[parents], input.beta_a, "finite", f32::is_finite)
     }
-}
-
-fn check_length(name: &'static str, shape: &[usize], numbers: &[f32]) -> Result<()> {
-    if shape.iter().product::<usize>() == numbers.len() {
-        return Ok(());
-    }
-    Err(Error::Shape { name, expected: shape.to_vec(), found: vec![numbers.len()] })
-}
-
-/// Checks that the numbers fill the shape and are all good. The error names the place of the first bad number.
-pub(crate) fn check_numbers(
-    name: &'static str,
-    shape: &[usize],
-    numbers: &[f32],
-    expected: &'static str,
-    is_good: impl Fn(f32) -> bool,
-) -> Result<()> {
-    check_length(name, shape, numbers)?;
-    // checks all numbers without a branch, several at a time; then finds the first bad number
-    if numbers.iter().fold(true, |good, &value| good & is_good(value)) {
-        return Ok(());
-    }
-    let Some(mut index) = numbers.iter().position(|&value| !is_good(value)) else { return Ok(()) };
-    let value = f64::from(numbers[index]);
-    let mut place = vec![0; shape.len()];
-    for (place, size) in place.iter_mut().zip(shape).rev() {
-        (*place, index) = (index % size, index / size);
-    }
-    Err(Error::EntryOutOfRange { name, place, expected, value })
-}
-
-/// Returns the largest absolute value of finite numbers. Avoids `f32::max`, which handles NaN and which the compiler does not
-/// vectorise.
-fn largest(numbers: &[f32]) -> f32 {
-    let larger = |a: f32, b: f32| if b > a { b } else { a };
-    let (eights, rest) = numbers.as_chunks::<8>();
-    let mut largest = [0.0f32; 8];
-    for eight in eights {
-        for lane in 0..8 {
-            largest[lane] = larger(largest[lane], eight[lane].abs());
-        }
-    }
-    largest.into_iter().chain(rest.iter().map(|number| number.abs())).fold(0.0, larger)
 }
