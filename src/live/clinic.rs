@@ -1,6 +1,6 @@
 //! Chapter 11: routings that cannot learn, and the settings that make them ill and well.
 
-use ndarray::{Array1, Array2, Array3, ArrayView1, Axis as Along, s};
+use ndarray::{Array2, Array3, ArrayView1, Axis as Along, s};
 
 use super::form::{Control, Kind};
 use super::known_coins::unknown;
@@ -13,13 +13,14 @@ use crate::draw::{
 };
 use crate::error::{Error, Result};
 use crate::figures::chapter06::draw_shares;
+use crate::routing::reference::sigmoid;
 use crate::routing::{CostScale, InverseTemperature, Routing, RoutingInput, RoutingOptions, RoutingStep};
 use crate::samples;
 
 pub(super) const LIVE: Live = Live {
     name: "clinic",
     title: "A routing that does not learn",
-    hint: "Choose a patient and read the finding above the picture. Where do the parents lie on the sigmoid, and does any gradient \
+    hint: "Choose a patient and read the finding at the top of the picture. Where do the parents lie on the sigmoid, and does any gradient \
            reach the votes? Then cure the patient: change as few settings as you can until the finding is “healthy”.",
     controls,
     settle,
@@ -65,10 +66,10 @@ const COSTS: [(&str, &str); 4] = [
 ];
 
 const GUARDS: [(&str, &str); 4] = [
-    ("none", "none (paper)"),
+    ("both", "both (Google)"),
     ("floor", "variance floor 5e-4"),
     ("mass", "mass epsilon 1e-7"),
-    ("both", "both (Google)"),
+    ("none", "none (paper)"),
 ];
 
 /// The settings of the healthy routing: β_v is near −ln σ, so that a vote costs about nothing.
@@ -114,12 +115,12 @@ fn controls() -> Vec<Control> {
     vec![
         Control::new("patient", "patient", Kind::Choice(&PATIENTS), first),
         range("scale", "log₁₀ of the scale of the votes", (-3.0, 3.0), 0.1),
-        other("costs", "factor f on the costs", Kind::Choice(&COSTS)),
+        other("costs", "factor f", Kind::Choice(&COSTS)),
         range("lambda", "log₁₀ λ", (-4.0, 1.0), 0.1),
         range("beta_v", "β_v, added to each ln σ", (-3.0, 3.0), 0.1),
         range("beta_a", "β_a, threshold on f c", (-10.0, 10.0), 0.5),
         range("iterations", "iterations", (1.0, MOST as f64), 1.0),
-        other("guards", "guards of divisions", Kind::Choice(&GUARDS)),
+        other("guards", "guards", Kind::Choice(&GUARDS)),
         other("equal", "all votes for A are equal", Kind::Switch),
         Control::press("again", "Patient as before"),
     ]
@@ -159,6 +160,17 @@ fn options(settings: &Settings) -> RoutingOptions {
     }
 }
 
+fn input(settings: &Settings, scale: f64) -> RoutingInput {
+    let mut input = samples::two_wholes(SEED).input();
+    input.votes *= scale;
+    if settings.on("equal") {
+        input.votes.slice_mut(s![.., .., 0, ..]).fill(0.0);
+    }
+    input.beta_v.fill(settings.number("beta_v"));
+    input.beta_a.fill(settings.number("beta_a"));
+    input
+}
+
 /// What is found in a patient.
 struct Examined {
     /// The settings' number of iterations.
@@ -168,21 +180,13 @@ struct Examined {
     /// After each iteration, for each parent, the norm of the gradient of its activation with respect to the votes before they were
     /// scaled.
     gradients: Vec<[f64; PARENTS]>,
-    input: RoutingInput,
     options: RoutingOptions,
 }
 
 impl Examined {
     fn of(settings: &Settings) -> Result<Examined> {
         let scale = 10f64.powf(settings.number("scale"));
-        let mut input = samples::two_wholes(SEED).input();
-        input.votes *= scale;
-        if settings.on("equal") {
-            input.votes.slice_mut(s![.., .., 0, ..]).fill(0.0);
-        }
-        input.beta_v = Array1::from_elem(PARENTS, settings.number("beta_v"));
-        input.beta_a = Array1::from_elem(PARENTS, settings.number("beta_a"));
-        let options = options(settings);
+        let (input, options) = (input(settings, scale), options(settings));
         let routing = input.route(&options)?;
         let gradients = (1..=MOST)
             .map(|iterations| {
@@ -193,7 +197,7 @@ impl Examined {
                 Ok([norm(0)?, norm(1)?, norm(2)?])
             })
             .collect::<Result<_>>()?;
-        Ok(Examined { iterations: settings.count("iterations"), routing, gradients, input, options })
+        Ok(Examined { iterations: settings.count("iterations"), routing, gradients, options })
     }
 
     /// The last iteration that the settings ask for.
@@ -264,8 +268,9 @@ impl Examined {
         if let Some(names) = named(&|j| u[j].is_infinite()) {
             findings.push(format!("infinite: u of {names}"));
         }
-        let deaf = |j: usize| self.gradient()[j] < DEAF;
-        if let Some(names) = named(&deaf).filter(|_| (0..PARENTS).filter(|&j| deaf(j)).count() > 1) {
+        let hears = |j: usize| self.gradient()[j] >= DEAF; // not if it is NaN
+        if let Some(names) = named(&|j| !hears(j)).filter(|_| (0..PARENTS).filter(|&j| hears(j)).count() < 2)
+        {
             findings.push(format!("deaf: {names}"));
         }
         findings
@@ -322,11 +327,10 @@ const FARTHEST: f64 = 10.0;
 /// Draws where the parents are on the sigmoid, and what lies beyond the ends.
 fn draw_sigmoid(chart: &mut Chart, examined: &Examined) {
     let x = Axis::new("argument u_j of the sigmoid", -FARTHEST, FARTHEST).most(5);
-    let mut panel = chart.panel((52.0, 44.0), (402.0, 158.0), x, Axis::new("a_j", -0.08, 1.08).most(5));
+    let mut panel = chart.panel((52.0, 44.0), (346.0, 158.0), x, Axis::new("a_j", -0.08, 1.08).most(5));
     for (from, to) in [(-FARTHEST, -SATURATED), (SATURATED, FARTHEST)] {
         panel.block((from, -0.08), (to, 1.08), PALE);
     }
-    let sigmoid = |u: f64| 1.0 / (1.0 + (-u).exp());
     panel.curve(-FARTHEST, FARTHEST, 120, Pen::new(GREY, 2.0), sigmoid);
     let activations = examined.last().activations.row(0);
     for (j, (&u, &a)) in examined.arguments().iter().zip(activations).enumerate() {
@@ -368,10 +372,11 @@ const POWERS: (f64, f64) = (-10.0, 2.0);
 fn draw_gradients(chart: &mut Chart, examined: &Examined) {
     let ticks = [-9, -6, -3, 0].map(|power| (f64::from(power), power_of_ten(power))).to_vec();
     let y = Axis::new("", POWERS.0, POWERS.1).ticks(ticks);
-    let mut panel = chart.panel((52.0, 286.0), (402.0, 128.0), Axis::counted("iterations", 1, MOST), y);
+    let mut panel = chart.panel((52.0, 286.0), (346.0, 128.0), Axis::counted("iterations", 1, MOST), y);
     let now = examined.iterations as f64;
     panel.line([(now, POWERS.0), (now, POWERS.1)], Pen::new(INK, 1.2).dashed(2.0, 3.0));
     panel.line([(0.0, DEAF.log10()), (7.0, DEAF.log10())], Pen::new(GREY, 1.2).dashed(5.0, 4.0));
+    panel.text((1.0, DEAF.log10()), (8.0, 10.0), Side::Right, Ink::new(GREY).size(12.0), "deaf");
     for j in (0..PARENTS).rev() {
         let height = |norm: f64| norm.log10().clamp(POWERS.0, POWERS.1);
         let norms = examined.gradients.iter().map(|norms| norms[j]).enumerate();
@@ -400,7 +405,7 @@ fn draw_table(chart: &mut Chart, examined: &Examined) {
     // the groups of `samples::two_wholes`
     let groups = [(19.0, "of A"), (10.0, "of B"), (3.0, "others")].map(|(at, name)| (at, name.to_owned()));
     let y = Axis::new("", 0.0, rows).no_grid().ticks(groups.to_vec());
-    let mut panel = chart.panel((532.0, 44.0), (132.0, 336.0), x, y);
+    let mut panel = chart.panel((468.0, 44.0), (108.0, 336.0), x, y);
     let masses = step.masses.row(0);
     if step.responsibilities.iter().all(|share| share.is_finite()) {
         draw_shares(&mut panel, (&step.responsibilities, 0), &children, [true, true]);
@@ -415,7 +420,7 @@ fn draw_table(chart: &mut Chart, examined: &Examined) {
     }
     panel.text((0.0, 0.0), (-8.0, 36.0), Side::Left, Ink::new(INK).plain(), "mass");
     chart.add(panel);
-    chart.heat_scale((684.0, 44.0), 150.0);
+    chart.heat_scale((592.0, 44.0), 150.0);
 }
 
 fn picture(examined: &Examined) -> Result<Figure> {
@@ -424,13 +429,13 @@ fn picture(examined: &Examined) -> Result<Figure> {
          the responsibilities of 24 children. {}",
         examined.words()
     );
-    let mut chart = Chart::canvas("clinic", LIVE.title, (736.0, 462.0)).alt(alt);
+    let mut chart = Chart::canvas("clinic", LIVE.title, (648.0, 462.0)).alt(alt);
     let ink = Ink::new(INK).plain().bold();
     chart.note((12.0, 18.0), ink.size(15.0), examined.diagnosis());
     draw_sigmoid(&mut chart, examined);
     chart.note((12.0, 268.0), ink, "gradient of a_j that reaches the votes");
     draw_gradients(&mut chart, examined);
-    chart.note((532.0, 28.0), ink, "responsibilities");
+    chart.note((468.0, 28.0), ink, "responsibilities");
     draw_table(&mut chart, examined);
     chart.finish()
 }
@@ -467,12 +472,16 @@ fn draw(settings: &Settings) -> Result<Scene> {
 mod tests {
     use super::*;
 
-    fn patient(name: &str, changes: &[(&str, &str)]) -> Examined {
+    fn settings(name: &str, changes: &[(&str, &str)]) -> Settings {
         let mut settings = Settings::start(&controls());
         settings.set("patient", name).unwrap();
         changed(&mut settings, "patient").unwrap();
         changes.iter().for_each(|&(name, value)| settings.set(name, value).unwrap());
-        Examined::of(&settings).unwrap()
+        settings
+    }
+
+    fn patient(name: &str, changes: &[(&str, &str)]) -> Examined {
+        Examined::of(&settings(name, changes)).unwrap()
     }
 
     #[test]
@@ -527,12 +536,13 @@ mod tests {
     fn the_numbers_are_those_of_a_routing_of_that_many_iterations() {
         for (name, _) in PATIENTS {
             for iterations in 1..=MOST {
-                let examined = patient(name, &[("iterations", &iterations.to_string())]);
-                let options = RoutingOptions { iterations, ..examined.options.clone() };
-                let step = examined.input.route(&options).unwrap().trace.pop().unwrap();
-                let all =
-                    |step: &RoutingStep| step.logits.iter().chain(&step.masses).copied().collect::<Vec<_>>();
-                let bits = |step: &RoutingStep| all(step).into_iter().map(f64::to_bits).collect::<Vec<_>>();
+                let settings = settings(name, &[("iterations", &iterations.to_string())]);
+                let examined = Examined::of(&settings).unwrap();
+                let options = RoutingOptions { iterations, ..options(&settings) };
+                let input = input(&settings, 10f64.powf(settings.number("scale")));
+                let step = input.route(&options).unwrap().trace.pop().unwrap();
+                let all = |step: &RoutingStep| [step.logits.clone(), step.masses.clone()];
+                let bits = |step| all(step).map(|table| table.mapv(f64::to_bits));
                 assert_eq!(bits(examined.last()), bits(&step), "{name} {iterations}");
             }
         }
