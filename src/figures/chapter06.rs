@@ -260,6 +260,26 @@ pub fn routing_ladder(
     chart.alt(format!("{alt} of the parents after the last iteration: {}.", words.join("; "))).finish()
 }
 
+/// Draws the responsibilities of these children at one position in a panel: a unit of the axes for each child and parent, the first child
+/// at the top, with lines between rows and between columns if `lines` says so.
+pub(crate) fn draw_shares(
+    panel: &mut Chart,
+    (shares, position): (&Array3<f64>, usize),
+    children: &[usize],
+    lines: [bool; 2],
+) {
+    let parents = shares.dim().2;
+    let (m, n) = (children.len() as f64, parents as f64);
+    let cells = children.iter().flat_map(|&i| (0..parents).map(move |j| shares[(position, i, j)]));
+    panel.image((0.0, m), (n, 0.0), Image::new(parents, &cells.collect::<Vec<_>>(), 256, true));
+    for row in (1..children.len()).filter(|_| lines[0]) {
+        panel.line([(0.0, row as f64), (n, row as f64)], Pen::new(CARD, 1.2));
+    }
+    for j in (1..parents).filter(|_| lines[1]) {
+        panel.line([(j as f64, 0.0), (j as f64, m)], Pen::new(CARD, 2.0));
+    }
+}
+
 /// Draws the responsibilities as heat maps, children (rows, from the top) by parents (columns), one panel per iteration.
 ///
 /// `position` is the position to draw, counted from 0. Routings of more than eight iterations show the first and a
@@ -297,14 +317,7 @@ pub fn assignments(routing: &Routing, position: usize) -> Result<Figure> {
         let y = y.ticks(numbered.map(|(row, i)| (m - row as f64 - 0.5, (i + 1).to_string())).collect());
         let mut panel = chart.panel(grid.corner(column), grid.panel, x, y);
         let shares = &routing.trace[t].responsibilities;
-        let cells = rows.iter().flat_map(|&i| (0..parents).map(move |j| shares[(position, i, j)]));
-        panel.image((0.0, m), (n, 0.0), Image::new(parents, &cells.collect::<Vec<_>>(), 256, true));
-        for row in (1..rows.len()).filter(|_| height / m >= 9.0) {
-            panel.line([(0.0, row as f64), (n, row as f64)], Pen::new(CARD, 1.2));
-        }
-        for j in (1..parents).filter(|_| few) {
-            panel.line([(j as f64, 0.0), (j as f64, m)], Pen::new(CARD, 2.0));
-        }
+        draw_shares(&mut panel, (shares, position), &rows, [height / m >= 9.0, few]);
         let words = if width >= 66.0 { "iteration " } else { "" };
         let corner = grid.corner(column);
         panel.note((corner.0, 44.0), Ink::new(INK).plain().bold(), format!("{words}{}", t + 1));

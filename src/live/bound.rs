@@ -2,12 +2,11 @@
 
 use ndarray::Array2;
 
-use super::Event;
-use super::Live;
 use super::form::{Control, Kind};
 use super::known_coins::unknown;
 use super::scene::{Handle, Number, Scene, idle};
 use super::settings::Settings;
+use super::{Event, Live, restart};
 use crate::coin::{Coins, Experiments, Mixing};
 use crate::draw::{Axis, BLUE, Chart, GREY, INK, Ink, Pen, VERMILION, number};
 use crate::error::Result;
@@ -20,7 +19,9 @@ pub(super) const LIVE: Live = Live {
     controls,
     settle,
     draw,
-    restart: &["theta_a", "theta_b", "heads1", "heads2", "heads3", "heads4", "heads5"],
+    changed: |settings, name| {
+        restart(settings, name, &["theta_a", "theta_b", "heads1", "heads2", "heads3", "heads4", "heads5"])
+    },
 };
 
 /// The number of tosses of each experiment.

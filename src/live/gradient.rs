@@ -25,7 +25,7 @@ pub(super) const LIVE: Live = Live {
     controls,
     settle,
     draw,
-    restart: &[],
+    changed: |_, _| Ok(()),
 };
 
 const LOSSES: [(&str, &str); 3] = [

@@ -6,7 +6,7 @@ use super::form::Control;
 use super::plane::{self, Names};
 use super::scene::{Number, Scene};
 use super::settings::Settings;
-use super::{Event, Live};
+use super::{Event, Live, restart};
 use crate::draw::{CARD, Chart, GREY, Point, component, letter, number};
 use crate::em::{Fit, Stop};
 use crate::error::Result;
@@ -22,7 +22,9 @@ pub(super) const LIVE: Live = Live {
     controls,
     settle,
     draw,
-    restart: &["data", "samples", "seed", "k", "start", "start_seed"],
+    changed: |settings, name| {
+        restart(settings, name, &["data", "samples", "seed", "k", "start", "start_seed"])
+    },
 };
 
 const NAMES: Names = Names {

@@ -16,7 +16,7 @@ pub(super) const LIVE: Live = Live {
     controls,
     settle,
     draw,
-    restart: &[],
+    changed: |_, _| Ok(()),
 };
 
 fn controls() -> Vec<Control> {

@@ -9,7 +9,7 @@ use super::form::{Control, Kind};
 use super::plane::{self, Names};
 use super::scene::{Number, Scene};
 use super::settings::Settings;
-use super::{Event, Live};
+use super::{Event, Live, restart};
 use crate::draw::{Chart, GREY, Point, component, letter, number};
 use crate::em::Stop;
 use crate::error::{Error, Result};
@@ -26,7 +26,9 @@ pub(super) const LIVE: Live = Live {
     controls,
     settle,
     draw,
-    restart: &["data", "samples", "seed", "k", "start", "start_seed", "covariance"],
+    changed: |settings, name| {
+        restart(settings, name, &["data", "samples", "seed", "k", "start", "start_seed", "covariance"])
+    },
 };
 
 const NAMES: Names = Names {

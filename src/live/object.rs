@@ -29,7 +29,7 @@ pub(super) const LIVE: Live = Live {
     controls,
     settle,
     draw,
-    restart: &[],
+    changed: |_, _| Ok(()),
 };
 
 /// The names of the two networks.

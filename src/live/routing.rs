@@ -21,7 +21,7 @@ pub(super) const LIVE: Live = Live {
     controls,
     settle,
     draw,
-    restart: &[],
+    changed: |_, _| Ok(()),
 };
 
 /// A floor on the variances as in the chapter.

@@ -25,7 +25,7 @@ pub(super) const LIVE: Live = Live {
     controls,
     settle,
     draw,
-    restart: &[],
+    changed: |_, _| Ok(()),
 };
 
 /// Half the side of the plane that is shown.

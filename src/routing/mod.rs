@@ -45,7 +45,7 @@ pub mod fused;
 mod gradient;
 pub mod ladder;
 mod layer;
-mod reference;
+pub(crate) mod reference;
 mod shares;
 
 use ndarray::{Array1, Array2, Array3, Array4};

@@ -226,7 +226,7 @@ pub(super) fn log_deviation(variance: f64, options: &RoutingOptions) -> f64 {
 }
 
 /// Computes 1 / (1 + e^-x).
-pub(super) fn sigmoid(x: f64) -> f64 {
+pub(crate) fn sigmoid(x: f64) -> f64 {
     1.0 / (1.0 + (-x).exp())
 }
 
