@@ -280,6 +280,21 @@ fn a_training_goes_on_after_a_rank_was_killed() {
     }
 }
 
+#[cfg(target_os = "linux")]
+#[test]
+fn an_interrupted_training_is_saved() {
+    if !has_mpi() {
+        return;
+    }
+    let folder = small_set::Folder::new("mpi-train-stopped");
+    let mut running = ranks_of(2, &folder.train_for("9000", "out", &["--threads", "1"])).spawn().unwrap();
+    wait_until("there is no checkpoint", || small_set::checkpoints(&folder.out("out")).len() > 1);
+    assert!(Command::new("kill").args(["-INT", &running.id().to_string()]).status().unwrap().success());
+    wait_until("mpirun has not ended", || running.try_wait().unwrap().is_some());
+    let said = said(&running.wait_with_output().unwrap());
+    assert!(said.contains("stopped after ") && said.contains("To resume:\nNext: "), "{said}");
+}
+
 #[test]
 fn a_training_that_ranks_cannot_share_ends_with_one_message() {
     if !has_mpi() {
