@@ -2,6 +2,8 @@
 
 use ndarray::{Array, Dim, Dimension, IxDyn};
 
+use super::simd::Lane;
+
 /// A value that ranks send each other. All ranks run on processors with the same order of bytes.
 pub(crate) trait Message: Sized {
     /// Appends the value.
@@ -40,6 +42,16 @@ impl Message for bool {
 
     fn read(from: &mut &[u8]) -> bool {
         u8::read(from) == 1
+    }
+}
+
+impl Message for Lane {
+    fn write(&self, to: &mut Vec<u8>) {
+        self.0.write(to);
+    }
+
+    fn read(from: &mut &[u8]) -> Lane {
+        Lane(Message::read(from))
     }
 }
 

@@ -155,16 +155,6 @@ pub(crate) const WIDTH: usize = 16;
 #[repr(C, align(64))]
 pub(crate) struct Lane(pub [f32; WIDTH]);
 
-impl super::Message for Lane {
-    fn write(&self, to: &mut Vec<u8>) {
-        self.0.write(to);
-    }
-
-    fn read(from: &mut &[u8]) -> Lane {
-        Lane(super::Message::read(from))
-    }
-}
-
 /// Sixteen lanes.
 pub(crate) type Tile = [Lane; WIDTH];
 

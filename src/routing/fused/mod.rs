@@ -29,11 +29,13 @@ use self::position::{Backward, Forward, Found, Limits, ParameterSums, Parameters
 use super::{Competition, ELEMENTS, Reach, RoutingOptions, RoutingStart, SIDE};
 pub use crate::compute::simd::InstructionSet;
 use crate::compute::simd::{WIDTH, ZEROS};
-use crate::compute::{Team, for_each_chunk, gather, sum_over_ranks};
+use crate::compute::{Team, for_each_chunk, gather, message_of_fields, sum_over_ranks};
 use crate::error::{Error, Result};
 
 /// The smallest number of chunks for the threads to share. If there are fewer images, each image is split.
 const CHUNKS: usize = 8;
+
+message_of_fields!(ParameterSums { transforms, beta_v, beta_a });
 
 /// The sizes of a layer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -16,7 +16,6 @@ mod tests;
 mod undo;
 
 use super::{ELEMENTS, SIDE};
-use crate::compute::message_of_fields;
 use crate::compute::simd::{F32s, Lane, Simd, Tile, Vector, ZERO, ZEROS, exp, prefetch};
 pub(super) use forward::Forward;
 pub(super) use undo::Backward;
@@ -118,8 +117,6 @@ pub(super) struct ParameterSums {
     pub beta_v: Vec<Lane>,
     pub beta_a: Vec<Lane>,
 }
-
-message_of_fields!(ParameterSums { transforms, beta_v, beta_a });
 
 impl ParameterSums {
     pub fn new(plan: &Plan) -> ParameterSums {
