@@ -3,6 +3,8 @@
 //! Without the feature `mpi` or without `mpirun` these tests say that they are left out; `EM_ROUTING_NEED_MPI=1` makes that a
 //! failure.
 
+#[cfg(target_os = "linux")]
+use std::process::Child;
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
@@ -35,17 +37,20 @@ fn has_mpi() -> bool {
 
 /// The command in the folder, on this many ranks; 0 means without `mpirun`.
 fn on_ranks(folder: &Folder, ranks: usize, words: &str) -> Command {
-    let mut command = match ranks {
-        0 => Command::new(PROGRAM),
-        _ => {
-            let mut command = Command::new("mpirun");
-            command.args(["--allow-run-as-root", "--oversubscribe", "-n", &ranks.to_string(), PROGRAM]);
-            command
-        }
-    };
-    command.args(words.split_whitespace()).current_dir(&folder.0).stdin(Stdio::null());
-    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut command = Command::new(PROGRAM);
+    command.args(words.split_whitespace());
+    let mut command = if ranks > 0 { ranks_of(ranks, &command) } else { command };
+    command.current_dir(&folder.0).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     command
+}
+
+/// This command on several ranks.
+fn ranks_of(ranks: usize, command: &Command) -> Command {
+    let mut all = Command::new("mpirun");
+    all.args(["--allow-run-as-root", "--oversubscribe", "-n", &ranks.to_string()]);
+    all.arg(command.get_program()).args(command.get_args());
+    all.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    all
 }
 
 fn said(output: &Output) -> String {
@@ -144,6 +149,18 @@ fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
     }
 }
 
+/// Kills a rank and waits for the end of all, which name the rank and the signal.
+#[cfg(target_os = "linux")]
+fn kill_rank(mut running: Child, killed: usize) {
+    let process = process_of(running.id(), killed).expect("the rank runs");
+    assert!(Command::new("kill").args(["-KILL", &process.to_string()]).status().unwrap().success());
+    wait_until("mpirun has not ended", || running.try_wait().unwrap().is_some());
+    let output = running.wait_with_output().unwrap();
+    assert!(!output.status.success());
+    let said = said(&output);
+    assert!(said.contains(&format!("rank {killed} ")) && said.contains("signal 9"), "{said}");
+}
+
 #[cfg(target_os = "linux")]
 #[test]
 fn a_killed_rank_ends_all_and_the_checkpoint_serves_any_number_of_ranks() {
@@ -155,16 +172,10 @@ fn a_killed_rank_ends_all_and_the_checkpoint_serves_any_number_of_ranks() {
     let words = "fit mixture t.npy --components 6 --iterations 400 --tolerance -1";
     succeeds(&folder, 0, &format!("{words} --out whole.json"));
     for (ranks, killed, then) in [(4, 2, 2), (2, 0, 4), (4, 3, 0)] {
-        let mut running = on_ranks(&folder, ranks, words).spawn().unwrap();
+        let running = on_ranks(&folder, ranks, words).spawn().unwrap();
         let checkpoint = folder.0.join("model.json.checkpoint");
         wait_until("there is no checkpoint", || checkpoint.exists());
-        let process = process_of(running.id(), killed).expect("the rank runs");
-        assert!(Command::new("kill").args(["-KILL", &process.to_string()]).status().unwrap().success());
-        wait_until("mpirun has not ended", || running.try_wait().unwrap().is_some());
-        let output = running.wait_with_output().unwrap();
-        assert!(!output.status.success());
-        let said = said(&output);
-        assert!(said.contains(&format!("rank {killed} ")) && said.contains("signal 9"), "{said}");
+        kill_rank(running, killed);
         assert!(checkpoint.exists() && !folder.0.join("model.json").exists());
         succeeds(&folder, then, &format!("{words} --resume"));
         assert_eq!(bytes(&folder, "model.json"), bytes(&folder, "whole.json"), "{killed} of {ranks}");
@@ -202,15 +213,6 @@ fn an_error_in_the_rows_of_one_rank_ends_all_with_its_message_once() {
     fails("fit mixture flat.npy --components 3 --floor 0", "has collapsed");
     fails("fit mixture none.npy --components 3", "none.npy");
     fails("fit mixture t.npy --components 3 --out t.npy", "t.npy is also an input");
-}
-
-/// This command on several ranks.
-fn ranks_of(ranks: usize, command: &Command) -> Command {
-    let mut all = Command::new("mpirun");
-    all.args(["--allow-run-as-root", "--oversubscribe", "-n", &ranks.to_string()]);
-    all.arg(command.get_program()).args(command.get_args());
-    all.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    all
 }
 
 /// Returns the network, the last checkpoint, and the log without its times.
@@ -261,18 +263,14 @@ fn a_training_goes_on_after_a_rank_was_killed() {
     assert!(folder.train("whole", &[]).output().unwrap().status.success());
     for (ranks, killed, then) in [(4, 3, 2), (2, 0, 4)] {
         let out = format!("killed-{killed}");
-        let mut running = ranks_of(ranks, &folder.train(&out, &["--threads", "1"])).spawn().unwrap();
+        let running = ranks_of(ranks, &folder.train(&out, &["--threads", "1"])).spawn().unwrap();
         let begun = || {
             let newest = small_set::checkpoints(&folder.out(&out)).pop();
             newest.is_some_and(|path| !path.ends_with("checkpoint-00000000.safetensors"))
         };
         wait_until("there is no checkpoint", begun);
-        let process = process_of(running.id(), killed).expect("the rank runs");
-        assert!(Command::new("kill").args(["-KILL", &process.to_string()]).status().unwrap().success());
-        wait_until("mpirun has not ended", || running.try_wait().unwrap().is_some());
-        let output = running.wait_with_output().unwrap();
-        assert!(!output.status.success() && !folder.out(&out).join("network.safetensors").exists());
-        assert!(said(&output).contains(&format!("rank {killed} ")), "{}", said(&output));
+        kill_rank(running, killed);
+        assert!(!folder.out(&out).join("network.safetensors").exists());
         let output = ranks_of(then, &folder.train(&out, &["--threads", "1", "--resume"])).output().unwrap();
         assert!(output.status.success(), "{}", said(&output));
         let network = |out: &str| std::fs::read(folder.out(out).join("network.safetensors")).unwrap();

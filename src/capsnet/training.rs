@@ -157,13 +157,8 @@ impl Training {
         let steps_per_epoch = self.steps_per_epoch(data.len());
         let batch = self.batch(data.len(), steps_per_epoch);
         let labels: Vec<usize> = batch.iter().map(|&image| usize::from(data.labels[image])).collect();
-        let share = team.map(|team| {
-            let first = batch.len() * team.rank() / team.size();
-            Share { team, first, all: batch.len() }
-        });
-        let own = share.map_or(0..batch.len(), |share| {
-            share.first..batch.len() * (share.team.rank() + 1) / share.team.size()
-        });
+        let own = team.map_or(0..batch.len(), |team| team.part(batch.len()));
+        let share = team.map(|team| Share { team, first: own.start, all: batch.len() });
         let margin = recipe.margin(self.step, steps_per_epoch);
         let learning_rate = recipe.learning_rate(self.step, steps_per_epoch);
 

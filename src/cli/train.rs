@@ -91,13 +91,13 @@ fn train_together(arguments: &Arguments, ranks: &Ranks) -> Outcome<ExitCode> {
         None => (follow(arguments, step, &board), None),
     };
     let State { training, images, validation } = ranks.agree(state)?;
-    let (validated, (rank, ranks_in_all)) = (validation.len(), ranks.place());
-    ranks.check_same(
-        [("the validation set", mark(&validation))].map(|(name, mark)| (name.to_owned(), mark)).into(),
-    )?;
-    let validation = match ranks_in_all {
-        1 => validation,
-        all => validation.slice(validated * rank / all..validated * (rank + 1) / all),
+    let validated = validation.len();
+    let validation = match ranks.team() {
+        None => validation,
+        Some(team) => {
+            ranks.check_same([("the validation set".to_owned(), mark(&validation))].into())?;
+            validation.slice(team.part(validated))
+        }
     };
     Run { training, images, validation, validated, files, board, ranks }.train()
 }
@@ -412,7 +412,7 @@ fn explain(error: Error, config: &Settings, images: &Images) -> Failure {
             .mend(format!("name a --batch of at most {images}"))
             .next(command::again(&[], ["--batch", &images.to_string()])),
         Error::BatchTooSmall { batch, .. } => {
-            Failure::from(error).mend(format!("start at most {batch} processes, or name a larger --batch"))
+            Failure::from(error).mend(format!("start at most {batch} processes"))
         }
         error => error.into(),
     }

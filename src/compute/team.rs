@@ -21,6 +21,10 @@ pub trait Team: Sync {
     fn receive(&self, from: usize) -> Vec<u8>;
     /// Replaces the bytes of each rank by those of rank 0.
     fn broadcast(&self, bytes: &mut Vec<u8>);
+    /// Returns the part of `count` items that this rank has if they are divided evenly.
+    fn part(&self, count: usize) -> Range<usize> {
+        count * self.rank() / self.size()..count * (self.rank() + 1) / self.size()
+    }
 }
 
 /// What a rank tells the others of an error.
