@@ -8,7 +8,7 @@ use em_routing::capsnet::{Evaluation, Settings, Training};
 use em_routing::data::idx::ImageSet;
 use em_routing::error::Error;
 use em_routing::files;
-use em_routing::samples::views::{self, SHAPE_SIDE, Split, ViewSet, Views};
+use em_routing::samples::views::{self, AFFINE_SIDE, SHAPE_SIDE, Split, ViewSet, Views};
 use em_routing::shipped::{mnist_folder, viewpoints_file};
 
 type Outcome<T> = Result<T, Box<dyn std::error::Error>>;
@@ -22,7 +22,7 @@ Usage: cargo bench --bench viewpoints -- [OPTIONS]
 Options:
   --set SET        the images, as `em-routing render` draws them (default published; below)
   --seeds N        run each arm with seeds 1 to N (default 10)
-  --epochs N       train for N epochs (default 30 for published, 4 for solids, 2 for development,
+  --epochs N       train for N epochs (default 30 for published, 4 for solids and solids-48, 2 for development,
                    1 for affine)
   --only ARM       run only this arm; may be repeated. The arms are listed below
   --change NAME=VALUE
@@ -39,6 +39,7 @@ Sets:
                    ones of 200 to 330 degrees
   solids           five kinds of solid bodies, 32 x 32, in the manner of smallNORB: 8,100 images of five instances of each, from a
                    third of the azimuths; 8,100 familiar and 16,200 novel views of five other instances
+  solids-48        the same with 48 x 48 pixels
   affine           MNIST's digits, 40 x 40: 60,000 shifted ones; 10,000 shifted test digits as familiar views, and the same digits
                    rotated, sheared and scaled as novel ones
   development      the solid bodies, split by elevation instead; settings are chosen here, so that no reported set chooses its own
@@ -75,6 +76,7 @@ const VIEWS_HEADER: &str = "set,arm,seed,epochs,part,azimuth,elevation,images,co
 enum Set {
     Published,
     Solids,
+    Solids48,
     Affine,
     Development,
 }
@@ -84,12 +86,13 @@ impl Set {
         match name {
             "published" => Ok(Set::Published),
             "solids" => Ok(Set::Solids),
+            "solids-48" => Ok(Set::Solids48),
             "affine" => Ok(Set::Affine),
             "development" => Ok(Set::Development),
-            _ => {
-                Err(format!("there is no set {name}; there are: published, solids, affine, development")
-                    .into())
-            }
+            _ => Err(format!(
+                "there is no set {name}; there are: published, solids, solids-48, affine, development"
+            )
+            .into()),
         }
     }
 
@@ -97,6 +100,7 @@ impl Set {
         match self {
             Set::Published => "published",
             Set::Solids => "solids",
+            Set::Solids48 => "solids-48",
             Set::Affine => "affine",
             Set::Development => "development",
         }
@@ -105,17 +109,33 @@ impl Set {
     fn epochs(self) -> usize {
         match self {
             Set::Published => 30,
-            Set::Solids => 4,
+            Set::Solids | Set::Solids48 => 4,
             Set::Affine => 1,
             Set::Development => 2,
         }
     }
 
+    /// The height and width of an image, in pixels.
+    fn side(self) -> usize {
+        match self {
+            Set::Published | Set::Solids | Set::Development => SHAPE_SIDE,
+            Set::Solids48 => 48,
+            Set::Affine => AFFINE_SIDE,
+        }
+    }
+
+    fn classes(self) -> usize {
+        match self {
+            Set::Published | Set::Solids | Set::Solids48 | Set::Development => 5,
+            Set::Affine => 10,
+        }
+    }
+
     fn draw(self, seed: u64) -> Outcome<ViewSet> {
         Ok(match self {
-            Set::Published => views::shapes(SHAPE_SIDE, seed)?,
-            Set::Solids => views::solids(SHAPE_SIDE, Split::Azimuth, seed)?,
-            Set::Development => views::solids(SHAPE_SIDE, Split::Elevation, seed)?,
+            Set::Published => views::shapes(self.side(), seed)?,
+            Set::Solids | Set::Solids48 => views::solids(self.side(), Split::Azimuth, seed)?,
+            Set::Development => views::solids(self.side(), Split::Elevation, seed)?,
             Set::Affine => views::affine_digits(&ImageSet::load(mnist_folder(), 0)?, seed)?,
         })
     }
@@ -137,11 +157,7 @@ fn settings(arm: &str, options: &Options) -> Outcome<Settings> {
         _ => return Err(format!("there is no arm {arm}; there are: {}", ARMS.join(", ")).into()),
     };
     settings.set_lines(change)?;
-    let (side, classes) = match options.set {
-        Set::Published | Set::Solids | Set::Development => (SHAPE_SIDE, 5),
-        Set::Affine => (40, 10),
-    };
-    let epochs = options.epochs();
+    let (side, classes, epochs) = (options.set.side(), options.set.classes(), options.epochs());
     settings
         .set_lines(&format!("height = {side}\nwidth = {side}\nclasses = {classes}\nepochs = {epochs}"))?;
     settings.set_lines(&options.changes.join("\n"))?;

@@ -6,8 +6,8 @@ use super::{Shot, ViewSet, Views, grey, random};
 use crate::data::idx::{ImageSet, Images};
 use crate::error::{Error, Result};
 
-/// The side of an image with an affine digit.
-const SIDE: usize = 40;
+/// The side of an image with an affine digit, in pixels.
+pub const SIDE: usize = 40;
 const NAMES: [&str; 6] = ["rotation", "shear", "vertical-scale", "horizontal-scale", "down", "right"];
 /// The largest rotation, in degrees.
 const ROTATION: f64 = 20.0;

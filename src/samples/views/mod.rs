@@ -1,7 +1,7 @@
 //! Images with known viewpoints, to measure how well a network classifies views that training never showed.
 //!
-//! [`shapes`] and [`solids`] draw views of bodies in space, [`shape_views`] chosen views, [`affine_digits`] moves digits in the plane, and [`small_norb`] divides the
-//! photographs of smallNORB. All but the second return a [`ViewSet`].
+//! [`shapes`] and [`solids`] draw views of bodies in space, [`shape_views`] draws chosen views, [`affine_digits`] moves digits in the
+//! plane, and [`small_norb`] divides the photographs of smallNORB. All but [`shape_views`] return a [`ViewSet`].
 
 mod affine;
 mod bodies;
@@ -15,7 +15,7 @@ use rand::SeedableRng;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 
-pub use self::affine::affine_digits;
+pub use self::affine::{SIDE as AFFINE_SIDE, affine_digits};
 pub use self::bodies::solids;
 pub use self::norb::{Crop, small_norb};
 pub use self::points::{
@@ -58,8 +58,8 @@ pub enum Split {
     Elevation,
 }
 
-/// The azimuths of familiar views, in degrees, as in the paper on matrix capsules.
-const FAMILIAR_AZIMUTHS: [usize; 6] = [300, 320, 340, 0, 20, 40];
+/// The azimuths of familiar views of [`solids`] and [`small_norb`], in degrees, as in the paper on matrix capsules.
+pub const FAMILIAR_AZIMUTHS: [usize; 6] = [300, 320, 340, 0, 20, 40];
 /// The highest elevation of familiar views, in degrees; the others are 30 and 35.
 const FAMILIAR_ELEVATION: usize = 40;
 
