@@ -71,74 +71,45 @@ const ARMS: [&str; 9] = [
 const HEADER: &str = "set,arm,seed,epochs,parameters,loss,familiar,novel\n";
 const VIEWS_HEADER: &str = "set,arm,seed,epochs,part,azimuth,elevation,images,correct\n";
 
-/// A set of images, and the epochs that its networks are trained for by default.
-#[derive(Clone, Copy)]
-enum Set {
-    Published,
-    Solids,
-    Solids48,
-    Affine,
-    Development,
+/// A set of images.
+struct Set {
+    name: &'static str,
+    /// The height and width of an image, in pixels.
+    side: usize,
+    classes: usize,
+    /// The epochs that its networks are trained for by default.
+    epochs: usize,
+    /// Draws images of a side by a seed.
+    draw: fn(usize, u64) -> Result<ViewSet, Error>,
 }
 
-impl Set {
-    fn parse(name: &str) -> Outcome<Set> {
-        match name {
-            "published" => Ok(Set::Published),
-            "solids" => Ok(Set::Solids),
-            "solids-48" => Ok(Set::Solids48),
-            "affine" => Ok(Set::Affine),
-            "development" => Ok(Set::Development),
-            _ => Err(format!(
-                "there is no set {name}; there are: published, solids, solids-48, affine, development"
-            )
-            .into()),
-        }
-    }
+const SETS: [Set; 5] = [
+    Set { name: "published", side: SHAPE_SIDE, classes: 5, epochs: 30, draw: views::shapes },
+    Set { name: "solids", side: SHAPE_SIDE, classes: 5, epochs: 4, draw: by_azimuth },
+    Set { name: "solids-48", side: 48, classes: 5, epochs: 4, draw: by_azimuth },
+    Set { name: "affine", side: AFFINE_SIDE, classes: 10, epochs: 1, draw: affine },
+    Set { name: "development", side: SHAPE_SIDE, classes: 5, epochs: 2, draw: by_elevation },
+];
 
-    fn name(self) -> &'static str {
-        match self {
-            Set::Published => "published",
-            Set::Solids => "solids",
-            Set::Solids48 => "solids-48",
-            Set::Affine => "affine",
-            Set::Development => "development",
-        }
-    }
+fn by_azimuth(side: usize, seed: u64) -> Result<ViewSet, Error> {
+    views::solids(side, Split::Azimuth, seed)
+}
 
-    fn epochs(self) -> usize {
-        match self {
-            Set::Published => 30,
-            Set::Solids | Set::Solids48 => 4,
-            Set::Affine => 1,
-            Set::Development => 2,
-        }
-    }
+fn by_elevation(side: usize, seed: u64) -> Result<ViewSet, Error> {
+    views::solids(side, Split::Elevation, seed)
+}
 
-    /// The height and width of an image, in pixels.
-    fn side(self) -> usize {
-        match self {
-            Set::Published | Set::Solids | Set::Development => SHAPE_SIDE,
-            Set::Solids48 => 48,
-            Set::Affine => AFFINE_SIDE,
-        }
-    }
+/// These images have one side only.
+fn affine(_: usize, seed: u64) -> Result<ViewSet, Error> {
+    views::affine_digits(&ImageSet::load(mnist_folder(), 0)?, seed)
+}
 
-    fn classes(self) -> usize {
-        match self {
-            Set::Published | Set::Solids | Set::Solids48 | Set::Development => 5,
-            Set::Affine => 10,
-        }
-    }
-
-    fn draw(self, seed: u64) -> Outcome<ViewSet> {
-        Ok(match self {
-            Set::Published => views::shapes(self.side(), seed)?,
-            Set::Solids | Set::Solids48 => views::solids(self.side(), Split::Azimuth, seed)?,
-            Set::Development => views::solids(self.side(), Split::Elevation, seed)?,
-            Set::Affine => views::affine_digits(&ImageSet::load(mnist_folder(), 0)?, seed)?,
-        })
-    }
+/// Returns the set of this name.
+fn set_named(name: &str) -> Outcome<&'static Set> {
+    SETS.iter().find(|set| set.name == name).ok_or_else(|| {
+        let names = SETS.each_ref().map(|set| set.name).join(", ");
+        format!("there is no set {name}; there are: {names}").into()
+    })
 }
 
 /// Returns the settings of an arm.
@@ -157,7 +128,7 @@ fn settings(arm: &str, options: &Options) -> Outcome<Settings> {
         _ => return Err(format!("there is no arm {arm}; there are: {}", ARMS.join(", ")).into()),
     };
     settings.set_lines(change)?;
-    let (side, classes, epochs) = (options.set.side(), options.set.classes(), options.epochs());
+    let (Set { side, classes, .. }, epochs) = (options.set, options.epochs());
     settings
         .set_lines(&format!("height = {side}\nwidth = {side}\nclasses = {classes}\nepochs = {epochs}"))?;
     settings.set_lines(&options.changes.join("\n"))?;
@@ -166,7 +137,7 @@ fn settings(arm: &str, options: &Options) -> Outcome<Settings> {
 }
 
 struct Options {
-    set: Set,
+    set: &'static Set,
     seeds: u64,
     epochs: Option<usize>,
     only: Vec<String>,
@@ -178,7 +149,7 @@ struct Options {
 impl Options {
     fn parse(arguments: &[String]) -> Outcome<Options> {
         let mut options = Options {
-            set: Set::Published,
+            set: &SETS[0],
             seeds: 10,
             epochs: None,
             only: Vec::new(),
@@ -194,7 +165,7 @@ impl Options {
                 _ => Err(format!("{argument} needs a whole number of at least {least}")),
             };
             match argument.as_str() {
-                "--set" => options.set = Set::parse(&value()?)?,
+                "--set" => options.set = set_named(&value()?)?,
                 "--seeds" => options.seeds = number(value()?, 1)? as u64,
                 "--epochs" => options.epochs = Some(number(value()?, 1)?),
                 "--only" => options.only.push(value()?),
@@ -208,12 +179,12 @@ impl Options {
     }
 
     fn epochs(&self) -> usize {
-        self.epochs.unwrap_or(self.set.epochs())
+        self.epochs.unwrap_or(self.set.epochs)
     }
 
     /// The first columns of a run, which no other run has.
     fn key(&self, arm: &str, seed: u64) -> String {
-        format!("{},{arm},{seed},{},", self.set.name(), self.epochs())
+        format!("{},{arm},{seed},{},", self.set.name, self.epochs())
     }
 
     /// The file with the counts of each view.
@@ -320,7 +291,7 @@ fn measure(options: &Options) -> Outcome<()> {
             }
             let set = match &mut set {
                 Some(set) => set,
-                none => none.insert(options.set.draw(seed)?),
+                none => none.insert((options.set.draw)(options.set.side, seed)?),
             };
             let began = Instant::now();
             let found = run(settings(arm, options)?, seed, options.threads, set)?;
@@ -340,7 +311,7 @@ fn measure(options: &Options) -> Outcome<()> {
 
 /// Prints the mean and the range of the accuracies of each arm.
 fn print_table(lines: &[String], arms: &[&str], options: &Options) {
-    let (set, epochs) = (options.set.name(), options.epochs());
+    let (set, epochs) = (options.set.name, options.epochs());
     println!("| {set}, {epochs} epochs | seeds | familiar | novel |\n|---|---|---|---|");
     for arm in arms {
         let fields = lines.iter().map(|line| line.split(',').collect::<Vec<&str>>());
