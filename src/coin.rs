@@ -291,17 +291,19 @@ impl Experiments {
         let tolerances = slsqp::StopTols { ftol_rel: 1e-12, ..Default::default() };
         let outcome = slsqp::minimize(negative, &start, &bounds, &unconstrained, (), 500, Some(tolerances));
         let mut trace = trace.into_inner();
-        let (best, value) = match outcome {
-            Ok((_, best, value)) => (best, value),
+        let (best, value, converged) = match outcome {
+            Ok((status, best, value)) => {
+                (best, value, !matches!(status, slsqp::SuccessStatus::MaxEvalReached))
+            }
             // Rounding errors prevent further improvement.
-            Err((slsqp::FailStatus::RoundoffLimited, best, value)) => (best, value),
+            Err((slsqp::FailStatus::RoundoffLimited, best, value)) => (best, value, true),
             Err((status, _, _)) => return Err(Error::Minimiser { status: format!("{status:?}") }),
         };
         if trace.last().is_none_or(|(last, _)| *last != best) {
             trace.push((best.clone(), -value));
         }
         let (models, objectives) = trace.into_iter().unzip();
-        Ok(Fit { model: best, objectives, models, converged: true })
+        Ok(Fit { model: best, objectives, models, converged })
     }
 
     /// The E-step: computes the responsibilities, the log-likelihood and the lower bound.

@@ -291,6 +291,10 @@ fn a_form_transposes_images_and_shifts_labels() {
     assert!(refused(&[0, 3, 2], idx::Form { first_label: 1, ..4.into() }).contains("first-label=0"));
     assert!(refused(&[1, 30], form).contains("classes=30"));
     refused(&[255, 0], 10.into());
+    assert!(
+        refused(&[255, 0], idx::Form { first_label: 1, ..10.into() })
+            .contains("first-label=0 --set classes=256")
+    );
     refused(&[255, 0], idx::Form { classes: 300, transposed: false, first_label: usize::MAX });
 }
 

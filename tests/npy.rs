@@ -5,7 +5,7 @@ use std::io::Write as _;
 use std::path::Path;
 
 use em_routing::data::npy::{self, Fault, MemberFault, Precision};
-use em_routing::data::{RowBuffer, Rows};
+use em_routing::data::{RowBuffer, Rows, count_missing, csv};
 use em_routing::prelude::*;
 use flate2::{Compression, Crc, write::DeflateEncoder};
 use ndarray::{Array2, array};
@@ -401,6 +401,19 @@ fn a_file_truncated_after_opening_is_reported() {
         let text = text_of(&path, file.read(990..1000, &mut buffer));
         assert!(text.contains("7000 bytes, but at least ") && !text.contains("failed to fill"), "{text}");
     }
+}
+
+#[test]
+fn a_table_without_columns_is_no_panic() {
+    let folder = Folder::new("no-columns");
+    let path = folder.write("t.npy", &npy("<f8", false, "(5, 0)", &[]));
+    let file = NpyFile::open(&path).unwrap();
+    assert_eq!(count_missing(&file).unwrap(), Vec::<usize>::new());
+    assert!(matches!(
+        csv::write(&folder.0.join("t.csv"), None, &file),
+        Err(Error::Empty { what: "columns" })
+    ));
+    assert!(!folder.0.join("t.csv").exists());
 }
 
 #[test]

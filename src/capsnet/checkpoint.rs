@@ -14,7 +14,8 @@
 //! images-checksum = 5a…   CRC-32C of their sizes, labels and pixels
 //! height = 28             every setting, as in Settings::settings; a network alone may omit those of the recipe
 //! …
-//! checksum = 9b0f3c1e     CRC-32C of the lines above and the bytes of all tensors
+//! checksum = 9b0f3c1e     CRC-32C of the lines above and the bytes of all tensors: the parameters in the order of the layers,
+//!                         then the first moments, the second moments and the average in the same order
 //! ```
 //!
 //! This is enough to resume bit for bit. Seed and epoch determine the order of the images; step and number of images determine the
@@ -173,7 +174,7 @@ impl CapsNet {
     ///
     /// # Errors
     ///
-    /// Returns the errors of [`CapsNet::bytes`]. A number above 65504 in size is an error of [`CapsNet::load`].
+    /// Returns the errors of [`CapsNet::bytes`]. A number of 65520 or more in size is an error of [`CapsNet::load`].
     pub fn half_bytes(&self, path: &Path) -> Result<Vec<u8>> {
         let (lines, parameters) = (lines(self.architecture().settings()), self.parameters());
         packed(path, &lines, &[("", parameters, parameters.numbers())], Dtype::F16)

@@ -4,6 +4,7 @@ use super::network::CapsNet;
 use super::training::most_active;
 use crate::data::idx::Images;
 use crate::error::{Error, Result};
+use crate::routing::fused::check_numbers;
 
 /// The number of images in a batch.
 const BATCH: usize = 50;
@@ -48,7 +49,8 @@ impl CapsNet {
     ///
     /// # Errors
     ///
-    /// Returns an error if there are no images, if they do not have the size that the network expects, or if a label is not a class.
+    /// Returns an error if there are no images, if they do not have the size that the network expects, if a label is not a class, or if
+    /// the activation of a class is not finite.
     pub fn evaluate(&self, data: &Images, threads: usize, mut seen: impl FnMut(usize)) -> Result<Evaluation> {
         let classes = self.architecture().classes;
         let labels: Vec<usize> = data.labels.iter().map(|&label| usize::from(label)).collect();
@@ -60,7 +62,16 @@ impl CapsNet {
         let numbers: Vec<usize> = (0..labels.len()).collect();
         for batch in numbers.chunks(BATCH) {
             let pass = self.forward(&self.pixels(data, batch)?, threads)?;
-            activations.extend(&pass.classes().activations);
+            let found = &pass.classes().activations;
+            // the comparison of classes would not notice a NaN
+            check_numbers(
+                "the activations of the classes",
+                &[batch.len(), classes],
+                found,
+                "finite",
+                f32::is_finite,
+            )?;
+            activations.extend(found);
             seen(activations.len() / classes);
         }
         let predictions = activations.chunks_exact(classes).map(most_active).collect();

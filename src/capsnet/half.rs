@@ -3,7 +3,7 @@
 /// The factor between a number and the f32 whose exponent bits are those of its binary16: their biases differ by 127 - 15.
 const SCALE: f32 = (1u128 << 112) as f32;
 
-/// Rounds to 16 bits. A number above 65504 in size becomes infinite.
+/// Rounds to 16 bits. A number of 65520 or more in size becomes infinite.
 pub(super) fn half(number: f32) -> u16 {
     let sign = (number.to_bits() >> 16) as u16 & 0x8000;
     let bits = (number.abs() / SCALE).to_bits();

@@ -178,7 +178,10 @@ impl CapsNet {
     ///
     /// # Errors
     ///
-    /// Returns an error if there are no images, if the pixels do not fill a whole number of images, or if a number is not finite.
+    /// Returns an error if there are no images, if the pixels do not fill a whole number of images, or if a number is not finite. The
+    /// activations of the classes may be NaN if the routing divides 0 by 0, as [`RoutingOptions::blog`] does in some cases.
+    ///
+    /// [`RoutingOptions::blog`]: crate::routing::RoutingOptions::blog
     pub fn forward(&self, pixels: &[f32], threads: usize) -> Result<Pass> {
         self.forward_and(pixels, threads, false, None, None)
     }

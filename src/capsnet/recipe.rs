@@ -94,6 +94,16 @@ words!(Loss, "spread or cross-entropy": "spread" => Spread, "cross-entropy" => C
 words!(Margin, "epochs, ramp:SHARE or constant:MARGIN":
     "epochs" => Epochs; "ramp" => Ramp, "constant" => Constant);
 
+impl Clipping {
+    /// The length of the longest gradient that Adam can take: it squares the numbers in f32, after they are clipped.
+    pub(super) fn longest(self) -> f64 {
+        match self {
+            Clipping::None => f64::from(f32::MAX.sqrt()),
+            Clipping::Parts(_) | Clipping::Whole(_) => f64::MAX,
+        }
+    }
+}
+
 impl Recipe {
     /// Returns the blog's recipe, as printed.
     pub fn blog() -> Recipe {

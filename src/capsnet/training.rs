@@ -162,11 +162,12 @@ impl Training {
         let margin = recipe.margin(self.step, steps_per_epoch);
         let learning_rate = recipe.learning_rate(self.step, steps_per_epoch);
 
-        let pixels = match recipe.shift as isize {
+        let pixels = match recipe.shift as i64 {
             0 => self.net.pixels(data, &batch[own.clone()])?,
             most => {
                 let rng = &mut self.random(SHIFTS + self.step as u64);
-                let mut pixels = || rng.gen_range(-most..=most);
+                // drawn as i64: the draws of an isize depend on the processor
+                let mut pixels = || rng.gen_range(-most..=most) as isize;
                 let moves: Vec<[isize; 2]> = batch.iter().map(|_| [pixels(), pixels()]).collect();
                 let moved = data.moved(&batch[own.clone()], &moves[own.clone()]);
                 self.net.pixels(&moved, &(0..own.len()).collect::<Vec<_>>())?
@@ -197,7 +198,7 @@ impl Training {
         let d_own = &d_activations[own.start * classes..own.end * classes];
         let gradient = self.net.backward_training(&pass, d_own, self.threads, share).map_err(diverged)?;
         let gradient_length = gradient.length();
-        if !(loss.is_finite() && gradient_length.is_finite()) {
+        if !(loss.is_finite() && gradient_length <= recipe.clipping.longest()) {
             let what = if loss.is_finite() { not_finite(&gradient) } else { format!("the loss is {loss}") };
             return Err(Error::Diverged { step: self.step, what });
         }
@@ -384,6 +385,27 @@ mod tests {
         settings.recipe.batch = 2;
         let errors = on_ranks(3, |team| start(&settings).step_in_team(&images(), Some(team)).unwrap_err());
         assert!(errors.iter().all(|error| matches!(error, Error::BatchTooSmall { batch: 2, ranks: 3 })));
+    }
+
+    #[test]
+    fn a_gradient_whose_square_overflows_is_an_error() {
+        let trained = |clipping: &str| {
+            let settings =
+                small(Settings::plain(), &format!("batch = 4\nclipping = {clipping}\ndropout = 0"));
+            let mut training = Training::new(settings, 1, 1).unwrap();
+            // the logits are moderate, but the gradient of the hidden layer is that of the class weights
+            for (part, factor) in [("hidden.weights", 1e-22), ("hidden.bias", 0.0), ("class.weights", 1e23)] {
+                let numbers = training.net.parameters_mut().part_mut(part).unwrap();
+                numbers.iter_mut().for_each(|number| *number *= factor);
+            }
+            training.step(&images()).map(|report| report.gradient_length)
+        };
+        let error = trained("none").unwrap_err();
+        assert!(
+            matches!(&error, Error::Diverged { what, .. } if what == "the length of the gradient"),
+            "{error}"
+        );
+        assert!(trained("whole:1").unwrap() > 2e19);
     }
 
     #[test]

@@ -528,8 +528,9 @@ impl Job<'_> {
         let weights = self.weights.as_deref();
         let fit =
             Gmm::fit_course(self.data, weights, &options, course, &mut |fit, start| keeper.watch(fit, start));
-        keeper.end()?;
+        let mut task = keeper.end()?;
         let Some(fit) = fit? else { return Ok(None) };
+        task.message("the criteria, in one more pass over the rows");
         let (iterations, converged) = (fit.iterations(), fit.converged);
         let words = format!("log-likelihood {:.4} after {iterations} iterations", fit.objective());
         let model = fit.into_model();

@@ -20,7 +20,7 @@ fn thread_count(threads: usize) -> usize {
 /// Runs `job` on this many threads (0: one per core), but at most 64, or one per core if there are more cores.
 ///
 /// Inside `job`, every parallel computation of this crate, such as [`Gmm::predict`](crate::gmm::Gmm::predict), uses these
-/// threads instead of all cores; so does a fit whose option `threads` is 0. Results do not depend on the number of threads.
+/// threads instead of all cores; so does a fit whose option `threads` is not 1. Results do not depend on the number of threads.
 /// Calling from a thread of your own rayon pool has the same effect: the work stays in that pool.
 ///
 /// ```

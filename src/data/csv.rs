@@ -447,11 +447,14 @@ fn remedy(path: &Path, text: &str) -> Option<String> {
 ///
 /// # Errors
 ///
-/// Returns an error if there is not one name for each column, if the table cannot be read, or if the file cannot be written.
+/// Returns an error if there is not one name for each column, if there are no columns, if the table cannot be read, or if the file cannot be written.
 pub fn write(path: &Path, names: Option<&[String]>, data: &dyn Rows) -> Result<()> {
     let dimensions = data.dimensions();
     if let Some(names) = names.filter(|names| names.len() != dimensions) {
         return Err(Error::Length { name: "the header", expected: dimensions, found: names.len() });
+    }
+    if dimensions == 0 {
+        return Err(Error::Empty { what: "columns" });
     }
     files::write_with(path, |file| {
         let failed = |error: csv::Error| Error::io(path)(error.into());

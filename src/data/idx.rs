@@ -11,11 +11,11 @@ mod stream;
 mod write;
 
 use std::fmt::Formatter;
-use std::io::{BufRead, BufReader, Error as IoError, ErrorKind, Read};
+use std::io::{BufRead, BufReader, Error as IoError, ErrorKind};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-pub(super) use self::stream::Unpacked;
+pub(super) use self::stream::{Unpacked, Unreadable};
 use crate::data::plain::{self, in_python, looks_like};
 use crate::error::{Error, Result};
 
@@ -58,7 +58,7 @@ pub enum Fault {
     #[error(
         "its labels are {least} to {most}, but should be {classes} classes from {first} on; \
          train with --set first-label={least} --set classes={}",
-        (*.classes).max(usize::from(.most - .least + 1))
+        (*.classes).max(usize::from(.most - .least) + 1)
     )]
     Labels { least: u8, most: u8, first: u8, classes: usize },
     /// A label that is not an integer from 0 to 255.
@@ -513,17 +513,10 @@ fn read(
 ) -> Result<(Vec<usize>, Numbers)> {
     let fault = |fault| error(path, fault);
     let mut stream = Unpacked::new(stream).map_err(Error::io(path))?;
-    let packed = stream.is_packed();
     let mut take = |count: u64| {
-        let mut bytes = Vec::new();
-        (&mut stream).take(count).read_to_end(&mut bytes).map(|_| bytes).map_err(|source| {
-            match source.kind() {
-                ErrorKind::UnexpectedEof if packed => {
-                    fault(Fault::Gzip { source: IoError::new(source.kind(), "the packed file is cut off") })
-                }
-                ErrorKind::InvalidInput | ErrorKind::InvalidData if packed => fault(Fault::Gzip { source }),
-                _ => Error::io(path)(source),
-            }
+        stream.bytes(count).map_err(|unreadable| match unreadable {
+            Unreadable::Packed(source) => fault(Fault::Gzip { source }),
+            Unreadable::File(source) => Error::io(path)(source),
         })
     };
     let truncated = |expected, found| fault(Fault::Truncated { expected, found });

@@ -5,10 +5,10 @@
 //! dimension varying fastest. All are little-endian, sizes are `i32`.
 
 use std::ffi::OsString;
-use std::io::{BufRead, BufReader, Error as IoError, ErrorKind, Read};
+use std::io::{BufRead, BufReader, Error as IoError, ErrorKind};
 use std::path::{Path, PathBuf};
 
-use super::idx::Unpacked;
+use super::idx::{Unpacked, Unreadable};
 use super::plain;
 use crate::error::{Error, Result};
 
@@ -217,10 +217,8 @@ fn matrix(
 
 /// Reads at most `count` bytes.
 fn take(path: &Path, stream: &mut Unpacked<impl BufRead>, count: u64) -> Result<Vec<u8>> {
-    let (packed, mut bytes) = (stream.is_packed(), Vec::new());
-    match stream.take(count).read_to_end(&mut bytes) {
-        Ok(_) => Ok(bytes),
-        Err(source) if packed => Err(Error::file(path, Fault::Gzip { source })),
-        Err(source) => Err(Error::io(path)(source)),
-    }
+    stream.bytes(count).map_err(|unreadable| match unreadable {
+        Unreadable::Packed(source) => Error::file(path, Fault::Gzip { source }),
+        Unreadable::File(source) => Error::io(path)(source),
+    })
 }

@@ -208,7 +208,7 @@ pub fn count_missing(data: &dyn Rows) -> Result<Vec<usize>> {
     let columns = data.dimensions();
     let work = |buffer: &mut RowBuffer, range| {
         let mut missing = vec![0; columns];
-        for row in data.read(range, buffer)?.chunks_exact(columns) {
+        for row in data.read(range, buffer)?.chunks_exact(columns.max(1)) {
             missing.iter_mut().zip(row).for_each(|(count, value)| *count += usize::from(value.is_nan()));
         }
         Ok(missing)

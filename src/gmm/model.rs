@@ -92,9 +92,9 @@ impl Gmm {
     ///
     /// # Errors
     ///
-    /// Returns an error if the model is not valid (see [`Gmm::new`]), if the data have other dimensions, if a number is not
-    /// finite or beyond 1e130 (NaN is allowed in [`Incomplete`](crate::data::Incomplete)), if a sample is so far from all components that even its log-density overflows, or if the data
-    /// cannot be read.
+    /// Returns an error if the model is not valid (see [`Gmm::new`]), if there are no samples, if the data have other dimensions, if a
+    /// number is not finite or beyond 1e130 (NaN is allowed in [`Incomplete`](crate::data::Incomplete)), if a sample is so far from all
+    /// components that even its log-density overflows, or if the data cannot be read.
     pub fn log_density(&self, data: &dyn Rows) -> Result<Array1<f64>> {
         let output = self.each_sample(data, 1, |space, s, output| output[0] = space.log_density()[s])?;
         Ok(output.into())

@@ -249,7 +249,9 @@ impl KMeans {
                     KMeansStart::RandomPoints => {
                         start::random_points(samples, scan, options.clusters, &mut rng)?
                     }
-                    KMeansStart::PlusPlus => start::plus_plus(samples, scan, options.clusters, &mut rng)?,
+                    KMeansStart::PlusPlus => {
+                        start::plus_plus(samples, scan, options.clusters, options.threads, &mut rng)?
+                    }
                 };
                 course.run = Some(Run { model: KMeans { centroids }, objectives: Vec::new() });
             }
@@ -310,8 +312,9 @@ impl KMeans {
     ///
     /// # Errors
     ///
-    /// Returns an error if the data have other dimensions than the centroids, if a number is not finite or beyond 1e130 (NaN
-    /// is allowed in [`Incomplete`](crate::data::Incomplete)), or if the data cannot be read.
+    /// Returns an error if there are no samples, columns or centroids, if the data have other dimensions than the centroids, if a number
+    /// of the data or the centroids is not finite or beyond 1e130 (NaN is allowed in [`Incomplete`](crate::data::Incomplete)), or if the
+    /// data cannot be read.
     pub fn predict(&self, data: &dyn Rows) -> Result<Array1<usize>> {
         self.each_sample(data, |block, labels| {
             labels.iter_mut().zip(block.labels).for_each(|(label, &found)| *label = found as usize);

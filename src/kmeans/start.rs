@@ -54,13 +54,14 @@ pub(super) fn plus_plus(
     samples: &Weighted,
     scan: &ColumnScan,
     clusters: usize,
+    threads: usize,
     rng: &mut impl Rng,
 ) -> Result<Array2<f64>> {
     let data = samples.data();
     let dimensions = data.dimensions();
     let considered = (NUMBERS / dimensions).max(64 * clusters).min(data.samples());
     let wanted = choose(data.samples(), considered, rng);
-    let rows = gather(data, &wanted)?;
+    let rows = gather(data, &wanted, threads)?;
     // Without weights each sample weighs 1.
     let weight = |index: usize| samples.weights().map_or(1.0, |weights| weights[wanted[index]]);
     let centroid =
@@ -133,7 +134,7 @@ fn choose(rows: usize, count: usize, rng: &mut impl Rng) -> Vec<usize> {
 }
 
 /// Copies the rows with these indices, which must be in ascending order.
-fn gather(data: &dyn Rows, wanted: &[usize]) -> Result<Vec<f64>> {
+fn gather(data: &dyn Rows, wanted: &[usize], threads: usize) -> Result<Vec<f64>> {
     let dimensions = data.dimensions();
     let work = |buffer: &mut RowBuffer, range: Range<usize>| {
         let place = |row| wanted.partition_point(|&wanted| wanted < row);
@@ -146,6 +147,6 @@ fn gather(data: &dyn Rows, wanted: &[usize]) -> Result<Vec<f64>> {
         let rows = wanted.iter().flat_map(|row| &chunk[(row - first) * dimensions..][..dimensions]);
         Ok(vec![rows.copied().collect::<Vec<f64>>()])
     };
-    let parts = sum_rows(data, 0, RowBuffer::default, work, |all, more| all.extend(more))?;
+    let parts = sum_rows(data, threads, RowBuffer::default, work, |all, more| all.extend(more))?;
     Ok(parts.unwrap_or_default().concat())
 }

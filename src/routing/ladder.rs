@@ -262,7 +262,8 @@ impl Parents {
     ///
     /// # Errors
     ///
-    /// Returns the errors of [`routing_1`], and an error if responsibilities have another shape, are negative or are not finite.
+    /// Returns an error if shapes do not fit, or if a number of the votes, the options or the responsibilities is not finite or out of
+    /// its range. Without a variance floor a variance may be 0, which is an error of [`routing_1`].
     pub fn from_responsibilities(
         votes: &Array3<f64>,
         responsibilities: &Array2<f64>,

@@ -39,6 +39,41 @@ pub enum Reach {
     Everywhere,
 }
 
+/// Where the neighbourhoods lie in the layer below.
+pub(super) struct Places {
+    /// The rows and columns of a neighbourhood.
+    pub tiles: (usize, usize),
+    /// The distance between neighbouring parents, in positions of the layer below.
+    pub stride: usize,
+    /// The rows and columns of the parents' grid.
+    pub grid: (usize, usize),
+}
+
+impl Reach {
+    /// Returns where the neighbourhoods lie in a layer of `height` x `width` positions.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the neighbourhood has size or stride 0 or is larger than the layer.
+    pub(super) fn places(self, height: usize, width: usize) -> Result<Places> {
+        let (tiles, stride) = match self {
+            Reach::Neighbourhood { size, stride } => ((size, size), stride),
+            Reach::Everywhere => ((height, width), 1),
+        };
+        for (name, number) in [("the neighbourhood's size", tiles.0), ("the neighbourhood's stride", stride)]
+        {
+            if number == 0 {
+                return Err(Error::Setting { name, expected: "at least 1", value: 0.0 });
+            }
+        }
+        if tiles.0 > height || tiles.1 > width {
+            return Err(Error::NeighbourhoodTooLarge { size: tiles.0, height, width });
+        }
+        let grid = ((height - tiles.0) / stride + 1, (width - tiles.1) / stride + 1);
+        Ok(Places { tiles, stride, grid })
+    }
+}
+
 /// The children of each position of parents, gathered from the layer below.
 ///
 /// Positions are ordered by image, row and column of the parents. Children are ordered by tile (row by row of the
@@ -78,20 +113,7 @@ impl Capsules {
     pub fn patches(&self, reach: Reach) -> Result<Patches> {
         self.check()?;
         let (images, height, width, below) = self.activations.dim();
-        let (tiles, stride) = match reach {
-            Reach::Neighbourhood { size, stride } => ((size, size), stride),
-            Reach::Everywhere => ((height, width), 1),
-        };
-        for (what, number) in [("the neighbourhood's size", tiles.0), ("the neighbourhood's stride", stride)]
-        {
-            if number == 0 {
-                return Err(Error::Setting { name: what, expected: "at least 1", value: 0.0 });
-            }
-        }
-        if tiles.0 > height || tiles.1 > width {
-            return Err(Error::NeighbourhoodTooLarge { size: tiles.0, height, width });
-        }
-        let grid = ((height - tiles.0) / stride + 1, (width - tiles.1) / stride + 1);
+        let Places { tiles, stride, grid } = reach.places(height, width)?;
         let shape = (images * grid.0 * grid.1, tiles.0 * tiles.1 * below);
         let capsules = Array2::from_shape_fn(shape, |(position, child)| {
             let (image, y, x) = (position / (grid.0 * grid.1), position / grid.1 % grid.0, position % grid.1);

@@ -250,8 +250,9 @@ words!(CostScale, "one, per-child or per-child-of-parent:FACTOR":
 impl RoutingOptions {
     /// Returns the options of the blog's program, as printed.
     ///
-    /// As in the blog's formula, 0 / 0 makes the result NaN at a position in two cases: if all children are inactive, or if an
-    /// E-step evaluates a parent whose votes are all equal (or that has only one child). The blog's gradient is also NaN where
+    /// As in the blog's formula, 0 / 0 makes the result NaN at a position in three cases: if all children are inactive; if an
+    /// E-step evaluates a parent whose votes are all equal (or that has only one child); or if all responsibilities of a parent
+    /// underflow to 0, which in f32 takes a lead of another parent of about 60 nats. The blog's gradient is also NaN where
     /// it differentiates the square root of 0; this crate takes d sqrt(x)/dx as 0 there.
     pub fn blog() -> RoutingOptions {
         RoutingOptions {
@@ -352,7 +353,7 @@ impl Routing {
     }
 
     fn check_finite(&self) -> Result<()> {
-        const FINITE: &str = "finite: use smaller votes or a larger variance_floor";
+        const FINITE: &str = "finite: use smaller votes, a larger variance_floor or, with normalised costs, a larger cost_epsilon";
         for step in &self.trace {
             check_each("the routing's responsibilities", &step.responsibilities, FINITE, f64::is_finite)?;
             check_each("the routing's masses", &step.masses, FINITE, f64::is_finite)?;

@@ -2,7 +2,8 @@
 
 use em_routing::capsnet::loss::spread_loss;
 use em_routing::capsnet::training::batch_loss;
-use em_routing::capsnet::{Architecture, CapsNet, Pass, Pooling};
+use em_routing::capsnet::{Architecture, CapsNet, Pass, Pooling, Settings};
+use em_routing::data::idx::Images;
 use em_routing::error::Error;
 use em_routing::routing::RoutingOptions;
 use ndarray::Array2;
@@ -309,6 +310,20 @@ fn pixels_that_are_not_finite_are_an_error() {
 }
 
 /// An image with a loss of 0 has a gradient of 0. The batch then has, bit for bit, the gradient of a batch without it.
+#[test]
+fn a_class_that_is_nan_is_an_error_of_the_evaluation() {
+    let mut settings = Settings::default();
+    let small = "features = 2\ndeep-features = 2\nprimary = 2\nfirst = 2\nsecond = 2";
+    settings.set_lines(&format!("{small}\nvariance-floor = 0\ncoordinate-addition = false")).unwrap();
+    let mut net = CapsNet::new(settings.architecture, 1).unwrap();
+    // all votes for the classes are 0, so the second iteration divides 0 by 0
+    net.parameters_mut().part_mut("class.transforms").unwrap().fill(0.0);
+    let images = Images { pixels: vec![9; 784], labels: vec![3], height: 28, width: 28, classes: 10 };
+    let pass = net.forward(&net.pixels(&images, &[0]).unwrap(), 1).unwrap();
+    assert!(pass.classes().activations.iter().all(|activation| activation.is_nan()));
+    assert!(matches!(net.evaluate(&images, 1, |_| {}), Err(Error::EntryOutOfRange { .. })));
+}
+
 #[test]
 fn images_with_a_loss_of_0_add_nothing_to_the_gradient() {
     let sizes = Architecture { height: 18, width: 21, features: 3, primary: 4, ..Architecture::default() };

@@ -91,8 +91,8 @@ impl<'a> Keeper<'a> {
         }
     }
 
-    /// Returns the error of a checkpoint that could not be written.
-    pub fn end(self) -> Outcome<()> {
-        self.failure.map_or(Ok(()), Err)
+    /// Returns the task, which may go on, or the error of a checkpoint that could not be written.
+    pub fn end(self) -> Outcome<Task> {
+        self.failure.map_or(Ok(self.task), Err)
     }
 }

@@ -217,7 +217,7 @@ enum Token {
 impl InstructionSet {
     /// Returns the best instruction set of this processor, or the one that the environment variable
     /// `EM_ROUTING_INSTRUCTIONS` names (see [`InstructionSet::name`]). With the variable, a program can reproduce the bits
-    /// of another machine.
+    /// of another machine. A name that this processor does not have is ignored; [`crate::instruction_set`] returns the one in use.
     pub fn detect() -> InstructionSet {
         static DETECTED: std::sync::OnceLock<InstructionSet> = std::sync::OnceLock::new();
         *DETECTED.get_or_init(|| {

@@ -18,9 +18,31 @@ impl<R: BufRead> Unpacked<R> {
         let packed = stream.fill_buf()?.starts_with(&[0x1f, 0x8b]);
         Ok(if packed { Unpacked::Packed(GzDecoder::new(stream)) } else { Unpacked::Plain(stream) })
     }
+}
 
-    pub(in crate::data) fn is_packed(&self) -> bool {
-        matches!(self, Unpacked::Packed(_))
+/// Why bytes cannot be read.
+pub(in crate::data) enum Unreadable {
+    /// The gzip stream is cut off or damaged.
+    Packed(Error),
+    /// The file itself cannot be read.
+    File(Error),
+}
+
+impl<R: BufRead> Unpacked<R> {
+    /// Reads at most `count` bytes. Memory is allocated only as bytes arrive.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error that says whether the file or its packing is at fault.
+    pub(in crate::data) fn bytes(&mut self, count: u64) -> std::result::Result<Vec<u8>, Unreadable> {
+        let (packed, mut bytes) = (!matches!(self, Unpacked::Plain(_)), Vec::new());
+        self.take(count).read_to_end(&mut bytes).map(|_| bytes).map_err(|source| match source.kind() {
+            ErrorKind::UnexpectedEof if packed => {
+                Unreadable::Packed(Error::new(source.kind(), "the packed file is cut off"))
+            }
+            ErrorKind::InvalidInput | ErrorKind::InvalidData if packed => Unreadable::Packed(source),
+            _ => Unreadable::File(source),
+        })
     }
 }
 

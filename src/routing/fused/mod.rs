@@ -26,6 +26,7 @@ pub(crate) use self::check::check_numbers;
 use self::check::{check_length, largest};
 use self::lanes::{from_lanes, from_tiles, in_lanes, to_lanes, to_tiles};
 use self::position::{Backward, Forward, Found, Limits, ParameterSums, Parameters, Plan, Space};
+use super::layer::Places;
 use super::{Competition, ELEMENTS, Reach, RoutingOptions, RoutingStart, SIDE};
 pub use crate::compute::simd::InstructionSet;
 use crate::compute::simd::{WIDTH, ZEROS};
@@ -173,19 +174,7 @@ impl Kernel {
                 return Err(Error::OnlyReference { option: "RoutingStart::Parents" });
             }
         };
-        let (tiles, stride) = match reach {
-            Reach::Neighbourhood { size, stride } => ((size, size), stride),
-            Reach::Everywhere => ((height, width), 1),
-        };
-        for (name, number) in [("the neighbourhood's size", tiles.0), ("the neighbourhood's stride", stride)]
-        {
-            if number == 0 {
-                return Err(Error::Setting { name, expected: "at least 1", value: 0.0 });
-            }
-        }
-        if tiles.0 > height || tiles.1 > width {
-            return Err(Error::NeighbourhoodTooLarge { size: tiles.0, height, width });
-        }
+        let Places { tiles, stride, grid } = reach.places(height, width)?;
         let children = tiles.0 * tiles.1 * capsules;
         let blocks = parents.div_ceil(WIDTH);
         let lambda = |iteration| options.inverse_temperature.at(iteration, options.iterations) as f32;
@@ -209,11 +198,18 @@ impl Kernel {
             stop_gradient: options.stop_gradient_at_responsibilities,
             mask: in_lanes(&vec![1.0; parents]),
         };
+        for (name, number) in
+            [("mass_epsilon", options.mass_epsilon), ("variance_floor", options.variance_floor)]
+        {
+            if number > 0.0 && number as f32 == 0.0 {
+                let expected = "0 or at least 1e-45, since the fused kernel computes in f32";
+                return Err(Error::Setting { name, expected, value: number });
+            }
+        }
         if let Some((name, number)) = plan.first_infinite() {
             let expected = "at most 3e38, since the fused kernel computes in f32";
             return Err(Error::Setting { name, expected, value: f64::from(number) });
         }
-        let grid = ((height - tiles.0) / stride + 1, (width - tiles.1) / stride + 1);
         Ok(Kernel { shape, tiles, stride, grid, plan, threads, instructions: InstructionSet::detect() })
     }
 
@@ -328,7 +324,7 @@ impl Kernel {
         if self.plan.mass_epsilon == 0.0 || self.plan.variance_floor == 0.0 {
             return Ok(()); // 0 / 0, as documented
         }
-        let expected = "finite: use smaller inputs or a larger variance_floor";
+        let expected = "finite: use smaller inputs, a larger variance_floor or, with normalised costs, a larger cost_epsilon";
         check_numbers(name, &[numbers.len()], numbers, expected, f32::is_finite)
     }
 

@@ -129,8 +129,10 @@ fn finish<S: Simd>(
     let step = &mut after[0];
     // If a mean is too far from the origin, sum again with the mean as origin. A parent that has collapsed on one child needs this
     // twice: only then does the mean equal that child's vote to the last bit, so that the variance comes from the other children.
-    for _ in 0..3 {
-        if !moments(simd, plan, before.last().map(|before| &before.found), &mut step.found, origins, sums) {
+    for again in 0..3 {
+        let far =
+            moments(simd, plan, before.last().map(|before| &before.found), &mut step.found, origins, sums);
+        if !far || again == 2 {
             break;
         }
         for (origin, parents) in origins.iter_mut().zip(&step.found.parents) {
