@@ -62,18 +62,12 @@ impl CapsNet {
         let numbers: Vec<usize> = (0..labels.len()).collect();
         for batch in numbers.chunks(BATCH) {
             let pass = self.forward(&self.pixels(data, batch)?, threads)?;
-            let found = &pass.classes().activations;
-            // the comparison of classes would not notice a NaN
-            check_numbers(
-                "the activations of the classes",
-                &[batch.len(), classes],
-                found,
-                "finite",
-                f32::is_finite,
-            )?;
-            activations.extend(found);
+            activations.extend(&pass.classes().activations);
             seen(activations.len() / classes);
         }
+        // the comparison of classes would not notice a NaN
+        let name = "the activations of the classes";
+        check_numbers(name, &[labels.len(), classes], &activations, "finite", f32::is_finite)?;
         let predictions = activations.chunks_exact(classes).map(most_active).collect();
         Ok(Evaluation { activations, predictions, labels, classes })
     }

@@ -7,7 +7,9 @@ use crate::error::Result;
 
 impl RoutingInput {
     /// Makes one M-step with these responsibilities (positions x children x parents) in place of the routing's own, with the lambda
-    /// of the last iteration. There is no earlier step, so the means are damped towards 0 if [`RoutingOptions::mean_damping`] is not 0. Shows what a trained layer owes to its routing: compare with uniform or random responsibilities.
+    /// of the last iteration. Shows what a trained layer owes to its routing: compare with uniform or random responsibilities.
+    ///
+    /// There is no earlier step: if [`RoutingOptions::mean_damping`] is not 0, the means are damped towards 0.
     ///
     /// ```
     /// use em_routing::prelude::*;

@@ -309,7 +309,6 @@ fn pixels_that_are_not_finite_are_an_error() {
     }
 }
 
-/// An image with a loss of 0 has a gradient of 0. The batch then has, bit for bit, the gradient of a batch without it.
 #[test]
 fn a_class_that_is_nan_is_an_error_of_the_evaluation() {
     let mut settings = Settings::default();
@@ -324,6 +323,7 @@ fn a_class_that_is_nan_is_an_error_of_the_evaluation() {
     assert!(matches!(net.evaluate(&images, 1, |_| {}), Err(Error::EntryOutOfRange { .. })));
 }
 
+/// An image with a loss of 0 has a gradient of 0. The batch then has, bit for bit, the gradient of a batch without it.
 #[test]
 fn images_with_a_loss_of_0_add_nothing_to_the_gradient() {
     let sizes = Architecture { height: 18, width: 21, features: 3, primary: 4, ..Architecture::default() };
