@@ -439,9 +439,12 @@ impl Experiments {
         }
         for (index, row) in q.rows().into_iter().enumerate() {
             check_probabilities("responsibilities' row", row.iter())
-                .and_then(|()| check_sum("a row of the responsibilities", row.sum()))
+                .and_then(|()| check_sum("the sum of the responsibilities' row ", row.sum()))
                 .map_err(|error| match error {
                     Error::Probability { name, value, .. } => Error::Probability { name, index, value },
+                    Error::NotNormalised { name, sum } => {
+                        Error::EntryOutOfRange { name, place: vec![index], expected: "1", value: sum }
+                    }
                     other => other,
                 })?;
         }

@@ -204,7 +204,7 @@ fn errors_name_the_invalid_argument_and_its_index() {
         (experiments.lower_bound(&array![[0.5, 0.5]], &coins).map(drop), "rows has length 1, but 5"),
         (
             experiments.maximisation(&Array2::from_elem((5, 2), 0.7), &coins, Mixing::Given).map(drop),
-            "a row of the responsibilities add up to 1.4",
+            "the sum of the responsibilities' row [0] is 1.4, but should be 1",
         ),
         (
             maximise(0.0, Stop { tolerance: f64::NAN, ..Default::default() }, false, |x: &f64| Ok((*x, *x)))

@@ -1,7 +1,7 @@
 //! The commands `fit`, `predict`, `score`, `sample` and `describe` as a user runs them, with tables in all kinds of files.
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use em_routing::data::{csv, tables};
@@ -9,53 +9,20 @@ use em_routing::prelude::*;
 use em_routing::samples::iris;
 use rand::{Rng, SeedableRng};
 
+#[path = "support/command.rs"]
+mod command;
 #[path = "support/folder.rs"]
 mod folder;
 
+use command::{em_routing, fails, next, said, succeeds};
 use folder::Folder;
-
-/// A command that runs in the folder.
-fn em_routing(folder: &Folder, words: &str) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_em-routing"));
-    command.args(words.split_whitespace()).current_dir(&folder.0).stdin(Stdio::null());
-    command.stdout(Stdio::piped()).stderr(Stdio::piped());
-    command
-}
-
-fn said(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
-}
-
-fn succeeds(folder: &Folder, words: &str) -> String {
-    let output = em_routing(folder, words).output().unwrap();
-    assert!(output.status.success(), "{words}: {}", said(&output));
-    said(&output)
-}
-
-fn fails(folder: &Folder, words: &str, expected: &[&str]) -> String {
-    let output = em_routing(folder, words).output().unwrap();
-    let said = said(&output);
-    assert_eq!(output.status.code(), Some(1), "{words}: {said}");
-    for word in expected {
-        assert!(said.contains(word), "{word:?} is not in: {said}");
-    }
-    said
-}
-
-/// Runs the command after `Next:` in the folder, as a shell would.
-fn next(folder: &Folder, said: &str) -> String {
-    let line = said.lines().find_map(|line| line.strip_prefix("Next: ")).unwrap();
-    let output = Command::new("sh").args(["-c", line]).current_dir(&folder.0).output().unwrap();
-    assert!(output.status.success(), "{line}: {}", self::said(&output));
-    self::said(&output)
-}
 
 /// A folder with iris as CSV, .npy and .npz, the last stored as `numpy.savez` does.
 fn iris_folder(name: &str) -> Folder {
     let folder = Folder::new(name);
     let names = iris::FEATURES.map(str::to_owned);
-    csv::write(&folder.0.join("iris.csv"), Some(&names), &iris::measurements()).unwrap();
-    npy::write(&folder.0.join("iris.npy"), &iris::measurements(), npy::Precision::F64).unwrap();
+    csv::write(folder.0.join("iris.csv"), Some(&names), &iris::measurements()).unwrap();
+    npy::write(folder.0.join("iris.npy"), &iris::measurements(), npy::Precision::F64).unwrap();
     let bytes = std::fs::read(folder.0.join("iris.npy")).unwrap();
     folder.write("iris.npz", &npz(&[("x", &bytes), ("y", &bytes)]));
     folder
@@ -141,7 +108,7 @@ fn several_files_are_one_table_and_columns_must_agree() {
     let other = rows[70..110].join("\r\n\r\n").replace(',', "\";\"").replace("\r\n\r\n", "\"\r\n\r\n\"");
     folder.write("b.txt", format!("\"{other}\"\r\n").as_bytes());
     let last = iris::measurements().slice(s![110.., ..]).to_owned();
-    npy::write(&folder.0.join("c.npy"), &last, npy::Precision::F64).unwrap();
+    npy::write(folder.0.join("c.npy"), &last, npy::Precision::F64).unwrap();
     succeeds(&folder, "fit mixture a.csv b.txt c.npy --components 3 --out parts.json");
     succeeds(&folder, "fit mixture iris.csv --components 3 --out whole.json");
     assert_eq!(bytes(&folder, "parts.json"), bytes(&folder, "whole.json"));
@@ -188,7 +155,7 @@ fn a_bad_or_missing_cell_is_named_with_a_remedy_that_works() {
     let said = fails(
         &folder,
         "fit mixture t.csv --components 2",
-        &["every number of column b is missing", "--columns=a,3"],
+        &["column b has no number in the rows that count", "--columns=a,3"],
     );
     next(&folder, &said);
     fails(&folder, "fit kmeans t.csv --columns e --components 2", &["no column \"e\"", "a, b, c, d"]);
@@ -399,7 +366,7 @@ fn a_fit_that_is_killed_repeatedly_ends_with_the_same_bytes() {
     let folder = Folder::new("killed");
     let mut generator = rand_chacha::ChaCha8Rng::seed_from_u64(7);
     let data = Array2::from_shape_simple_fn((20_000, 6), || generator.r#gen::<f64>());
-    csv::write(&folder.0.join("t.csv"), None, &data).unwrap();
+    csv::write(folder.0.join("t.csv"), None, &data).unwrap();
     for words in [
         "fit mixture t.csv --components 2..4 --restarts 2 --iterations 60 --tolerance -1",
         "fit kmeans t.csv --components 9 --restarts 3 --seed 2",
@@ -425,7 +392,7 @@ fn a_signal_keeps_the_last_model_and_prints_how_to_continue() {
     let folder = Folder::new("signal");
     let mut generator = rand_chacha::ChaCha8Rng::seed_from_u64(8);
     let data = Array2::from_shape_simple_fn((20_000, 6), || generator.r#gen::<f64>());
-    npy::write(&folder.0.join("t.npy"), &data, npy::Precision::F64).unwrap();
+    npy::write(folder.0.join("t.npy"), &data, npy::Precision::F64).unwrap();
     // more iterations than any machine makes before the signal
     let words = "fit mixture t.npy --components 8 --tolerance -1 --iterations 3000";
     let child = em_routing(&folder, words).spawn().unwrap();
@@ -530,7 +497,7 @@ fn a_row_without_any_value_gets_the_mixing_weights_or_the_first_cluster_at_dista
 #[test]
 fn covariances_larger_than_the_memory_are_refused_before_the_fit() {
     let folder = Folder::new("wide");
-    npy::write(&folder.0.join("t.npy"), &Array2::zeros((300, 20_000)), npy::Precision::F64).unwrap();
+    npy::write(folder.0.join("t.npy"), &Array2::zeros((300, 20_000)), npy::Precision::F64).unwrap();
     if cfg!(target_os = "linux") {
         let words = "fit mixture t.npy --components 300";
         fails(&folder, words, &["take about 7680 GB of memory", "--covariance diagonal"]);

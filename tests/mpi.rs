@@ -85,15 +85,15 @@ fn any_number_of_ranks_writes_the_same_bytes() {
     }
     let folder = Folder::new("mpi-bytes");
     let data = rows();
-    let write = |name: &str, data: &Array2<f64>| npy::write(&folder.0.join(name), data, npy::Precision::F64);
+    let write = |name: &str, data: &Array2<f64>| npy::write(folder.0.join(name), data, npy::Precision::F64);
     write("t.npy", &data).unwrap();
     // three files: the parts of the ranks end inside of them
     write("a.npy", &data.slice(s![..11_000, ..]).to_owned()).unwrap();
-    csv::write(&folder.0.join("b.csv"), None, &data.slice(s![11_000..23_000, ..]).to_owned()).unwrap();
+    csv::write(folder.0.join("b.csv"), None, &data.slice(s![11_000..23_000, ..]).to_owned()).unwrap();
     write("c.npy", &data.slice(s![23_000.., ..]).to_owned()).unwrap();
     let mut weighted = data.clone();
     weighted.column_mut(4).iter_mut().enumerate().for_each(|(i, weight)| *weight = (i % 7) as f64 / 2.0);
-    csv::write(&folder.0.join("w.csv"), None, &weighted).unwrap();
+    csv::write(folder.0.join("w.csv"), None, &weighted).unwrap();
     let mut holes = data;
     holes.iter_mut().enumerate().filter(|(i, _)| i * i % 11 == 3).for_each(|(_, x)| *x = f64::NAN);
     holes.slice_mut(s![12_000..12_010, ..]).fill(f64::NAN);
@@ -168,7 +168,7 @@ fn a_killed_rank_ends_all_and_the_checkpoint_serves_any_number_of_ranks() {
         return;
     }
     let folder = Folder::new("mpi-killed");
-    npy::write(&folder.0.join("t.npy"), &rows(), npy::Precision::F64).unwrap();
+    npy::write(folder.0.join("t.npy"), &rows(), npy::Precision::F64).unwrap();
     let words = "fit mixture t.npy --components 6 --iterations 400 --tolerance -1";
     succeeds(&folder, 0, &format!("{words} --out whole.json"));
     for (ranks, killed, then) in [(4, 2, 2), (2, 0, 4), (4, 3, 0)] {
@@ -199,17 +199,17 @@ fn an_error_in_the_rows_of_one_rank_ends_all_with_its_message_once() {
         assert_eq!(said.matches("error: ").count(), 1, "{said}");
     };
     let mut data = rows();
-    csv::write(&folder.0.join("t.csv"), None, &data).unwrap();
+    csv::write(folder.0.join("t.csv"), None, &data).unwrap();
     let text = String::from_utf8(bytes(&folder, "t.csv")).unwrap();
     let mut lines: Vec<&str> = text.lines().collect();
     lines[20_000] = "1,2,x,4,5"; // rows 16384 to 24575 are those of rank 2
     folder.write("t.csv", lines.join("\n").as_bytes());
     fails("fit mixture t.csv --components 3", "t.csv: line 20001, column 3 is \"x\", which is not a number");
     data[(20_000, 1)] = f64::INFINITY;
-    npy::write(&folder.0.join("t.npy"), &data, npy::Precision::F64).unwrap();
+    npy::write(folder.0.join("t.npy"), &data, npy::Precision::F64).unwrap();
     fails("fit kmeans t.npy --components 3", "t.npy: row 20001, column 2 (counted from 1) is inf");
     data.column_mut(1).fill(3.0);
-    npy::write(&folder.0.join("flat.npy"), &data, npy::Precision::F64).unwrap();
+    npy::write(folder.0.join("flat.npy"), &data, npy::Precision::F64).unwrap();
     fails("fit mixture flat.npy --components 3 --floor 0", "has collapsed");
     fails("fit mixture none.npy --components 3", "none.npy");
     fails("fit mixture t.npy --components 3 --out t.npy", "t.npy is also an input");

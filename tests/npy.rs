@@ -197,7 +197,7 @@ fn a_file_in_fortran_order_gives_the_fit_of_the_array() {
     let mut generator = rand_chacha::ChaCha8Rng::seed_from_u64(1);
     let data = Array2::from_shape_simple_fn((5000, 3), || generator.r#gen::<f64>());
     let numbers: Vec<u8> = data.t().iter().flat_map(|value| value.to_be_bytes()).collect();
-    let file = NpyFile::open(&folder.write("a.npy", &npy(">f8", true, "(5000, 3)", &numbers))).unwrap();
+    let file = NpyFile::open(folder.write("a.npy", &npy(">f8", true, "(5000, 3)", &numbers))).unwrap();
     for threads in [1, 3] {
         let options = KMeansOptions { clusters: 4, threads, ..Default::default() };
         assert_eq!(KMeans::fit(&data, &options).unwrap(), KMeans::fit(&file, &options).unwrap());
@@ -255,7 +255,7 @@ fn errors_say_what_is_wrong_with_an_archive() {
     assert_eq!(fault(&zip(&[("x.npy", 0, &rows)], 1, false)), member(Fault::Encrypted));
     let compressed = zip(&[("x.npy", 14, &rows)], 0, false);
     assert_eq!(fault(&compressed), member(Fault::Compression { method: 14 }));
-    let text = text_of(&folder.0.join("a.npz"), NpyFile::open(&folder.0.join("a.npz")));
+    let text = text_of(&folder.0.join("a.npz"), NpyFile::open(folder.0.join("a.npz")));
     assert!(text.contains("numpy.savez(") && text.contains("a-stored.npz"), "{text}");
     let short = npy("<f8", false, "(4, 2)", &numbers);
     let [found, expected] = [short.len() as u64, short.len() as u64 + 16];
@@ -290,12 +290,12 @@ fn errors_say_what_is_wrong_with_an_archive() {
 #[test]
 fn the_sources_of_an_error_end_at_its_root_cause() {
     let folder = Folder::new("sources");
-    let error = NpyFile::open(&folder.0.join("missing.npy")).unwrap_err();
+    let error = NpyFile::open(folder.0.join("missing.npy")).unwrap_err();
     let [_, root] = chain(&error)[..] else { panic!("{error:?}") };
     let root = root.downcast_ref::<std::io::Error>().expect("the system's error");
     assert_eq!(root.kind(), std::io::ErrorKind::NotFound);
 
-    let error = NpyFile::open(&folder.write("table.csv", b"1,2\n3,4\n")).unwrap_err();
+    let error = NpyFile::open(folder.write("table.csv", b"1,2\n3,4\n")).unwrap_err();
     let [_, root] = chain(&error)[..] else { panic!("{error:?}") };
     assert!(matches!(root.downcast_ref(), Some(Fault::Text { .. })), "{root:?}");
     assert!(matches!(error.fault(), Some(Fault::Text { .. })));
@@ -307,7 +307,7 @@ fn the_sources_of_an_error_end_at_its_root_cause() {
     let name = u16::from_le_bytes([damaged[26], damaged[27]]) as usize;
     let extra = u16::from_le_bytes([damaged[28], damaged[29]]) as usize;
     damaged[30 + name + extra] |= 0b110;
-    let error = NpyFile::open_member(&folder.write("a.npz", &damaged), "x").unwrap_err();
+    let error = NpyFile::open_member(folder.write("a.npz", &damaged), "x").unwrap_err();
     let [_, member, fault, root] = chain(&error)[..] else { panic!("{error:?}") };
     assert!(matches!(member.downcast_ref(), Some(MemberFault { name, .. }) if name == "x"), "{member:?}");
     assert!(matches!(fault.downcast_ref(), Some(Fault::Unpack { .. })), "{fault:?}");
@@ -409,10 +409,7 @@ fn a_table_without_columns_is_no_panic() {
     let path = folder.write("t.npy", &npy("<f8", false, "(5, 0)", &[]));
     let file = NpyFile::open(&path).unwrap();
     assert_eq!(count_missing(&file).unwrap(), Vec::<usize>::new());
-    assert!(matches!(
-        csv::write(&folder.0.join("t.csv"), None, &file),
-        Err(Error::Empty { what: "columns" })
-    ));
+    assert!(matches!(csv::write(folder.0.join("t.csv"), None, &file), Err(Error::Empty { what: "columns" })));
     assert!(!folder.0.join("t.csv").exists());
 }
 

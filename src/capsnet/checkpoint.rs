@@ -32,12 +32,12 @@ use safetensors::{SafeTensorError, SafeTensors};
 
 use super::adam::Adam;
 use super::architecture::MOST_PARAMETERS;
-use super::half::{half, whole};
 use super::network::CapsNet;
 use super::parameters::{ParameterSpec, Parameters};
 use super::recipe::Recipe;
 use super::settings::{Settings, lines};
 use super::training::Training;
+use crate::data::half::{half, whole};
 use crate::data::idx::Images;
 use crate::error::{Cause, Error, Result};
 use crate::files;

@@ -23,7 +23,6 @@ mod adam;
 mod architecture;
 pub mod checkpoint;
 mod evaluation;
-mod half;
 mod layers;
 pub mod loss;
 mod network;

@@ -67,7 +67,7 @@ pub fn describe(arguments: &Arguments) -> Outcome<()> {
                 };
                 say_criteria(&[Rated::new(file.model.components(), &criteria.map_err(explain)?)])?;
             }
-            model => say!("inertia {}", model.total(&rows, weights).map_err(explain)?.0),
+            model => say!("inertia {:?}", model.total(&rows, weights).map_err(explain)?.0),
         }
         if arguments.figures.is_some() && file.model.dimensions() > 1 {
             figures.push(draw(&file, &table).map_err(explain)?);
@@ -86,6 +86,7 @@ pub fn describe(arguments: &Arguments) -> Outcome<()> {
             );
             Ok(())
         }
+        None if !file.can_be_drawn() => Ok(()),
         None => {
             let next = command::again(&[], ["--figures", "figures"]);
             say!("To draw the model with its table:\nNext: {next}");
@@ -162,7 +163,10 @@ fn print(file: &ModelFile, sizes: Option<Array1<f64>>) -> Outcome<()> {
         let mut table = Table::new(&headers);
         for k in 0..model.weights.len() {
             let mut cells = vec![k.to_string()];
-            cells.extend(row(model.covariance(k).diag().mapv(f64::sqrt).view()));
+            match model.weights[k] {
+                0.0 => cells.resize(headers.len(), "-".to_owned()), // without rows it has no variance of its own
+                _ => cells.extend(row(model.covariance(k).diag().mapv(f64::sqrt).view())),
+            }
             add(&mut table, &cells)?;
         }
         say!("standard deviations:\n{table}");

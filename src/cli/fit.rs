@@ -78,7 +78,7 @@ pub struct Arguments {
     #[arg(long, value_name = "N")]
     iterations: Option<usize>,
     /// This number is added to each variance of a mixture, so that no component collapses
-    #[arg(long, value_name = "NUMBER", default_value_t = 1e-6)]
+    #[arg(long, value_name = "NUMBER", default_value_t = 1e-6, allow_negative_numbers = true)]
     floor: f64,
     /// Number of threads, 0 for one per core; does not affect the result
     #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u16).range(0..=1024))]
@@ -238,7 +238,10 @@ fn open(arguments: &Arguments, board: &Board) -> Outcome<(Tables, Vec<usize>, Op
     let weight = arguments.weights.as_ref().map(|column| table::find(&table, column)).transpose()?;
     let columns = arguments.source.columns(&table, weight)?;
     if columns.is_empty() {
-        return Err(Failure::new("the table has no columns beside the weights"));
+        return Err(Failure::new(match weight {
+            Some(_) => "the table has no columns beside the weights",
+            None => "the table has no columns",
+        }));
     }
     check_rows(arguments, &table)?;
     memory::check(arguments, columns.len(), board)?;
@@ -317,6 +320,9 @@ fn check(arguments: &Arguments) -> Outcome<()> {
             "--floor is {}, but should be finite and not negative",
             arguments.floor
         )));
+    }
+    if arguments.tolerance.is_some_and(f64::is_nan) {
+        return Err(Failure::new("--tolerance is NaN, but should be a number"));
     }
     if arguments.family == Family::Kmeans && from != to {
         let words =
@@ -455,7 +461,15 @@ impl Job<'_> {
             return Ok(Ended::Stopped { model, criteria: Vec::new() });
         };
         let (iterations, inertia) = (fit.iterations(), -fit.objective());
-        self.say_run(&name, &format!("inertia {inertia} after {iterations} iterations"), fit.converged);
+        // clusters stay empty if there are fewer different rows, each of which then is a centroid
+        let empty = if inertia == 0.0 { fit.model().empty_clusters(self.data, weights)?.len() } else { 0 };
+        self.say_run(&name, &format!("inertia {inertia:?} after {iterations} iterations"), fit.converged);
+        if empty > 0 {
+            let clusters = if empty == 1 { "cluster has" } else { "clusters have" };
+            self.board.say(&format!(
+                "  {empty} {clusters} no rows, since there are too few different ones; ask for fewer"
+            ));
+        }
         Ok(Ended::Done {
             model: Model::KMeans(fit.into_model()),
             criteria: Vec::new(),

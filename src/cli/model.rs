@@ -158,6 +158,11 @@ impl ModelFile {
         Ok(Some(weights))
     }
 
+    /// Whether `describe` has a figure of this model and its table: pairs of columns, or criteria.
+    pub fn can_be_drawn(&self) -> bool {
+        self.model.dimensions() > 1 || self.criteria.len() > 1
+    }
+
     /// Returns the name of each column for a header.
     pub fn header(&self) -> Vec<String> {
         match &self.columns[..] {

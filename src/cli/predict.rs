@@ -16,7 +16,7 @@ use super::command;
 use super::failure::{Failure, Outcome};
 use super::model::{Model, ModelFile};
 use super::progress::Board;
-use super::table::{self, Source};
+use super::table::{self, Column, Source};
 
 #[derive(clap::Args)]
 pub struct Arguments {
@@ -214,8 +214,8 @@ pub fn score(arguments: &ScoreArguments) -> Outcome<()> {
             say!("mean log-density: {mean} nats a row");
         }
         Model::KMeans(_) => {
-            say!("inertia of {rows} rows: {sum}");
-            say!("mean squared distance: {mean}");
+            say!("inertia of {rows} rows: {sum:?}");
+            say!("mean squared distance: {mean:?}");
         }
     }
     Ok(())
@@ -238,9 +238,15 @@ pub fn sample(arguments: &SampleArguments) -> Outcome<()> {
     }
     write(&arguments.out, &header, &drawn, Failure::from)?;
     say!("  {}   {} rows drawn with seed {}", arguments.out.display(), arguments.rows, arguments.seed);
-    if !arguments.labels {
+    if !arguments.labels && arguments.rows > 0 {
         let words = ["score".into(), command::path(&arguments.model), command::path(&arguments.out)];
-        say!("To see how likely they are:\nNext: {}", command::line(words));
+        // where the output has no names of the model's columns, their order replaces them
+        let is_named = |column: &Column| matches!(column, Column::Name(_));
+        let has_names = arguments.out.extension().is_some_and(|end| end == "csv");
+        let by_order = !(file.columns.is_empty() || has_names && file.columns.iter().all(is_named));
+        let numbers: Vec<String> = (1..=header.len()).map(|number| number.to_string()).collect();
+        let columns = by_order.then(|| table::select(&numbers).into());
+        say!("To see how likely they are:\nNext: {}", command::line(words.into_iter().chain(columns)));
     }
     Ok(())
 }

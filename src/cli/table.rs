@@ -49,13 +49,22 @@ impl std::fmt::Display for Column {
 }
 
 impl Column {
-    /// Finds this column. A name is never taken for a number.
+    /// Finds this column. A name is never taken for a number, nor a number for a name.
     pub fn find(&self, table: &Tables) -> Outcome<usize> {
         match (self, table.names()) {
             (Column::Name(name), None) => {
                 Err(Failure::new(format!("the model takes a column {name:?}, but the table has no header")))
             }
-            _ => find(table, &self.to_string()),
+            (Column::Name(name), Some(names)) => {
+                names.iter().position(|known| known == name).ok_or_else(|| {
+                    Failure::new(format!("there is no column {name:?}; there are: {}", names.join(", ")))
+                })
+            }
+            (Column::Number(number), _) if (1..=table.columns()).contains(number) => Ok(number - 1),
+            (Column::Number(number), _) => Err(Failure::new(format!(
+                "the model takes column {number}, but the table has {}",
+                table.columns()
+            ))),
         }
     }
 }
@@ -104,7 +113,7 @@ impl Source {
 }
 
 /// Returns the option that selects these columns. With `=`, a name may begin with a dash.
-fn select(columns: &[String]) -> String {
+pub fn select(columns: &[String]) -> String {
     format!("--columns={}", columns.join(","))
 }
 
@@ -119,6 +128,10 @@ pub fn make_room(out: &Path) -> Outcome<()> {
 
 /// Returns an error if `out` is one of these inputs, which it would replace, or something else than a regular file.
 pub fn check_output<'a>(out: &Path, inputs: impl IntoIterator<Item = &'a Path>) -> Outcome<()> {
+    let ends_as_folder = |byte: &u8| std::path::is_separator(char::from(*byte));
+    if out.as_os_str().as_encoded_bytes().last().is_some_and(ends_as_folder) {
+        return Err(Failure::new(format!("{} is a folder", out.display())).mend("name a file with --out"));
+    }
     let Ok(place) = out.canonicalize() else { return Ok(()) }; // there is nothing to replace
     if inputs.into_iter().any(|input| input.canonicalize().is_ok_and(|input| input == place)) {
         return Err(Failure::new(format!(
@@ -190,7 +203,7 @@ pub fn explain(error: Error, table: &Tables, columns: &[usize], may_choose: bool
             Err(error) => return error.into(),
         },
         Error::NoValues { column } => match short_names(table, columns).get(*column) {
-            Some(name) => format!("every number of column {name} is missing"),
+            Some(name) => format!("column {name} has no number in the rows that count"),
             None => return error.into(),
         },
         Error::Magnitude { row, column, value } => match table.place(*row, *column) {
@@ -204,6 +217,13 @@ pub fn explain(error: Error, table: &Tables, columns: &[usize], may_choose: bool
                 return Failure::new(format!(
                     "{path}: the weight of {at} is {value}, but should lie between 0 and 1e30"
                 ));
+            }
+            Err(error) => return error.into(),
+        },
+        Error::Impossible { index } => match table.place(*index, 0) {
+            Ok(place) => {
+                let at = place.line.map_or(format!("row {}", place.row + 1), |line| format!("line {line}"));
+                format!("{}: {at} has probability 0 under every component", place.path.display())
             }
             Err(error) => return error.into(),
         },

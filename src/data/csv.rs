@@ -121,12 +121,23 @@ impl CsvFile {
     /// # Errors
     ///
     /// Returns an error if the file cannot be read, or is no table ([`Fault`]). Fields are checked when they are read.
-    pub fn open(path: &Path) -> Result<CsvFile> {
+    pub fn open(path: impl AsRef<Path>) -> Result<CsvFile> {
+        let path = path.as_ref();
         let fault = |fault: Fault| Error::file(path, fault);
         let file = open(path)?;
         let length = file.metadata().map_err(Error::io(path))?.len();
-        let mut begin = vec![0; length.min(BEGIN) as usize];
-        read_exact_at(&file, &mut begin, 0).map_err(Error::io(path))?;
+        let mut begin = Vec::new();
+        let mut size = BEGIN;
+        let is_end = |byte: &u8| matches!(byte, b'\n' | b'\r');
+        // the first line may be long, if it names thousands of columns
+        while begin.len() < length as usize && !begin.iter().any(is_end) {
+            begin.resize(length.min(size) as usize, 0);
+            read_exact_at(&file, &mut begin, 0).map_err(Error::io(path))?;
+            if begin.contains(&0) {
+                break;
+            }
+            size *= 4;
+        }
         if let Some(looks_like) = looks_like(&begin) {
             return Err(fault(Fault::Foreign { looks_like }));
         }
@@ -135,7 +146,7 @@ impl CsvFile {
         }
         if (begin.len() as u64) < length {
             // the last line may be cut
-            let end = begin.iter().rposition(|&byte| byte == b'\n').map_or(begin.len(), |at| at + 1);
+            let end = begin.iter().rposition(is_end).map_or(begin.len(), |at| at + 1);
             begin.truncate(end);
         }
         let delimiter = delimiter(&begin);
@@ -427,7 +438,7 @@ fn parse(field: &[u8]) -> Option<f64> {
     std::str::from_utf8(field).ok()?.parse().ok()
 }
 
-/// Returns a command that fixes the file if its numbers are written in another way.
+/// Returns how to fix a file whose numbers or missing values are written in another way.
 fn remedy(path: &Path, text: &str) -> Option<String> {
     let is_number = |text: &str| text.parse::<f64>().is_ok();
     let mut name = path.file_stem().unwrap_or_default().to_os_string();
@@ -437,7 +448,13 @@ fn remedy(path: &Path, text: &str) -> Option<String> {
         return Some(format!("write a point for the decimal comma: tr , . < {file} > {fixed}"));
     }
     if text.split_whitespace().count() > 1 && text.split_whitespace().all(is_number) {
-        return Some(format!("separate the columns by commas: sed -E 's/^ +//; s/ +/,/g' {file} > {fixed}"));
+        return Some(format!(
+            "separate the columns by commas: sed -E 's/^ +//; s/ +$//; s/ +/,/g' {file} > {fixed}"
+        ));
+    }
+    let is_missing = |mark: &&str| text.eq_ignore_ascii_case(mark);
+    if ["null", "none", "n/a", "#n/a", "nil", "-", "?", "."].iter().any(is_missing) {
+        return Some("if it is missing, leave the field empty or write NA".to_owned());
     }
     None
 }
@@ -448,8 +465,8 @@ fn remedy(path: &Path, text: &str) -> Option<String> {
 /// # Errors
 ///
 /// Returns an error if there is not one name for each column, if there are no columns, if the table cannot be read, or if the file cannot be written.
-pub fn write(path: &Path, names: Option<&[String]>, data: &dyn Rows) -> Result<()> {
-    let dimensions = data.dimensions();
+pub fn write(path: impl AsRef<Path>, names: Option<&[String]>, data: &dyn Rows) -> Result<()> {
+    let (path, dimensions) = (path.as_ref(), data.dimensions());
     if let Some(names) = names.filter(|names| names.len() != dimensions) {
         return Err(Error::Length { name: "the header", expected: dimensions, found: names.len() });
     }

@@ -6,6 +6,7 @@
 
 #[cfg(feature = "csv")]
 pub mod csv;
+pub(crate) mod half;
 pub mod idx;
 pub mod norb;
 pub mod npy;

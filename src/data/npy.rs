@@ -335,7 +335,8 @@ impl NpyFile {
     /// # Errors
     ///
     /// Returns an error if the file cannot be read, or does not hold a table of numbers ([`Fault`]).
-    pub fn open(path: &Path) -> Result<NpyFile> {
+    pub fn open(path: impl AsRef<Path>) -> Result<NpyFile> {
+        let path = path.as_ref();
         NpyFile::open_either(path, None)
     }
 
@@ -348,7 +349,8 @@ impl NpyFile {
     ///
     /// Returns an error if the file cannot be read, if it has no such array (the error lists its arrays), or if the array is
     /// not a table of numbers ([`Fault`]).
-    pub fn open_member(path: &Path, name: &str) -> Result<NpyFile> {
+    pub fn open_member(path: impl AsRef<Path>, name: &str) -> Result<NpyFile> {
+        let path = path.as_ref();
         NpyFile::open_either(path, Some(name))
     }
 
@@ -514,7 +516,8 @@ pub(super) fn read_exact_at(file: &File, bytes: &mut [u8], offset: u64) -> std::
 ///
 /// Returns an error if a number is too large for the precision (with its row and column), if the table cannot be read, or if
 /// the file cannot be written.
-pub fn write(path: &Path, data: &dyn Rows, precision: Precision) -> Result<()> {
+pub fn write(path: impl AsRef<Path>, data: &dyn Rows, precision: Precision) -> Result<()> {
+    let path = path.as_ref();
     let mut header = format!(
         "{{'descr': '{}', 'fortran_order': False, 'shape': ({}, {}), }}",
         precision.descriptor(),

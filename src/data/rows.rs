@@ -338,7 +338,11 @@ impl<'a> Weighted<'a> {
     /// Returns an error if there is not exactly one weight per sample, if a weight is negative, beyond 1e30 or NaN, if the
     /// weights of the samples that count add up to less than 1e-100, if no sample has a value, or if a table with missing
     /// values cannot be read.
-    pub(crate) fn new(data: &'a dyn Rows, weights: Option<&'a [f64]>) -> Result<Weighted<'a>> {
+    pub(crate) fn new(
+        data: &'a dyn Rows,
+        weights: Option<&'a [f64]>,
+        threads: usize,
+    ) -> Result<Weighted<'a>> {
         let mut samples = Weighted { all: data, chosen: None, weights: None };
         if let Some(weights) = weights {
             samples.check_length("sample_weights", weights.len())?;
@@ -346,7 +350,7 @@ impl<'a> Weighted<'a> {
                 return Err(Error::SampleWeight { index, value: weights[index] });
             }
         }
-        let without = rows_without_values(data)?;
+        let without = rows_without_values(data, threads)?;
         let counts = |row: usize| {
             weights.is_none_or(|weights| weights[row] > 0.0) && without.binary_search(&row).is_err()
         };
@@ -538,7 +542,7 @@ impl ColumnSums {
 /// # Errors
 ///
 /// Returns an error if all rows are such rows, or if the data cannot be read.
-fn rows_without_values(data: &dyn Rows) -> Result<Vec<usize>> {
+fn rows_without_values(data: &dyn Rows, threads: usize) -> Result<Vec<usize>> {
     let (samples, dimensions) = (data.samples(), data.dimensions());
     if !data.nan_is_missing() || samples == 0 || dimensions == 0 {
         return Ok(Vec::new());
@@ -549,7 +553,7 @@ fn rows_without_values(data: &dyn Rows) -> Result<Vec<usize>> {
         Ok(rows.filter(|(_, row)| row.iter().all(|x| x.is_nan())).map(|(at, _)| first + at).collect())
     };
     let merge = |all: &mut Vec<usize>, more: Vec<usize>| all.extend(more);
-    let without = sum_rows(data, 0, RowBuffer::default, work, merge)?.unwrap_or_default();
+    let without = sum_rows(data, threads, RowBuffer::default, work, merge)?.unwrap_or_default();
     match without.len() < samples {
         true => Ok(without),
         false => Err(Error::NoValues { column: 0 }),

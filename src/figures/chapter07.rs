@@ -235,7 +235,7 @@ fn arrow_scale(chart: &mut Chart, (left, top): Point, size: f64, pixels: &dyn Fn
 /// Returns an error if there are no curves or more than twenty, if a curve has fewer than two points, or if a number is not
 /// positive and finite.
 pub fn difference_errors(curves: &[(&str, &[Point])]) -> Result<Figure> {
-    let axes = ["step size h", "relative error of the difference"];
+    let axes = ["step size ε", "relative error of the difference"];
     let title = "The error of difference quotients over their step size";
     let mut chart = log_curves("difference-errors", title, axes, curves)?;
     let (mut labels, mut words) = (Vec::new(), Vec::new());
@@ -243,7 +243,7 @@ pub fn difference_errors(curves: &[(&str, &[Point])]) -> Result<Figure> {
         let better = |best: Point, point: &Point| if point.1 < best.1 { *point } else { best };
         let (step, error) = points.iter().fold(points[0], better);
         chart.ring((step.log10(), error.log10()), 7.0, component(index));
-        let note = format!("{} at h = {}", scientific(error, 0), scientific(step, 0));
+        let note = format!("{} at ε = {}", scientific(error, 0), scientific(step, 0));
         words.push(format!("{name}: least error {error:.0e} at a step of {step:.0e}"));
         labels.push(Label { at: error.log10(), tint: component(index), text: name.to_string(), note });
     }

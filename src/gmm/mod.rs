@@ -185,8 +185,8 @@ impl Gmm {
     /// Returns an error if there are no components, no restarts or fewer samples than components, if the start does not fit,
     /// if a number is not finite or beyond 1e130 (NaN is allowed in [`Incomplete`](crate::data::Incomplete)), if a column has
     /// no value, if the regularisation is negative, if a component collapses in every run
-    /// ([`Error::Collapsed`](crate::error::Error::Collapsed)), if a sample is impossible under all components, or if the
-    /// data cannot be read.
+    /// ([`Error::Collapsed`](crate::error::Error::Collapsed)), if a sample is impossible under all components, if the
+    /// tolerance is NaN, or if the data cannot be read.
     pub fn fit(data: &dyn Rows, options: &GmmOptions) -> Result<Fit<Gmm>> {
         fit_whole(data, None, options)
     }
@@ -219,7 +219,7 @@ impl Gmm {
         course: &mut GmmCourse,
         watch: &mut Watch,
     ) -> Result<Option<Fit<Gmm>>> {
-        fit::fit(&Weighted::new(data, sample_weights)?, options, course, watch)
+        fit::fit(&Weighted::new(data, sample_weights, options.threads)?, options, course, watch)
     }
 
     /// Runs the E-step on all samples and returns the sums for the M-step. Does not check the data for NaN and infinity.
@@ -230,7 +230,7 @@ impl Gmm {
     pub fn statistics(&self, data: &dyn Rows, sample_weights: Option<&[f64]>) -> Result<GmmStatistics> {
         let prepared = self.prepare()?;
         self.check_dimensions(data)?;
-        let samples = Weighted::new(data, sample_weights)?;
+        let samples = Weighted::new(data, sample_weights, 0)?;
         let model = Responsibilities::Model(self, &prepared);
         accumulate_statistics(&samples, &self.means, self.covariance_kind(), &model, 0)
             .map_err(|error| samples.rename(error))

@@ -150,7 +150,7 @@ impl Gmm {
     ///
     /// Returns an error in the cases of [`Gmm::log_density`], or if no sample has a value.
     pub fn criteria(&self, data: &dyn Rows) -> Result<Criteria> {
-        self.criteria_of(&Weighted::new(data, None)?)
+        self.criteria_of(&Weighted::new(data, None, 0)?)
     }
 
     /// Computes AIC, BIC and ICL for weighted samples; the n of BIC is the sum of the weights.
@@ -159,7 +159,7 @@ impl Gmm {
     ///
     /// Returns an error in the cases of [`Gmm::log_density`], or if the weights are invalid (see [`Gmm::fit_weighted`]).
     pub fn criteria_weighted(&self, data: &dyn Rows, sample_weights: &[f64]) -> Result<Criteria> {
-        self.criteria_of(&Weighted::new(data, Some(sample_weights))?)
+        self.criteria_of(&Weighted::new(data, Some(sample_weights), 0)?)
     }
 
     fn criteria_of(&self, samples: &Weighted) -> Result<Criteria> {
@@ -212,10 +212,20 @@ impl Gmm {
     ///
     /// # Errors
     ///
-    /// Returns an error if the model is not valid (see [`Gmm::new`]).
+    /// Returns an error if the model is not valid (see [`Gmm::new`]), or if there is no memory for the samples.
     pub fn sample(&self, samples: usize, seed: u64) -> Result<(Array2<f64>, Array1<usize>)> {
         let model = self.normalised()?;
         let (components, d) = self.means.dim();
+        let (mut drawn, mut labels) = (Vec::new(), Vec::new());
+        let reserved = samples.checked_mul(d).is_some_and(|count| {
+            drawn.try_reserve_exact(count).is_ok() && labels.try_reserve_exact(samples).is_ok()
+        });
+        if !reserved {
+            let (name, expected) = ("samples", "so few that they fit into memory");
+            return Err(Error::Setting { name, expected, value: samples as f64 });
+        }
+        drawn.resize(samples * d, 0.0);
+        labels.resize(samples, 0);
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         let factors: Vec<Vec<f64>> = (0..components)
             .map(|component| {
@@ -224,9 +234,7 @@ impl Gmm {
             })
             .collect::<Result<_>>()?;
         let possible = model.weights.iter().rposition(|&weight| weight > 0.0).unwrap_or(0);
-        let mut drawn = Array2::zeros((samples, d));
-        let mut labels = Array1::zeros(samples);
-        for (mut row, drawn_from) in drawn.rows_mut().into_iter().zip(&mut labels) {
+        for (row, drawn_from) in drawn.chunks_exact_mut(d).zip(&mut labels) {
             let mut rest = rng.r#gen::<f64>();
             let label = model.weights.iter().position(|&weight| {
                 rest -= weight;
@@ -241,7 +249,8 @@ impl Gmm {
             }
             *drawn_from = label;
         }
-        Ok((drawn, labels))
+        let drawn = Array2::from_shape_vec((samples, d), drawn).expect("d numbers for each sample");
+        Ok((drawn, Array1::from_vec(labels)))
     }
 
     /// Validates the model and precomputes what the E-step needs.

@@ -158,8 +158,10 @@ impl KMeans {
     /// # Errors
     ///
     /// Returns an error if there are no clusters, no restarts or fewer samples than clusters, if the start has the wrong
-    /// shape, if a number is not finite or beyond 1e130 (NaN is allowed in [`Incomplete`](crate::data::Incomplete)), if a column has no value, or if
-    /// the data cannot be read.
+    /// shape, if a number is not finite or beyond 1e130 (NaN is allowed in [`Incomplete`](crate::data::Incomplete)), if a column has no value, if
+    /// the tolerance is NaN, or if the data cannot be read.
+    ///
+    /// Differences of values below 1e-160 are rounded to 0 when they are squared, so scale such tiny data up.
     pub fn fit(data: &dyn Rows, options: &KMeansOptions) -> Result<Fit<KMeans>> {
         fit_whole(data, None, options)
     }
@@ -196,7 +198,7 @@ impl KMeans {
         course: &mut Course<KMeans>,
         watch: &mut Watch,
     ) -> Result<Option<Fit<KMeans>>> {
-        KMeans::fit_samples(&Weighted::new(data, sample_weights)?, options, course, watch)
+        KMeans::fit_samples(&Weighted::new(data, sample_weights, options.threads)?, options, course, watch)
     }
 
     fn fit_samples(
@@ -276,7 +278,7 @@ impl KMeans {
         sample_weights: Option<&[f64]>,
         origin: &[f64],
     ) -> Result<KMeansStatistics> {
-        self.accumulate_statistics(&Weighted::new(data, sample_weights)?, origin, 0)
+        self.accumulate_statistics(&Weighted::new(data, sample_weights, 0)?, origin, 0)
     }
 
     fn accumulate_statistics(
@@ -405,7 +407,7 @@ impl KMeans {
     ///
     /// Returns an error in the cases of [`KMeans::predict`], or if the weights are invalid (see [`KMeans::fit_weighted`]).
     pub fn sizes(&self, data: &dyn Rows, sample_weights: Option<&[f64]>) -> Result<Array1<f64>> {
-        let samples = Weighted::new(data, sample_weights)?;
+        let samples = Weighted::new(data, sample_weights, 0)?;
         samples.check_uncounted(0)?;
         let data = Checked::new(samples.data())?;
         let search = Search::new(self, &data)?;

@@ -18,6 +18,9 @@ use super::places::Places;
 /// Tables of text up to this many bytes of numbers are held in memory, larger ones in a file.
 const MEMORY: usize = 1 << 26;
 
+/// The rows of text that are parsed at a time.
+const PART: usize = 1 << 11;
+
 /// The numbers that each iteration reads.
 pub struct Numbers<'a> {
     table: &'a Tables,
@@ -45,11 +48,12 @@ impl Numbers<'_> {
         let (samples, dimensions) = (own.len(), table.dimensions());
         let bytes = 8 * samples * dimensions;
         if bytes <= MEMORY {
-            let mut buffer = RowBuffer::default();
-            if samples > 0 {
-                table.read(own.clone(), &mut buffer)?;
+            // by parts, since the text of all rows may be far larger than the numbers of a few columns
+            let (mut numbers, mut buffer) = (Vec::with_capacity(samples * dimensions), RowBuffer::default());
+            for first in own.clone().step_by(PART) {
+                numbers.extend_from_slice(table.read(first..(first + PART).min(own.end), &mut buffer)?);
             }
-            let numbers = Array2::from_shape_vec((samples, dimensions), buffer.values);
+            let numbers = Array2::from_shape_vec((samples, dimensions), numbers);
             let numbers = numbers.expect("`read` returns whole rows");
             return Ok(Numbers { table, copy: Some((own, Box::new(numbers))) });
         }

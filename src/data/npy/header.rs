@@ -1,5 +1,7 @@
 //! The header of a `.npy` file: a Python dictionary, and the types of numbers that it may name.
 
+use crate::data::half::whole;
+
 /// The contents of a header.
 #[derive(Debug, PartialEq)]
 pub(super) struct Header {
@@ -211,7 +213,7 @@ impl Number {
             // beyond 2^53, round to the nearest f64, as numpy's astype("f8") does
             Kind::I64 => put(bytes, swapped, to, |bytes| i64::from_ne_bytes(bytes) as f64),
             Kind::U64 => put(bytes, swapped, to, |bytes| u64::from_ne_bytes(bytes) as f64),
-            Kind::F16 => put(bytes, swapped, to, |bytes| half(u16::from_ne_bytes(bytes))),
+            Kind::F16 => put(bytes, swapped, to, |bytes| whole(u16::from_ne_bytes(bytes)).into()),
             Kind::F32 => put(bytes, swapped, to, |bytes| f32::from_ne_bytes(bytes).into()),
             Kind::F64 => put(bytes, swapped, to, f64::from_ne_bytes),
         }
@@ -232,17 +234,6 @@ fn put<'a, const N: usize>(
             *place = number(bytes);
         }),
     }
-}
-
-/// Decodes a 16-bit float: a sign, five bits of exponent, ten bits of fraction.
-fn half(bits: u16) -> f64 {
-    let (exponent, fraction) = (u64::from(bits >> 10 & 31), u64::from(bits & 1023));
-    let size = match exponent {
-        0 => fraction as f64 / 16_777_216.0, // fraction 2^-24
-        31 => f64::from_bits(0x7ff << 52 | fraction << 42),
-        _ => f64::from_bits((exponent + 1023 - 15) << 52 | fraction << 42),
-    };
-    if bits >> 15 == 1 { -size } else { size }
 }
 
 #[cfg(test)]
@@ -296,25 +287,5 @@ mod tests {
         ] {
             assert_eq!(Header::parse(text), None, "{}", &text[..text.len().min(80)]);
         }
-    }
-
-    #[test]
-    fn half_floats_follow_ieee_754() {
-        for (bits, value) in [
-            (0x0000, 0.0),
-            (0x0001, 2f64.powi(-24)),
-            (0x03ff, 1023.0 * 2f64.powi(-24)),
-            (0x0400, 2f64.powi(-14)),
-            (0x3555, 0.333_251_953_125),
-            (0x3c00, 1.0),
-            (0xc000, -2.0),
-            (0x7bff, 65_504.0),
-            (0x7c00, f64::INFINITY),
-            (0xfc00, f64::NEG_INFINITY),
-        ] {
-            assert_eq!(half(bits), value, "{bits:#06x}");
-        }
-        assert!(half(0x8000) == 0.0 && half(0x8000).is_sign_negative());
-        assert!(half(0x7e00).is_nan() && half(0xfc01).is_nan());
     }
 }
