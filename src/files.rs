@@ -62,16 +62,27 @@ pub fn write_with(path: &Path, contents: impl FnOnce(&mut BufWriter<File>) -> Re
 /// one cannot be removed: nothing reads them.
 pub fn remove_leftovers(path: &Path) {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(".".as_ref());
-    let begin = format!(".{}.", path.file_name().unwrap_or_default().to_string_lossy());
+    let of = path.file_name().unwrap_or_default().to_string_lossy();
+    remove_temporaries(folder, |name| name == of);
+}
+
+/// Removes the temporary files that killed processes have left of any file in this folder, as [`remove_leftovers`] does.
+pub fn remove_leftovers_in(folder: &Path) {
+    remove_temporaries(folder, |_| true);
+}
+
+/// Removes the temporary files of [`write_with`] in a folder, named `.NAME.PROCESS-COUNT.part`, whose name is chosen.
+fn remove_temporaries(folder: &Path, is_chosen: impl Fn(&str) -> bool) {
     let is_number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
         let name = entry.file_name();
         let name = name.to_string_lossy();
-        let numbers = name.strip_prefix(&begin).and_then(|rest| rest.strip_suffix(".part"));
-        let is_ours = numbers.and_then(|numbers| numbers.split_once('-'));
-        if is_ours.is_some_and(|(process, count)| is_number(process) && is_number(count))
-            && File::open(entry.path()).is_ok_and(|file| file.try_lock().is_ok())
-        {
+        let parts = name.strip_prefix('.').and_then(|name| name.strip_suffix(".part"));
+        let is_ours = parts.and_then(|parts| parts.rsplit_once('.')).is_some_and(|(name, numbers)| {
+            let numbers = numbers.split_once('-');
+            is_chosen(name) && numbers.is_some_and(|(process, count)| is_number(process) && is_number(count))
+        });
+        if is_ours && File::open(entry.path()).is_ok_and(|file| file.try_lock().is_ok()) {
             let _ = std::fs::remove_file(entry.path());
         }
     }

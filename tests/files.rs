@@ -129,6 +129,19 @@ fn bytes_that_do_not_fit_leave_the_older_file() {
 }
 
 #[test]
+fn only_temporary_files_of_this_library_are_removed_from_a_folder() {
+    let folder = Folder::new("leftovers");
+    for name in [".a.csv.123-0.part", ".my-download.part", ".b.12-x.part", "c.1-2.part"] {
+        std::fs::write(folder.0.join(name), "1").unwrap();
+    }
+    std::fs::create_dir(folder.0.join(".folder.1-2.part")).unwrap();
+    em_routing::files::remove_leftovers_in(&folder.0);
+    let mut names = folder.names();
+    names.sort();
+    assert_eq!(names, [".b.12-x.part", ".folder.1-2.part", ".my-download.part", "c.1-2.part", "file"]);
+}
+
+#[test]
 fn file_errors_are_send_and_sync() {
     fn passes<E: std::error::Error + Send + Sync + 'static>() {}
     passes::<Error>();

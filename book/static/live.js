@@ -113,12 +113,12 @@ class Live {
     this.figure.dispatchEvent(new CustomEvent("drawn", { bubbles: true, detail }));
   }
 
-  showSetting(name, value) {
+  showSetting(name, value, isLeft = false) {
     const control = this.form.elements[name];
     if (!control) return;
     if (control.type === "checkbox") control.checked = value === "on";
     // a number that is being typed stays as it is
-    else if (control.type !== "number" || control !== document.activeElement) control.value = value;
+    else if (isLeft || control.type !== "number" || control !== document.activeElement) control.value = value;
     const output = control.parentElement.querySelector("output");
     if (output && output.textContent !== value) output.textContent = value;
   }
@@ -233,7 +233,10 @@ class Live {
     this.form.addEventListener("click", ({ target }) => {
       if (target.type === "button" && !target.ariaDisabled) this.soon({ kind: "press", name: target.name });
     });
-    this.form.addEventListener("focusout", () => this.showIdle());
+    this.form.addEventListener("focusout", ({ target: { name, type } }) => {
+      if (type === "number" && this.shown) this.showSetting(name, this.shown[name], true); // a refused number
+      this.showIdle();
+    });
     this.form.addEventListener("reset", (event) => {
       event.preventDefault();
       this.settings = {};
@@ -347,7 +350,13 @@ function unitsOf([x, y], [left, top, width, height, x0, x1, y0, y1]) {
 async function wake(figure) {
   const { script } = figure.dataset;
   if (!script) return new Live(figure).wake();
-  (await import(new URL(script, HERE))).wake(figure);
+  try {
+    (await import(new URL(script, HERE))).wake(figure);
+  } catch (error) {
+    figure.dataset.state = "failed";
+    figure.querySelector(".live-words").textContent = "The program of this figure could not be loaded. Reload the page to try again.";
+    console.warn(error);
+  }
 }
 
 const near = new IntersectionObserver(

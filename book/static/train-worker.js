@@ -18,6 +18,8 @@ let training;
 let running = false;
 let evaluating = false;
 let hasDigits = false;
+/** Counts what the reader asks for, so that a training whose digits still load does not begin after it was stopped. */
+let wanted = 0;
 
 const request = async (what) => {
   const answer = ask(await loading, { figure: "train", ...what });
@@ -166,7 +168,9 @@ const actions = {
   plan: (message) => request({ ...message, do: "plan" }),
   trial: ({ settings }) => trial(settings),
   async start({ settings, seed, dark }) {
+    const mine = ++wanted;
     await getDigits();
+    if (mine !== wanted) return { isStopped: true };
     const plan = await request({ do: "plan", settings });
     const { steps } = await request({ do: "start", settings, seed });
     training = {
@@ -177,7 +181,11 @@ const actions = {
     go().catch(failed);
     return {};
   },
-  pause: async () => ((running = evaluating = false), {}),
+  async pause() {
+    running = evaluating = false;
+    if (!training) wanted++;
+    return {};
+  },
   async goOn() {
     if (training && !running) {
       await request({ do: "resume" });
@@ -186,6 +194,7 @@ const actions = {
     return {};
   },
   async forget() {
+    wanted++;
     running = false;
     training = undefined;
     return request({ do: "forget" });

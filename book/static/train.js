@@ -113,10 +113,12 @@ class Train {
       return seconds;
     };
     numbers();
+    const said = this.words.textContent;
     const measured = async () => {
       const { rate } = await this.ask("trial", { settings: plan.settings });
       if (turn !== this.turn || this.state !== "still" || !rate) return;
       const seconds = numbers(rate);
+      if (this.words.textContent !== said) return; // an error, which stays
       this.say(
         `A network of ${grouped(plan.parameters)} parameters. On this computer, the training will take about ` +
           `${inWords(seconds)}, as measured by a few steps just now.`,
@@ -170,14 +172,21 @@ class Train {
       anew: !["still", "loading", "evaluating"].includes(state),
       save: state === "paused" || state === "done",
     };
-    const focused = document.activeElement;
+    const focused = this.figure.contains(document.activeElement) && document.activeElement;
     for (const [name, isEnabled] of Object.entries(enabled)) form.elements[name].disabled = !isEnabled;
     this.file.disabled = this.bookButton.disabled = isBusy;
     this.evaluateButton.textContent = state === "evaluating" ? "Stop" : "Classify the held-out digits";
     if (["still", "running", "loading"].includes(state)) this.reader.close();
     else this.reader.open().catch((error) => this.trouble(error));
     // the keyboard's focus does not get lost with the button that was pressed
-    if (focused?.form === form && focused.disabled) form.querySelector("button:enabled").focus();
+    if (focused?.disabled) {
+      if (focused.form === form) form.querySelector("button:enabled")?.focus();
+      else this.lost = focused;
+    }
+    if (this.lost && !this.lost.disabled) {
+      if (document.activeElement === document.body) this.lost.focus();
+      this.lost = undefined;
+    }
   }
 
   listen() {
@@ -193,9 +202,8 @@ class Train {
     this.bookButton.addEventListener("click", guarded(() => this.load("the book's network", { name: BOOK })));
     this.evaluateButton.addEventListener("click", guarded(() => this.evaluate()));
     new MutationObserver(() => {
-      if (this.state === "still") this.plan();
-      else this.ask("pictures");
-      this.reader.read();
+      const drawn = [this.state === "still" ? this.plan() : this.ask("pictures"), this.reader.read()];
+      Promise.all(drawn).catch((error) => this.trouble(error));
     }).observe(document.documentElement, { attributeFilter: ["data-theme"] });
   }
 
@@ -212,7 +220,13 @@ class Train {
     this.since = performance.now();
     const { settings } = this;
     try {
-      await this.ask("start", { settings, seed: 1 });
+      const { isStopped } = await this.ask("start", { settings, seed: 1 });
+      if (isStopped) {
+        if (this.state === "running") this.become("still");
+        this.bar.hidden = this.state !== "running";
+        this.say("The training was stopped before it began.");
+        return;
+      }
     } catch (error) {
       this.become("still");
       this.bar.hidden = true;

@@ -58,7 +58,7 @@ pub fn program() -> String {
 }
 
 /// Returns the path of the running program.
-fn own_path() -> Option<PathBuf> {
+pub fn own_path() -> Option<PathBuf> {
     let path = env::current_exe().ok()?;
     // Linux appends this if the file was replaced, for example by a new build
     let replaced = path.to_str().and_then(|path| path.strip_suffix(" (deleted)")).map(PathBuf::from);

@@ -245,6 +245,6 @@ pub fn main() -> ExitCode {
 
 fn draw(out: &std::path::Path, palette: Palette) -> Outcome<()> {
     let count = figures::draw_all(out, palette)?;
-    say!("{count} figures in {}; open any of them in a browser.", out.display());
+    say!("Open any of the {count} figures in a browser.");
     Ok(())
 }

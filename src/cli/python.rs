@@ -93,10 +93,12 @@ impl Environment {
     }
 }
 
-/// Finds Python 3 with at least this minor number: its program and version.
+/// Finds Python 3 with at least this minor number: its program and version. If `EM_ROUTING_PYTHON` names a program, no other is
+/// tried.
 pub fn find(oldest: u32) -> Option<(String, String)> {
-    let named = env::var("EM_ROUTING_PYTHON").ok();
-    named.into_iter().chain(["python3", "python"].map(String::from)).find_map(|program| {
+    let programs = env::var("EM_ROUTING_PYTHON").map(|named| vec![named]);
+    let programs = programs.unwrap_or_else(|_| ["python3", "python"].map(String::from).to_vec());
+    programs.into_iter().find_map(|program| {
         let script =
             format!("import sys; assert sys.version_info >= (3, {oldest}); print(sys.version.split()[0])");
         let version = shell::capture(Command::new(&program).args(["-c", &script]))?;

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use clap::{Subcommand, ValueEnum};
+use em_routing::capsnet::Settings;
 use em_routing::data::idx::ImageSet;
 use em_routing::data::norb::SmallNorb;
 use em_routing::samples::views::{self, Crop, ViewSet};
@@ -10,6 +11,7 @@ use em_routing::shipped::mnist_folder;
 
 use super::command;
 use super::failure::Outcome;
+use super::images::fitting_settings;
 
 #[derive(clap::Args)]
 pub struct Arguments {
@@ -159,11 +161,11 @@ fn report(set: &ViewSet, out: &Path) {
         );
     }
     let images = &set.train.images;
-    let settings = [
-        format!("height={}", images.height),
-        format!("width={}", images.width),
-        format!("classes={}", images.classes),
-    ];
+    let mut config = Settings::default();
+    config.architecture.classes = images.classes;
+    // a network with deep features does not take small images
+    let mut settings = fitting_settings(&config, images).unwrap_or_default();
+    settings.push(format!("classes={}", images.classes));
     let trained = out.join("trained");
     let mut train = vec!["train".into(), "--data".into(), command::path(&familiar)];
     settings.into_iter().for_each(|setting| train.extend(["--set".into(), setting.into()]));

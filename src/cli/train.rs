@@ -29,6 +29,9 @@ use super::stop;
 /// Default size of the validation set.
 pub const VALIDATION: usize = 5_000;
 
+/// The default time between two checkpoints, in minutes.
+const MINUTES: f64 = 10.0;
+
 #[derive(clap::Args)]
 pub struct Arguments {
     /// Folder with the image set: four files with the names of MNIST's files, uncompressed or .gz [default: assets/mnist]
@@ -60,7 +63,7 @@ pub struct Arguments {
     #[arg(long)]
     resume: bool,
     /// Minutes between two checkpoints
-    #[arg(long, value_name = "N", default_value_t = 10.0)]
+    #[arg(long, value_name = "N", default_value_t = MINUTES)]
     minutes: f64,
     /// Size of the validation set: the last N training images, which are not trained on
     #[arg(long, value_name = "N", default_value_t = VALIDATION)]
@@ -327,6 +330,12 @@ fn explain_resume(
 fn way_on(arguments: &Arguments, folder: &Folder, validation: usize) -> String {
     let mut words = vec!["train".into(), "--resume".into(), "--out".into(), command::path(folder.path())];
     words.extend(images_again(arguments, validation));
+    if arguments.threads > 0 {
+        words.extend(["--threads".into(), arguments.threads.to_string().into()]);
+    }
+    if arguments.minutes != MINUTES {
+        words.extend(["--minutes".into(), arguments.minutes.to_string().into()]);
+    }
     command::line(words)
 }
 

@@ -307,6 +307,7 @@ pub(super) fn text_width(text: &str, size: f64) -> f64 {
         '(' | ')' | '-' | 'r' | '`' => 333.0,
         'c' | 'k' | 's' | 'v' | 'x' | 'y' | 'z' | 'J' => 500.0,
         '_' | '{' | '}' => 0.0, // subscript markers
+        '\\' => 556.0,          // the underscore that follows
         'm' | 'M' | 'W' | 'w' | '%' | '…' => 860.0,
         'A' | 'B' | 'E' | 'K' | 'P' | 'S' | 'V' | 'X' | 'Y' => 667.0,
         'C' | 'D' | 'G' | 'H' | 'N' | 'O' | 'Q' | 'R' | 'U' => 750.0,
@@ -316,12 +317,23 @@ pub(super) fn text_width(text: &str, size: f64) -> f64 {
     1.1 * size * text.chars().map(thousandths).sum::<f64>() / 1000.0
 }
 
-/// Turns `θ_A` into SVG with a subscript; `_{…}` is a longer subscript. The text is already escaped.
+/// Marks the underscores of a text as such: in the texts of figures, `_` begins a subscript.
+pub(crate) fn verbatim(text: &str) -> String {
+    text.replace('_', "\\_")
+}
+
+/// Turns `θ_A` into SVG with a subscript; `_{…}` is a longer subscript, and `\_` an underscore. The text is already escaped.
 fn with_subscripts(text: &str) -> String {
     let mut out = String::new();
     let mut rest = text;
     let mut lowered = false;
     while let Some((before, after)) = rest.split_once('_') {
+        if let Some(before) = before.strip_suffix('\\') {
+            on_the_base_line(&mut out, &format!("{before}_"), lowered);
+            lowered = false;
+            rest = after;
+            continue;
+        }
         let (below, after) = match after.strip_prefix('{').and_then(|inner| inner.split_once('}')) {
             Some(braced) => braced,
             None => after.split_at(first_letter(after)),
@@ -386,6 +398,7 @@ mod tests {
         assert_eq!(svg.matches("<tspan").count(), 3);
         assert!(svg.starts_with("θ<tspan") && svg.ends_with(">12</tspan>") && !svg.contains('_'));
         assert!(with_subscripts("x_&lt;y").contains(">&lt;</tspan>"));
+        assert_eq!(with_subscripts(&verbatim("sepal_length_1")), "sepal_length_1");
     }
 
     #[test]

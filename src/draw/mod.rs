@@ -29,6 +29,7 @@ mod table;
 
 pub use animation::{animate, shown_iterations};
 pub use axis::Axis;
+pub(crate) use backend::verbatim;
 pub use bars::{Along, bars};
 pub use chart::{Chart, Frame, Image, Ink, Pen, Point, Side};
 pub use contour::{DEPTHS, Field, Scale, draw_scale};

@@ -143,7 +143,7 @@ pub fn digit_routing(
     };
     let shown = activations.iter().enumerate().map(|(class, a)| format!("{class} {}", number(*a, 3)));
     let alt = format!(
-        "A handwritten digit, {title}. Bars of the classes' activations after {count} iterations: {}. Under them a grid for each \
+        "An image, {title}. Bars of the classes' activations after {count} iterations: {}. Under them a grid for each \
          class and iteration, coloured by what the class receives from each position, and a table of classes and kinds of \
          capsule; class {found} receives {} % of the votes in iteration 1 and {} % in the last.",
         shown.collect::<Vec<_>>().join(", "),

@@ -5,7 +5,7 @@ use ndarray::{Array1, Array2, Array3, Axis as Direction};
 use super::checks;
 use super::clusters::draw_ellipses;
 use crate::draw::{
-    Axis, Figure, GREY, Grid, INK, Ink, Mark, Pen, Point, component, legend_row, ranges, stride,
+    Axis, Figure, GREY, Grid, INK, Ink, Mark, Pen, Point, component, legend_row, ranges, stride, verbatim,
 };
 use crate::error::{Error, Result};
 use crate::gmm::{Covariances, Gmm};
@@ -65,8 +65,8 @@ pub fn pairs(
             let is_whole = |point: &Point| !point.0.is_nan() && !point.1.is_nan();
             let all: Vec<Point> = points.iter().copied().filter(is_whole).chain(centres.clone()).collect();
             let (x, y) = ranges(&all);
-            let x_axis = Axis::new(names[plane.across].as_str(), x.0, x.1).most(4);
-            let y_axis = Axis::new(names[plane.up].as_str(), y.0, y.1).most(4);
+            let x_axis = Axis::new(verbatim(&names[plane.across]), x.0, x.1).most(4);
+            let y_axis = Axis::new(verbatim(&names[plane.up]), y.0, y.1).most(4);
             let x_axis = if row + 1 == side { x_axis } else { x_axis.bare() };
             let y_axis = if column == 0 { y_axis } else { y_axis.bare() };
             let mut part = chart.panel(grid.corner(row * side + column), grid.panel, x_axis, y_axis);

@@ -69,6 +69,7 @@ fn controls() -> Vec<Control> {
         ("step", "Next step"),
         ("end", "Run to the end"),
         ("again", "Another random start"),
+        ("add", "Add in the middle"),
         ("collapse", "Let one collapse"),
     ];
     controls.extend(buttons.map(|(name, label)| Control::press(name, label)));
@@ -407,12 +408,16 @@ fn draw(settings: &Settings) -> Result<Scene> {
         Number::new("step", "steps made", state.steps as f64, 0),
         Number::new("samples", "points n", state.data().nrows() as f64, 0),
     ]);
+    let mut idle = plane::idle_controls(settings, &NAMES, state.is_over());
+    // this button adds a component, except to the start at one point
+    let is_full = settings.count("k") == plane::MOST_CENTRES && settings.text("start") != "point";
+    idle.extend(is_full.then_some("collapse"));
     Ok(Scene {
         handles: plane::handles(&figure, settings, "mean of component", &plane::points_of(&model.means)),
         plane: figure.frame(0),
         numbers,
         words,
-        idle: plane::idle_controls(settings, &NAMES, state.is_over()),
+        idle,
         figure,
     })
 }

@@ -19,7 +19,7 @@ use crate::samples;
 pub(super) const RANGES: ((f64, f64), (f64, f64)) = ((-8.0, 8.0), (-6.5, 6.5));
 
 /// The most centres: as many as there are colours.
-const MOST_CENTRES: usize = 6;
+pub(super) const MOST_CENTRES: usize = 6;
 
 /// The digits after the point of the coordinates in the settings.
 const DECIMALS: usize = 2;
@@ -78,7 +78,7 @@ pub(super) fn centre_controls(
         Control::new("start", "start", Kind::Choice(starts), starts[0].0),
         Control::new("start_seed", "seed of the start", Kind::Number { low: 0.0, high: 9999.0 }, seed),
         Control::new("click", "a click adds", Kind::Choice(names.click), names.click[0].0),
-        Control::range("steps", "steps made", (0.0, most as f64), 1.0, 1.0),
+        Control::range("steps", "steps to make", (0.0, most as f64), 1.0, 1.0),
         Control::new("added", "added points", Kind::Points, ""),
         Control::new("centres", "centres at the start", Kind::Points, centres),
     ]
@@ -147,6 +147,9 @@ pub(super) fn settle(
             }
             settings.put("start_seed", settings.number("start_seed") + 1.0, 0)?;
             settings.put("steps", 0.0, 0)
+        }
+        Event::Press { name } if name == "add" => {
+            self::settle(settings, &Event::Place { at: (0.0, 0.0) }, names, centres, end)
         }
         Event::Place { at } if settings.text("click") == "point" => {
             let mut points = added(settings);

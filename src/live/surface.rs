@@ -53,7 +53,13 @@ fn draw(settings: &Settings) -> Result<Scene> {
     let figure = chapter02::blog_surface(&fit)?;
     let frame = figure.frame(0);
     let end = &fit.model().thetas;
-    let kind = if (end[0] - end[1]).abs() < 1e-6 { "the saddle point" } else { "a maximum" };
+    // at the saddle point both coins are heads over tosses of all five experiments
+    let saddle = experiments.expectation(&Coins::even(&[33.0 / 50.0; 2])?)?.log_likelihood;
+    let kind = match fit.objective() - saddle {
+        _ if (end[0] - end[1]).abs() < 1e-6 => "the saddle point",
+        gain if gain < 1e-3 => "a place near the saddle point, where the steps are tiny",
+        _ => "a maximum",
+    };
     let handle = |frame| Handle::only("start", "start of EM, θ_A and θ_B", start, frame);
     Ok(Scene {
         handles: frame.map(handle).into_iter().collect(),
@@ -65,13 +71,14 @@ fn draw(settings: &Settings) -> Result<Scene> {
             Number::new("iterations", "iterations", fit.iterations() as f64, 0),
         ],
         words: format!(
-            "From ({}, {}) EM ends at {kind}, ({}, {}), {} nats, after {} iterations.",
+            "From ({}, {}) EM ends at {kind}, ({}, {}), {} nats, after {} {}.",
             number(start.0, 3),
             number(start.1, 3),
             number(end[0], 3),
             number(end[1], 3),
             number(fit.objective(), 3),
-            fit.iterations()
+            fit.iterations(),
+            if fit.iterations() == 1 { "iteration" } else { "iterations" }
         ),
         idle: idle(["swap", "diagonal"].map(|name| (name, start.0 == start.1))),
         figure,

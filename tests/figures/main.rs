@@ -529,7 +529,7 @@ fn difference_errors_marks_the_step_with_the_smallest_error() {
     let figure = chapter07::difference_errors(&[("central", &central), ("again", &central)]).unwrap();
     assert_sound(&figure);
     let svg = figure.svg(Palette::Light);
-    assert!(svg.contains("10⁻¹²") && svg.contains("at h = 1·10⁻⁵"), "{svg}");
+    assert!(svg.contains("10⁻¹²") && svg.contains("at ε = 1·10⁻⁵"), "{svg}");
     assert!(figure.alt().contains("at a step of 1e-5"), "{}", figure.alt());
     assert!(matches!(chapter07::difference_errors(&[]), Err(Error::Empty { .. })));
     assert!(matches!(chapter07::difference_errors(&[("one", &central[..1])]), Err(Error::Length { .. })));

@@ -78,7 +78,8 @@ fn make(places: &Places, target: &Path, site: &Path) -> Outcome<(usize, u64)> {
     }
     sphinx(places, &environment, &staged, &new, &board)?;
     for (module, name) in &modules {
-        fs::copy(module, new.join("_static").join(name)).at(module)?;
+        let copy = new.join("_static").join(name);
+        fs::copy(module, &copy).at(&copy)?;
     }
     digits::write(&new.join("_static"))?;
     digit::write(&new.join("_static"))?;
@@ -88,10 +89,16 @@ fn make(places: &Places, target: &Path, site: &Path) -> Outcome<(usize, u64)> {
         copy_folder(&from, &new.join(to))?;
     }
     measure(&new, &mut bytes)?;
+    // the old site stays until the new one can take its place
+    let old = target.join("site.old");
+    if old.exists() {
+        fs::remove_dir_all(&old).at(&old)?; // from an interrupted run
+    }
     if site.exists() {
-        fs::remove_dir_all(site).at(site)?;
+        fs::rename(site, &old).at(site)?;
     }
     fs::rename(&new, site).at(site)?;
+    drop(fs::remove_dir_all(&old));
     Ok((pages, bytes))
 }
 
@@ -141,7 +148,7 @@ fn copy_folder(from: &Path, to: &Path) -> Outcome<()> {
         if path.is_dir() {
             copy_folder(&path, &copy)?;
         } else {
-            fs::copy(&path, &copy).at(&path)?;
+            fs::copy(&path, &copy).at(&copy)?;
         }
     }
     Ok(())

@@ -83,7 +83,7 @@ fn answer(mut stream: &TcpStream, site: &Path) -> std::io::Result<()> {
         body.len()
     );
     stream.write_all(head.as_bytes())?;
-    if method == "GET" || !status.starts_with("200") {
+    if method != "HEAD" {
         stream.write_all(&body)?;
     }
     stream.flush()

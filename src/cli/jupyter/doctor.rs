@@ -1,5 +1,6 @@
 //! `em-routing doctor`: lists what is installed and what is missing.
 
+use std::path::Path;
 use std::process::Command;
 
 use super::places::{EVCXR_VERSION, Places};
@@ -53,7 +54,7 @@ pub fn doctor(places: &Places) -> Outcome<()> {
         (
             "kernelspec",
             Some(places.jupyter().join("kernels").join(setup::KERNEL).join("kernel.json"))
-                .filter(|path| path.is_file())
+                .filter(|path| starts_a_program(path))
                 .map(|path| path.display().to_string()),
             setup,
         ),
@@ -84,4 +85,11 @@ pub fn doctor(places: &Places) -> Outcome<()> {
     say!("\nNothing is missing. To execute the notebooks, or to read and edit them:");
     say!("Next: {}\nNext: {}", command::line(["run"]), command::line(["lab"]));
     Ok(())
+}
+
+/// Whether this kernelspec exists and names a program that exists.
+fn starts_a_program(kernelspec: &Path) -> bool {
+    let Ok(text) = std::fs::read(kernelspec) else { return false };
+    let Ok(json) = serde_json::from_slice::<serde_json::Value>(&text) else { return false };
+    json["argv"][0].as_str().is_some_and(|program| Path::new(program).is_file())
 }

@@ -3,7 +3,7 @@
 //! Tested on Linux. Nothing here is specific to Linux, but macOS and Windows are untested.
 
 use std::env;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
@@ -13,6 +13,7 @@ use super::places::{COMPILE_ONCE, Places, write_whole};
 use super::setup;
 use crate::cli::command;
 use crate::cli::failure::{AtPath, Failure, Outcome};
+use crate::cli::lock::Lock;
 use crate::cli::shell::{self, Guarded};
 
 /// Age at which the folders of killed kernels are removed.
@@ -22,6 +23,9 @@ const STALE: Duration = Duration::from_secs(2 * 24 * 3600);
 const POLL: Duration = Duration::from_millis(100);
 
 const PREFIX: &str = "em-routing-kernel-";
+
+/// The file that a kernel locks while it runs, in its folder of cells.
+const LOCK: &str = "lock";
 
 /// Code that runs before the reader's first cell. The panic hook prints only the panic's message, not a backtrace through the
 /// kernel and not the second panic that follows there. The variable makes the type inference start now, which takes seconds.
@@ -54,6 +58,13 @@ pub fn launch(project: &Path, connection_file: &Path, strict: bool) -> Outcome<(
     let build = if shared { places.kernel_build() } else { kernels.join(&own) };
     remove_stale(&env::temp_dir());
     remove_stale(&kernels);
+    // A killed kernel with the same number has left its folders: hard links in them would be written through.
+    drop(fs::remove_dir_all(&folder));
+    if !shared {
+        drop(fs::remove_dir_all(&build));
+    }
+    fs::create_dir_all(&folder).at(&folder)?;
+    let alive = Lock::try_take(&folder.join(LOCK))?;
     let outcome = prepare(&places, &folder, &build, strict).and_then(|()| {
         let status = run(&mut evcxr(&evcxr_path, &folder, connection_file), jupyter)?;
         match status.success() {
@@ -61,6 +72,7 @@ pub fn launch(project: &Path, connection_file: &Path, strict: bool) -> Outcome<(
             false => Err(Failure::new(format!("evcxr_jupyter ended with {status}"))),
         }
     });
+    drop(alive);
     drop(fs::remove_dir_all(&folder));
     if !shared {
         drop(fs::remove_dir_all(&build));
@@ -193,8 +205,33 @@ fn remove_stale(parent: &Path) {
             .metadata()
             .and_then(|metadata| metadata.modified())
             .is_ok_and(|time| SystemTime::now().duration_since(time).is_ok_and(|age| age > STALE));
-        if old && entry.file_name().to_string_lossy().starts_with(PREFIX) {
+        let name = entry.file_name();
+        if old && name.to_string_lossy().starts_with(PREFIX) && !is_alive(&name) {
             drop(fs::remove_dir_all(entry.path()));
         }
+    }
+}
+
+/// Whether the kernel with folders of this name still runs: then it holds the lock.
+fn is_alive(name: &OsStr) -> bool {
+    let lock = env::temp_dir().join(name).join(LOCK);
+    lock.is_file() && matches!(Lock::try_take(&lock), Ok(None))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_kernel_is_alive_while_it_holds_its_lock() {
+        let name = format!("{PREFIX}test-{}", std::process::id());
+        let folder = env::temp_dir().join(&name);
+        fs::create_dir_all(&folder).unwrap();
+        let held = Lock::try_take(&folder.join(LOCK)).unwrap();
+        assert!(held.is_some() && is_alive(OsStr::new(&name)));
+        drop(held);
+        assert!(!is_alive(OsStr::new(&name)));
+        fs::remove_dir_all(&folder).unwrap();
+        assert!(!is_alive(OsStr::new(&name)));
     }
 }

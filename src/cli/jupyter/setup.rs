@@ -155,8 +155,7 @@ fn kernel(places: &Places, board: &Board) -> Outcome<()> {
 
 /// Writes both kernelspecs; they start this program.
 fn write_kernelspecs(places: &Places, folder: &Path) -> Outcome<()> {
-    let program =
-        env::current_exe().map_err(|error| Failure::new(format!("this program's own path: {error}")))?;
+    let program = command::own_path().ok_or_else(|| Failure::new("this program's own path is unknown"))?;
     for (name, title, strict) in
         [(KERNEL, "Rust (em-routing)", false), (STRICT_KERNEL, "Rust (em-routing, strict: for tests)", true)]
     {

@@ -135,13 +135,7 @@ impl Folder {
 
     /// Removes half-written files of a killed training and writes settings.txt.
     pub fn prepare(&self, training: &Training) -> Outcome<()> {
-        for entry in std::fs::read_dir(&self.path).at(&self.path)? {
-            let path = entry.at(&self.path)?.path();
-            let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-            if name.starts_with('.') && name.ends_with(".part") {
-                std::fs::remove_file(&path).at(&path)?;
-            }
-        }
+        em_routing::files::remove_leftovers_in(&self.path);
         let lines = training.settings().lines();
         let text = format!("# seed {}; `train --config` takes this file\n{lines}", training.seed);
         Ok(em_routing::files::write(&self.path.join("settings.txt"), text.as_bytes())?)
