@@ -3,10 +3,9 @@
 use ndarray::Array2;
 
 use super::form::{Control, Kind};
-use super::known_coins::unknown;
 use super::scene::{Handle, Number, Scene, idle};
 use super::settings::Settings;
-use super::{Event, Live, restart};
+use super::{Event, Live, restart, unknown};
 use crate::coin::{Coins, Experiments, Mixing};
 use crate::draw::{Axis, BLUE, Chart, GREY, INK, Ink, Pen, VERMILION, number};
 use crate::error::Result;

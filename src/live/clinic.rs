@@ -3,10 +3,9 @@
 use ndarray::{Array2, Array3, ArrayView1, Axis as Along, s};
 
 use super::form::{Control, Kind};
-use super::known_coins::unknown;
 use super::scene::{Number, Scene, idle};
 use super::settings::Settings;
-use super::{Event, Live};
+use super::{Event, Live, unknown};
 use crate::draw::{
     Axis, Chart, Figure, GREY, INK, Ink, PALE, Pen, Point, Side, component, letter, number, power_of_ten,
     scientific, trimmed,

@@ -3,10 +3,10 @@
 use super::form::{Control, Kind};
 use super::scene::{Handle, Number, Scene, idle};
 use super::settings::Settings;
-use super::{Event, Live};
+use super::{Event, Live, unknown};
 use crate::coin::Experiments;
 use crate::draw::{Axis, BLUE, Chart, GREY, INK, Ink, Pen, VERMILION, number};
-use crate::error::{Error, Result};
+use crate::error::Result;
 
 pub(super) const LIVE: Live = Live {
     name: "known-coins",
@@ -37,17 +37,6 @@ fn settle(settings: &mut Settings, event: &Event) -> Result<()> {
         }
         other => Err(unknown(other)),
     }
-}
-
-/// The error for an event that a figure does not know.
-pub(super) fn unknown(event: &Event) -> Error {
-    let found = match event {
-        Event::Press { name } => format!("press {name}"),
-        Event::Drag { handle, .. } => format!("drag {handle}"),
-        Event::Remove { handle } => format!("remove {handle}"),
-        Event::Place { .. } => "place".to_owned(),
-    };
-    Error::UnknownName { what: "event", found, known: Vec::new() }
 }
 
 fn draw(settings: &Settings) -> Result<Scene> {

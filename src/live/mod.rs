@@ -74,6 +74,17 @@ fn restart(settings: &mut Settings, changed: &str, controls: &[&str]) -> Result<
     if controls.contains(&changed) { settings.put("steps", 0.0, 0) } else { Ok(()) }
 }
 
+/// The error for an event that a figure does not know.
+fn unknown(event: &Event) -> Error {
+    let found = match event {
+        Event::Press { name } => format!("press {name}"),
+        Event::Drag { handle, .. } => format!("drag {handle}"),
+        Event::Remove { handle } => format!("remove {handle}"),
+        Event::Place { .. } => "place".to_owned(),
+    };
+    Error::UnknownName { what: "event", found, known: Vec::new() }
+}
+
 /// What the reader did to a figure, besides changing a control's value.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Event {

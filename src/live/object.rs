@@ -6,10 +6,9 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use super::form::{Control, Kind};
-use super::known_coins::unknown;
 use super::scene::{Handle, Number, Scene};
 use super::settings::Settings;
-use super::{Event, Live};
+use super::{Event, Live, unknown};
 use crate::capsnet::training::most_active;
 use crate::capsnet::{CapsNet, NetworkKind};
 use crate::draw::{

@@ -6,10 +6,9 @@ use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use super::form::{Control, Kind};
-use super::known_coins::unknown;
 use super::scene::{Handle, Number, Scene, idle};
 use super::settings::Settings;
-use super::{Event, sentence};
+use super::{Event, sentence, unknown};
 use crate::draw::{Axis, Chart, Figure, GREY, INK, Ink, Pen, Point, Side, component, letter, number, padded};
 use crate::error::{Error, Result};
 use crate::figures::clusters::axes;

@@ -1,10 +1,9 @@
 //! Chapter 2: EM's path over the log-likelihood of two coins, from a start that the reader chooses.
 
 use super::form::Control;
-use super::known_coins::unknown;
 use super::scene::{Handle, Number, Scene, idle};
 use super::settings::Settings;
-use super::{Event, Live};
+use super::{Event, Live, unknown};
 use crate::coin::{CoinOptions, Coins, Experiments};
 use crate::draw::number;
 use crate::error::Result;

@@ -3,10 +3,9 @@
 use ndarray::{Array1, Array2, Array3, Array4};
 
 use super::form::{Control, Kind};
-use super::known_coins::unknown;
 use super::scene::{Handle, Number, Scene};
 use super::settings::Settings;
-use super::{Event, Live};
+use super::{Event, Live, unknown};
 use crate::draw::{
     Axis, CARD, Chart, Figure, Frame, INK, Ink, Mark, Pen, Point, Side, component, legend_row, number,
 };

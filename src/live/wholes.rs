@@ -2,11 +2,10 @@
 
 use ndarray::{Array1, Array3};
 
-use super::Event;
 use super::form::{Control, Kind};
-use super::known_coins::unknown;
 use super::scene::Handle;
 use super::settings::Settings;
+use super::{Event, unknown};
 use crate::draw::{Chart, Frame, INK, Ink, Point, Side, letter};
 use crate::error::Result;
 use crate::samples;
