@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use em_routing::data::csv;
 use em_routing::data::npy;
-use em_routing::data::tables::Tables;
+use em_routing::data::tables::{Place, Tables};
 use em_routing::data::{RowBuffer, Rows, all_numbers};
 use em_routing::error::Error;
 use em_routing::files;
@@ -128,21 +128,18 @@ pub fn make_room(out: &Path) -> Outcome<()> {
 
 /// Returns an error if `out` is one of these inputs, which it would replace, or something else than a regular file.
 pub fn check_output<'a>(out: &Path, inputs: impl IntoIterator<Item = &'a Path>) -> Outcome<()> {
+    let refuse = |words: &str, mend: &str| Failure::new(format!("{} is {words}", out.display())).mend(mend);
     let ends_as_folder = |byte: &u8| std::path::is_separator(char::from(*byte));
     if out.as_os_str().as_encoded_bytes().last().is_some_and(ends_as_folder) {
-        return Err(Failure::new(format!("{} is a folder", out.display())).mend("name a file with --out"));
+        return Err(refuse("a folder", "name a file with --out"));
     }
     let Ok(place) = out.canonicalize() else { return Ok(()) }; // there is nothing to replace
     if inputs.into_iter().any(|input| input.canonicalize().is_ok_and(|input| input == place)) {
-        return Err(Failure::new(format!(
-            "{} is also an input, which the output would replace",
-            out.display()
-        ))
-        .mend("name another file with --out"));
+        return Err(refuse("also an input, which the output would replace", "name another file with --out"));
     }
     if !place.is_file() {
         let kind = if place.is_dir() { "a folder" } else { "not a regular file" };
-        return Err(Failure::new(format!("{} is {kind}", out.display())).mend("name a file with --out"));
+        return Err(refuse(kind, "name a file with --out"));
     }
     Ok(())
 }
@@ -210,23 +207,14 @@ pub fn explain(error: Error, table: &Tables, columns: &[usize], may_choose: bool
             Ok(place) => format!("{place} is {value:e}, but fits compute with numbers up to 1e130"),
             Err(error) => return error.into(),
         },
-        Error::SampleWeight { index, value } => match table.place(*index, 0) {
-            Ok(place) => {
-                let at = place.line.map_or(format!("row {}", place.row + 1), |line| format!("line {line}"));
-                let path = place.path.display();
-                return Failure::new(format!(
-                    "{path}: the weight of {at} is {value}, but should lie between 0 and 1e30"
-                ));
-            }
-            Err(error) => return error.into(),
-        },
-        Error::Impossible { index } => match table.place(*index, 0) {
-            Ok(place) => {
-                let at = place.line.map_or(format!("row {}", place.row + 1), |line| format!("line {line}"));
-                format!("{}: {at} has probability 0 under every component", place.path.display())
-            }
-            Err(error) => return error.into(),
-        },
+        Error::SampleWeight { index, value } => {
+            let words =
+                |row: &str| format!("the weight of {row} is {value}, but should lie between 0 and 1e30");
+            return of_row(table, *index, words);
+        }
+        Error::Impossible { index } => {
+            return of_row(table, *index, |row| format!("{row} has probability 0 under every component"));
+        }
         Error::Setting { name: "the sum of sample_weights", expected, value } => {
             let sum = value + 0.0; // an empty sum is -0
             format!("the weights of the rows add up to {sum}, but should add up to {expected}")
@@ -240,6 +228,18 @@ pub fn explain(error: Error, table: &Tables, columns: &[usize], may_choose: bool
         return failure.mend("leave out the columns without numbers").next(next);
     }
     failure
+}
+
+/// Returns the failure of a row: its file, and what is wrong. `words` receives the row's line, or its number if the file has no
+/// lines.
+fn of_row(table: &Tables, row: usize, words: impl Fn(&str) -> String) -> Failure {
+    match table.place(row, 0) {
+        Ok(Place { path, line, row, .. }) => {
+            let at = line.map_or(format!("row {}", row + 1), |line| format!("line {line}"));
+            Failure::new(format!("{}: {}", path.display(), words(&at)))
+        }
+        Err(error) => error.into(),
+    }
 }
 
 /// Returns those of these columns that hold numbers and no words, if they are some but not all.

@@ -49,13 +49,7 @@ fn controls() -> Vec<Control> {
     ];
     let mut controls = plane::point_controls("blobs", 400, 1);
     controls.extend(plane::centre_controls(&NAMES, 5, STARTS, BY_HAND, MOST_STEPS, 9));
-    let buttons = [
-        ("step", "Next step"),
-        ("end", "Run to the end"),
-        ("again", "Another random start"),
-        ("add", "Add in the middle"),
-    ];
-    controls.extend(buttons.map(|(name, label)| Control::press(name, label)));
+    controls.extend(plane::BUTTONS.map(|(name, label)| Control::press(name, label)));
     controls
 }
 

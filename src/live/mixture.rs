@@ -65,14 +65,8 @@ fn controls() -> Vec<Control> {
     controls.push(Control::new("covariance", "covariances", Kind::Choice(KINDS), "full"));
     controls.push(Control::new("floor", "covariance floor", Kind::Choice(FLOORS), "0.000001"));
     controls.extend(plane::centre_controls(&NAMES, 3, STARTS, BY_HAND, MOST_STEPS, 0));
-    let buttons = [
-        ("step", "Next step"),
-        ("end", "Run to the end"),
-        ("again", "Another random start"),
-        ("add", "Add in the middle"),
-        ("collapse", "Let one collapse"),
-    ];
-    controls.extend(buttons.map(|(name, label)| Control::press(name, label)));
+    controls.extend(plane::BUTTONS.map(|(name, label)| Control::press(name, label)));
+    controls.push(Control::press("collapse", "Let one collapse"));
     controls
 }
 

@@ -20,6 +20,14 @@ pub(super) const RANGES: ((f64, f64), (f64, f64)) = ((-8.0, 8.0), (-6.5, 6.5));
 /// The most centres: as many as there are colours.
 pub(super) const MOST_CENTRES: usize = 6;
 
+/// The buttons of both figures.
+pub(super) const BUTTONS: [(&str, &str); 4] = [
+    ("step", "Next step"),
+    ("end", "Run to the end"),
+    ("again", "Another random start"),
+    ("add", "Add in the middle"),
+];
+
 /// The digits after the point of the coordinates in the settings.
 const DECIMALS: usize = 2;
 

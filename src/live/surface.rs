@@ -53,7 +53,9 @@ fn draw(settings: &Settings) -> Result<Scene> {
     let frame = figure.frame(0);
     let end = &fit.model().thetas;
     // at the saddle point both coins are heads over tosses of all five experiments
-    let saddle = experiments.expectation(&Coins::even(&[33.0 / 50.0; 2])?)?.log_likelihood;
+    let tosses = experiments.tosses() * experiments.len() as u64;
+    let theta = experiments.heads().iter().sum::<u64>() as f64 / tosses as f64;
+    let saddle = experiments.expectation(&Coins::even(&[theta; 2])?)?.log_likelihood;
     let kind = match fit.objective() - saddle {
         _ if (end[0] - end[1]).abs() < 1e-6 => "the saddle point",
         gain if gain < 1e-3 => "a place near the saddle point, where the steps are tiny",

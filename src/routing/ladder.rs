@@ -216,8 +216,9 @@ pub fn routing_4(
 
 /// The final rung: rung 4 with separate votes for each parent. The M-step comes first, since nothing is known of the parents yet.
 ///
-/// This is the paper's routing: [`RoutingInput::route`](super::RoutingInput::route) with costs that are not normalised. It adds
-/// `beta_v` for each element of a pose, the ladder once for each parent, so divide the ladder's by the number of elements.
+/// This is the paper's routing: [`RoutingInput::route`](super::RoutingInput::route) with costs that are not normalised. The
+/// ladder adds `beta_v` once for each parent, `route` once for each element of a pose, so `route` takes the ladder's `beta_v` divided
+/// by the number of elements.
 ///
 /// # Errors
 ///

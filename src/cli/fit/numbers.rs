@@ -18,8 +18,8 @@ use super::places::Places;
 /// Tables of text up to this many bytes of numbers are held in memory, larger ones in a file.
 const MEMORY: usize = 1 << 26;
 
-/// The rows of text that are parsed at a time.
-const PART: usize = 1 << 11;
+/// The fields of text that are parsed at a time.
+const PART: usize = 1 << 20;
 
 /// The numbers that each iteration reads.
 pub struct Numbers<'a> {
@@ -50,8 +50,9 @@ impl Numbers<'_> {
         if bytes <= MEMORY {
             // by parts, since the text of all rows may be far larger than the numbers of a few columns
             let (mut numbers, mut buffer) = (Vec::with_capacity(samples * dimensions), RowBuffer::default());
-            for first in own.clone().step_by(PART) {
-                numbers.extend_from_slice(table.read(first..(first + PART).min(own.end), &mut buffer)?);
+            let rows = (PART / table.columns()).max(1);
+            for first in own.clone().step_by(rows) {
+                numbers.extend_from_slice(table.read(first..(first + rows).min(own.end), &mut buffer)?);
             }
             let numbers = Array2::from_shape_vec((samples, dimensions), numbers);
             let numbers = numbers.expect("`read` returns whole rows");
