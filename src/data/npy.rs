@@ -267,9 +267,9 @@ fn foreign(begin: &[u8]) -> Fault {
 ///
 /// ```no_run
 /// use em_routing::prelude::*;
-/// let data = NpyFile::open("data.npy".as_ref())?;
+/// let data = NpyFile::open("data.npy")?;
 /// let fit = KMeans::fit(&data, &KMeansOptions { clusters: 16, ..Default::default() })?;
-/// let digits = NpyFile::open_member("digits.npz".as_ref(), "x_train")?;
+/// let digits = NpyFile::open_member("digits.npz", "x_train")?;
 /// # Ok::<(), em_routing::error::Error>(())
 /// ```
 #[derive(Debug)]
