@@ -177,7 +177,7 @@ impl Options {
     /// Returns the runs to make: a change and a seed each.
     fn runs(&self) -> Vec<(String, u64)> {
         let mut switches: Vec<String> = self.only.clone();
-        if self.grid {
+        if self.grid && switches.is_empty() {
             switches.extend(grid());
         } else if switches.is_empty() {
             switches.push("default".into());
@@ -261,7 +261,9 @@ fn look(net: &CapsNet, recipe: &Recipe, images: &Images) -> Outcome<(f64, Vec<f3
     let (loss, d_activations) = spread_loss(&activations, &labels, recipe.margin(0, 1))?;
     let d_activations: Vec<f32> = d_activations.iter().map(|&d| d as f32).collect();
     let gradient = net.backward(&pass, &d_activations, 0)?.numbers().to_vec();
-    let routed = || ["first", "second", "class"].into_iter().flat_map(|layer| &pass[layer].activations);
+    let layers = ["first", "second", "class"].map(|layer| pass.layer(layer));
+    let layers = layers.into_iter().collect::<Result<Vec<_>, _>>()?;
+    let routed = || layers.iter().flat_map(|layer| &layer.activations);
     let saturated = routed().filter(|a| !(0.01..=0.99).contains(*a)).count();
     Ok((loss, gradient, saturated as f64 / routed().count() as f64))
 }

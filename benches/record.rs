@@ -11,8 +11,8 @@ use em_routing::routing::fused::InstructionSet;
 use em_routing::shipped::{mnist_folder, mnist_weights};
 
 const HELP: &str = "\
-Computes a record of results and compares it with benches/record.txt; fails if anything differs. The record holds, for each
-instruction set of this processor: hashes of the parameters after 200 training steps (seed 1) of the default network and of the
+Computes a record of results and compares it with target/record.txt, which --write made before a change; fails if anything
+differs. The record holds, for each instruction set of this processor: hashes of the parameters after 200 training steps (seed 1) of the default network and of the
 blog's, hashes of the objectives of K-means and of mixtures of all covariance kinds, and the errors of the shipped network on
 MNIST's test set. It also holds a hash of each figure.
 
@@ -21,7 +21,7 @@ Bits may depend on the processor and on the C library's exp and log, so compare 
 Usage: cargo bench --bench record -- [OPTIONS]
 
 Options:
-  --write    write the record to benches/record.txt instead of comparing
+  --write    write the record to target/record.txt instead of comparing
   --quick    skip the networks
   --help     show this help
 
@@ -56,7 +56,7 @@ fn main() -> ExitCode {
 
 /// Computes the record and compares it with the file, or writes it. Returns whether they agree.
 fn compare(quick: bool, write: bool) -> Outcome<bool> {
-    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("benches").join("record.txt");
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("target").join("record.txt");
     let mut rows = BTreeMap::new();
     for instructions in InstructionSet::all() {
         let mut command = Command::new(std::env::current_exe()?);
@@ -80,7 +80,8 @@ fn compare(quick: bool, write: bool) -> Outcome<bool> {
         println!("{} rows written to {}", rows.len(), path.display());
         return Ok(true);
     }
-    let text = std::fs::read_to_string(&path)?;
+    let text = std::fs::read_to_string(&path)
+        .map_err(|error| format!("{}: {error}. Before a change, write it with --write.", path.display()))?;
     let recorded: BTreeMap<&str, &str> = text.lines().filter_map(|line| line.split_once(" = ")).collect();
     let mut different = 0;
     for (name, value) in &rows {
@@ -89,6 +90,11 @@ fn compare(quick: bool, write: bool) -> Outcome<bool> {
             println!("differs: {name}: {before} in the record, {value} now");
             different += 1;
         }
+    }
+    let is_skipped = |name: &str| quick && name.contains("network");
+    for (name, value) in recorded.iter().filter(|(name, _)| !rows.contains_key(**name) && !is_skipped(name)) {
+        println!("gone: {name}: {value} in the record");
+        different += 1;
     }
     println!("{} rows computed, {different} differ from {}", rows.len(), path.display());
     Ok(different == 0)

@@ -13,7 +13,7 @@
 //! | x_i | heads of experiment i | [`Experiments::heads`] |
 //! | z_i | the coin of experiment i: known or hidden | `labels`, or `responsibilities` (m x k) |
 //! | theta_j | probability of heads of coin j | [`Coins::thetas`] |
-//! | phi_j | probability that coin j is picked | [`Coins::weights`] |
+//! | pi_j | probability that coin j is picked | [`Coins::weights`] |
 //!
 //! All logarithms are natural, all likelihoods in nats.
 //!
@@ -27,11 +27,11 @@
 //! println!("theta {:.2?}, {:.4} nats after {} iterations", fit.model().thetas, fit.objective(), fit.iterations());
 //!
 //! let coins = fit.into_model();
-//! let w = experiments.expectation(&coins)?.responsibilities; // how likely each experiment is from each coin (5 x 2)
+//! let r = experiments.expectation(&coins)?.responsibilities; // how likely each experiment is from each coin (5 x 2)
 //!
 //! let new = Experiments::new(&[9], 10)?; // an experiment that the fit has not seen
-//! let its_w = new.expectation(&coins)?.responsibilities;
-//! assert!(its_w[[0, 0]] > 0.9 && its_w.row(0) == w.row(1)); // nine heads, as the second experiment has
+//! let its_r = new.expectation(&coins)?.responsibilities;
+//! assert!(its_r[[0, 0]] > 0.9 && its_r.row(0) == r.row(1)); // nine heads, as the second experiment has
 //! # Ok::<(), em_routing::error::Error>(())
 //! ```
 
@@ -55,22 +55,22 @@ pub struct Experiments {
 pub struct Coins {
     /// theta_j, the probability of heads of each coin.
     pub thetas: Vec<f64>,
-    /// phi_j, the mixing weights; they add up to 1.
+    /// pi_j, the mixing weights; they add up to 1.
     pub weights: Vec<f64>,
 }
 
 /// The result of the E-step for one model; likelihoods are in nats.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Expectation {
-    /// w_ij = p(z_i = j | x_i; theta), m x k; each row adds up to 1.
+    /// R_ij = p(z_i = j | x_i; theta), m x k; each row adds up to 1.
     pub responsibilities: Array2<f64>,
     /// log p(x; theta), summed over the hidden labels.
     pub log_likelihood: f64,
-    /// The evidence lower bound at q = w, where it equals the log-likelihood.
+    /// The evidence lower bound at q = R, where it equals the log-likelihood.
     pub lower_bound: f64,
     /// E_w[log p(x, z; theta)]: the part of the bound that the M-step maximises.
     pub expected_complete_log_likelihood: f64,
-    /// sum_ij w_ij log p(x_i | z_i = j; theta): the expected complete-data log-likelihood without its terms in log phi.
+    /// sum_ij R_ij log p(x_i | z_i = j; theta): the expected complete-data log-likelihood without its terms in log pi.
     ///
     /// The blog post's second program prints this number as `ll`; the post's first program also omits
     /// [`Experiments::log_binomial_constant`]. This number is neither the log-likelihood nor the lower bound.
@@ -83,7 +83,7 @@ pub enum Mixing {
     /// The weights keep their initial values.
     #[default]
     Given,
-    /// The M-step sets phi_j = sum_i w_ij / m.
+    /// The M-step sets pi_j = sum_i R_ij / m.
     Estimated,
 }
 
@@ -311,7 +311,7 @@ impl Experiments {
     /// # Formula
     ///
     /// ```text
-    /// w_ij = phi_j p(x_i | theta_j) / sum_l phi_l p(x_i | theta_l)
+    /// R_ij = pi_j p(x_i | theta_j) / sum_l pi_l p(x_i | theta_l)
     /// ```
     ///
     /// # Errors
@@ -346,7 +346,7 @@ impl Experiments {
         })
     }
 
-    /// Computes log p(x_i, z_i = j; theta, phi), m x k, from log p(x_i | z_i = j; theta).
+    /// Computes log p(x_i, z_i = j; theta, pi), m x k, from log p(x_i | z_i = j; theta).
     fn joint(&self, conditional: &Array2<f64>, coins: &Coins) -> Array2<f64> {
         let mut joint = conditional.clone();
         for (mut column, &weight) in joint.columns_mut().into_iter().zip(&coins.weights) {
@@ -383,7 +383,7 @@ impl Experiments {
     /// # Formula
     ///
     /// ```text
-    /// theta_j = sum_i w_ij x_i / sum_i w_ij n        phi_j = sum_i w_ij / m
+    /// theta_j = sum_i R_ij x_i / sum_i R_ij n        pi_j = sum_i R_ij / m
     /// ```
     ///
     /// # Errors

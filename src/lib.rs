@@ -13,6 +13,8 @@
 //! | 6 | the same | posterior of the parent, weighted by activations | mean, variance and activation of the parent | [`routing::ladder`], [`routing`] |
 //! | 7 | the same; now with gradients through all iterations | backward pass of the softmax | backward pass of moments, cost and activation | [`routing`], [`routing::fused`] |
 //! | 8, 9 | the same, in a network for handwritten digits | as in chapter 6 | as in chapter 6 | [`capsnet`] |
+//! | 10 | the same, for objects from views never seen | as in chapter 6 | as in chapter 6 | [`samples::views`], [`capsnet`] |
+//! | 11 | the same; why a training fails | as in chapter 6 | as in chapter 6 | [`routing`], [`capsnet`] |
 //!
 //! # A first example
 //!

@@ -1,7 +1,7 @@
 //! Paths of the files in a clone of the repository: MNIST, trained weights, and recorded training results.
 //!
 //! The paths are those of the clone in which this library was built. The published package has none of these files. Only the
-//! top of the crate uses this module: figures, commands, notebooks, benchmarks and tests.
+//! top of the crate uses this module: figures, live figures, commands, notebooks, examples, benchmarks and tests.
 
 use std::path::{Path, PathBuf};
 

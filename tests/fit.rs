@@ -1,5 +1,6 @@
 //! The commands `fit`, `predict`, `score`, `sample` and `describe` as a user runs them, with tables in all kinds of files.
 
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -453,6 +454,11 @@ fn a_model_labels_scores_and_draws_rows() {
     let said = fails(&folder, "predict model.json iris.csv --out o.txt", &["neither in .csv nor in .npy"]);
     next(&folder, &said);
     fails(&folder, "predict iris.csv iris.csv --out o.csv", &["iris.csv does not hold a model"]);
+    // a table in the place of the model is not read to its end
+    let sparse = std::fs::File::create(folder.0.join("large.csv")).unwrap();
+    (&sparse).write_all(b"a,b\n1,2\n").unwrap();
+    sparse.set_len(1 << 40).unwrap();
+    fails(&folder, "describe large.csv iris.csv", &["large.csv does not hold a model", "begin with {"]);
 
     succeeds(&folder, "fit kmeans iris.csv --components 3 --columns 1,4 --out means.json");
     let model = KMeans::load(folder.0.join("means.json")).unwrap();

@@ -194,6 +194,11 @@ fn an_earlier_training_is_resumed_or_left_alone() {
         std::fs::write(path, "damaged").unwrap();
     }
     mends(&here, train("--validation 16 --out out --resume"), &["no other checkpoint"]);
+    // a finished training whose checkpoints were deleted
+    checkpoints(&here.join("out")).iter().for_each(|path| std::fs::remove_file(path).unwrap());
+    let network = std::fs::read(here.join("out/network.safetensors")).unwrap();
+    mends(&here, train("--validation 16 --out out"), &["network.safetensors", "earlier training", "--out"]);
+    assert_eq!(std::fs::read(here.join("out/network.safetensors")).unwrap(), network);
 }
 
 #[test]
@@ -310,5 +315,21 @@ fn suggested_commands_begin_with_the_command_that_starts_this_program() {
     std::os::unix::fs::symlink(own, programs.join("em-routing")).unwrap();
     for here in [&folder.0, clone] {
         assert!(missing(here, &path).starts_with("em-routing eval "));
+    }
+}
+
+#[test]
+fn an_unknown_instruction_set_is_an_error_with_one_that_works() {
+    let told = |instructions: &str| {
+        let mut doctor = em_routing(&["doctor"]);
+        let output = doctor.env("EM_ROUTING_INSTRUCTIONS", instructions).output().unwrap();
+        (output.status.code(), said(&output))
+    };
+    let (code, words) = told("avx9");
+    assert_eq!(code, Some(1), "{words}");
+    assert!(words.contains("EM_ROUTING_INSTRUCTIONS is \"avx9\"") && words.contains("`portable`"), "{words}");
+    for known in ["portable", em_routing::instruction_set(), ""] {
+        let (_, words) = told(known);
+        assert!(!words.contains("EM_ROUTING_INSTRUCTIONS"), "{words}");
     }
 }

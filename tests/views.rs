@@ -312,7 +312,12 @@ mod command {
             assert!(said.contains("azimuth") && said.contains("elevation"), "{said}");
             assert!(!said.contains(" show "), "a plain network routes nothing: {said}");
         }
+        // a table of other images is not used
+        let other = views::shapes(32, 3).unwrap().novel.csv();
+        folder.write("views/novel/t10k.csv", other.as_bytes());
         let weights = "views/trained/network.safetensors";
+        let said = succeeds(&["eval", "--weights", weights, "--data", "views/novel"], &folder.0);
+        assert!(said.contains("no error by viewpoint") && said.contains("of 180)"), "{said}");
         let show = ["show", "--image", "0", "--weights", weights, "--data", "views/familiar"];
         let (success, said) = run(&show, &folder.0);
         assert!(!success && said.contains("no capsules"), "{said}");

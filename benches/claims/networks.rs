@@ -1,5 +1,6 @@
 //! The networks that the claims speak of: shipped, or trained here and kept in `target/claims/`.
 
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::path::PathBuf;
 use std::time::Instant;
 
@@ -53,14 +54,17 @@ pub fn network(arm: &str, seed: u64, budget: Budget, set: &ImageSet) -> Outcome<
     let Budget { digits, epochs } = budget;
     let count = if arm == "polarity" { digits.min(POLARITY) } else { digits };
     let epochs = if SLOW.contains(&arm) { 3 * epochs } else { epochs };
-    let path = folder.join(format!("{arm}-{seed}-{count}-{epochs}.safetensors"));
+    let settings = settings(arm, epochs)?;
+    let mut hasher = DefaultHasher::new(); // with other settings it is another network
+    settings.settings().hash(&mut hasher);
+    let path = folder.join(format!("{arm}-{seed}-{count}-{epochs}-{:016x}.safetensors", hasher.finish()));
     if path.is_file() {
         return Ok(CapsNet::load(path)?);
     }
     let began = Instant::now();
     let images = set.train.slice(0..count);
     let images = if arm == "polarity" { with_negatives(&images) } else { images };
-    let mut training = Training::new(settings(arm, epochs)?, seed, 1)?;
+    let mut training = Training::new(settings, seed, 1)?;
     while training.step < training.steps(images.len()) {
         training.step(&images)?;
     }

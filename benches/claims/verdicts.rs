@@ -97,6 +97,7 @@ const PAIK: &str = "Paik et al. 2019";
 const MITTERREITER: &str = "Mitterreiter et al. 2023";
 const PEER: &str = "Peer et al. 2021";
 const GU: &str = "Gu and Tresp 2020";
+const GU_HU: &str = "Gu, Tresp and Hu 2021";
 const HINTON: &str = "Hinton et al. 2018";
 
 const CLAIMS: &[Claim] = &[
@@ -247,7 +248,7 @@ const CLAIMS: &[Claim] = &[
     ),
     claim(
         [
-            GU,
+            GU_HU,
             "a good convolutional network is as robust",
             "growth of the error on affine digits of the plain network, minus that of capsules",
         ],
@@ -257,7 +258,7 @@ const CLAIMS: &[Claim] = &[
     ),
     claim(
         [
-            GU,
+            GU_HU,
             "so is one with global average pooling",
             "growth of the error on affine digits of the plain pooled network, minus that of capsules",
         ],

@@ -43,6 +43,12 @@ def seconds(function):
     return (time.perf_counter() - start) / calls
 
 
+def forget_peak():
+    """Resets the peak memory of this process to its current memory."""
+    with open("/proc/self/clear_refs", "w") as clear:
+        clear.write("5")
+
+
 def peak_mib():
     with open("/proc/self/status") as status:
         return next(int(line.split()[1]) / 1024 for line in status if line.startswith("VmHWM"))
@@ -52,4 +58,5 @@ for function in (train, train, infer, infer):  # compile and warm up
     function()
 print(json.dumps({"peer": f"PyTorch {torch.__version__}, compiled, {routing}"}), flush=True)
 for _ in sys.stdin:
+    forget_peak()
     print(json.dumps({"train": seconds(train), "infer": seconds(infer), "peak_mib": peak_mib()}), flush=True)

@@ -375,7 +375,7 @@ impl Architecture {
 }
 
 impl Default for Architecture {
-    /// Returns the architecture with the lowest error so far: the blog's with two routing iterations, max pooling and deep features.
+    /// Returns the architecture of the shipped weights: the blog's with two routing iterations, max pooling and deep features.
     ///
     /// Costs are scaled by parents / children, poses start near the identity, and activations start unsaturated. With the blog's
     /// initial distribution the votes shrink from layer to layer (standard deviations of 0.12, then 0.05), and its

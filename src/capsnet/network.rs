@@ -289,6 +289,10 @@ impl CapsNet {
         share: Option<Share>,
     ) -> Result<Gradient> {
         self.check_pass(pass)?;
+        let expected = pass.classes().activations.len();
+        if d_activations.len() != expected {
+            return Err(Error::Length { name: "d_activations", expected, found: d_activations.len() });
+        }
         let layers = self.list();
         let batches = self.batches(&layers, pass.images, threads, share);
         let mut parameters = self.parameters.zeros_like();

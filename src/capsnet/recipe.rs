@@ -97,9 +97,10 @@ words!(Margin, "epochs, ramp:SHARE or constant:MARGIN":
 impl Clipping {
     /// The length of the longest gradient that Adam can take: it squares the numbers in f32, after they are clipped.
     pub(super) fn longest(self) -> f64 {
+        let root = f64::from(f32::MAX.sqrt());
         match self {
-            Clipping::None => f64::from(f32::MAX.sqrt()),
-            Clipping::Parts(_) | Clipping::Whole(_) => f64::MAX,
+            Clipping::Parts(length) | Clipping::Whole(length) if length <= root => f64::MAX,
+            _ => root,
         }
     }
 }
@@ -123,7 +124,8 @@ impl Recipe {
         }
     }
 
-    /// Returns the recipe of the plain networks, as in `benches/peers/cnn.py`.
+    /// Returns the recipe of the plain networks: that of `benches/peers/cnn.py` with its options `--epochs 8`, but with a warm-up of at
+    /// least 200 steps.
     pub fn plain() -> Recipe {
         Recipe {
             batch: 16,
@@ -198,7 +200,7 @@ impl Recipe {
 }
 
 impl Default for Recipe {
-    /// Returns the recipe with the lowest error so far (chapter 9).
+    /// Returns the recipe of the shipped weights (chapter 9).
     fn default() -> Self {
         Recipe {
             batch: 8,

@@ -112,8 +112,10 @@ impl Training {
     ///
     /// # Errors
     ///
-    /// Returns an error if there are fewer images than a batch takes, or if they do not have the size that the network expects.
+    /// Returns an error if the recipe is invalid, if there are fewer images than a batch takes, or if they do not have the size that the
+    /// network expects.
     pub fn check(&self, data: &Images) -> Result<()> {
+        self.recipe.check()?;
         if self.steps_per_epoch(data.len()) == 0 {
             return Err(Error::BatchTooLarge { batch: self.recipe.batch, images: data.len() });
         }

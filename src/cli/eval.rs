@@ -63,8 +63,10 @@ fn say_by_viewpoint(path: &Path, evaluation: &Evaluation) -> Outcome<()> {
     let mut lines = text.lines().map(|line| line.split(',').collect::<Vec<_>>());
     let names = lines.next().unwrap_or_default();
     let rows: Vec<Vec<&str>> = lines.collect();
-    if rows.len() != evaluation.labels.len() || rows.iter().any(|row| row.len() != names.len()) {
-        say!("  no error by viewpoint: {} has no line for each image", path.display());
+    let fits = |row: &[&str], label: usize| row.len() == names.len() && row[0].parse() == Ok(label);
+    let labels = &evaluation.labels;
+    if rows.len() != labels.len() || rows.iter().zip(labels).any(|(row, &label)| !fits(row, label)) {
+        say!("  no error by viewpoint: {} has no line with the label of each image", path.display());
         return Ok(());
     }
     for (column, name) in names.iter().enumerate().skip(1) {

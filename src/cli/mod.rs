@@ -16,6 +16,7 @@ mod images;
 mod jupyter;
 mod lock;
 mod model;
+mod places;
 mod predict;
 mod progress;
 mod python;
@@ -35,9 +36,9 @@ use std::process::ExitCode;
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use em_routing::draw::Palette;
 
-use failure::Outcome;
-use jupyter::places::Places;
+use failure::{Failure, Outcome};
 use jupyter::{doctor, kernel, lab, run, setup};
+use places::Places;
 
 #[derive(Parser)]
 #[command(
@@ -209,8 +210,31 @@ fn arguments() -> Arguments {
 
 /// Runs the command in the arguments and returns its exit code.
 pub fn main() -> ExitCode {
+    let command = arguments().command;
+    let outcome =
+        instructions_exist().and_then(|()| run(command)).and_then(|code| progress::all_said().map(|()| code));
+    outcome.unwrap_or_else(|failure| {
+        let _ = writeln!(std::io::stderr(), "\n{failure}");
+        ExitCode::FAILURE
+    })
+}
+
+/// Returns an error if `EM_ROUTING_INSTRUCTIONS` names instructions that this processor does not have. Else the results
+/// would not have the bits that the user asks for.
+fn instructions_exist() -> Outcome<()> {
+    let wanted = std::env::var_os("EM_ROUTING_INSTRUCTIONS").unwrap_or_default();
+    if wanted.is_empty() || wanted == em_routing::instruction_set() {
+        return Ok(());
+    }
+    let words =
+        format!("EM_ROUTING_INSTRUCTIONS is {wanted:?}: this processor has no such vector instructions");
+    Err(Failure::new(words).mend("unset it, or set it to `portable`"))
+}
+
+/// Runs a command and returns its exit code.
+fn run(command: Command) -> Outcome<ExitCode> {
     let mut code = ExitCode::SUCCESS;
-    let outcome = match arguments().command {
+    match command {
         Command::Run { notebooks, out, save, jobs } => {
             Places::find().and_then(|places| run::run(&places, &notebooks, &out, save, jobs as usize))
         }
@@ -233,14 +257,8 @@ pub fn main() -> ExitCode {
         Command::Kernel { connection_file, strict, project } => {
             kernel::launch(&project, &connection_file, strict)
         }
-    };
-    match outcome.and_then(|()| progress::all_said()) {
-        Ok(()) => code,
-        Err(failure) => {
-            let _ = writeln!(std::io::stderr(), "\n{failure}");
-            ExitCode::FAILURE
-        }
-    }
+    }?;
+    Ok(code)
 }
 
 fn draw(out: &std::path::Path, palette: Palette) -> Outcome<()> {

@@ -1,6 +1,7 @@
 //! Model files: a mixture or K-means as JSON, with the columns that it was fitted to.
 
-use std::io::Write as _;
+use std::fs::File;
+use std::io::{Read as _, Write as _};
 use std::path::Path;
 
 use em_routing::data::Rows;
@@ -88,11 +89,17 @@ struct Beside {
 impl ModelFile {
     /// Reads a file that `fit` or the library has written.
     pub fn load(path: &Path) -> Outcome<ModelFile> {
-        let contents = std::fs::read(path).at(path)?;
         let wrong = |words: &str| {
             Failure::new(format!("{} does not hold a model: {words}", path.display()))
                 .mend("name a file that `fit` has written")
         };
+        // a table in the place of the model may be larger than memory
+        let mut begin = Vec::new();
+        File::open(path).and_then(|file| file.take(64).read_to_end(&mut begin)).at(path)?;
+        if begin.trim_ascii_start().first().is_some_and(|&byte| byte != b'{') {
+            return Err(wrong("it does not begin with {"));
+        }
+        let contents = std::fs::read(path).at(path)?;
         let beside: Beside = serde_json::from_slice(&contents).map_err(|error| wrong(&error.to_string()))?;
         let model = match beside {
             Beside { means: Some(_), .. } => Model::Mixture(Gmm::load(path)?),

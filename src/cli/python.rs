@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use super::failure::{AtPath, Failure, Outcome};
-use super::jupyter::places::{Places, fingerprint, write_whole};
+use super::places::{Places, fingerprint, write_whole};
 use super::progress::Board;
 use super::shell;
 

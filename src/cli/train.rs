@@ -239,15 +239,25 @@ fn read_images(
     }
 }
 
-/// Returns an error if the folder holds checkpoints of an earlier training.
+/// Returns an error if the folder holds checkpoints or the network of an earlier training.
 fn refuse_earlier(folder: &Folder, training: &Training, images: &Images) -> Outcome<()> {
-    let checkpoints = folder.checkpoints()?;
-    let Some((_, newest)) = checkpoints.last() else { return Ok(()) };
-    let resumed = Training::resume(newest, &training.settings(), training.seed, images, training.threads);
     let other = free_beside(folder.path());
+    let elsewhere = || command::again::<OsString>(&[], ["--out".into(), command::path(&other)]);
+    let checkpoints = folder.checkpoints()?;
+    let Some((_, newest)) = checkpoints.last() else {
+        let network = folder.path().join("network.safetensors");
+        return if network.exists() {
+            Err(Failure::new(format!("{} is from an earlier training", network.display()))
+                .mend("name another folder with --out, or move this file away")
+                .next(elsewhere()))
+        } else {
+            Ok(())
+        };
+    };
+    let resumed = Training::resume(newest, &training.settings(), training.seed, images, training.threads);
     let next = match resumed {
         Ok(_) => command::again(&[], ["--resume"]),
-        Err(_) => command::again::<OsString>(&[], ["--out".into(), command::path(&other)]),
+        Err(_) => elsewhere(),
     };
     Err(Failure::new(format!("{} is from an earlier training", newest.display()))
         .mend("add --resume to continue it, if it has the same settings; or name another folder with --out")

@@ -1,7 +1,8 @@
 //! Readers of tables (in memory or in a file) and of labelled images. They do not depend on any model.
 //!
 //! K-means and mixtures read their data through the trait [`Rows`]: pass an `ndarray` array, or an
-//! [`NpyFile`](npy::NpyFile) for tables larger than memory, or either in [`Incomplete`] if values are missing. [`idx`] reads
+//! [`NpyFile`](npy::NpyFile) for tables larger than memory, or either in [`Incomplete`] if values are missing. With the feature
+//! `csv` also pass a CSV file, or several files as one table. [`idx`] reads
 //! MNIST and similar image sets, [`norb`] the files of smallNORB.
 
 #[cfg(feature = "csv")]

@@ -39,13 +39,22 @@ pub struct Scale<'a> {
 
 impl Field {
     /// Evaluates `f(x, y)` on the grid; NaN counts as minus infinity.
+    ///
+    /// # Panics
+    ///
+    /// Panics if `n` is below 2.
     pub fn of(n: usize, x: (f64, f64), y: (f64, f64), f: impl Fn(f64, f64) -> f64) -> Field {
         let places = Field::places(n, x, y);
         Field::new(n, x, y, places.into_iter().map(|(x, y)| f(x, y)).collect())
     }
 
     /// The grid points in the order of the values: x varies fastest, lowest y first.
+    ///
+    /// # Panics
+    ///
+    /// Panics if `n` is below 2.
     pub fn places(n: usize, x: (f64, f64), y: (f64, f64)) -> Vec<Point> {
+        assert!(n >= 2, "a field has at least 2 x 2 places");
         let along = |range: (f64, f64), i: usize| range.0 + (range.1 - range.0) * i as f64 / (n - 1) as f64;
         (0..n * n).map(|index| (along(x, index % n), along(y, index / n))).collect()
     }

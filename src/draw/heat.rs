@@ -8,6 +8,7 @@ impl Chart {
     /// square of `side` pixels and has grid lines if its cells are at least 8 pixels wide. If there are more numbers than
     /// pixels, only every n-th row and column is kept.
     pub fn picture(&mut self, (left, top): (f64, f64), side: f64, columns: usize, values: &[f64]) {
+        let columns = columns.max(1);
         let rows = values.len() / columns;
         let unit = side / columns.max(rows) as f64;
         let from = self.at_pixel(left, top);

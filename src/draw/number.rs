@@ -3,6 +3,9 @@
 /// Numbers at least this large are written with a power of ten, because an f64 does not hold their last digits.
 const LARGE: f64 = 1e15;
 
+/// Numbers at least this large are written with a power of ten on an axis, where a longer one has no room.
+const WIDE: f64 = 1e7;
+
 /// Formats a number with a true minus sign; zero has none. A very large number is written with a power of ten.
 pub fn number(value: f64, decimals: usize) -> String {
     if value.is_finite() && value.abs() >= LARGE {
@@ -26,6 +29,13 @@ pub fn trimmed(value: f64, decimals: usize) -> String {
 
 /// Formats a number with about three significant digits.
 pub fn three_digits(value: f64) -> String {
+    if value != 0.0 && value.abs() < 0.1 {
+        return if value.abs() < 1e-3 {
+            scientific(value, 2)
+        } else {
+            trimmed(value, (2.0 - value.abs().log10().floor()) as usize)
+        };
+    }
     number(
         value,
         if value.abs() >= 100.0 {
@@ -42,7 +52,7 @@ pub fn three_digits(value: f64) -> String {
 pub fn in_steps(value: f64, step: f64) -> String {
     let decimals = -(step.abs() * 1.000_001).log10().floor();
     let digits = (value.abs() / step.abs()).log10().ceil();
-    if value != 0.0 && (decimals > 9.0 || value.abs() >= LARGE) && digits.is_finite() {
+    if value != 0.0 && (decimals > 9.0 || value.abs() >= WIDE) && digits.is_finite() {
         return scientific(value, digits.clamp(0.0, 12.0) as usize);
     }
     number(value, decimals.clamp(0.0, 9.0) as usize)
@@ -93,6 +103,22 @@ mod tests {
         assert_eq!(number(-1.25, 1), "\u{2212}1.2");
         assert_eq!(number(-0.001, 2), "0.00");
         assert_eq!((trimmed(2.50, 3), trimmed(20.0, 0)), ("2.5".to_string(), "20".to_string()));
+    }
+
+    #[test]
+    fn small_and_large_numbers_keep_three_digits() {
+        let shown = [0.0, 0.25, 0.0123456, 0.00123456, 4e-4, -4.5678e-7, 1234.5].map(three_digits);
+        assert_eq!(
+            shown,
+            ["0.00", "0.25", "0.0123", "0.00123", "4\u{b7}10⁻⁴", "\u{2212}4.57\u{b7}10⁻⁷", "1234"]
+        );
+    }
+
+    #[test]
+    fn wide_numbers_on_an_axis_have_a_power_of_ten() {
+        assert_eq!(in_steps(450_500_000.0, 500_000.0), "4.505\u{b7}10⁸");
+        assert_eq!(in_steps(-123_456_700.0, 100.0), "\u{2212}1.234567\u{b7}10⁸");
+        assert_eq!((in_steps(1_000_000.0, 500_000.0), in_steps(0.0, 5e7)), ("1000000".into(), "0".into()));
     }
 
     #[test]

@@ -291,16 +291,22 @@ pub fn starts(experiments: &Experiments, fits: &[Fit<Coins>]) -> Result<Figure> 
         end.2.iter().for_each(|&start| chart.dot(start, radius, component(k)));
     }
     ends.iter().enumerate().for_each(|(k, end)| chart.centre(end.1, component(k)));
+    const SHOWN: usize = 7;
     let ink = Ink::new(INK).plain();
     let row = |k: usize| 40.0 + 74.0 * k as f64;
-    for (k, end) in ends.iter().enumerate().take(8) {
+    for (k, end) in ends.iter().enumerate().take(SHOWN) {
         let at = chart.at_pixel(632.0, row(k));
         chart.centre(at, component(k));
         let lines = lines(end);
         chart.label(at, (18.0, 0.0), ink.bold(), &lines[0]);
         chart.paragraph(at, (18.0, 17.0), ink, &lines[1..]);
     }
-    chart.note((622.0, row(ends.len().min(8))), ink.size(12.0), "Lines: equal log-likelihood.");
+    let more = match ends.len().saturating_sub(SHOWN) {
+        0 => String::new(),
+        more => format!("And {more} more. "),
+    };
+    let foot = format!("{more}Lines: equal log-likelihood.");
+    chart.note((622.0, row(ends.len().min(SHOWN))), ink.size(12.0), &foot);
     chart.finish()
 }
 

@@ -167,6 +167,8 @@ pub fn pair_plot(
     checks::length("clusters", count, clusters.len().min(count))?;
     let farthest = rimmed.iter().max().map_or(0, |sample| sample.saturating_add(1));
     checks::at_most("a rimmed sample", farthest, n, "the index of a sample")?;
+    let mut with_rim = vec![false; n];
+    rimmed.iter().for_each(|&sample| with_rim[sample] = true);
     let mut members: Vec<Vec<usize>> = vec![Vec::new(); count];
     labels.iter().enumerate().for_each(|(i, &label)| members[label].push(i));
 
@@ -188,10 +190,10 @@ pub fn pair_plot(
         if row == column {
             draw_densities(&mut panel, data.column(row), &members);
         } else {
-            let rims = rimmed.iter().filter(|_| row > column);
-            rims.for_each(|&i| panel.dot(at(i), radius + 1.0, INK));
+            let has_rim = |i: usize| row > column && with_rim[i];
+            (0..n).filter(|&i| has_rim(i)).for_each(|i| panel.dot(at(i), radius + 1.0, INK));
             for (k, rows) in members.iter().enumerate() {
-                let shown = rows.iter().filter(|&&i| i % every == 0);
+                let shown = rows.iter().filter(|&&i| i % every == 0 || has_rim(i));
                 panel.scatter(shown.map(|&i| at(i)), radius, component(k), 1.0);
             }
         }
@@ -399,8 +401,14 @@ pub fn errors_by_clusters(counts: &[usize], curves: &[(&str, &[f64])], unit: &st
     let room = 0.03 * (last - first);
     // a tick at each count, unless there are many
     let every = counts.len().div_ceil(12);
-    let ticks = places.iter().zip(counts).step_by(every).map(|(&at, count)| (at, count.to_string()));
-    let x = Axis::new("number of clusters K", first - room, last + room).ticks(ticks.collect());
+    let mut ticks: Vec<(f64, String)> = Vec::new();
+    for (&at, count) in places.iter().zip(counts).step_by(every) {
+        // not so close to the one before that their numbers would overlap
+        if ticks.last().is_none_or(|before| at - before.0 > 0.06 * (last - first)) {
+            ticks.push((at, count.to_string()));
+        }
+    }
+    let x = Axis::new("number of clusters K", first - room, last + room).ticks(ticks);
     let y = Axis::new(unit, 0.0, if highest > 0.0 { 1.1 * highest } else { 1.0 });
     let longest = curves.iter().map(|curve| curve.0.chars().count()).max().unwrap_or(0).clamp(6, 30);
     let right = 40 + 8 * longest as u32;

@@ -137,7 +137,7 @@ pub fn accuracies(arms: &[Arm]) -> Result<Figure> {
         let count = novel[row].len();
         // trainings of equal accuracy stay visible beside one another
         let place = |training: usize| at + 15.0 * ((training as f64 + 0.5) / count as f64 - 0.5);
-        panel.line_anywhere([(mean - half, at), (mean + half, at)], Pen::new(INK, 2.4));
+        panel.line([(mean - half, at), (mean + half, at)], Pen::new(INK, 2.4));
         panel.line([(mean, at - 11.0), (mean, at + 11.0)], Pen::new(INK, 2.4));
         for (training, &share) in familiar[row].iter().enumerate() {
             panel.ring((share, place(training)), 3.2, GREY);

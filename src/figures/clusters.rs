@@ -95,13 +95,16 @@ pub(super) fn ellipse(model: &Gmm, k: usize, deviations: f64) -> Result<Vec<Poin
     Ok((0..=CORNERS).map(corner).collect())
 }
 
+/// The maximum number of components that are drawn with two ellipses each.
+pub(super) const TWO_ELLIPSES: usize = 12;
+
 /// Draws each component's ellipses of one and two standard deviations; with more than twelve components only the inner
 /// ones.
 pub(crate) fn draw_ellipses(chart: &mut Chart, model: &Gmm, pens: impl Fn(usize) -> [Pen; 2]) -> Result<()> {
     let components = model.weights.len();
     for k in 0..components {
         let pens = pens(k).into_iter().zip([1.0, 2.0]);
-        for (pen, deviations) in pens.take(if components > 12 { 1 } else { 2 }) {
+        for (pen, deviations) in pens.take(if components > TWO_ELLIPSES { 1 } else { 2 }) {
             chart.haloed(&ellipse(model, k, deviations)?, pen);
         }
     }
@@ -428,8 +431,8 @@ pub fn pictures(title: &str, width: usize, rows: &[PictureRow]) -> Result<Figure
 ///
 /// # Errors
 ///
-/// Returns an error if there are no fits or more than 2000, if a fit has no steps, or if an objective is not finite or
-/// beyond 1e140.
+/// Returns an error if there are no fits or more than 2000, if a fit has no steps, if an objective is not finite or beyond
+/// 1e140, or if the figure would be too large (about 100,000 iterations in all).
 pub fn objective_trace<M>(title: &str, fits: &[Fit<M>], objective: Objective) -> Result<Figure> {
     checks::not_empty("fits", fits)?;
     checks::at_most("the number of fits", fits.len(), 2000, "at most 2000")?;

@@ -3,7 +3,7 @@
 use ndarray::{Array1, Array2, Array3, Axis as Direction};
 
 use super::checks;
-use super::clusters::draw_ellipses;
+use super::clusters::{TWO_ELLIPSES, draw_ellipses};
 use crate::draw::{
     Axis, Figure, GREY, Grid, INK, Ink, Mark, Pen, Point, component, legend_row, ranges, stride, verbatim,
 };
@@ -14,7 +14,10 @@ use crate::gmm::{Covariances, Gmm};
 const MOST_COLUMNS: usize = 6;
 
 /// The maximum number of points in all panels together.
-const POINTS: usize = 9000;
+const POINTS: usize = 7200;
+
+/// The maximum number of ellipses in all panels together.
+const ELLIPSES: usize = 360;
 
 /// The ellipses of one and two standard deviations.
 const SIGMAS: [Pen; 2] = [
@@ -26,8 +29,8 @@ const SIGMAS: [Pen; 2] = [
 /// centres (K x d) with their numbers from 0 and, of a mixture, the ellipses of one and two standard deviations of each
 /// component.
 ///
-/// `names` are the names of the columns (d). Of more than six columns the first six are drawn, and of many samples every
-/// n-th. A sample in which one of two columns is NaN, a missing value, is left out of their plane.
+/// `names` are the names of the columns (d). Of more than six columns the first six are drawn (fewer if there are many
+/// clusters), and of many samples every n-th. A sample in which one of two columns is NaN, a missing value, is left out of their plane.
 ///
 /// # Errors
 ///
@@ -47,11 +50,13 @@ pub fn pairs(
     if let Some(mixture) = mixture {
         checks::length("a mean of the mixture", data.ncols(), mixture.means.ncols())?;
     }
-    let columns = data.ncols().min(MOST_COLUMNS);
-    if columns < 2 {
+    if data.ncols() < 2 {
         let (name, expected) = ("the number of columns of a pair plot", "at least 2");
-        return Err(Error::Setting { name, expected, value: columns as f64 });
+        return Err(Error::Setting { name, expected, value: data.ncols() as f64 });
     }
+    let ellipses = if clusters > TWO_ELLIPSES { clusters } else { 2 * clusters };
+    let fits = |columns: &usize| columns * (columns - 1) / 2 * ellipses <= ELLIPSES;
+    let columns = (2..=data.ncols().min(MOST_COLUMNS)).rev().find(fits).unwrap_or(2);
     let side = columns - 1;
     let panel = (680.0 / side as f64).clamp(130.0, 420.0);
     let grid = Grid { columns: side, panel: (panel, panel), gap: (14.0, 14.0), origin: (78.0, 20.0) };
@@ -152,6 +157,23 @@ mod tests {
         let narrow = data.select(Direction(1), &[0]);
         let centres = model.means.select(Direction(1), &[0]);
         assert!(pairs(&names[..1], &narrow, &labels, &centres, None).is_err());
+    }
+
+    #[test]
+    fn a_pair_plot_of_many_components_has_fewer_columns() {
+        let data = Array2::from_shape_fn((5000, 7), |(i, j)| ((i * (j + 3)) as f64 * 0.618).fract());
+        let names: Vec<String> = (0..7).map(|column| format!("column_{column}")).collect();
+        for (components, panels) in [(2, 15), (12, 15), (24, 15), (30, 10), (100, 3), (200, 1)] {
+            let labels = Array1::from_shape_fn(5000, |i| i % components);
+            let means = data.slice(ndarray::s![..components, ..]).to_owned();
+            let model = Gmm {
+                weights: Array1::from_elem(components, 1.0 / components as f64),
+                covariances: Covariances::Spherical(Array1::from_elem(components, 0.01)),
+                means: means.clone(),
+            };
+            let figure = pairs(&names, &data, &labels, &means, Some(&model)).unwrap();
+            assert!(figure.frame(panels).is_some() && figure.frame(panels + 1).is_none(), "{components}");
+        }
     }
 
     #[test]

@@ -130,10 +130,12 @@ pub fn grid(trials: &[Trial]) -> Result<Figure> {
             let cells = LAMBDAS.map(|(lambda, _)| {
                 [1, 2, 3].map(|count| grid_errors(trials, standardised, blogs_start, lambda, count))
             });
-            (name, cells)
+            let costs = if standardised { "standardised" } else { "as they are" };
+            let heading = format!("{costs}, {} start", if blogs_start { "blog's" } else { "our" });
+            (name, heading, cells)
         });
     let runs: Vec<f64> =
-        blocks.iter().flat_map(|block| block.1.iter().flatten().flatten()).copied().collect();
+        blocks.iter().flat_map(|block| block.2.iter().flatten().flatten()).copied().collect();
     checks::not_empty("trials of the grid", &runs)?;
     checks::shares(ERROR, runs)?;
 
@@ -142,7 +144,7 @@ pub fn grid(trials: &[Trial]) -> Result<Figure> {
     let size = (142.0 + 6.0 * CELL.0 + 40.0 + 20.0, 40.0 + 8.0 * CELL.1 + 60.0 + 58.0);
     let mut figure = Chart::canvas("grid", "Costs, start, lambda and iterations together", size);
     let mut words = Vec::new();
-    for (index, (name, cells)) in blocks.iter().enumerate() {
+    for (index, (name, heading, cells)) in blocks.iter().enumerate() {
         let (left, top) = grid.corner(index);
         let x = Axis::new(if index < 2 { "" } else { "iterations of routing" }, 0.0, 3.0).no_grid();
         let x = x.ticks([1, 2, 3].map(|count| (f64::from(count) - 0.5, count.to_string())).to_vec());
@@ -150,7 +152,7 @@ pub fn grid(trials: &[Trial]) -> Result<Figure> {
         let rows = LAMBDAS.iter().enumerate().map(|(row, (_, name))| (3.5 - row as f64, (*name).to_owned()));
         let y = y.ticks(if index % 2 == 0 { rows.collect() } else { Vec::new() });
         let mut panel = figure.panel((left, top), grid.panel, x, y);
-        figure.note((left, top - 14.0), Ink::new(INK).plain().bold().size(13.5), name);
+        figure.note((left, top - 14.0), Ink::new(INK).plain().bold().size(13.5), heading);
         if index % 2 == 0 {
             let ink = Ink::new(GREY).plain().size(13.0);
             figure.note((left - 124.0, top - 14.0), ink, "lambda");

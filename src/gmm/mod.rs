@@ -12,16 +12,16 @@
 //! | pi_k | mixing weight of component k | [`Gmm::weights`] |
 //! | mu_k | mean of component k | [`Gmm::means`], row k |
 //! | Sigma_k | covariance of component k | [`Gmm::covariances`] |
-//! | r_ik | posterior of component k for sample i | [`Gmm::responsibilities`] (n x K) |
+//! | R_ik | posterior of component k for sample i | [`Gmm::responsibilities`] (n x K) |
 //!
 //! # Formula
 //!
 //! ```text
 //! p(x) = sum_k pi_k N(x; mu_k, Sigma_k)
-//! r_ik = pi_k N(x_i; mu_k, Sigma_k) / p(x_i)                       (E-step)
-//! N_k = sum_i r_ik        pi_k = N_k / n                           (M-step)
-//! mu_k = sum_i r_ik x_i / N_k
-//! Sigma_k = sum_i r_ik (x_i - mu_k) (x_i - mu_k)^T / N_k
+//! R_ik = pi_k N(x_i; mu_k, Sigma_k) / p(x_i)                       (E-step)
+//! N_k = sum_i R_ik        pi_k = N_k / n                           (M-step)
+//! mu_k = sum_i R_ik x_i / N_k
+//! Sigma_k = sum_i R_ik (x_i - mu_k) (x_i - mu_k)^T / N_k
 //! ```
 //!
 //! ```

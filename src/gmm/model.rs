@@ -29,7 +29,7 @@ pub struct Criteria {
     pub aic: f64,
     /// p log n - 2 log p(x) (Schwarz).
     pub bic: f64,
-    /// BIC - 2 sum_ik r_ik log r_ik: also penalises overlapping components (Biernacki, Celeux and Govaert).
+    /// BIC - 2 sum_ik R_ik log R_ik: also penalises overlapping components (Biernacki, Celeux and Govaert).
     pub icl: f64,
 }
 
@@ -100,7 +100,7 @@ impl Gmm {
         Ok(output.into())
     }
 
-    /// Returns the responsibilities r_ik, n x K: the posterior of each component for each sample. Each row adds up to 1.
+    /// Returns the responsibilities R_ik, n x K: the posterior of each component for each sample. Each row adds up to 1.
     ///
     /// # Errors
     ///

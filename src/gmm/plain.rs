@@ -40,10 +40,10 @@ pub fn log_normal(x: ArrayView1<f64>, mean: ArrayView1<f64>, covariance: &Array2
     Some(-0.5 * (d as f64 * (2.0 * std::f64::consts::PI).ln() + log_determinant + square))
 }
 
-/// The E-step: returns r_ik (n x K) and log p(x).
+/// The E-step: returns R_ik (n x K) and log p(x).
 ///
 /// ```text
-/// r_ik = pi_k N(x_i; mu_k, Sigma_k) / p(x_i)        p(x_i) = sum_k pi_k N(x_i; mu_k, Sigma_k)
+/// R_ik = pi_k N(x_i; mu_k, Sigma_k) / p(x_i)        p(x_i) = sum_k pi_k N(x_i; mu_k, Sigma_k)
 /// ```
 ///
 /// # Errors
@@ -82,8 +82,8 @@ pub fn expectation(data: &Array2<f64>, model: &Gmm) -> Result<(Array2<f64>, f64)
 /// divides 0 by 0, as the formulas do.
 ///
 /// ```text
-/// N_k = sum_i r_ik,    pi_k = N_k / n,    mu_k = sum_i r_ik x_i / N_k
-/// Sigma_k = sum_i r_ik (x_i - mu_k) (x_i - mu_k)^T / N_k
+/// N_k = sum_i R_ik,    pi_k = N_k / n,    mu_k = sum_i R_ik x_i / N_k
+/// Sigma_k = sum_i R_ik (x_i - mu_k) (x_i - mu_k)^T / N_k
 /// ```
 ///
 /// [`Covariances::from_matrices`] converts Sigma_k to the other types.

@@ -22,12 +22,12 @@ const SQUARE_TO_VARIANCE: f64 = 1e5;
 const VANISHED_SHARE: f64 = 1e-200;
 
 /// The sufficient statistics of an E-step: sums over samples, so that the statistics of parts of the data can be merged.
-/// Notation: z = x_i - origin_k, w = (weight of sample i) r_ik.
+/// Notation: z = x_i - origin_k, w = (weight of sample i) R_ik.
 #[derive(Debug, Clone, PartialEq)]
 pub struct GmmStatistics {
     /// The weighted sum of log p(x_i) under the E-step's model, in nats.
     pub log_likelihood: f64,
-    /// N_k = sum_i w (k), with w = (weight of sample i) r_ik.
+    /// N_k = sum_i w (k), with w = (weight of sample i) R_ik.
     pub effective_counts: Array1<f64>,
     /// sum_i w z, k x d, with z = x_i - origin_k.
     pub first_moments: Array2<f64>,

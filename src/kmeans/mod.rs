@@ -9,15 +9,15 @@
 //! | n | samples | `data.samples()` |
 //! | d | numbers of a sample | `data.dimensions()` |
 //! | k | clusters | [`KMeansOptions::clusters`] |
-//! | c_j | centroid of cluster j | [`KMeans::centroids`], row j |
+//! | mu_j | centroid of cluster j | [`KMeans::centroids`], row j |
 //! | z_i | the cluster of sample i | [`KMeans::predict`] |
 //!
 //! # Formula
 //!
 //! ```text
-//! z_i = argmin_j |x_i - c_j|^2                      (E-step, hard: the nearest centroid; ties go to the first)
-//! c_j = mean of the x_i with z_i = j                (M-step)
-//! inertia = sum_i |x_i - c_{z_i}|^2                 (never rises; the objective is minus the inertia)
+//! z_i = argmin_j |x_i - mu_j|^2                     (E-step, hard: the nearest centroid; ties go to the first)
+//! mu_j = mean of the x_i with z_i = j               (M-step)
+//! inertia = sum_i |x_i - mu_{z_i}|^2                (never rises; the objective is minus the inertia)
 //! ```
 //!
 //! Values may be missing, as NaN in a table in [`Incomplete`](crate::data::Incomplete): the sums over the columns then leave them out, in distances
@@ -69,7 +69,7 @@ use statistics::sum_of_four;
 /// The model: the centroid of each cluster.
 #[derive(Debug, Clone, PartialEq)]
 pub struct KMeans {
-    /// c_j, k x d.
+    /// mu_j, k x d.
     pub centroids: Array2<f64>,
 }
 

@@ -129,7 +129,7 @@ impl WithSimd for Distances<'_> {
 }
 
 /// ```text
-/// d_sj = sum_h (x_sh - c_jh)^2
+/// d_sj = sum_h (x_sh - mu_jh)^2
 /// ```
 ///
 /// Expanding the square to |x|^2 - 2 x c + |c|^2 would take fewer operations, but data far from 0 would lose digits and

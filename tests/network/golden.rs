@@ -263,6 +263,14 @@ fn a_forward_pass_of_another_architecture_is_an_error() {
     }
     let error = CapsNet::new(small(5), 7).unwrap().backward(&pass, &[0.1; 9], 1).unwrap_err();
     assert!(error.to_string().contains("d_activations"), "{error}");
+    for architecture in [Architecture::plain(), Architecture::plain_pooled()] {
+        let net = CapsNet::new(architecture, 7).unwrap();
+        let pass = net.forward(&split_mix(3, 28 * 28, 1.0), 1).unwrap();
+        for length in [0, 9, 11, 20] {
+            let error = net.backward(&pass, &vec![0.1; length], 1).unwrap_err();
+            assert!(error.to_string().contains("d_activations"), "{error}");
+        }
+    }
 }
 
 #[test]

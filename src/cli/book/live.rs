@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::cli::failure::{Failure, Outcome};
-use crate::cli::jupyter::places::Places;
+use crate::cli::places::Places;
 use crate::cli::progress::Board;
 use crate::cli::shell;
 

@@ -17,9 +17,9 @@ use std::time::Instant;
 
 use super::command;
 use super::failure::{AtPath, Failure, Outcome};
-use super::jupyter::places::Places;
 use super::jupyter::setup;
 use super::lock::{self, Lock};
+use super::places::Places;
 use super::progress::{Board, seconds};
 use super::python::{Environment, Needs};
 use super::shell;

@@ -9,8 +9,8 @@ use serde_json::{Value, json};
 use super::live;
 use crate::cli::failure::{AtPath, Failure, Outcome};
 use crate::cli::jupyter::notebook::SOLUTIONS;
-use crate::cli::jupyter::places::Places;
 use crate::cli::jupyter::setup::SHIPPED;
+use crate::cli::places::Places;
 
 /// The folder of the site with copies of files that are not pages.
 pub const FILES: &str = "files";

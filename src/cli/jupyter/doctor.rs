@@ -3,10 +3,10 @@
 use std::path::Path;
 use std::process::Command;
 
-use super::places::{EVCXR_VERSION, Places};
-use super::setup;
+use super::{environment, setup};
 use crate::cli::command;
 use crate::cli::failure::{Failure, Outcome};
+use crate::cli::places::{EVCXR_VERSION, Places};
 use crate::cli::{python, shell};
 
 /// Prints a line for each requirement of the notebooks; returns an error if one is missing.
@@ -18,7 +18,7 @@ pub fn doctor(places: &Places) -> Outcome<()> {
     };
     let setup = command::line(["setup"]);
     let setup = setup.as_str();
-    let environment = places.environment();
+    let environment = environment(places);
     let rows: [(&str, Option<String>, &str); 9] = [
         ("Rust compiler", version("rustc", "--version"), "install Rust: https://rustup.rs"),
         ("cargo", version("cargo", "--version"), "install Rust: https://rustup.rs"),

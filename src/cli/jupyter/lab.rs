@@ -2,9 +2,9 @@
 
 use std::process::Command;
 
-use super::places::Places;
-use super::setup;
+use super::{environment, setup};
 use crate::cli::failure::{AtPath, Outcome};
+use crate::cli::places::Places;
 use crate::cli::progress::Board;
 use crate::cli::shell;
 
@@ -27,7 +27,7 @@ pub fn lab(places: &Places, no_browser: bool, port: u16) -> Outcome<()> {
             "The book is beside it, at http://127.0.0.1:{port}/static/index.html (if the port is taken, at JupyterLab's)."
         );
     }
-    let program = places.environment().program("jupyter-lab");
+    let program = environment(places).program("jupyter-lab");
     let mut lab = Command::new(&program);
     lab.arg("--ip=127.0.0.1")
         .arg(format!("--port={port}"))

@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use super::places::Places;
 use crate::cli::failure::{AtPath, Failure, Outcome};
+use crate::cli::places::Places;
 
 /// The supported version of the notebook format.
 const FORMAT: u64 = 4;

@@ -12,12 +12,12 @@ use em_routing::figures::all;
 use serde_json::Value;
 
 use super::notebook::{self, Notebook};
-use super::places::{EXECUTE, Places, fingerprint, write_whole};
-use super::setup;
+use super::{EXECUTE, environment, setup};
 use crate::cli::command;
 use crate::cli::failure::{AtPath, Failure, Outcome};
 use crate::cli::figures;
 use crate::cli::lock::{self, Lock};
+use crate::cli::places::{Places, fingerprint, write_whole};
 use crate::cli::progress::{Board, seconds};
 use crate::cli::shell;
 
@@ -178,7 +178,7 @@ fn execute(places: &Places, script: &Path, notebook: &Notebook, out: &Path, boar
     let started = Instant::now();
     let mut failed = None;
     let executed_path = out.join(format!("{name}.ipynb"));
-    let mut python = Command::new(places.environment().program("python"));
+    let mut python = Command::new(environment(places).program("python"));
     python
         .arg(script)
         .arg(setup::STRICT_KERNEL)

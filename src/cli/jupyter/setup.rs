@@ -9,11 +9,11 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::notebook;
-use super::places::{COMPILE_ONCE, EVCXR_VERSION, EXECUTE, Places, fingerprint, write_whole};
+use super::{COMPILE_ONCE, EXECUTE, environment, notebook};
 use crate::cli::command;
 use crate::cli::failure::{AtPath, Failure, Outcome};
 use crate::cli::lock::{self, Lock};
+use crate::cli::places::{EVCXR_VERSION, Places, fingerprint, write_whole};
 use crate::cli::progress::Board;
 use crate::cli::shell;
 
@@ -49,7 +49,7 @@ pub fn ensure(places: &Places, board: &Board) -> Outcome<()> {
     let _lock = lock(places, board)?;
     sources(board)?;
     kernel(places, board)?;
-    places.environment().ensure(board)?;
+    environment(places).ensure(board)?;
     write_kernelspecs(places, &places.jupyter().join("kernels"))?;
     library(places, board)
 }
@@ -286,7 +286,7 @@ fn library(places: &Places, board: &Board) -> Outcome<()> {
     task.message("compiled once for all cells of this clone");
     let script = places.jupyter().join("execute.py");
     write_whole(&script, EXECUTE.as_bytes())?;
-    let mut python = Command::new(places.environment().program("python"));
+    let mut python = Command::new(environment(places).program("python"));
     python
         .arg(&script)
         .args(["--warm", STRICT_KERNEL])

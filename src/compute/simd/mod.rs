@@ -217,7 +217,8 @@ enum Token {
 impl InstructionSet {
     /// Returns the best instruction set of this processor, or the one that the environment variable
     /// `EM_ROUTING_INSTRUCTIONS` names (see [`InstructionSet::name`]). With the variable, a program can reproduce the bits
-    /// of another machine. A name that this processor does not have is ignored; [`crate::instruction_set`] returns the one in use.
+    /// of another machine. The library ignores a name that this processor does not have
+    /// ([`crate::instruction_set`] returns the one in use); the program ends with an error.
     pub fn detect() -> InstructionSet {
         static DETECTED: std::sync::OnceLock<InstructionSet> = std::sync::OnceLock::new();
         *DETECTED.get_or_init(|| {

@@ -112,8 +112,15 @@ impl Views {
     }
 
     fn write(&self, folder: &Path, name: &str) -> Result<()> {
-        self.images.write(folder, name)?;
-        files::write(&folder.join(format!("{name}.csv")), self.csv().as_bytes())
+        // an older set's table goes first, so that it never stands beside images of this set
+        let table = folder.join(format!("{name}.csv"));
+        match std::fs::remove_file(&table) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                return Err(Error::io(&table)(error));
+            }
+            _ => self.images.write(folder, name)?,
+        }
+        files::write(&table, self.csv().as_bytes())
     }
 }
 

@@ -3,21 +3,10 @@
 use std::env;
 use std::path::{Path, PathBuf};
 
-use crate::cli::failure::{AtPath, Failure, Outcome};
-use crate::cli::python::{Environment, Needs};
+use super::failure::{AtPath, Failure, Outcome};
 
 /// The version of evcxr_jupyter that the notebooks are written for and tested with.
 pub const EVCXR_VERSION: &str = "0.22.0";
-
-/// The Python packages that execute and show the notebooks.
-static JUPYTER: Needs =
-    Needs { whom: "Jupyter", requirements: include_str!("requirements.txt"), oldest: 10, packages: 90 };
-
-/// The Python script that executes a notebook by Jupyter's protocol and prints its progress as lines of JSON.
-pub const EXECUTE: &str = include_str!("execute.py");
-
-/// Environment variable for the kernel that set-up starts. This kernel compiles into the folder that other kernels copy.
-pub const COMPILE_ONCE: &str = "EM_ROUTING_COMPILE_ONCE";
 
 /// The project's folder, and the cache that all clones share.
 pub struct Places {
@@ -76,11 +65,6 @@ impl Places {
     /// The folder of the book as a web site.
     pub fn site(&self) -> PathBuf {
         self.project.join("target").join("site")
-    }
-
-    /// The Python environment that executes and shows the notebooks.
-    pub fn environment(&self) -> Environment {
-        Environment::new(self, &JUPYTER)
     }
 
     /// Environment variables that keep Jupyter's own files in the project's folder.
