@@ -9,7 +9,9 @@
 //! | [`KMeans`] | `centroids` (k x d) |
 //! | [`Gmm`] | `covariance` (`"full"`, `"tied"`, `"diagonal"` or `"spherical"`), `weights` (K), `means` (K x d), `covariances` |
 //!
-//! Saving and loading a model keeps every bit. Invalid models are neither written nor read.
+//! Saving and loading keeps every bit of a model that was made by `new` or by a fit; of others the weights are divided by their
+//! sum. Invalid models are neither written nor read. serde's traits are for formats that describe themselves, such as JSON: K-means
+//! and mixtures cannot be read from formats that do not, such as bincode.
 
 use std::io::{Read as _, Write as _};
 use std::path::Path;

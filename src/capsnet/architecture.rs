@@ -71,7 +71,8 @@ pub struct Architecture {
     pub height: usize,
     /// Columns of an image.
     pub width: usize,
-    /// Channels of an image: 1 for grey.
+    /// Channels of an image: 1 for grey. Only `forward` and `backward` take more: [`Images`](crate::data::idx::Images), and with them
+    /// training and evaluation, are grey.
     pub channels: usize,
     /// A: features of the first convolution.
     pub features: usize,

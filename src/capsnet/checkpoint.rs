@@ -230,7 +230,8 @@ impl Training {
             (FIRST_MOMENT, parameters, &self.adam.first[..]),
             (SECOND_MOMENT, parameters, &self.adam.second[..]),
         ];
-        if let Some(average) = &self.average {
+        if self.recipe.averaging > 0.0 {
+            let average = self.average.as_ref().unwrap_or(parameters);
             vectors.push((AVERAGE, average, average.numbers()));
         }
         let (step, updates, seed) = (self.step, self.adam.updates, self.seed);

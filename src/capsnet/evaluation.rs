@@ -41,6 +41,14 @@ impl CapsNet {
         if expected != found {
             return Err(Error::Shape { name: "an image", expected, found });
         }
+        let expected = data.len() * data.height * data.width;
+        if data.pixels.len() != expected {
+            return Err(Error::Length {
+                name: "the pixels of the images",
+                expected,
+                found: data.pixels.len(),
+            });
+        }
         let pixels = numbers.iter().flat_map(|&number| data.image(number));
         Ok(pixels.map(|&x| (f32::from(x) - 128.0) / 128.0).collect())
     }

@@ -124,8 +124,8 @@ impl Recipe {
         }
     }
 
-    /// Returns the recipe of the plain networks: that of `benches/peers/cnn.py` with its options `--epochs 8`, but with a warm-up of at
-    /// least 200 steps.
+    /// Returns the recipe of the plain networks, as in `benches/peers/cnn.py` with eight epochs. (There the warm-up is 2 % of the
+    /// steps; here it is at least 200 steps.)
     pub fn plain() -> Recipe {
         Recipe {
             batch: 16,

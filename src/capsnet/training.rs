@@ -156,6 +156,9 @@ impl Training {
         self.check(data)?;
         self.check_team(team)?;
         let recipe = self.recipe;
+        // the recipe may have been changed since the last step
+        self.average = (recipe.averaging > 0.0)
+            .then(|| self.average.take().unwrap_or_else(|| self.net.parameters().clone()));
         let steps_per_epoch = self.steps_per_epoch(data.len());
         let batch = self.batch(data.len(), steps_per_epoch);
         let labels: Vec<usize> = batch.iter().map(|&image| usize::from(data.labels[image])).collect();

@@ -21,6 +21,7 @@ fn thread_count(threads: usize) -> usize {
 ///
 /// Inside `job`, every parallel computation of this crate, such as [`Gmm::predict`](crate::gmm::Gmm::predict), uses these
 /// threads instead of all cores; so does a fit whose option `threads` is not 1. Results do not depend on the number of threads.
+/// The threads are kept for the next job until the process ends.
 /// Calling from a thread of your own rayon pool has the same effect: the work stays in that pool.
 ///
 /// ```
@@ -57,12 +58,12 @@ const MOST: usize = 64;
 /// Returns the pool of this many threads, created at its first use. Returns None if the system cannot start threads.
 fn pool(threads: usize) -> Option<Arc<ThreadPool>> {
     static POOLS: Mutex<BTreeMap<usize, Arc<ThreadPool>>> = Mutex::new(BTreeMap::new());
+    let threads = threads.min(thread_count(0).max(MOST));
     let mut pools = lock(&POOLS);
     if let Some(pool) = pools.get(&threads) {
         return Some(pool.clone());
     }
-    let most = thread_count(0).max(MOST);
-    let pool = Arc::new(ThreadPoolBuilder::new().num_threads(threads.min(most)).build().ok()?);
+    let pool = Arc::new(ThreadPoolBuilder::new().num_threads(threads).build().ok()?);
     pools.insert(threads, pool.clone());
     Some(pool)
 }

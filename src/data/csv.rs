@@ -230,6 +230,10 @@ impl CsvFile {
     /// # Errors
     ///
     /// Returns an error if the file cannot be read.
+    ///
+    /// # Panics
+    ///
+    /// Panics if `row` is out of range.
     pub fn line(&self, row: usize) -> Result<u64> {
         let mut line = 0;
         let mut bytes = Vec::new();

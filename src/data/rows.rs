@@ -255,8 +255,11 @@ impl Rows for Checked<'_> {
 
     /// Returns an error that names the first number that is not finite or is [too large](fits). A missing value is neither.
     fn read<'a>(&'a self, range: Range<usize>, buffer: &'a mut RowBuffer) -> Result<&'a [f64]> {
-        let first = range.start;
+        let (first, expected) = (range.start, range.len() * self.dimensions());
         let rows = self.0.read(range, buffer)?;
+        if rows.len() != expected {
+            return Err(Error::Length { name: "a range of rows", expected, found: rows.len() });
+        }
         let fault = match self.nan_is_missing() {
             false => rows.iter().position(|&value| !fits(value)),
             true => rows.iter().position(|&value| !(fits(value) || value.is_nan())),
@@ -283,6 +286,9 @@ pub(crate) fn fits(value: f64) -> bool {
     value.abs() <= 1e130
 }
 
+/// The largest distance between two selected rows that are read together, with the rows between them.
+const GAP: usize = 64;
+
 /// A table that consists of selected rows of another table.
 struct Chosen<'a> {
     data: &'a dyn Rows,
@@ -302,9 +308,14 @@ impl Rows for Chosen<'_> {
     fn read<'a>(&'a self, range: Range<usize>, buffer: &'a mut RowBuffer) -> Result<&'a [f64]> {
         let mut inner = RowBuffer { values: Vec::new(), bytes: std::mem::take(&mut buffer.bytes) };
         buffer.values.clear();
-        // Adjacent rows are read together.
-        for run in self.rows[range].chunk_by(|&row, &next| next == row + 1) {
-            buffer.values.extend(self.data.read(run[0]..run[0] + run.len(), &mut inner)?);
+        // Rows that are near each other are read together.
+        let columns = self.dimensions();
+        for near in self.rows[range].chunk_by(|&row, &next| next - row <= GAP) {
+            let first = near[0];
+            let values = self.data.read(first..near[near.len() - 1] + 1, &mut inner)?;
+            for row in near {
+                buffer.values.extend_from_slice(&values[(row - first) * columns..][..columns]);
+            }
         }
         buffer.bytes = inner.bytes;
         Ok(&buffer.values)

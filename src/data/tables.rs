@@ -157,6 +157,10 @@ impl Tables {
     /// # Errors
     ///
     /// Returns an error if a file cannot be read.
+    ///
+    /// # Panics
+    ///
+    /// Panics if `row` is out of range.
     pub fn place(&self, row: usize, column: usize) -> Result<Place> {
         let file = self.file_of(row);
         let (path, source) = &self.files[file];

@@ -250,11 +250,12 @@ impl DrawingBackend for Svg<'_> {
         let ((across, down), sharp) = self.stretch.unwrap_or(((width as i32, height as i32), false));
         let data = base64::engine::general_purpose::STANDARD.encode(png(width, height, pixels));
         self.open(Open::Nothing);
+        // how to render the image is a style, because resvg ignores it as an attribute
         let _ = writeln!(
             self.out,
             "<image x=\"{x}\" y=\"{y}\" width=\"{across}\" height=\"{down}\" preserveAspectRatio=\"none\"{} \
              href=\"data:image/png;base64,{data}\"/>",
-            if sharp { " image-rendering=\"pixelated\"" } else { "" },
+            if sharp { " style=\"image-rendering:pixelated\"" } else { "" },
         );
         Ok(())
     }

@@ -315,7 +315,7 @@ pub fn stopped_gradients(series: &[(&str, Vec<Vec<StoppedGradient>>)]) -> Result
     let range = |low: f64, high: f64| padded([low, high], 0.05);
     let ((low, high), (smallest, largest)) = (range(all(0).0.min(-0.15), 1.0), range(0.0, all(1).1.max(1.0)));
     let rows = vec![
-        (Axis::new("cosine between both", low, high).most(6), 270.0),
+        (Axis::new("cosine of their angle", low, high).most(6), 270.0),
         (Axis::new("size: stopped ÷ full", smallest, largest).most(6), 160.0),
     ];
     let count = series.iter().map(|(_, iterations)| iterations.len()).max().unwrap_or(1);

@@ -317,7 +317,7 @@ pub fn spread_loss(margins: &[f64]) -> Result<Figure> {
         let ends = (0..blog.epochs).flat_map(|e| [e * epoch + 1, (e + 1) * epoch]);
         ends.map(|step| (step as f64 / 1000.0, recipe.margin(step, epoch))).collect()
     };
-    let pens = [(&blog, INK, "the blog"), (&ours, component(2), "the default recipe")];
+    let pens = [(&blog, INK, "the blog"), (&ours, component(1), "the default recipe")];
     for (row, (recipe, tint, name)) in pens.into_iter().enumerate() {
         schedule.line(margin(recipe), Pen::new(tint, 2.4));
         let place = 280.0 + 22.0 * row as f64;

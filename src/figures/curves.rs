@@ -55,7 +55,7 @@ pub fn routing_curves(routing: &Routing, position: usize) -> Result<Figure> {
     let rows = vec![
         (Axis::new("activation a_j", -0.04, 1.04).ticks(shares), 190.0),
         (Axis::new("cost_j (nats)", low, high).most(6), 170.0),
-        (Axis::new("inverse temperature λ", hottest.min(0.0), hottest).most(4), 100.0),
+        (Axis::new("λ", hottest.min(0.0), hottest).most(4), 100.0),
     ];
     let count = routing.trace.len();
     let title = "Activations, costs and inverse temperature by iteration";
@@ -114,7 +114,7 @@ pub fn ladder_likelihood(
         }
     }
     let count = rungs.iter().map(Vec::len).max().unwrap_or(1);
-    let names = ["Σ_i log p_i (nats)", "Σ_i a_i log p_i (nats)"];
+    let names = ["ℓ (nats)", "ℓ_a (nats)"];
     let rows = panels.iter().zip(names).map(|(curves, name)| {
         let (low, high) = padded(curves.iter().flatten().map(|point| point.1), 0.07);
         (Axis::new(name, low, high).most(6), 232.0)

@@ -90,9 +90,9 @@ fn draw_anatomy(chart: &mut Chart, top: f64, transforms: &[usize]) -> String {
     }
     // a capsule
     draw_matrix(chart, (32.0, top + 30.0), heat(0.4));
-    chart.disc(chart.at_pixel(130.0, top + 58.0), 11.0, VERMILION);
+    chart.disc(chart.at_pixel(152.0, top + 58.0), 11.0, VERMILION);
     chart.write((60.0, top + 104.0), Side::Middle, small, "pose P: 4 × 4");
-    chart.write((138.0, top + 104.0), Side::Middle, small, "activation a");
+    chart.write((152.0, top + 104.0), Side::Middle, small, "activation a");
     // a vote
     for (left, tint, sign, text) in [
         (232.0, heat(0.4), "×", "pose P_i"),
@@ -251,10 +251,11 @@ pub fn maps(
     {
         let top = 40.0 + ROW * row as f64;
         words.push(format!("a handwritten {}", images.labels[image]));
-        let mut heading = format!("digit {}", images.labels[image]);
+        let label = images.labels[image];
+        let mut heading = format!("{} {label}", if label == 8 { "an" } else { "a" });
         if row == 0 {
             heading += &format!(
-                " and {} of {kinds} maps: values from {low:.2} (weak) to {high:.2} (strong)",
+                ", and {} of its {kinds} maps: values from {low:.2} (weak) to {high:.2} (strong)",
                 table.ncols()
             );
         }

@@ -149,7 +149,7 @@ pub fn agreement(layers: &[(&str, &Routing)]) -> Result<Figure> {
             panel.scatter([(spread, a)], 2.0 + 13.0 * share.sqrt(), component(column), 0.45);
             if named.is_some_and(|named| named.contains(&j)) {
                 let ink = Ink::new(INK).bold().size(12.5);
-                panel.text((spread, a), (18.0, 0.0), Side::Middle, ink, j.to_string());
+                panel.text((spread, a), (10.0 + 13.0 * share.sqrt(), 0.0), Side::Middle, ink, j.to_string());
             }
         }
         let counted = format!("{} × {parents} parents", spreads.nrows());

@@ -69,7 +69,7 @@ use ndarray::{Array1, Array2};
 
 use crate::data::{Rows, Weighted};
 use crate::em::{Course, Fit, Stop};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::kmeans::KMeans;
 pub use covariance::{CovarianceKind, Covariances};
 pub use model::Criteria;
@@ -138,10 +138,12 @@ pub struct GmmOptions {
     pub restarts: usize,
     /// The seed of the random starts.
     pub seed: u64,
-    /// This number is added to each variance, so that no component collapses. With 0 the log-likelihood never falls;
+    /// This number is added to each variance, in squared units of the data, so that no component collapses. It hides columns whose
+    /// deviation is below about its root (0.001 by default): scale such columns, or lower it. With 0 the log-likelihood never falls;
     /// otherwise it may fall slightly. If a share f of a column is missing, its variances grow by about 1 / (1 - f) of it.
     pub regularisation: f64,
-    /// When to stop; the tolerance is in nats of the total log-likelihood.
+    /// When to stop; the tolerance is in nats of the total log-likelihood, in which each sample counts by its weight. Scale it with
+    /// weights whose mean is far from 1.
     pub stop: Stop,
     /// Whether the fit keeps the model of each iteration, for figures.
     pub keep_models: bool,
@@ -170,7 +172,8 @@ impl Gmm {
     /// Fits a mixture by EM.
     ///
     /// A run in which a component collapses is dropped. If all runs collapse, the error suggests a regularisation for the
-    /// scale of the data.
+    /// scale of the widest column; scale columns of very different size, and leave out a column that depends on others. A component
+    /// that loses all its samples, or begins without any, keeps its mean and covariance and has the weight 0.
     ///
     /// ```
     /// use em_routing::prelude::*;
@@ -193,7 +196,8 @@ impl Gmm {
 
     /// Fits a mixture to weighted samples: weight 2 counts a sample twice, weight 0 ignores it.
     ///
-    /// The weights (n) lie between 0 and 1e30.
+    /// The weights (n) lie between 0 and 1e30. The tolerance and the criteria take them as counts: weights that add up to n keep the
+    /// meaning of both.
     ///
     /// # Errors
     ///
@@ -224,15 +228,36 @@ impl Gmm {
 
     /// Runs the E-step on all samples and returns the sums for the M-step. Does not check the data for NaN and infinity.
     ///
+    /// The moments are about the means of this model. If the new means are far from them, the variances
+    /// [lose digits](GmmStatistics::loses_precision).
+    ///
     /// # Errors
     ///
     /// Returns an error in the cases of [`Gmm::log_density`] and [`Gmm::fit_weighted`].
     pub fn statistics(&self, data: &dyn Rows, sample_weights: Option<&[f64]>) -> Result<GmmStatistics> {
+        self.statistics_about(data, sample_weights, &self.means)
+    }
+
+    /// Runs the E-step as [`Gmm::statistics`] does, with moments about these origins (K x d), such as the means of the next model.
+    ///
+    /// # Errors
+    ///
+    /// Returns the errors of [`Gmm::statistics`], and an error if the origins have another shape.
+    pub fn statistics_about(
+        &self,
+        data: &dyn Rows,
+        sample_weights: Option<&[f64]>,
+        origins: &Array2<f64>,
+    ) -> Result<GmmStatistics> {
         let prepared = self.prepare()?;
         self.check_dimensions(data)?;
+        if origins.dim() != self.means.dim() {
+            let (expected, found) = (self.means.shape().to_vec(), origins.shape().to_vec());
+            return Err(Error::Shape { name: "the origins", expected, found });
+        }
         let samples = Weighted::new(data, sample_weights, 0)?;
         let model = Responsibilities::Model(self, &prepared);
-        accumulate_statistics(&samples, &self.means, self.covariance_kind(), &model, 0)
+        accumulate_statistics(&samples, origins, self.covariance_kind(), &model, 0)
             .map_err(|error| samples.rename(error))
     }
 }

@@ -75,7 +75,7 @@ impl Gmm {
     ///
     /// # Panics
     ///
-    /// Panics if `component` is out of range.
+    /// Panics if `component` is out of range, except for tied covariances.
     #[must_use]
     pub fn covariance(&self, component: usize) -> Array2<f64> {
         self.covariances.matrix(component, self.means.ncols())

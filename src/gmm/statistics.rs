@@ -69,7 +69,8 @@ impl GmmStatistics {
 
     /// The M-step: returns the new model.
     ///
-    /// `before` gives the type of covariance. A component that has lost all its samples keeps its mean and covariance from
+    /// If the statistics [lose precision](GmmStatistics::loses_precision), compute them again about the means of the model that this
+    /// M-step returns, and repeat it; a fit does so. `before` gives the type of covariance. A component that has lost all its samples keeps its mean and covariance from
     /// `before` and gets the weight 0. `regularisation` is added to each variance.
     ///
     /// # Formula
@@ -119,8 +120,9 @@ impl GmmStatistics {
     }
 
     /// Whether a component is so far from its origin that cancellation has cost its variances digits. This happens soon
-    /// after a bad start; a second pass with moments about the new mean is precise.
-    fn loses_precision(&self, regularisation: f64) -> bool {
+    /// after a bad start; a second pass with moments about the new means ([`Gmm::statistics_about`]) is precise.
+    #[must_use]
+    pub fn loses_precision(&self, regularisation: f64) -> bool {
         let (k, d) = self.origins.dim();
         let diagonal = |j: usize| if self.second_moments.ncols() == d { j } else { j * (j + 3) / 2 };
         (0..k).filter(|&component| !self.has_vanished(component)).any(|component| {

@@ -98,7 +98,8 @@ pub enum KMeansStart {
     ///
     /// To add a centroid, k-means++ draws 2 + ln k candidates. The probability of a sample is proportional to its weight
     /// times its squared distance to the nearest centroid so far. The candidate with the smallest weighted sum of squared
-    /// distances wins. Tables of more than 2^21 numbers are randomly subsampled to about that many.
+    /// distances wins. Tables of more than 2^21 numbers are randomly subsampled to about that many, but to at least 64
+    /// samples for each cluster. The search runs on one thread.
     #[default]
     PlusPlus,
 }
@@ -390,7 +391,8 @@ impl KMeans {
         Ok(sum.unwrap_or_default())
     }
 
-    /// Returns the size of each cluster (k): its number of samples, or the sum of their weights.
+    /// Returns the size of each cluster (k): its number of samples, or the sum of their weights. Samples without any value do not
+    /// count.
     ///
     /// ```
     /// use em_routing::prelude::*;

@@ -292,7 +292,7 @@ impl RoutingOptions {
 
 impl Default for RoutingOptions {
     /// Returns the options of the paper's equations with Google's variance floor and mass epsilon. Outputs and gradients are
-    /// finite for all activations and for votes and betas up to 1e8 in size.
+    /// finite for activations up to 1e8 and for votes and betas up to 1e8 in size.
     fn default() -> Self {
         RoutingOptions { mass_epsilon: 1e-7, variance_floor: 5e-4, ..RoutingOptions::paper() }
     }

@@ -115,6 +115,27 @@ fn a_failed_write_leaves_no_partial_file() {
     assert!(matches!(write(&file.0, &Broken, Precision::F64), Err(Error::Empty { .. })));
     assert_eq!(std::fs::read(&file.0).unwrap(), before, "the old file stays");
     assert!(matches!(KMeans::fit(&Broken, &KMeansOptions::default()), Err(Error::Empty { .. })));
+
+    /// Forgets the last row of each range.
+    struct Short(Array2<f64>);
+    impl Rows for Short {
+        fn samples(&self) -> usize {
+            self.0.nrows()
+        }
+        fn dimensions(&self) -> usize {
+            self.0.ncols()
+        }
+        fn read<'a>(
+            &'a self,
+            range: std::ops::Range<usize>,
+            buffer: &'a mut RowBuffer,
+        ) -> em_routing::error::Result<&'a [f64]> {
+            self.0.read(range.start..range.end - 1, buffer)
+        }
+    }
+    let options = KMeansOptions { clusters: 2, ..Default::default() };
+    let error = KMeans::fit(&Short(blobs(30, 2, 2, 1)), &options).unwrap_err();
+    assert!(matches!(error, Error::Length { expected: 60, found: 58, .. }), "{error}");
 }
 
 fn npy(version: u8, header: &str, body: usize) -> Vec<u8> {

@@ -4,7 +4,7 @@ use em_routing::em::Stop;
 use em_routing::error::Error;
 use em_routing::gmm::{CovarianceKind, Covariances, Gmm, GmmOptions, GmmStart, plain};
 use em_routing::kmeans::{KMeans, KMeansOptions, KMeansStart};
-use ndarray::{Array1, Array2, Array3, Axis};
+use ndarray::{Array1, Array2, Array3, Axis, array};
 use proptest::prelude::*;
 
 use super::{blobs, close, close_each};
@@ -296,6 +296,24 @@ fn the_number_of_threads_does_not_change_a_fit() {
         let one = KMeans::fit(&data, &options(1)).unwrap();
         assert!((2..=3).all(|threads| KMeans::fit(&data, &options(threads)).unwrap() == one));
     }
+}
+
+#[test]
+fn statistics_far_from_their_origins_lose_digits_and_a_second_pass_about_the_new_means_does_not() {
+    // a day in seconds since 1970: far from 0 beside its deviation
+    let data = Array2::from_shape_fn((1000, 1), |(i, _)| 1.7e9 + (i as f64 - 499.5) * 0.2);
+    let variance = 0.2 * 0.2 * (1000.0 * 1000.0 - 1.0) / 12.0;
+    let start = Gmm::standard(array![[0.0]], CovarianceKind::Full);
+    let first = start.statistics(&data, None).unwrap();
+    assert!(first.loses_precision(0.0));
+    let rough = first.maximisation(&start, 0.0);
+    let second = start.statistics_about(&data, None, &rough.means).unwrap();
+    assert!(!second.loses_precision(0.0));
+    let found = second.maximisation(&start, 0.0).covariance(0)[(0, 0)];
+    assert!((found / variance - 1.0).abs() < 1e-9, "{found} instead of {variance}");
+    assert!((rough.covariance(0)[(0, 0)] / variance - 1.0).abs() > 0.1, "the first pass was precise, too");
+    let error = start.statistics_about(&data, None, &Array2::zeros((2, 1))).unwrap_err();
+    assert!(error.to_string().contains("origins"), "{error}");
 }
 
 #[test]

@@ -85,6 +85,40 @@ fn a_resumed_training_equals_an_uninterrupted_one_bit_for_bit() {
 }
 
 #[test]
+fn a_training_whose_averaging_was_changed_is_saved_and_read() {
+    let folder = Folder::new("averaging");
+    for (before, after) in [(0.9, 0.0), (0.0, 0.9)] {
+        let mut training = trained(2, 1);
+        training.recipe.averaging = before;
+        training.step(&images()).unwrap();
+        assert_eq!(training.average.is_some(), before > 0.0);
+        training.recipe.averaging = after;
+        let path = folder.0.join("changed.safetensors");
+        training.save(&path, &images()).unwrap();
+        let (mut read, _) = Training::load(&path, 1).unwrap();
+        read.step(&images()).unwrap();
+        training.step(&images()).unwrap();
+        assert_eq!(bits(&read), bits(&training));
+    }
+}
+
+#[test]
+fn images_of_another_length_than_their_labels_are_errors() {
+    let mut few = images();
+    few.pixels.truncate(few.pixels.len() - 1);
+    let mut training = trained(1, 1);
+    let words = "the pixels of the images";
+    let errors = [
+        training.step(&few).unwrap_err(),
+        training.check(&few).unwrap_err(),
+        training.net.evaluate(&few, 1, |_| {}).unwrap_err(),
+    ];
+    for error in errors {
+        assert!(error.to_string().contains(words), "{error}");
+    }
+}
+
+#[test]
 fn saving_twice_gives_the_same_bytes_and_the_averaged_network() {
     let folder = Folder::new("bytes");
     let [one, other] = ["one", "other"].map(|name| folder.0.join(name));

@@ -216,7 +216,7 @@ fn feature_maps_are_drawn_in_order_of_variance_and_bad_input_is_rejected() {
     let figure = maps(&[1, 0], &numbers, (2, 3)).unwrap();
     assert_sound(&figure);
     let svg = figure.svg(Palette::Light);
-    assert!(svg.contains("digit 5") && svg.contains("digit 3"), "{svg}");
+    assert!(svg.contains(">a 5, and") && svg.contains(">a 3<"), "{svg}");
     let place = |words: &str| svg.find(words).unwrap_or_else(|| panic!("{words}: {svg}"));
     assert!(place(">map 2<") < place(">map 3<") && place(">map 3<") < place(">map 1<"));
     // equal numbers still get a scale
