@@ -12,9 +12,9 @@ use em_routing::shipped::{mnist_folder, mnist_weights};
 
 const HELP: &str = "\
 Computes a record of results and compares it with target/record.txt, which --write made before a change; fails if anything
-differs. The record holds, for each instruction set of this processor: hashes of the parameters after 200 training steps (seed 1) of the default network and of the
-blog's, hashes of the objectives of K-means and of mixtures of all covariance kinds, and the errors of the shipped network on
-MNIST's test set. It also holds a hash of each figure.
+differs. The record holds, for each instruction set of this processor: hashes of the parameters after 200 training steps (seed 1)
+of the default network and of the blog's, hashes of the objectives of K-means and of mixtures of all covariance kinds, and the
+errors of the shipped network on MNIST's test set. It also holds a hash of each figure.
 
 Bits may depend on the processor and on the C library's exp and log, so compare before and after a change on the same machine.
 
@@ -76,6 +76,7 @@ fn compare(quick: bool, write: bool) -> Outcome<bool> {
     }
     if write {
         let lines: String = rows.iter().map(|(name, value)| format!("{name} = {value}\n")).collect();
+        std::fs::create_dir_all(path.parent().ok_or("no folder")?)?;
         std::fs::write(&path, lines)?;
         println!("{} rows written to {}", rows.len(), path.display());
         return Ok(true);
@@ -134,7 +135,7 @@ fn numbers(quick: bool) -> Outcome<()> {
     let evaluation = net.evaluate(&ImageSet::load_test(mnist_folder(), 10)?, 0, |_| ())?;
     println!("errors of the shipped network = {} of {}", evaluation.errors(), evaluation.labels.len());
     println!(
-        "its activations = {}",
+        "activations of the shipped network = {}",
         hash(evaluation.activations.iter().flat_map(|activation| activation.to_le_bytes()))
     );
     Ok(())

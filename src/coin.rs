@@ -68,7 +68,7 @@ pub struct Expectation {
     pub log_likelihood: f64,
     /// The evidence lower bound at q = R, where it equals the log-likelihood.
     pub lower_bound: f64,
-    /// E_w[log p(x, z; theta)]: the part of the bound that the M-step maximises.
+    /// E_R[log p(x, z; theta)]: the part of the bound that the M-step maximises.
     pub expected_complete_log_likelihood: f64,
     /// sum_ij R_ij log p(x_i | z_i = j; theta): the expected complete-data log-likelihood without its terms in log pi.
     ///

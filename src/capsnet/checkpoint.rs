@@ -260,7 +260,8 @@ impl Training {
     /// Returns an error if a number is not finite.
     pub fn result_bytes(&self, path: &Path) -> Result<Vec<u8>> {
         let layout = self.net.parameters();
-        let numbers = self.average.as_ref().unwrap_or(layout).numbers();
+        let average = self.average.as_ref().filter(|_| self.recipe.averaging > 0.0);
+        let numbers = average.unwrap_or(layout).numbers();
         packed(path, &self.settings().lines(), &[("", layout, numbers)], Dtype::F32)
     }
 

@@ -235,7 +235,7 @@ impl Training {
     /// Returns the network to evaluate and save. It has the averaged parameters if the recipe averages.
     pub fn result(&self) -> CapsNet {
         let mut net = self.net.clone();
-        if let Some(average) = &self.average {
+        if let Some(average) = self.average.as_ref().filter(|_| self.recipe.averaging > 0.0) {
             net.parameters_mut().numbers_mut().copy_from_slice(average.numbers());
         }
         net

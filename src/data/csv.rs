@@ -235,6 +235,7 @@ impl CsvFile {
     ///
     /// Panics if `row` is out of range.
     pub fn line(&self, row: usize) -> Result<u64> {
+        assert!(row < self.samples, "row {row} of {} rows", self.samples);
         let mut line = 0;
         let mut bytes = Vec::new();
         self.each_record(row..row + 1, &mut bytes, |_, at| {

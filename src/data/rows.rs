@@ -286,8 +286,8 @@ pub(crate) fn fits(value: f64) -> bool {
     value.abs() <= 1e130
 }
 
-/// The largest distance between two selected rows that are read together, with the rows between them.
-const GAP: usize = 64;
+/// The most numbers between two selected rows that are read with them.
+const GAP: usize = 512;
 
 /// A table that consists of selected rows of another table.
 struct Chosen<'a> {
@@ -310,9 +310,13 @@ impl Rows for Chosen<'_> {
         buffer.values.clear();
         // Rows that are near each other are read together.
         let columns = self.dimensions();
-        for near in self.rows[range].chunk_by(|&row, &next| next - row <= GAP) {
-            let first = near[0];
-            let values = self.data.read(first..near[near.len() - 1] + 1, &mut inner)?;
+        for near in self.rows[range].chunk_by(|&row, &next| (next - row - 1) * columns <= GAP) {
+            let (first, end) = (near[0], near[near.len() - 1] + 1);
+            let values = self.data.read(first..end, &mut inner)?;
+            let expected = (end - first) * columns;
+            if values.len() != expected {
+                return Err(Error::Length { name: "a range of rows", expected, found: values.len() });
+            }
             for row in near {
                 buffer.values.extend_from_slice(&values[(row - first) * columns..][..columns]);
             }

@@ -160,8 +160,9 @@ impl Tables {
     ///
     /// # Panics
     ///
-    /// Panics if `row` is out of range.
+    /// Panics if `row` or `column` is out of range.
     pub fn place(&self, row: usize, column: usize) -> Result<Place> {
+        assert!(row < self.samples() && column < self.dimensions(), "place {row}, {column} of the table");
         let file = self.file_of(row);
         let (path, source) = &self.files[file];
         let (row, column) = (row - self.starts[file], self.chosen[column]);

@@ -143,8 +143,8 @@ pub fn in_order_of_appearance(labels: &Array1<usize>) -> Array1<usize> {
 /// `data` are the samples (n x d, d at most 8), `names` the columns with units (d), `labels` the cluster of each sample
 /// (n), and `clusters` the names of the clusters. The samples in `rimmed` get a rim in the panels below the diagonal;
 /// `meaning` explains the rim in the legend. Densities are Gaussian kernel estimates (Scott's bandwidth: standard deviation
-/// times n_k^(-1/5)), scaled by the cluster's share of the samples; their height has no scale. Large data are subsampled
-/// (every n-th sample) in the scatter plots, but all samples enter the densities.
+/// times n_k^(-1/5)), scaled by the cluster's share of the samples; their height has no scale. Of large data the
+/// scatter plots show every n-th sample, and below the diagonal each with a rim; all samples enter the densities.
 ///
 /// # Errors
 ///

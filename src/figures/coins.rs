@@ -100,7 +100,7 @@ impl Groups {
         Ok(Groups(counts.into_iter().map(group).collect()))
     }
 
-    /// log p(x; theta, phi) as in [`Experiments::expectation`]: minus infinity if an experiment is impossible.
+    /// log p(x; theta, pi) as in [`Experiments::expectation`]: minus infinity if an experiment is impossible.
     pub fn log_likelihood(&self, coins: &Coins) -> f64 {
         let logs = logarithms(coins);
         self.0.iter().map(|group| group.count * log_sum(group.joint(&logs))).sum()
@@ -150,7 +150,7 @@ impl Group {
     }
 }
 
-/// log phi, log theta and log (1 - theta) of each coin.
+/// log pi, log theta and log (1 - theta) of each coin.
 fn logarithms(coins: &Coins) -> Vec<[f64; 3]> {
     let of_coin = |(theta, weight): (&f64, &f64)| [weight.ln(), theta.ln(), (1.0 - theta).ln()];
     coins.thetas.iter().zip(&coins.weights).map(of_coin).collect()

@@ -188,7 +188,7 @@ impl Gmm {
     /// Returns an error if there are no components, no restarts or fewer samples than components, if the start does not fit,
     /// if a number is not finite or beyond 1e130 (NaN is allowed in [`Incomplete`](crate::data::Incomplete)), if a column has
     /// no value, if the regularisation is negative, if a component collapses in every run
-    /// ([`Error::Collapsed`](crate::error::Error::Collapsed)), if a sample is impossible under all components, if the
+    /// ([`Error::Collapsed`]), if a sample is impossible under all components, if the
     /// tolerance is NaN, or if the data cannot be read.
     pub fn fit(data: &dyn Rows, options: &GmmOptions) -> Result<Fit<Gmm>> {
         fit_whole(data, None, options)

@@ -69,9 +69,10 @@ impl GmmStatistics {
 
     /// The M-step: returns the new model.
     ///
-    /// If the statistics [lose precision](GmmStatistics::loses_precision), compute them again about the means of the model that this
-    /// M-step returns, and repeat it; a fit does so. `before` gives the type of covariance. A component that has lost all its samples keeps its mean and covariance from
-    /// `before` and gets the weight 0. `regularisation` is added to each variance.
+    /// If the statistics [lose precision](GmmStatistics::loses_precision), take them again about the means of the returned model
+    /// ([`Gmm::statistics_about`]) and make the M-step from those; a fit does so. `before` gives the type of
+    /// covariance. A component that has lost all its samples keeps its mean and covariance from `before` and gets the weight 0.
+    /// `regularisation` is added to each variance.
     ///
     /// # Formula
     ///

@@ -136,6 +136,9 @@ fn a_failed_write_leaves_no_partial_file() {
     let options = KMeansOptions { clusters: 2, ..Default::default() };
     let error = KMeans::fit(&Short(blobs(30, 2, 2, 1)), &options).unwrap_err();
     assert!(matches!(error, Error::Length { expected: 60, found: 58, .. }), "{error}");
+    let weights: Vec<f64> = (0..30).map(|i| f64::from(i % 3)).collect();
+    let error = KMeans::fit_weighted(&Short(blobs(30, 2, 2, 1)), &weights, &options).unwrap_err();
+    assert!(matches!(error, Error::Length { .. }), "{error}");
 }
 
 fn npy(version: u8, header: &str, body: usize) -> Vec<u8> {

@@ -96,6 +96,7 @@ fn a_training_whose_averaging_was_changed_is_saved_and_read() {
         let path = folder.0.join("changed.safetensors");
         training.save(&path, &images()).unwrap();
         let (mut read, _) = Training::load(&path, 1).unwrap();
+        assert_eq!(read.result(), training.result());
         read.step(&images()).unwrap();
         training.step(&images()).unwrap();
         assert_eq!(bits(&read), bits(&training));
