@@ -24,7 +24,7 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 
 READY_SECONDS = 5.0  # from coming into view, with everything that a figure loads
-ANSWER_SECONDS = 1.5  # from a change to the new picture
+ANSWER_SECONDS = 1.5  # from a change to the new picture, or to words such as that digits are being loaded
 ADDRESS_SECONDS = 0.5  # until the settings are in the address
 MOST_BYTES = 1_500_000  # of a page with everything that it loads, but for the library of its live figures
 NARROW = 360
@@ -124,9 +124,11 @@ def live(driver, figure):
     controls = figure.find_elements(By.CSS_SELECTOR, "form :is(input, select, button):enabled")
     if not controls:
         yield f"{name} has no control"
+    words = lambda: [element.text for element in figure.find_elements(By.CSS_SELECTOR, ".live-words")]
     for control in controls:
+        before = words()
         driver.execute_script(CHANGE, figure, control)
-        if not wait(ANSWER_SECONDS, drawn):
+        if not (wait(ANSWER_SECONDS, drawn) or (words() != before and wait(READY_SECONDS, drawn))):
             yield f"{name} does not answer to {control.get_attribute('name')}"
         changed = changed or driver.execute_script(PICTURE, figure) != first
     if not changed:
