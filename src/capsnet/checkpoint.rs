@@ -230,8 +230,7 @@ impl Training {
             (FIRST_MOMENT, parameters, &self.adam.first[..]),
             (SECOND_MOMENT, parameters, &self.adam.second[..]),
         ];
-        if self.recipe.averaging > 0.0 {
-            let average = self.average.as_ref().unwrap_or(parameters);
+        if let Some(average) = self.averaged() {
             vectors.push((AVERAGE, average, average.numbers()));
         }
         let (step, updates, seed) = (self.step, self.adam.updates, self.seed);
@@ -260,8 +259,7 @@ impl Training {
     /// Returns an error if a number is not finite.
     pub fn result_bytes(&self, path: &Path) -> Result<Vec<u8>> {
         let layout = self.net.parameters();
-        let average = self.average.as_ref().filter(|_| self.recipe.averaging > 0.0);
-        let numbers = average.unwrap_or(layout).numbers();
+        let numbers = self.averaged().unwrap_or(layout).numbers();
         packed(path, &self.settings().lines(), &[("", layout, numbers)], Dtype::F32)
     }
 

@@ -232,10 +232,15 @@ impl Training {
         Ok(report)
     }
 
+    /// Returns the averaged parameters if the recipe averages. Before the first step that does, they are those of the network.
+    pub(super) fn averaged(&self) -> Option<&Parameters> {
+        (self.recipe.averaging > 0.0).then(|| self.average.as_ref().unwrap_or(self.net.parameters()))
+    }
+
     /// Returns the network to evaluate and save. It has the averaged parameters if the recipe averages.
     pub fn result(&self) -> CapsNet {
         let mut net = self.net.clone();
-        if let Some(average) = self.average.as_ref().filter(|_| self.recipe.averaging > 0.0) {
+        if let Some(average) = self.averaged() {
             net.parameters_mut().numbers_mut().copy_from_slice(average.numbers());
         }
         net

@@ -246,13 +246,12 @@ fn refuse_earlier(folder: &Folder, training: &Training, images: &Images) -> Outc
     let checkpoints = folder.checkpoints()?;
     let Some((_, newest)) = checkpoints.last() else {
         let network = folder.path().join("network.safetensors");
-        return if network.exists() {
-            Err(Failure::new(format!("{} is from an earlier training", network.display()))
-                .mend("name another folder with --out, or move this file away")
-                .next(elsewhere()))
-        } else {
-            Ok(())
-        };
+        if !network.exists() {
+            return Ok(());
+        }
+        return Err(Failure::new(format!("{} is from an earlier training", network.display()))
+            .mend("name another folder with --out, or move this file away")
+            .next(elsewhere()));
     };
     let resumed = Training::resume(newest, &training.settings(), training.seed, images, training.threads);
     let next = match resumed {

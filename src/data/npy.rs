@@ -17,6 +17,7 @@ use std::path::{Path, PathBuf};
 use self::archive::Archive;
 use self::header::{Header, Number};
 use crate::data::plain::{self, in_python, looks_like};
+use crate::data::rows::check_length;
 use crate::data::{RowBuffer, Rows, chunk_ranges};
 use crate::error::{Error, Result};
 use crate::files;
@@ -537,9 +538,7 @@ pub fn write(path: impl AsRef<Path>, data: &dyn Rows, precision: Precision) -> R
         for range in chunk_ranges(data) {
             let (first, expected) = (range.start, range.len() * data.dimensions());
             let values = data.read(range, &mut buffer)?;
-            if values.len() != expected {
-                return Err(Error::Length { name: "a range of rows", expected, found: values.len() });
-            }
+            check_length(values, expected)?;
             bytes.clear();
             match precision {
                 Precision::F64 => bytes.extend(values.iter().flat_map(|value| value.to_le_bytes())),

@@ -257,9 +257,7 @@ impl Rows for Checked<'_> {
     fn read<'a>(&'a self, range: Range<usize>, buffer: &'a mut RowBuffer) -> Result<&'a [f64]> {
         let (first, expected) = (range.start, range.len() * self.dimensions());
         let rows = self.0.read(range, buffer)?;
-        if rows.len() != expected {
-            return Err(Error::Length { name: "a range of rows", expected, found: rows.len() });
-        }
+        check_length(rows, expected)?;
         let fault = match self.nan_is_missing() {
             false => rows.iter().position(|&value| !fits(value)),
             true => rows.iter().position(|&value| !(fits(value) || value.is_nan())),
@@ -278,6 +276,14 @@ impl Rows for Checked<'_> {
 
     fn team(&self) -> Option<&dyn Team> {
         self.0.team()
+    }
+}
+
+/// Returns an error if a table has returned more or fewer numbers than were asked for.
+pub(super) fn check_length(rows: &[f64], expected: usize) -> Result<()> {
+    match rows.len() {
+        found if found == expected => Ok(()),
+        found => Err(Error::Length { name: "a range of rows", expected, found }),
     }
 }
 
@@ -313,10 +319,7 @@ impl Rows for Chosen<'_> {
         for near in self.rows[range].chunk_by(|&row, &next| (next - row - 1) * columns <= GAP) {
             let (first, end) = (near[0], near[near.len() - 1] + 1);
             let values = self.data.read(first..end, &mut inner)?;
-            let expected = (end - first) * columns;
-            if values.len() != expected {
-                return Err(Error::Length { name: "a range of rows", expected, found: values.len() });
-            }
+            check_length(values, (end - first) * columns)?;
             for row in near {
                 buffer.values.extend_from_slice(&values[(row - first) * columns..][..columns]);
             }

@@ -104,22 +104,6 @@ fn a_training_whose_averaging_was_changed_is_saved_and_read() {
 }
 
 #[test]
-fn images_of_another_length_than_their_labels_are_errors() {
-    let mut few = images();
-    few.pixels.truncate(few.pixels.len() - 1);
-    let mut training = trained(1, 1);
-    let words = "the pixels of the images";
-    let errors = [
-        training.step(&few).unwrap_err(),
-        training.check(&few).unwrap_err(),
-        training.net.evaluate(&few, 1, |_| {}).unwrap_err(),
-    ];
-    for error in errors {
-        assert!(error.to_string().contains(words), "{error}");
-    }
-}
-
-#[test]
 fn saving_twice_gives_the_same_bytes_and_the_averaged_network() {
     let folder = Folder::new("bytes");
     let [one, other] = ["one", "other"].map(|name| folder.0.join(name));

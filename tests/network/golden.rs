@@ -2,7 +2,7 @@
 
 use em_routing::capsnet::loss::spread_loss;
 use em_routing::capsnet::training::batch_loss;
-use em_routing::capsnet::{Architecture, CapsNet, Pass, Pooling, Settings};
+use em_routing::capsnet::{Architecture, CapsNet, Pass, Pooling, Settings, Training};
 use em_routing::data::idx::Images;
 use em_routing::error::Error;
 use em_routing::routing::RoutingOptions;
@@ -270,6 +270,21 @@ fn a_forward_pass_of_another_architecture_is_an_error() {
             let error = net.backward(&pass, &vec![0.1; length], 1).unwrap_err();
             assert!(error.to_string().contains("d_activations"), "{error}");
         }
+    }
+}
+
+#[test]
+fn images_of_another_length_than_their_labels_are_errors() {
+    let pixels = vec![0; 8 * 28 * 28 - 1];
+    let few = Images { pixels, labels: vec![0; 8], height: 28, width: 28, classes: 10 };
+    let mut training = Training::new(Settings::default(), 1, 1).unwrap();
+    let errors = [
+        training.step(&few).unwrap_err(),
+        training.check(&few).unwrap_err(),
+        training.net.evaluate(&few, 1, |_| {}).unwrap_err(),
+    ];
+    for error in errors {
+        assert!(error.to_string().contains("the pixels of the images"), "{error}");
     }
 }
 
